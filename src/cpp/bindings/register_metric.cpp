@@ -1,0 +1,69 @@
+#include "metric_evaluator.h"
+
+namespace impact::bindings
+{
+namespace
+{
+
+using Numbers = std::vector<double>;
+
+} // namespace
+
+void
+register_metric(py::module_ & module)
+{
+  py::class_<MetricEvaluator>(
+    module, "MetricEvaluator", "The metric without the registration: value and derivative for transform parameters.")
+    .def(py::init([](const Image &               fixed,
+                     const Image &               moving,
+                     const ParameterMap &        parameters,
+                     const std::string &         transform,
+                     int                         level,
+                     const Numbers &             initialAffine,
+                     double                      controlPointSpacing,
+                     unsigned int                sampleSpacing,
+                     unsigned int                interpolationOrder,
+                     unsigned int                threads,
+                     const std::optional<Image> & movingMask) {
+           return makeMetricEvaluator(fixed,
+                                      moving,
+                                      { parameters,
+                                        level,
+                                        transform,
+                                        initialAffine,
+                                        controlPointSpacing,
+                                        sampleSpacing,
+                                        interpolationOrder,
+                                        threads,
+                                        movingMask });
+         }),
+         py::arg("fixed"),
+         py::arg("moving"),
+         py::arg("parameters"),
+         py::arg("transform"),
+         py::kw_only(),
+         py::arg("level") = 0,
+         py::arg("initial_affine") = Numbers{},
+         py::arg("control_point_spacing") = 30.0,
+         py::arg("sample_spacing") = 3,
+         py::arg("interpolation_order") = 1,
+         py::arg("threads") = 1,
+         py::arg("moving_mask") = py::none(),
+         "fixed, moving: impact_plugin._core.Image. transform: Translation, Euler, Affine or BSpline, about the centre "
+         "of the fixed image. initial_affine: parameters of an affine transform applied first. control_point_spacing: "
+         "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample.")
+    .def_property_readonly("identity_parameters", &MetricEvaluator::identityParameters)
+    .def_property_readonly("number_of_valid_samples", &MetricEvaluator::numberOfValidSamples)
+    .def("value", &MetricEvaluator::value, py::arg("parameters"))
+    .def(
+      "value_and_derivative",
+      [](MetricEvaluator & self, const Numbers & parameters) {
+        Numbers      derivative;
+        const double value = self.valueAndDerivative(parameters, derivative);
+        return std::make_pair(value,
+                              py::array_t<double>(static_cast<py::ssize_t>(derivative.size()), derivative.data()));
+      },
+      py::arg("parameters"));
+}
+
+} // namespace impact::bindings

@@ -1,0 +1,55 @@
+#include "python_headers.h"
+
+#include "settings_parser.h"
+
+namespace impact::bindings
+{
+
+void
+register_settings(py::module_ & module)
+{
+  py::class_<ModelSettings>(module, "ModelSettings", "One feature extractor at one resolution level.")
+    .def_readonly("path", &ModelSettings::path)
+    .def_readonly("dimension", &ModelSettings::dimension)
+    .def_readonly("number_of_channels", &ModelSettings::numberOfChannels)
+    .def_readonly("patch_size", &ModelSettings::patchSize, "Voxels, x, y (, z); zeros mean the whole image.")
+    .def_readonly("voxel_size", &ModelSettings::voxelSize, "mm, along the axes of the image.")
+    .def_readonly("layers_mask", &ModelSettings::layersMask);
+
+  py::class_<LayerSettings>(module, "LayerSettings", "How one selected layer enters the metric.")
+    .def_readonly("subset_features", &LayerSettings::subsetFeatures, "Channels drawn at each evaluation; 0: all.")
+    .def_readonly("weight", &LayerSettings::weight)
+    .def_property_readonly("distance", [](const LayerSettings & layer) { return toString(layer.distance); });
+
+  py::class_<LevelSettings>(module, "LevelSettings", "What a parameter map says of one resolution level.")
+    .def_property_readonly("mode", [](const LevelSettings & level) { return toString(level.mode); })
+    .def_readonly("gpu", &LevelSettings::gpu, "Index of the GPU, -1 for the CPU.")
+    .def_readonly("fixed_models", &LevelSettings::fixedModels)
+    .def_readonly("moving_models", &LevelSettings::movingModels)
+    .def_readonly("layers", &LevelSettings::layers)
+    .def("describe", [](const LevelSettings & level) { return describe(level); }, "The table of elastix's log.");
+
+  py::class_<Finding>(module, "Finding", "Something a parameter map says that cannot be, or is doubtful.")
+    .def_property_readonly("is_error",
+                           [](const Finding & finding) { return finding.severity == Finding::Severity::Error; })
+    .def_readonly("parameter", &Finding::parameter, "As the user wrote it.")
+    .def_readonly("message", &Finding::message);
+
+  module.def(
+    "parse_settings",
+    [](const ParameterMap & map, int numberOfLevels, int imageDimension, const std::string & label) {
+      if (numberOfLevels < 1 || imageDimension < 2 || imageDimension > 3)
+      {
+        throw py::value_error("number_of_levels must be 1 or more, image_dimension 2 or 3");
+      }
+      ParsedSettings parsed = parseSettings(lookupIn(map), label, numberOfLevels, imageDimension);
+      return std::make_pair(std::move(parsed.levels), std::move(parsed.findings));
+    },
+    py::arg("parameter_map"),
+    py::arg("number_of_levels"),
+    py::arg("image_dimension"),
+    py::arg("label") = "",
+    "Reads a parameter map as elastix's metric does. Returns the settings of each level, and all findings.");
+}
+
+} // namespace impact::bindings

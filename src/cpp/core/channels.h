@@ -1,0 +1,28 @@
+#pragma once
+
+#include "random.h"
+#include "settings.h"
+#include "torch_headers.h"
+
+namespace impact
+{
+
+/** The channels that a layer compares at this evaluation: indices, or an undefined tensor for all of them. */
+inline at::Tensor
+drawChannels(Random & random, const LayerSettings & layer, std::int64_t numberOfChannels, at::Device device)
+{
+  if (layer.subsetFeatures <= 0 || layer.subsetFeatures >= numberOfChannels)
+  {
+    return {};
+  }
+  return at::tensor(random.subset(layer.subsetFeatures, numberOfChannels), at::kLong).to(device);
+}
+
+/** The columns of those channels. */
+inline at::Tensor
+columns(const at::Tensor & rows, const at::Tensor & channels)
+{
+  return channels.defined() ? rows.index_select(1, channels) : rows;
+}
+
+} // namespace impact

@@ -1,0 +1,158 @@
+#include "error.h"
+#include "model.h"
+#include "layer_layout.h"
+#include "similarity.h"
+#include "torch_scope.h"
+
+#include <iomanip>
+#include <optional>
+#include <sstream>
+
+namespace impact
+{
+namespace
+{
+
+std::string
+millimetres(double value)
+{
+  std::ostringstream text;
+  text << std::setprecision(4) << value << " mm";
+  return text.str();
+}
+
+/** A patch must not be larger than the image it is taken from: it would show little but repeated edges. */
+std::optional<std::string>
+patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string & side)
+{
+  if (model.dimension < grid.dimension && model.patchSize.front() > 0)
+  {
+    // The plane of a 2D model in a 3D image varies: it must fit along the longest axes at least.
+    return std::nullopt;
+  }
+  for (std::size_t axis = 0; axis < model.patchSize.size(); ++axis)
+  {
+    const double span = static_cast<double>(model.patchSize[axis]) * model.voxelSize[axis];
+    const double extent = grid.extent(static_cast<int>(axis));
+    if (span > extent * (1.0 + 1e-6))
+    {
+      const auto largest = static_cast<std::int64_t>(extent / model.voxelSize[axis]);
+      return "Parameter PatchSize: " + std::to_string(model.patchSize[axis]) + " voxels of " +
+             millimetres(model.voxelSize[axis]) + " (VoxelSize) span " + millimetres(span) + " along axis " +
+             "xyz"[axis] + ", but the " + side + " image only " + millimetres(extent) + ". Allowed: at most " +
+             std::to_string(largest) + " voxels; or choose a smaller VoxelSize.";
+    }
+  }
+  return std::nullopt;
+}
+
+/** Size of the input on which a model is tried: its patch, or a part of the image large enough for most networks. */
+std::array<std::int64_t, 3>
+trialSize(const LevelSettings & settings, const ModelSettings & model, const Grid & grid)
+{
+  constexpr std::int64_t      enough = 64;
+  std::array<std::int64_t, 3> size{ 1, 1, 1 };
+  Vector                      voxelSize{};
+  std::copy(model.voxelSize.begin(), model.voxelSize.end(), voxelSize.begin());
+  const Grid resampled = grid.resampled(voxelSize);
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(model.dimension); ++axis)
+  {
+    size[axis] = settings.mode == Mode::Jacobian ? model.patchSize[axis] : std::min(enough, resampled.size[axis]);
+  }
+  return size;
+}
+
+/** Numbers of channels of the selected layers, from a run on a small input. */
+std::vector<std::int64_t>
+tryModel(const LevelSettings & settings, const ModelSettings & model, const Grid & grid, ModelRepository & models, at::Device device)
+{
+  const ModelPointer loaded = models.get(model.path, device);
+  const auto         size = trialSize(settings, model, grid);
+  const auto         shape = inputShape(1, model.numberOfChannels, model.dimension, size);
+  at::Tensor         input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
+
+  const int             dimension = grid.dimension;
+  const at::Tensor      direction = at::eye(dimension, at::dtype(at::kFloat).device(device));
+  const ImageContext    context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device), direction };
+  const bool            differentiated = settings.mode == Mode::Jacobian;
+  at::AutoGradMode      gradients(differentiated);
+  input.set_requires_grad(differentiated);
+  std::vector<std::int64_t> channels;
+  for (const at::Tensor & layer : loaded->selected(input, model.layersMask, context))
+  {
+    if (differentiated && !layer.requires_grad())
+    {
+      throw Error("Parameter Mode: \"Jacobian\" needs models that can be differentiated, but a selected layer of \"" +
+                  model.path + "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
+    }
+    channels.push_back(layer.size(1));
+  }
+  return channels;
+}
+
+} // namespace
+
+ModelRepositoryPointer
+makeModelRepository()
+{
+  return std::make_shared<ModelRepository>();
+}
+
+std::vector<Finding>
+checkLevel(const LevelSettings &          settings,
+           const Grid &                   fixedGrid,
+           const Grid &                   movingGrid,
+           const ModelRepositoryPointer & models)
+{
+  const TorchScope     scope(0);
+  std::vector<Finding> findings;
+  const auto           report = [&findings](const std::string & parameter, const std::string & message) {
+    findings.push_back({ Finding::Severity::Error, parameter, message });
+  };
+
+  std::optional<at::Device> device;
+  try
+  {
+    device = deviceOf(settings.gpu);
+  }
+  catch (const Error & error)
+  {
+    report("GPU", error.what());
+    return findings;
+  }
+  for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
+  {
+    std::array<std::vector<std::int64_t>, 2> channels;
+    bool                                     bothRan = true;
+    for (const bool isFixed : { true, false })
+    {
+      const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
+      const Grid &          grid = isFixed ? fixedGrid : movingGrid;
+      if (const auto message = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
+      {
+        report("PatchSize", *message);
+        bothRan = false;
+        continue;
+      }
+      try
+      {
+        channels[isFixed ? 0 : 1] = tryModel(settings, model, grid, *models, *device);
+      }
+      catch (const std::exception & error)
+      {
+        report("ModelsPath", error.what());
+        bothRan = false;
+      }
+    }
+    if (bothRan && channels[0] != channels[1])
+    {
+      report("LayersMask",
+             "Models \"" + settings.fixedModels[i].path + "\" and \"" + settings.movingModels[i].path +
+               "\": their selected layers differ in number of channels, so that features cannot be compared. Choose "
+               "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
+    }
+  }
+  return findings;
+}
+
+} // namespace impact

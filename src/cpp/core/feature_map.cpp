@@ -1,0 +1,155 @@
+#include "feature_map.h"
+
+#include "channels.h"
+
+namespace impact
+{
+namespace
+{
+
+Vector
+modelVoxelSize(const ModelSettings & settings)
+{
+  Vector voxelSize{};
+  for (std::size_t axis = 0; axis < settings.voxelSize.size(); ++axis)
+  {
+    voxelSize[axis] = settings.voxelSize[axis];
+  }
+  return voxelSize;
+}
+
+/** 1 x C x (z) x y x x to voxels x C. */
+at::Tensor
+channelsLast(const at::Tensor & layer)
+{
+  const std::int64_t channels = layer.size(1);
+  return layer.select(0, 0).reshape({ channels, -1 }).t().contiguous();
+}
+
+} // namespace
+
+at::Tensor
+resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
+{
+  at::Tensor   result = image;
+  const Matrix toIndex = from.physicalToIndex();
+  Vector       firstPoint{};
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    firstPoint[axis] = to.origin[axis] - from.origin[axis];
+  }
+  const Vector first = multiply(toIndex, firstPoint);
+  for (std::int64_t axis = 0; axis < 3; ++axis)
+  {
+    const auto a = static_cast<std::size_t>(axis);
+    if (from.size[a] == to.size[a] && from.spacing[a] == to.spacing[a])
+    {
+      continue;
+    }
+    const std::int64_t dim = 2 - axis;
+    const auto         options = at::dtype(at::kDouble).device(image.device());
+    const at::Tensor   index = (at::arange(to.size[a], options) * (to.spacing[a] / from.spacing[a]) + first[a])
+                               .clamp(0.0, static_cast<double>(from.size[a] - 1));
+    const at::Tensor lower = index.floor();
+    const at::Tensor upper = (lower + 1.0).clamp_max(static_cast<double>(from.size[a] - 1));
+    std::vector<std::int64_t> shape{ 1, 1, 1 };
+    shape[static_cast<std::size_t>(dim)] = to.size[a];
+    const at::Tensor weight = (index - lower).to(at::kFloat).view(shape);
+    result = at::lerp(result.index_select(dim, lower.to(at::kLong)), result.index_select(dim, upper.to(at::kLong)), weight);
+  }
+  return result;
+}
+
+std::vector<FeatureMap>
+makeFeatureMaps(const Model & model, const ModelSettings & settings, const ImageView & image, at::Device device)
+{
+  const ImageContext context = ImageContext::of(image, device);
+  const Grid         grid = image.grid.resampled(modelVoxelSize(settings));
+  const at::Tensor   original =
+    at::from_blob(const_cast<float *>(image.pixels), { image.grid.size[2], image.grid.size[1], image.grid.size[0] }, at::kFloat)
+      .to(device);
+  const at::Tensor voxels = resampleImage(original, image.grid, grid);
+  const bool       sliceBySlice = settings.dimension < image.grid.dimension;
+
+  const auto run = [&](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
+    const auto shape = inputShape(1, settings.numberOfChannels, settings.dimension, size);
+    auto       single = shape;
+    single[1] = 1;
+    return model.selected(part.reshape(single).expand(shape).contiguous(), settings.layersMask, context);
+  };
+  const auto layoutsFor = [&](const std::vector<at::Tensor> & layers, const std::array<std::int64_t, 3> & size) {
+    return layoutsOf(model, layers, size, settings.dimension, settings.numberOfChannels, settings.layersMask, context);
+  };
+
+  std::vector<FeatureMap> maps;
+  if (!sliceBySlice)
+  {
+    std::vector<at::Tensor> layers = run(voxels, grid.size);
+    const auto              layouts = layoutsFor(layers, grid.size);
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+      const auto size = spatialSize(layers[i]);
+      maps.push_back({ channelsLast(layers[i]), grid.strided(layouts[i].stride, layouts[i].offset, size) });
+      layers[i].reset(); // two copies of one layer at a time, not of all
+    }
+    return maps;
+  }
+
+  const std::array<std::int64_t, 3> sliceSize{ grid.size[0], grid.size[1], 1 };
+  for (std::int64_t z = 0; z < grid.size[2]; ++z)
+  {
+    const auto layers = run(voxels.select(0, z), sliceSize);
+    const auto layouts = z == 0 ? layoutsFor(layers, sliceSize) : std::vector<LayerLayout>{};
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+      const at::Tensor slice = channelsLast(layers[i]);
+      auto             size = spatialSize(layers[i]);
+      size[2] = grid.size[2];
+      if (z == 0)
+      {
+        maps.push_back({ at::empty({ slice.size(0) * size[2], slice.size(1) }, slice.options()),
+                         grid.strided(layouts[i].stride, layouts[i].offset, size) });
+      }
+      maps[i].rows.narrow(0, z * slice.size(0), slice.size(0)).copy_(slice);
+    }
+  }
+  return maps;
+}
+
+at::Tensor
+sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels)
+{
+  const auto   toTensor = [&points](const Matrix & m) {
+    return at::tensor({ m[0][0], m[0][1], m[0][2], m[1][0], m[1][1], m[1][2], m[2][0], m[2][1], m[2][2] }, at::kDouble)
+      .view({ 3, 3 })
+      .to(points.device());
+  };
+  const auto & size = map.grid.size;
+  const auto   origin = at::tensor({ map.grid.origin[0], map.grid.origin[1], map.grid.origin[2] }, at::kDouble).to(points.device());
+  const auto   index = at::matmul(points - origin, toTensor(map.grid.physicalToIndex()).t());
+
+  // The eight corners are built axis by axis: each axis doubles the flat indices and the weights.
+  at::Tensor   corners = at::zeros({ points.size(0), 1 }, at::dtype(at::kLong).device(points.device()));
+  at::Tensor   weights = at::ones({ points.size(0), 1 }, at::dtype(at::kFloat).device(points.device()));
+  std::int64_t step = 1;
+  for (std::int64_t axis = 0; axis < 3; ++axis)
+  {
+    const std::int64_t n = size[static_cast<std::size_t>(axis)];
+    if (n > 1)
+    {
+      const at::Tensor place = index.select(1, axis).clamp(0.0, static_cast<double>(n - 1));
+      const at::Tensor lower = place.detach().floor().clamp_max(static_cast<double>(n - 2));
+      const at::Tensor fraction = (place - lower).to(at::kFloat).unsqueeze(1);
+      const at::Tensor base = corners + lower.to(at::kLong).unsqueeze(1) * step;
+      corners = at::cat({ base, base + step }, 1);
+      weights = at::cat({ weights * (1.0 - fraction), weights * fraction }, 1);
+    }
+    step *= n;
+  }
+  at::Tensor values = map.rows.index_select(0, corners.reshape({ -1 }));
+  values = columns(values, channels);
+  values = values.view({ corners.size(0), corners.size(1), values.size(1) });
+  return at::bmm(weights.unsqueeze(1), values).squeeze(1);
+}
+
+} // namespace impact

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "layer_layout.h"
+#include "settings.h"
+
+namespace impact
+{
+
+/** The features of a whole image: one row of channels per voxel, x fastest, and where the voxels are. */
+struct FeatureMap
+{
+  at::Tensor rows; // voxels x channels, contiguous
+  Grid       grid;
+};
+
+/** Runs a model over a whole image resampled to the model's voxel size.
+ *
+ * A 2D model on a 3D image sees it slice by slice along the third axis. */
+std::vector<FeatureMap>
+makeFeatureMaps(const Model & model, const ModelSettings & settings, const ImageView & image, at::Device device);
+
+/** Features at points by linear interpolation; beyond the outermost voxel centres the nearest value holds.
+ *
+ * \param points N x 3, physical, mm, double; may require gradients
+ * \param channels the columns wanted; undefined: all
+ * \return N x channels, float */
+at::Tensor sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels);
+
+/** An image at another grid with the same axes, by linear interpolation. z x y x x. */
+at::Tensor resampleImage(const at::Tensor & image, const Grid & from, const Grid & to);
+
+} // namespace impact

@@ -1,0 +1,194 @@
+#include "layer_layout.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace impact
+{
+namespace
+{
+
+/** Centre, per axis, of the input region that one voxel of a layer depends on. */
+std::optional<Vector>
+fieldOfViewCentre(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
+{
+  at::Tensor chosen = layer.select(0, 0);
+  for (int axis = static_cast<int>(layer.dim()) - 3; axis >= 0; --axis)
+  {
+    chosen = chosen.select(1, voxel[static_cast<std::size_t>(axis)]);
+  }
+  // Channels of either sign must not cancel: a fixed random mixture of them does not.
+  const at::Tensor mixture = at::linspace(0.7, 1.9, chosen.numel(), chosen.options());
+  const auto       gradient =
+    torch::autograd::grad({ (chosen * mixture).sum() }, { input }, {}, /*retain_graph=*/true, false, /*allow_unused=*/true);
+  if (!gradient[0].defined())
+  {
+    return std::nullopt;
+  }
+  const at::Tensor sensitivity = gradient[0].abs().sum(at::IntArrayRef{ 0, 1 }).to(at::kDouble).cpu();
+  const double     largest = sensitivity.max().item<double>();
+  if (!(largest > 0.0) || !std::isfinite(largest))
+  {
+    return std::nullopt;
+  }
+  // Normalisation layers make every voxel depend a little on the whole image: only the core counts.
+  const at::Tensor core = sensitivity > 1e-3 * largest;
+  Vector           centre{};
+  const int        axes = static_cast<int>(sensitivity.dim());
+  for (int axis = 0; axis < axes; ++axis)
+  {
+    at::Tensor any = core;
+    for (int other = axes - 1; other >= 0; --other)
+    {
+      if (other != axes - 1 - axis)
+      {
+        any = any.any(other);
+      }
+    }
+    const at::Tensor     places = any.nonzero();
+    const std::int64_t   first = places[0].item<std::int64_t>();
+    const std::int64_t   last = places[-1].item<std::int64_t>();
+    if (first == 0 || last == any.numel() - 1)
+    {
+      return std::nullopt; // cut off by the border: its centre cannot be seen
+    }
+    centre[static_cast<std::size_t>(axis)] = 0.5 * static_cast<double>(first + last);
+  }
+  return centre;
+}
+
+LayerLayout
+symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer)
+{
+  LayerLayout layout;
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    const auto   n = static_cast<double>(input[axis]);
+    const auto   m = static_cast<double>(layer[axis]);
+    const double ratio = n / m;
+    layout.stride[axis] = ratio >= 1.0 ? std::max(1.0, std::round(ratio)) : ratio;
+    layout.offset[axis] = 0.5 * ((n - 1.0) - layout.stride[axis] * (m - 1.0));
+  }
+  return layout;
+}
+
+std::optional<LayerLayout>
+measureLayout(const at::Tensor & layer, const at::Tensor & input)
+{
+  const auto                  size = spatialSize(layer);
+  std::array<std::int64_t, 3> voxel{};
+  std::array<std::int64_t, 3> next{};
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
+    next[axis] = std::min(voxel[axis] + 1, size[axis] - 1);
+  }
+  const auto centre = fieldOfViewCentre(layer, input, voxel);
+  const auto nextCentre = fieldOfViewCentre(layer, input, next);
+  if (!centre || !nextCentre)
+  {
+    return std::nullopt;
+  }
+  LayerLayout layout;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(layer.dim() - 2); ++axis)
+  {
+    layout.stride[axis] = (*nextCentre)[axis] - (*centre)[axis];
+    layout.offset[axis] = (*centre)[axis] - layout.stride[axis] * static_cast<double>(voxel[axis]);
+    if (layout.stride[axis] <= 0.0)
+    {
+      return std::nullopt;
+    }
+  }
+  return layout;
+}
+
+/** Measured on an input large enough for most fields of view, whatever the size of the image or patch. */
+std::vector<std::optional<LayerLayout>>
+measureLayouts(const Model &             model,
+               int                       dimension,
+               int                       numberOfChannels,
+               const std::vector<bool> & mask,
+               const ImageContext &      context,
+               at::Device                device)
+{
+  constexpr std::int64_t      measuringSize = 64;
+  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
+  std::fill_n(inputSize.begin(), dimension, measuringSize);
+  const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
+
+  // Irregular but always the same: a wave whose period fits no grid.
+  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
+  input = (input * 12.9898).sin().mul(43758.5453).frac().to(at::kFloat).view(shape).to(device);
+
+  at::AutoGradMode gradientsOn(true);
+  input.set_requires_grad(true);
+  std::vector<std::optional<LayerLayout>> layouts(
+    static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
+  try
+  {
+    const auto layers = model.selected(input, mask, context);
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+      layouts[i] = layers[i].requires_grad() ? measureLayout(layers[i], input) : std::nullopt;
+    }
+  }
+  catch (const std::exception &)
+  {
+    // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
+  }
+  return layouts;
+}
+
+} // namespace
+
+std::vector<std::int64_t>
+inputShape(std::int64_t batch, int numberOfChannels, int dimension, const std::array<std::int64_t, 3> & size)
+{
+  std::vector<std::int64_t> shape{ batch, numberOfChannels };
+  for (int axis = dimension - 1; axis >= 0; --axis)
+  {
+    shape.push_back(size[static_cast<std::size_t>(axis)]);
+  }
+  return shape;
+}
+
+std::array<std::int64_t, 3>
+spatialSize(const at::Tensor & tensor)
+{
+  std::array<std::int64_t, 3> size{ 1, 1, 1 };
+  for (std::int64_t axis = 0; axis < tensor.dim() - 2; ++axis)
+  {
+    size[static_cast<std::size_t>(axis)] = tensor.size(tensor.dim() - 1 - axis);
+  }
+  return size;
+}
+
+std::vector<LayerLayout>
+layoutsOf(const Model &                       model,
+          const std::vector<at::Tensor> &     layers,
+          const std::array<std::int64_t, 3> & inputSize,
+          int                                 dimension,
+          int                                 numberOfChannels,
+          const std::vector<bool> &           mask,
+          const ImageContext &                context)
+{
+  std::vector<LayerLayout>                layouts(layers.size());
+  std::vector<std::optional<LayerLayout>> measured;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+  {
+    const auto size = spatialSize(layers[i]);
+    if (size == inputSize)
+    {
+      continue;
+    }
+    if (measured.empty())
+    {
+      measured = measureLayouts(model, dimension, numberOfChannels, mask, context, layers[i].device());
+    }
+    layouts[i] = measured[i] ? *measured[i] : symmetricLayout(inputSize, size);
+  }
+  return layouts;
+}
+
+} // namespace impact

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "model.h"
+
+namespace impact
+{
+
+/** Where the voxels of a layer lie in the model's input: voxel j of the layer at input index offset + stride * j. Axes
+ * x, y, z. */
+struct LayerLayout
+{
+  Vector stride{ 1.0, 1.0, 1.0 };
+  Vector offset{ 0.0, 0.0, 0.0 };
+};
+
+/** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the layers it made of it.
+ *
+ * A layer as large as its input has the input's voxels. For others (strides, missing padding) the centre of a layer
+ * voxel is measured: it is the centre of the input region whose change changes the voxel, found by autograd on an
+ * irregular input. Where that cannot be told, the layer is taken to lie symmetrically in its input. */
+std::vector<LayerLayout> layoutsOf(const Model &                       model,
+                                   const std::vector<at::Tensor> &     layers,
+                                   const std::array<std::int64_t, 3> & inputSize,
+                                   int                                 dimension,
+                                   int                                 numberOfChannels,
+                                   const std::vector<bool> &           mask,
+                                   const ImageContext &                context);
+
+/** Shape batch x channels x (z) x y x x for an input of size x, y (, z). */
+std::vector<std::int64_t>
+inputShape(std::int64_t batch, int numberOfChannels, int dimension, const std::array<std::int64_t, 3> & size);
+
+/** Sizes x, y, z of a batch x channels x (z) x y x x tensor; 1 where there is no third axis. */
+std::array<std::int64_t, 3> spatialSize(const at::Tensor & tensor);
+
+} // namespace impact

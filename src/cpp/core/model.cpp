@@ -1,0 +1,323 @@
+#include "model.h"
+
+#include "error.h"
+
+#include <torch/cuda.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+namespace impact
+{
+namespace
+{
+
+std::string
+shapeOf(const at::Tensor & tensor)
+{
+  std::string text;
+  for (const auto size : tensor.sizes())
+  {
+    text += (text.empty() ? "" : " x ") + std::to_string(size);
+  }
+  return text;
+}
+
+/** What forward() takes besides the image. Read from the names of its arguments, or from their number. */
+enum class Argument
+{
+  NumberOfLayers,
+  Statistics,
+  Direction
+};
+
+std::vector<Argument>
+extraArguments(const c10::FunctionSchema & schema, const std::string & path)
+{
+  constexpr std::array<Argument, 3> byPlace{ Argument::NumberOfLayers, Argument::Statistics, Argument::Direction };
+  std::vector<Argument>             extra;
+  const auto &                      arguments = schema.arguments(); // self and the image first
+  for (std::size_t i = 2; i < arguments.size(); ++i)
+  {
+    const std::string & name = arguments[i].name();
+    const auto          contains = [&name](const char * part) { return name.find(part) != std::string::npos; };
+    if (contains("layer"))
+    {
+      extra.push_back(Argument::NumberOfLayers);
+    }
+    else if (contains("stat"))
+    {
+      extra.push_back(Argument::Statistics);
+    }
+    else if (contains("direction"))
+    {
+      extra.push_back(Argument::Direction);
+    }
+    else if (arguments[i].default_value())
+    {
+      break; // of no concern to us, and neither is what follows
+    }
+    else if (i - 2 < byPlace.size())
+    {
+      extra.push_back(byPlace[i - 2]);
+    }
+    else
+    {
+      throw Error("Model file \"" + path + "\": forward() takes " + std::to_string(arguments.size() - 1) +
+                  " arguments. Allowed: (x), (x, nb_layers), (x, nb_layers, stats), (x, nb_layers, stats, direction).");
+    }
+  }
+  return extra;
+}
+
+class TorchScriptModel : public Model
+{
+public:
+  TorchScriptModel(std::string path, torch::jit::Module module, at::Device device)
+    : m_Path(std::move(path))
+    , m_Module(std::move(module))
+    , m_Device(device)
+    , m_Extra(extraArguments(m_Module.get_method("forward").function().getSchema(), m_Path))
+  {
+    m_Module.eval();
+    for (at::Tensor parameter : m_Module.parameters())
+    {
+      parameter.set_requires_grad(false);
+      m_ScalarType = parameter.is_floating_point() ? parameter.scalar_type() : m_ScalarType;
+    }
+  }
+
+  std::vector<at::Tensor>
+  layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const override
+  {
+    std::vector<c10::IValue> arguments{ input.to(m_ScalarType) };
+    for (const Argument argument : m_Extra)
+    {
+      switch (argument)
+      {
+        case Argument::NumberOfLayers:
+          arguments.emplace_back(at::full({ 1 }, static_cast<std::int64_t>(numberOfLayers), at::dtype(at::kLong).device(m_Device)));
+          break;
+        case Argument::Statistics:
+          arguments.emplace_back(context.statistics);
+          break;
+        case Argument::Direction:
+          arguments.emplace_back(context.direction);
+          break;
+      }
+    }
+    c10::IValue output;
+    try
+    {
+      // forward() is not const in torch's interface, though it changes nothing here.
+      output = const_cast<torch::jit::Module &>(m_Module).forward(std::move(arguments));
+    }
+    catch (const std::exception & error)
+    {
+      throw Error("Model file \"" + m_Path + "\" refused an input of " + shapeOf(input) +
+                  " (batch x channels x voxels): " + firstLine(error) +
+                  " Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");
+    }
+    return toTensors(output);
+  }
+
+  const std::string &
+  path() const override
+  {
+    return m_Path;
+  }
+
+  bool
+  takesNumberOfLayers() const override
+  {
+    return std::find(m_Extra.begin(), m_Extra.end(), Argument::NumberOfLayers) != m_Extra.end();
+  }
+
+private:
+  std::vector<at::Tensor>
+  toTensors(const c10::IValue & output) const
+  {
+    std::vector<at::Tensor> result;
+    if (output.isTensor())
+    {
+      result.push_back(output.toTensor());
+    }
+    else if (output.isTensorList())
+    {
+      result = output.toTensorVector();
+    }
+    else if (output.isList() || output.isTuple())
+    {
+      const auto elements = output.isList() ? output.toListRef().vec() : output.toTupleRef().elements().vec();
+      for (const c10::IValue & element : elements)
+      {
+        if (!element.isTensor())
+        {
+          throw wrongOutput(output);
+        }
+        result.push_back(element.toTensor());
+      }
+    }
+    else
+    {
+      throw wrongOutput(output);
+    }
+    for (at::Tensor & tensor : result)
+    {
+      tensor = tensor.to(at::kFloat);
+    }
+    return result;
+  }
+
+  Error
+  wrongOutput(const c10::IValue & output) const
+  {
+    return Error("Model file \"" + m_Path + "\": forward() returned " + output.tagKind() +
+                 ". Allowed: a tensor, or a list or tuple of tensors, one per layer.");
+  }
+
+  std::string           m_Path;
+  torch::jit::Module    m_Module;
+  at::Device            m_Device;
+  std::vector<Argument> m_Extra;
+  at::ScalarType        m_ScalarType{ at::kFloat };
+};
+
+} // namespace
+
+std::string
+firstLine(const std::exception & error)
+{
+  // TorchScript puts the reason last, after the traceback of the model; plain torch errors put it first.
+  const std::string text = error.what();
+  std::string       reason = text.substr(0, text.find('\n'));
+  for (const char * const marker : { "RuntimeError: ", "Error: " })
+  {
+    if (const auto place = text.rfind(marker); place != std::string::npos)
+    {
+      const auto begin = place + std::string(marker).size();
+      reason = text.substr(begin, text.find('\n', begin) - begin);
+      break;
+    }
+  }
+  if (!reason.empty() && reason.back() != '.')
+  {
+    reason += '.';
+  }
+  return reason;
+}
+
+ImageContext
+ImageContext::of(const ImageView & image, at::Device device)
+{
+  const auto   pixels = at::from_blob(const_cast<float *>(image.pixels), { image.grid.numberOfVoxels() }, at::kFloat);
+  const double mean = pixels.mean(at::kDouble).item<double>();
+  const double variance = (pixels.to(at::kDouble) - mean).square().mean().item<double>();
+  const auto   dimension = image.grid.dimension;
+  const Matrix snapped = snapToSignedPermutation(image.grid.direction, dimension);
+  at::Tensor   direction = at::empty({ dimension, dimension }, at::kFloat);
+  for (int r = 0; r < dimension; ++r)
+  {
+    for (int c = 0; c < dimension; ++c)
+    {
+      direction[r][c] = snapped[r][c];
+    }
+  }
+  return { at::tensor({ pixels.min().item<float>(),
+                        pixels.max().item<float>(),
+                        static_cast<float>(mean),
+                        static_cast<float>(std::sqrt(variance)) })
+             .to(device),
+           direction.to(device) };
+}
+
+std::vector<at::Tensor>
+Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const
+{
+  const std::vector<at::Tensor> all = layers(input, mask.size(), context);
+  if (all.size() < mask.size() || (all.size() > mask.size() && !takesNumberOfLayers()))
+  {
+    throw Error("Parameter LayersMask: it has " + std::to_string(mask.size()) + " entries, but model file \"" + path() +
+                "\" gives " + std::to_string(all.size()) + " layers. Give one 0 or 1 for each layer.");
+  }
+  std::vector<at::Tensor> result;
+  for (std::size_t i = 0; i < mask.size(); ++i)
+  {
+    if (!mask[i])
+    {
+      continue;
+    }
+    if (all[i].dim() != input.dim() || all[i].size(0) != input.size(0) || all[i].numel() == 0)
+    {
+      throw Error("Model file \"" + path() + "\": layer " + std::to_string(i) + " has shape " + shapeOf(all[i]) +
+                  " for an input of " + shapeOf(input) +
+                  ". Allowed: batch x channels x voxels, with the input's batch and number of axes.");
+    }
+    result.push_back(all[i]);
+  }
+  return result;
+}
+
+ModelPointer
+loadTorchScript(const std::string & path, at::Device device)
+{
+  const std::string advice = " Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
+                             "current folder; impact_plugin.models.mind() writes one.";
+  {
+    std::ifstream file(path, std::ios::binary);
+    char          byte{};
+    if (!file)
+    {
+      throw Error("Parameter ModelsPath: file \"" + path + "\" does not exist or cannot be read." + advice);
+    }
+    if (!file.get(byte))
+    {
+      throw Error("Parameter ModelsPath: file \"" + path + "\" is empty or a folder." + advice);
+    }
+  }
+  try
+  {
+    return std::make_shared<TorchScriptModel>(path, torch::jit::load(path, device), device);
+  }
+  catch (const Error &)
+  {
+    throw;
+  }
+  catch (const std::exception & error)
+  {
+    throw Error("Parameter ModelsPath: file \"" + path + "\" is not a TorchScript model that this torch can open: " +
+                firstLine(error) + advice);
+  }
+}
+
+ModelPointer
+ModelRepository::get(const std::string & path, at::Device device)
+{
+  ModelPointer & model = m_Models[{ path, device.str() }];
+  if (!model)
+  {
+    model = loadTorchScript(path, device);
+  }
+  return model;
+}
+
+at::Device
+deviceOf(int gpu)
+{
+  if (gpu < 0)
+  {
+    return at::Device(at::kCPU);
+  }
+  const auto count = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  if (gpu >= count)
+  {
+    throw Error("Parameter GPU: " + std::to_string(gpu) + " is not allowed, because torch finds " +
+                (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") + ". Allowed: -1 for the CPU" +
+                (count == 0 ? std::string(". For a GPU, install a CUDA build of torch of the same version.")
+                            : ", 0 to " + std::to_string(count - 1) + "."));
+  }
+  return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
+}
+
+} // namespace impact

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "geometry.h"
+#include "torch_headers.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace impact
+{
+
+/** What some models want to know of the whole image that their input comes from. */
+struct ImageContext
+{
+  at::Tensor statistics; // [min, max, mean, sigma], float32
+  at::Tensor direction;  // 3 x 3 (2 x 2 in 2D): the direction cosines snapped to a signed permutation, float32
+
+  static ImageContext of(const ImageView & image, at::Device device);
+};
+
+/** A feature extractor: whatever the file format, a tensor goes in and one tensor per layer comes out. */
+class Model
+{
+public:
+  virtual ~Model() = default;
+
+  /** \param input N x C x H x W or N x C x D x H x W
+   * \param numberOfLayers how many layers the mask speaks of
+   * \return all layers that the model gives. \throws Error with torch's own reason when the model refuses the input */
+  virtual std::vector<at::Tensor>
+  layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const = 0;
+
+  virtual const std::string & path() const = 0;
+
+  /** Whether the model is told how many layers to compute, so that a mask may be shorter than what it could give. */
+  virtual bool takesNumberOfLayers() const = 0;
+
+  /** The selected layers alone. \throws Error when mask and model do not fit. */
+  std::vector<at::Tensor>
+  selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const;
+};
+
+using ModelPointer = std::shared_ptr<const Model>;
+
+/** Opens a TorchScript file. \throws Error naming the file and what to do. */
+ModelPointer loadTorchScript(const std::string & path, at::Device device);
+
+class ModelRepository
+{
+public:
+  ModelPointer get(const std::string & path, at::Device device);
+
+private:
+  std::map<std::pair<std::string, std::string>, ModelPointer> m_Models;
+};
+
+/** The device of the parameter GPU. \throws Error when there is no such GPU. */
+at::Device deviceOf(int gpu);
+
+/** The part of a torch error that a user can use: its first line. */
+std::string firstLine(const std::exception & error);
+
+} // namespace impact

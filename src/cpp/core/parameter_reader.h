@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace impact
+{
+
+/** The entries of a parameter, quotes removed; empty when the parameter map does not have it. */
+using ParameterLookup = std::function<std::vector<std::string>(const std::string & name)>;
+
+/** What a parameter map says of one parameter at one resolution level. */
+struct ParameterEntry
+{
+  std::string              name;   // as the user wrote it
+  std::vector<std::string> values; // see each lookup below
+};
+
+/** Finds a parameter in any of the dialects in which maps for IMPACT have been written.
+ *
+ * The first that is present wins, each with the metric's label in front before without:
+ *  1. `Impact<Name><level>`: one list per level, over the models or layers: `(ImpactPatchSize1 5 5 5 7 7 7)`;
+ *  2. `Impact<Name>` and 3. `<Name>`: one entry per level, models and layers separated by spaces inside the entry:
+ *     `(PatchSize "5*5*5 7*7*7" "3*3*3")`.
+ * A level without its own value uses the first level's. */
+class ParameterReader
+{
+public:
+  ParameterReader(ParameterLookup lookup, std::string label)
+    : m_Lookup(std::move(lookup))
+    , m_Label(std::move(label))
+  {}
+
+  /** One value per level, in every dialect: Mode, GPU and the like. */
+  std::optional<ParameterEntry> perLevel(const std::string & name, int level) const;
+
+  /** Several values per level: words split at spaces, `*` kept. */
+  std::optional<ParameterEntry> list(const std::string & name, int level) const;
+
+  /** Numbers per axis: `counts[l]` of them are wanted at level l. Words split at spaces and `*`. In dialects 2 and 3,
+   * plain numbers in a row are dealt out over the levels: `(VoxelSize 6 6 6 3 3 3)`. */
+  std::optional<ParameterEntry>
+  sizes(const std::string & name, int level, const std::vector<std::size_t> & counts) const;
+
+private:
+  struct Found
+  {
+    std::string              name;
+    std::vector<std::string> entries;
+    bool                     ofThisLevel; // dialect 1: the entries are this level's alone
+  };
+
+  std::optional<Found> find(const std::string & name, int level) const;
+
+  ParameterLookup m_Lookup;
+  std::string     m_Label;
+};
+
+/** Splits at any of the separators, dropping empty parts. */
+std::vector<std::string> split(const std::string & text, const std::string & separators);
+
+} // namespace impact

@@ -1,0 +1,294 @@
+#include "channels.h"
+#include "distance.h"
+#include "error.h"
+#include "patch_model.h"
+#include "similarity.h"
+#include "torch_scope.h"
+
+namespace impact
+{
+namespace
+{
+
+// Voxels that go through a network at once: the same for every number of threads, so that results are too.
+constexpr std::int64_t voxelsPerBatch = std::int64_t{ 1 } << 17;
+
+// Above this many bytes (estimated), the graphs of all batches are not kept for the way back but made anew.
+constexpr std::int64_t bytesOfKeptGraphs = std::int64_t{ 1 } << 30;
+
+/** The planes in which a model can see an image, as pairs of image axes; one, of all axes, where it sees it whole. */
+std::vector<std::vector<int>>
+planesOf(int modelDimension, int imageDimension)
+{
+  if (modelDimension == imageDimension)
+  {
+    return modelDimension == 2 ? std::vector<std::vector<int>>{ { 0, 1 } } : std::vector<std::vector<int>>{ { 0, 1, 2 } };
+  }
+  return { { 0, 1 }, { 0, 2 }, { 1, 2 } };
+}
+
+/** A batch on its way through a network, held until the gradient comes back. */
+struct Batch
+{
+  at::Tensor              input;
+  std::vector<at::Tensor> features;
+};
+
+} // namespace
+
+class PatchSimilarity::Implementation
+{
+public:
+  explicit Implementation(const SimilarityInput & input)
+    : m_Settings(input.settings)
+    , m_NumberOfThreads(input.numberOfThreads)
+    , m_Random(input.seed)
+    , m_Device(deviceOf(input.settings.gpu))
+  {
+    for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
+    {
+      const ModelSettings & fixed = m_Settings.fixedModels[i];
+      const ModelSettings & moving = m_Settings.movingModels[i];
+      Pair                  pair{ PatchModel(input.models->get(fixed.path, m_Device), fixed, input.fixed, m_Device),
+                 PatchModel(input.models->get(moving.path, m_Device), moving, input.moving, m_Device),
+                                  {},
+                                  {},
+                                  {} };
+      if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
+      {
+        throw Error("Models \"" + fixed.path + "\" and \"" + moving.path +
+                    "\": the selected layers of the fixed and the moving model differ in their numbers of channels. "
+                    "Choose models and LayersMask so that they agree.");
+      }
+      for (const auto & axes : planesOf(fixed.dimension, input.fixed.grid.dimension))
+      {
+        pair.fixedOffsets.push_back(pair.fixed.offsets(input.fixed.grid, axes));
+        pair.movingOffsets.push_back(pair.moving.offsets(input.fixed.grid, axes));
+      }
+      m_Pairs.push_back(std::move(pair));
+    }
+  }
+
+  struct Pair
+  {
+    PatchModel                       fixed;
+    PatchModel                       moving;
+    std::vector<std::vector<Vector>> fixedOffsets; // one per plane
+    std::vector<std::vector<Vector>> movingOffsets;
+    std::vector<std::size_t>         planeOfSample;
+  };
+
+  void
+  draw(std::size_t numberOfSamples)
+  {
+    for (Pair & pair : m_Pairs)
+    {
+      pair.planeOfSample.assign(numberOfSamples, 0);
+      const auto planes = static_cast<std::int64_t>(pair.fixedOffsets.size());
+      for (std::size_t s = 0; planes > 1 && s < numberOfSamples; ++s)
+      {
+        pair.planeOfSample[s] = static_cast<std::size_t>(m_Random.below(planes));
+      }
+    }
+  }
+
+  double
+  evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
+  {
+    if (gradient)
+    {
+      gradient->assign(m_Pairs.size(), {});
+    }
+    double      value = 0.0;
+    std::size_t firstLayer = 0;
+    for (std::size_t i = 0; i < m_Pairs.size(); ++i)
+    {
+      value += evaluatePair(m_Pairs[i], firstLayer, fixed[i], moving[i], gradient ? &(*gradient)[i] : nullptr);
+      firstLayer += m_Pairs[i].fixed.numbersOfChannels().size();
+    }
+    return value;
+  }
+
+  const Pair &
+  pair(std::size_t model) const
+  {
+    return m_Pairs[model];
+  }
+
+  std::size_t
+  size() const
+  {
+    return m_Pairs.size();
+  }
+
+  int
+  numberOfThreads() const
+  {
+    return m_NumberOfThreads;
+  }
+
+private:
+  at::Tensor
+  toTensor(const std::vector<float> & patches, std::int64_t voxelsPerPatch) const
+  {
+    const auto count = static_cast<std::int64_t>(patches.size()) / voxelsPerPatch;
+    return at::from_blob(const_cast<float *>(patches.data()), { count, voxelsPerPatch }, at::kFloat).to(m_Device);
+  }
+
+  Batch
+  forward(const PatchModel & model, const at::Tensor & patches, bool withGradient) const
+  {
+    at::AutoGradMode gradients(withGradient);
+    Batch            batch;
+    batch.input = patches.detach();
+    batch.input.set_requires_grad(withGradient);
+    batch.features = model.centreFeatures(batch.input);
+    return batch;
+  }
+
+  /** Features of all patches; `kept` receives the batches with their graphs where it is not null. */
+  std::vector<at::Tensor>
+  allFeatures(const PatchModel & model, const at::Tensor & patches, std::vector<Batch> * kept) const
+  {
+    std::vector<std::vector<at::Tensor>> parts(model.numbersOfChannels().size());
+    for (const at::Tensor & part : patches.split(batchSize(model)))
+    {
+      Batch batch = forward(model, part, kept != nullptr);
+      for (std::size_t i = 0; i < parts.size(); ++i)
+      {
+        parts[i].push_back(batch.features[i].detach());
+      }
+      if (kept)
+      {
+        kept->push_back(std::move(batch));
+      }
+    }
+    std::vector<at::Tensor> features;
+    for (const auto & part : parts)
+    {
+      features.push_back(at::cat(part));
+    }
+    return features;
+  }
+
+  static std::int64_t
+  batchSize(const PatchModel & model)
+  {
+    return std::max<std::int64_t>(1, voxelsPerBatch / model.voxelsPerPatch());
+  }
+
+  static bool
+  graphsFit(const PatchModel & model, std::int64_t numberOfPatches)
+  {
+    constexpr std::int64_t tensorsPerLayer = 8; // a guess at what a network keeps beside its output
+    std::int64_t           channels = 0;
+    for (const std::int64_t count : model.numbersOfChannels())
+    {
+      channels += count;
+    }
+    const auto bytes = numberOfPatches * model.voxelsPerPatch() * channels * tensorsPerLayer *
+                       static_cast<std::int64_t>(sizeof(float));
+    return bytes <= bytesOfKeptGraphs;
+  }
+
+  double
+  evaluatePair(Pair &                     pair,
+               std::size_t                firstLayer,
+               const std::vector<float> & fixedPatches,
+               const std::vector<float> & movingPatches,
+               std::vector<float> *       gradient)
+  {
+    const at::Tensor   fixed = toTensor(fixedPatches, pair.fixed.voxelsPerPatch());
+    const at::Tensor   moving = toTensor(movingPatches, pair.moving.voxelsPerPatch());
+    std::vector<Batch> kept;
+    const bool         keep = gradient && graphsFit(pair.moving, moving.size(0));
+    const auto         fixedFeatures = allFeatures(pair.fixed, fixed, nullptr);
+    auto               movingFeatures = allFeatures(pair.moving, moving, keep ? &kept : nullptr);
+
+    // The distances see all samples at once; what they ask of each feature then goes back batch by batch.
+    at::Tensor total = at::zeros({}, at::dtype(at::kDouble).device(m_Device));
+    {
+      at::AutoGradMode gradients(gradient != nullptr);
+      for (std::size_t i = 0; i < fixedFeatures.size(); ++i)
+      {
+        const LayerSettings & layer = m_Settings.layers[firstLayer + i];
+        movingFeatures[i].set_requires_grad(gradient != nullptr);
+        const at::Tensor channels = drawChannels(m_Random, layer, fixedFeatures[i].size(1), m_Device);
+        total = total + layer.weight * distance(layer.distance,
+                                                columns(fixedFeatures[i], channels),
+                                                columns(movingFeatures[i], channels));
+      }
+    }
+    if (gradient)
+    {
+      const auto              featureGradients = torch::autograd::grad({ total }, movingFeatures);
+      std::vector<at::Tensor> results;
+      std::int64_t            begin = 0;
+      std::size_t             number = 0;
+      for (const at::Tensor & part : moving.split(batchSize(pair.moving)))
+      {
+        Batch                   batch = keep ? std::move(kept[number]) : forward(pair.moving, part, true);
+        std::vector<at::Tensor> wanted;
+        for (const at::Tensor & featureGradient : featureGradients)
+        {
+          wanted.push_back(featureGradient.narrow(0, begin, part.size(0)));
+        }
+        results.push_back(torch::autograd::grad(batch.features, { batch.input }, wanted)[0]);
+        begin += part.size(0);
+        ++number;
+      }
+      const at::Tensor result = at::cat(results).cpu().contiguous();
+      gradient->assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
+    }
+    return total.item<double>();
+  }
+
+  LevelSettings     m_Settings;
+  int               m_NumberOfThreads;
+  Random            m_Random;
+  at::Device        m_Device;
+  std::vector<Pair> m_Pairs;
+};
+
+PatchSimilarity::PatchSimilarity(const SimilarityInput & input)
+{
+  const TorchScope scope(input.numberOfThreads);
+  m_Implementation = std::make_unique<Implementation>(input);
+}
+
+PatchSimilarity::~PatchSimilarity() = default;
+
+std::size_t
+PatchSimilarity::numberOfModels() const
+{
+  return m_Implementation->size();
+}
+
+void
+PatchSimilarity::draw(std::size_t numberOfSamples)
+{
+  m_Implementation->draw(numberOfSamples);
+}
+
+const std::vector<Vector> &
+PatchSimilarity::fixedOffsets(std::size_t model, std::size_t sample) const
+{
+  const auto & pair = m_Implementation->pair(model);
+  return pair.fixedOffsets[pair.planeOfSample[sample]];
+}
+
+const std::vector<Vector> &
+PatchSimilarity::movingOffsets(std::size_t model, std::size_t sample) const
+{
+  const auto & pair = m_Implementation->pair(model);
+  return pair.movingOffsets[pair.planeOfSample[sample]];
+}
+
+double
+PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
+{
+  const TorchScope scope(m_Implementation->numberOfThreads());
+  return m_Implementation->evaluate(fixed, moving, gradient);
+}
+
+} // namespace impact

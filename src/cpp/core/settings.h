@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace impact
+{
+
+enum class Mode
+{
+  Static,
+  Jacobian
+};
+
+enum class Distance
+{
+  L1,
+  L2,
+  Cosine
+};
+
+/** One feature extractor as a parameter map describes it, for one image at one resolution level. */
+struct ModelSettings
+{
+  std::string               path;
+  int                       dimension{ 3 };
+  int                       numberOfChannels{ 1 };
+  std::vector<std::int64_t> patchSize;  // voxels, x y (z); zeros mean the whole image
+  std::vector<double>       voxelSize;  // mm, x y (z)
+  std::vector<bool>         layersMask; // one entry per output of the model
+};
+
+/** How one selected layer enters the metric. */
+struct LayerSettings
+{
+  std::int64_t subsetFeatures{ 0 }; // channels drawn at each evaluation; 0 or more than there are: all
+  double       weight{ 1.0 };
+  Distance     distance{ Distance::L2 };
+};
+
+/** Everything that holds at one resolution level. Fixed and moving models come in pairs. */
+struct LevelSettings
+{
+  Mode                       mode{ Mode::Jacobian };
+  int                        gpu{ -1 }; // index of the GPU, or -1 for the CPU
+  std::vector<ModelSettings> fixedModels;
+  std::vector<ModelSettings> movingModels;
+  std::vector<LayerSettings> layers; // the selected layers, in order over the models
+};
+
+/** Something a parameter map says that cannot be, or is doubtful. */
+struct Finding
+{
+  enum class Severity
+  {
+    Warning,
+    Error
+  };
+  Severity    severity{ Severity::Error };
+  std::string parameter; // as the user wrote it
+  std::string message;
+};
+
+std::string toString(Mode mode);
+std::string toString(Distance distance);
+
+/** Number of layers that the masks of these models select. */
+std::size_t numberOfSelectedLayers(const std::vector<ModelSettings> & models);
+std::size_t numberOfSelectedLayers(const ModelSettings & model);
+
+/** The level as a table in the user's terms, for the log. */
+std::string describe(const LevelSettings & settings);
+
+} // namespace impact

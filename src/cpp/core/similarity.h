@@ -1,0 +1,96 @@
+#pragma once
+
+#include "geometry.h"
+#include "settings.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+/** The similarity stage as the geometry and chain-rule stages see it: plain arrays in, value and gradient out.
+ *
+ * No torch header is included here, so that what is built against ITK and elastix stays free of them. */
+namespace impact
+{
+
+class ModelRepository;
+
+/** The models of a registration, each file read once. */
+using ModelRepositoryPointer = std::shared_ptr<ModelRepository>;
+ModelRepositoryPointer makeModelRepository();
+
+/** What a similarity needs to come into being. */
+struct SimilarityInput
+{
+  ImageView              fixed;
+  ImageView              moving;
+  LevelSettings          settings;
+  ModelRepositoryPointer models;
+  std::uint64_t          seed{ 0 };
+  int                    numberOfThreads{ 0 }; // for torch on the CPU; 0 leaves torch's own number
+};
+
+/** Opens the models of a level, runs each once on a small input and checks that they fit the settings and the images.
+ *
+ * \return the findings; nothing is thrown for what a user can mend. */
+std::vector<Finding> checkLevel(const LevelSettings &          settings,
+                                const Grid &                   fixedGrid,
+                                const Grid &                   movingGrid,
+                                const ModelRepositoryPointer & models);
+
+/** Static mode: features of both images made once, compared at given points. Not thread-safe. */
+class StaticSimilarity
+{
+public:
+  /** Makes the feature maps. \throws Error when a model does not fit. */
+  explicit StaticSimilarity(const SimilarityInput & input);
+  ~StaticSimilarity();
+
+  /** Compares the fixed features at the fixed points with the moving features at the moving points.
+   *
+   * \param fixedPoints  N points, physical, mm, 3 numbers each (the third 0 in 2D)
+   * \param movingPoints N points likewise
+   * \param gradient     null, or room for 3 N numbers: d(value)/d(moving point), per mm
+   * \return the value, the weighted sum over the selected layers */
+  double evaluate(const std::vector<double> & fixedPoints,
+                  const std::vector<double> & movingPoints,
+                  std::vector<double> *       gradient);
+
+  /** One line per feature map, for the log. */
+  std::string describe() const;
+
+private:
+  class Implementation;
+  std::unique_ptr<Implementation> m_Implementation;
+};
+
+/** Jacobian mode: patches around each sample go through the network at every evaluation. Not thread-safe. */
+class PatchSimilarity
+{
+public:
+  explicit PatchSimilarity(const SimilarityInput & input);
+  ~PatchSimilarity();
+
+  std::size_t numberOfModels() const;
+
+  /** Starts an evaluation: draws the planes in which 2D models see a 3D image, and the channels. */
+  void draw(std::size_t numberOfSamples);
+
+  /** Where the voxels of a patch lie around its sample, mm along the axes of the fixed image given as physical vectors,
+   * x fastest. The same for all samples but those of a 2D model in a 3D image. */
+  const std::vector<Vector> & fixedOffsets(std::size_t model, std::size_t sample) const;
+  const std::vector<Vector> & movingOffsets(std::size_t model, std::size_t sample) const;
+
+  /** One array per model: N patches, the voxels of each in the order of its offsets. */
+  using Patches = std::vector<std::vector<float>>;
+
+  /** \param gradient null, or receives d(value)/d(intensity) for every voxel of the moving patches. */
+  double evaluate(const Patches & fixed, const Patches & moving, Patches * gradient);
+
+private:
+  class Implementation;
+  std::unique_ptr<Implementation> m_Implementation;
+};
+
+} // namespace impact

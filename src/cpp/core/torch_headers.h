@@ -1,0 +1,8 @@
+#pragma once
+
+// Every torch header the core needs, in one place: it is precompiled.
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/script.h>
+
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "python_gil.h"
+#include "torch_headers.h"
+
+namespace impact
+{
+
+/** The state in which all our torch code runs; what it changes is put back on leaving. */
+class TorchScope
+{
+public:
+  explicit TorchScope(int numberOfThreads)
+    : m_ThreadsBefore(at::get_num_threads())
+    , m_AutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
+  {
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    if (numberOfThreads > 0 && numberOfThreads != m_ThreadsBefore)
+    {
+      at::set_num_threads(numberOfThreads);
+    }
+  }
+  ~TorchScope()
+  {
+    if (at::get_num_threads() != m_ThreadsBefore)
+    {
+      at::set_num_threads(m_ThreadsBefore);
+    }
+    at::autocast::set_autocast_enabled(at::kCPU, m_AutocastBefore);
+  }
+  TorchScope(const TorchScope &) = delete;
+  TorchScope & operator=(const TorchScope &) = delete;
+
+private:
+  PythonGilRelease m_GilRelease;
+  int              m_ThreadsBefore;
+  bool             m_AutocastBefore;
+  at::AutoGradMode m_GradientsOff{ false };
+};
+
+} // namespace impact

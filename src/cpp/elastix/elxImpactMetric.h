@@ -1,0 +1,114 @@
+#ifndef elxImpactMetric_h
+#define elxImpactMetric_h
+
+#include "elxIncludes.h"
+#include "itkImpactImageToImageMetric.h"
+
+#include "settings_parser.h"
+
+namespace elastix
+{
+
+/**
+ * \class ImpactMetric
+ * \brief A metric that compares images through the features of pretrained networks.
+ *
+ * The parameters of this metric. Each may also be written as `Impact<Name>` with one entry per resolution level, or as
+ * `Impact<Name><level>` with one list per level, e.g. <tt>(ImpactPatchSize0 5 5 5)</tt>. A level without its own value
+ * uses that of level 0. `Fixed` or `Moving` in front of the names marked * gives each image its own models.
+ *
+ * \parameter Metric: Select this metric as follows:\n
+ *    <tt>(Metric "Impact")</tt>
+ * \parameter ModelsPath*: TorchScript files, separated by spaces inside one entry per level.\n
+ *    example: <tt>(ModelsPath "a.pt b.pt" "a.pt")</tt> \n
+ *    There is no default.
+ * \parameter Dimension*: 2 or 3, the dimension of each model's input.\n
+ *    example: <tt>(Dimension "3 2" "3")</tt> \n
+ *    The default is the dimension of the images.
+ * \parameter NumberOfChannels*: channels of each model's input; the grey image is repeated.\n
+ *    example: <tt>(NumberOfChannels "1 3" "1")</tt> \n
+ *    The default is 1.
+ * \parameter PatchSize*: in voxels of VoxelSize. Jacobian mode: the patch around each sample. Static mode: 0, the whole
+ *    image.\n
+ *    example: <tt>(PatchSize "5*5*5 7*7*7" "3*3*3")</tt> \n
+ *    The default is 0 in Static mode, 5 in Jacobian mode.
+ * \parameter VoxelSize*: in mm, along the axes of the image.\n
+ *    example: <tt>(VoxelSize "3*3*3" "1.5*1.5*1.5")</tt> \n
+ *    There is no default.
+ * \parameter LayersMask*: one 0 or 1 for each output of the model.\n
+ *    example: <tt>(LayersMask "01 1" "01")</tt> \n
+ *    The default is 1, the first output.
+ * \parameter Mode: "Static" (features made once per level) or "Jacobian" (features of patches, made at each
+ *    iteration).\n
+ *    example: <tt>(Mode "Static" "Jacobian")</tt> \n
+ *    The default is "Jacobian".
+ * \parameter SubsetFeatures: how many channels, drawn at random at each iteration, each selected layer compares.\n
+ *    example: <tt>(SubsetFeatures "32" "16")</tt> \n
+ *    The default is 0: all.
+ * \parameter LayersWeight: the weight of each selected layer.\n
+ *    example: <tt>(LayersWeight "1 0.5" "1")</tt> \n
+ *    The default is 1.
+ * \parameter Distance: "L1", "L2" or "Cosine", for each selected layer.\n
+ *    example: <tt>(Distance "L2 Cosine" "L2")</tt> \n
+ *    The default is "L2".
+ * \parameter GPU: index of the GPU, or -1 for the CPU.\n
+ *    example: <tt>(GPU 0 0)</tt> \n
+ *    The default is -1.
+ * \parameter RandomSeed: see elastix::ElastixBase; it drives the random draws of this metric too.
+ *
+ * \ingroup Metrics
+ */
+template <typename TElastix>
+class ITK_TEMPLATE_EXPORT ImpactMetric
+  : public itk::ImpactImageToImageMetric<typename MetricBase<TElastix>::FixedImageType,
+                                         typename MetricBase<TElastix>::MovingImageType>
+  , public MetricBase<TElastix>
+{
+public:
+  ITK_DISALLOW_COPY_AND_MOVE(ImpactMetric);
+
+  using Self = ImpactMetric;
+  using Superclass1 = itk::ImpactImageToImageMetric<typename MetricBase<TElastix>::FixedImageType,
+                                                    typename MetricBase<TElastix>::MovingImageType>;
+  using Superclass2 = MetricBase<TElastix>;
+  using Pointer = itk::SmartPointer<Self>;
+  using ConstPointer = itk::SmartPointer<const Self>;
+
+  itkNewMacro(Self);
+  itkOverrideGetNameOfClassMacro(ImpactMetric);
+  elxClassNameMacro("Impact");
+
+  itkStaticConstMacro(FixedImageDimension, unsigned int, Superclass2::FixedImageDimension);
+  using ITKBaseType = typename Superclass2::ITKBaseType;
+
+  /** Reads the parameters of all levels, opens the models and tries them. \throws ImpactError with all findings. */
+  void
+  BeforeRegistration() override;
+
+  void
+  BeforeEachResolution() override;
+
+  /** Makes the features of the level, timed and logged. */
+  void
+  Initialize() override;
+
+  void
+  AfterRegistration() override;
+
+protected:
+  ImpactMetric() = default;
+  ~ImpactMetric() override = default;
+
+private:
+  elxOverrideGetSelfMacro;
+
+  std::vector<impact::LevelSettings> m_Levels;
+};
+
+} // namespace elastix
+
+#ifndef ITK_MANUAL_INSTANTIATION
+#  include "elxImpactMetric.hxx"
+#endif
+
+#endif

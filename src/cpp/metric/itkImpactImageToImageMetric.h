@@ -1,0 +1,192 @@
+#ifndef itkImpactImageToImageMetric_h
+#define itkImpactImageToImageMetric_h
+
+#include "itkAdvancedImageToImageMetric.h"
+#include "itkBSplineInterpolateImageFunction.h"
+
+#include "linear_interpolation.h"
+#include "similarity.h"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace itk
+{
+
+/** \class ImpactImageToImageMetric
+ *
+ * \brief Compares a fixed and a moving image through the features of pretrained networks.
+ *
+ * Boussot et al., IMPACT: A Generic Semantic Loss for Multimodal Medical Image Registration, arXiv:2503.24121.
+ *
+ * This class does the geometry and the chain rule, over ITK's threads; the features and their comparison are
+ * impact::StaticSimilarity's (features made once per level) or impact::PatchSimilarity's (features of patches around
+ * every sample, at every evaluation).
+ *
+ * In Static mode d(value)/d(mu) = sum over samples s of (d(value)/dy_s)^T dT/dmu(x_s). In Jacobian mode the sum runs
+ * over every voxel of every patch, each with the transform's derivative at its own place.
+ *
+ * Sums are made in an order that does not depend on the number of threads: same input, same result to the bit.
+ *
+ * \ingroup RegistrationMetrics
+ */
+template <typename TFixedImage, typename TMovingImage>
+class ITK_TEMPLATE_EXPORT ImpactImageToImageMetric : public AdvancedImageToImageMetric<TFixedImage, TMovingImage>
+{
+public:
+  ITK_DISALLOW_COPY_AND_MOVE(ImpactImageToImageMetric);
+
+  using Self = ImpactImageToImageMetric;
+  using Superclass = AdvancedImageToImageMetric<TFixedImage, TMovingImage>;
+  using Pointer = SmartPointer<Self>;
+  using ConstPointer = SmartPointer<const Self>;
+
+  itkNewMacro(Self);
+  itkOverrideGetNameOfClassMacro(ImpactImageToImageMetric);
+
+  itkStaticConstMacro(FixedImageDimension, unsigned int, TFixedImage::ImageDimension);
+  itkStaticConstMacro(MovingImageDimension, unsigned int, TMovingImage::ImageDimension);
+
+  using typename Superclass::DerivativeType;
+  using typename Superclass::MeasureType;
+  using typename Superclass::ParametersType;
+  using typename Superclass::TransformParametersType;
+
+  /** What holds at the level to come: set before Initialize(). */
+  void
+  SetLevelSettings(const impact::LevelSettings & settings)
+  {
+    m_LevelSettings = settings;
+    this->Modified();
+  }
+
+  const impact::LevelSettings &
+  GetLevelSettings() const
+  {
+    return m_LevelSettings;
+  }
+
+  /** Models already opened, shared by all levels. */
+  void
+  SetModelRepository(impact::ModelRepositoryPointer models)
+  {
+    m_Models = std::move(models);
+  }
+
+  /** Seed of the random draws (subsets of channels, planes of 2D models); they start anew at each Initialize(). */
+  itkSetMacro(Seed, uint64_t);
+  itkGetConstMacro(Seed, uint64_t);
+
+  /** Makes the features of the images at this level (Static) or readies the networks (Jacobian).
+   * \throws impact::Error for what a user can mend. */
+  void
+  Initialize() override;
+
+  MeasureType
+  GetValue(const ParametersType & parameters) const override;
+
+  void
+  GetDerivative(const ParametersType & parameters, DerivativeType & derivative) const override;
+
+  void
+  GetValueAndDerivative(const ParametersType & parameters,
+                        MeasureType &          value,
+                        DerivativeType &       derivative) const override;
+
+  /** Lets go of features, networks and models. */
+  void
+  Release();
+
+  /** One line per feature map of this level, for the log; empty in Jacobian mode. */
+  std::string
+  DescribeFeatures() const;
+
+protected:
+  ImpactImageToImageMetric();
+  ~ImpactImageToImageMetric() override = default;
+
+private:
+  using FixedPointType = typename Superclass::FixedImagePointType;
+  using MovingPointType = typename Superclass::MovingImagePointType;
+  using BSplineInterpolatorType = BSplineInterpolateImageFunction<TMovingImage, double, double>;
+  using FixedBSplineInterpolatorType = BSplineInterpolateImageFunction<TFixedImage, double, double>;
+
+  /** The samples that count: those that map inside the moving image and its mask. Three numbers a point. */
+  struct ValidSamples
+  {
+    std::vector<double> fixedPoints;
+    std::vector<double> movingPoints;
+
+    std::size_t
+    size() const
+    {
+      return fixedPoints.size() / 3;
+    }
+  };
+
+  /** Points with a gradient each: what the chain rule runs over. */
+  struct PointGradients
+  {
+    std::size_t                                            count{ 0 };
+    std::function<impact::Vector(std::size_t number)>      fixedPoint;
+    std::function<const double *(std::size_t number)>      gradient;
+  };
+
+  MeasureType
+  Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
+
+  MeasureType
+  EvaluateStatic(const ValidSamples & samples, DerivativeType * derivative) const;
+
+  MeasureType
+  EvaluatePatches(const ValidSamples & samples, DerivativeType * derivative) const;
+
+  ValidSamples
+  MapSamples() const;
+
+  void
+  ChainRule(const PointGradients & points, DerivativeType & derivative) const;
+
+  /** Intensity of the moving image at a mapped point and, on request, its gradient; beyond the edge the edge's value. */
+  float
+  MovingIntensity(const MovingPointType & point, impact::Vector * gradient) const;
+
+  float
+  FixedIntensity(const impact::Vector & point) const;
+
+  /** The user's MovingImageDerivativeScales, where there are any. */
+  void
+  ScaleGradient(double * gradient) const;
+
+  /** Calls the function with 0 ... count - 1 from ITK's threads; the first exception is passed on. */
+  void
+  ParallelFor(std::size_t count, const std::function<void(std::size_t)> & function) const;
+
+  template <typename TImage>
+  static impact::ImageView
+  ViewOf(const TImage & image, std::vector<float> & buffer);
+
+  impact::LevelSettings          m_LevelSettings;
+  impact::ModelRepositoryPointer m_Models;
+  uint64_t                       m_Seed{ 0 };
+
+  std::vector<float>                               m_FixedPixels;  // where the images are not of float
+  std::vector<float>                               m_MovingPixels;
+  impact::LinearInterpolation                      m_FixedLinear;
+  impact::LinearInterpolation                      m_MovingLinear;
+  typename FixedBSplineInterpolatorType::Pointer   m_FixedBSpline;  // where the order is 2 or more
+  const BSplineInterpolatorType *                  m_MovingBSpline{ nullptr };
+  impact::Grid                                     m_MovingGrid;
+  impact::Matrix                                   m_MovingPhysicalToIndex{};
+  std::unique_ptr<impact::StaticSimilarity>        m_StaticSimilarity;
+  std::unique_ptr<impact::PatchSimilarity>         m_PatchSimilarity;
+};
+
+} // namespace itk
+
+#ifndef ITK_MANUAL_INSTANTIATION
+#  include "itkImpactImageToImageMetric.hxx"
+#endif
+
+#endif

@@ -1,0 +1,44 @@
+"""The IMPACT registration metric for the stock ``itk-elastix``.
+
+Installing this package is enough: a parameter map that says ``(Metric "Impact")`` then runs in any
+program that uses the stock ``itk`` module, with no import of this package. What is here is the
+rest:
+
+- :func:`register`, for the installations in which elastix cannot find the plugin by itself;
+- :mod:`impact_plugin.models`, which writes feature extractors that need no download;
+- :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
+- :mod:`impact_plugin.demo`, a registration of real CT images.
+
+Importing the package loads neither torch nor itk. Submodules are loaded at their first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+from impact_plugin.registration import register
+
+if TYPE_CHECKING:
+    from impact_plugin import command_line, demo, models
+
+__all__ = ["__version__", "command_line", "demo", "models", "register"]
+
+_SUBMODULES = frozenset({"_core", "command_line", "demo", "models"})
+
+try:
+    __version__ = importlib.metadata.version("impact-plugin")
+except importlib.metadata.PackageNotFoundError:  # a source tree on PYTHONPATH, not installed
+    __version__ = "0+uninstalled"
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"impact_plugin.{name}")
+    message = f"module 'impact_plugin' has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

@@ -1,0 +1,93 @@
+"""``impact-elastix`` and ``impact-transformix``: elastix's own programs, with the IMPACT metric.
+
+They take elastix's own flags, write the same files and give the same exit codes, so a script that
+calls ``elastix`` works with the name changed. They run elastix's own main functions out of the
+installed itk-elastix, in a process that imports neither itk nor torch and so starts at once.
+
+``python -m impact_plugin.command_line elastix ...`` (or ``transformix ...``) is the same program.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+from impact_plugin import _versions
+
+_HELP = frozenset({"-h", "-help", "--help"})
+_VERSION = frozenset({"--version", "--extended-version"})
+
+
+def elastix_main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``impact-elastix``.
+
+    Args:
+        arguments: The command line without the program's name; by default the one of this process.
+
+    Returns:
+        The exit code: elastix's own, or 1 where torch or itk-elastix does not fit or the package is
+        not built.
+    """
+    return _run("elastix", sys.argv[1:] if arguments is None else arguments)
+
+
+def transformix_main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``impact-transformix``; arguments and exit code as for :func:`elastix_main`."""
+    return _run("transformix", sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -> int:
+    try:
+        _versions.check()  # first: a module built for another version may crash instead of raising
+        from impact_plugin import _elastix
+    except _versions.VersionMismatchError as error:
+        print(f"impact-{program}: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        print(
+            f"impact-{program}: the compiled module impact_plugin._elastix cannot be loaded: "
+            f"{error}\nInstalled: {_versions.describe()}. Install the package again, with "
+            "`pip install impact-plugin`, or with `pip install .` in its source folder.",
+            file=sys.stderr,
+        )
+        return 1
+
+    # Python turns Ctrl-C into an exception that only Python code sees, and ignores a closed pipe. A
+    # native program dies of either, and for as long as elastix runs no Python code does.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+    sys.stdout.flush()  # elastix writes to the same stream past Python's buffer
+    run = _elastix.run_elastix if program == "elastix" else _elastix.run_transformix
+    exit_code: int = run([f"impact-{program}", *arguments])
+
+    # elastix looks at these words only where they are all there is.
+    word = arguments[0] if len(arguments) == 1 else ""
+    if word in _VERSION:
+        print(_versions.describe())
+    elif word in _HELP:
+        print(
+            f"\nThis is {program} as impact-{program}: the same arguments, "
+            f'and (Metric "Impact") in parameter files ({_versions.describe()}).'
+        )
+    sys.stdout.flush()
+    return exit_code
+
+
+def _main() -> int:
+    programs = {"elastix": elastix_main, "transformix": transformix_main}
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in programs:
+        print(
+            "Expected elastix or transformix after the module's name, and got "
+            f"{name or 'nothing'!r}: python -m impact_plugin.command_line elastix --help",
+            file=sys.stderr,
+        )
+        return 2
+    return programs[name](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,79 @@
+"""Feature extractors that need no download.
+
+Each function writes a TorchScript file that a parameter map can name::
+
+    path = impact_plugin.models.mind(radius=1, dilation=2)   # MIND_R1D2_3D.pt
+    # (ModelsPath "<path>")  (Dimension "3")  (NumberOfChannels "1")  (LayersMask "1")
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+
+def mind(
+    radius: int = 1, dilation: int = 2, dimension: int = 3, *, path: str | Path | None = None
+) -> Path:
+    """Write a MIND-SSC feature extractor (Heinrich et al., MICCAI 2013) as a TorchScript file.
+
+    MIND-SSC describes each voxel by how the patches around it resemble one another, which carries
+    over from one modality to another. The model takes one grey image or a batch of patches and
+    returns one layer of the same size, with 12 channels in 3D and 4 in 2D. A voxel's features
+    depend on the ``2 * (radius + dilation) + 1`` voxels around it along each axis, and on nothing
+    else: whole image, tile and patch agree. :mod:`impact_plugin._mind` has the formula.
+
+    Args:
+        radius: Radius of the compared patches, in voxels, at least 1: patches of ``2 * radius + 1``
+            voxels a side.
+        dilation: Distance in voxels from the centre to the compared patches, at least 1.
+        dimension: 2 for a model of images ``(N, 1, H, W)``, 3 for images ``(N, 1, D, H, W)``.
+        path: File to write, or a folder that gets the default name
+            ``MIND_R<radius>D<dilation>_<dimension>D.pt``. By default that name in
+            ``$XDG_CACHE_HOME/impact-plugin/models`` (``~/.cache`` where that is unset). A missing
+            parent folder is made; an existing file is replaced, in one step.
+
+    Returns:
+        The absolute path of the file.
+
+    Raises:
+        ValueError: ``radius`` or ``dilation`` is below 1, or ``dimension`` is neither 2 nor 3.
+        TypeError: One of the three is not an integer.
+        OSError: The file cannot be written.
+    """
+    radius, dilation, dimension = (operator.index(value) for value in (radius, dilation, dimension))
+    for name, value in (("radius", radius), ("dilation", dilation)):
+        if value < 1:
+            message = f"{name} is {value}, expected an integer of at least 1 (in voxels)"
+            raise ValueError(message)
+    if dimension not in (2, 3):
+        message = f"dimension is {dimension}, expected 2 or 3"
+        raise ValueError(message)
+
+    name = f"MIND_R{radius}D{dilation}_{dimension}D.pt"
+    target = _cache_folder() / name if path is None else Path(path).expanduser().absolute()
+    if target.is_dir():
+        target = target / name
+
+    import torch  # slow: only where a file is written
+
+    from impact_plugin._mind import MindSSC
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        script = torch.jit.script(MindSSC(radius, dilation, dimension).eval())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside its place and then moved there, so that nobody ever reads half a file.
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".mind-") as folder:
+            torch.jit.save(script, str(Path(folder) / name))
+            (Path(folder) / name).replace(target)
+    return target
+
+
+def _cache_folder() -> Path:
+    """Give the folder for files that can be made again; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "impact-plugin" / "models"
