@@ -60,7 +60,12 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.settings = m_LevelSettings;
   input.models = m_Models;
   input.seed = m_Seed;
-  input.numberOfThreads = static_cast<int>(this->m_UseMultiThread ? this->GetNumberOfWorkUnits() : 1);
+  // ITK may make many more work units than there are threads to run them; torch takes every thread it is given.
+  input.numberOfThreads = static_cast<int>(
+    this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
+                                        this->m_Threader->GetMaximumNumberOfThreads(),
+                                        MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
+                           : 1);
 
   m_FixedLinear = impact::LinearInterpolation(input.fixed);
   m_MovingLinear = impact::LinearInterpolation(input.moving);

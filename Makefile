@@ -1,0 +1,75 @@
+# From a fresh clone: `make demo`, `make test`. What is installed goes into .venv, what is built into build and dist.
+# Needs python3 (3.10 or newer) with its headers, a C++17 compiler and make; the rest comes from pip.
+
+PYTHON ?= python3
+# CI sets `--build-constraint constraints.txt` instead: built as `pip install .` does, in an environment of its own, from
+# scratch.
+BUILD_FLAGS ?= --no-build-isolation
+PYTEST_FLAGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src cmake ParameterMaps -type f -not -name '*.pyc' 2>/dev/null) \
+           CMakeLists.txt pyproject.toml README.md LICENSE
+CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp' -o -name '*.cxx')
+
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help venv wheel install demo test lint format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo     register the lung CT pair of elastix's test data; results in out/demo"
+	@echo "make test     build the wheel, try it in a clean environment, run the tests"
+	@echo "make lint     ruff, mypy, clang-format, codespell"
+	@echo "make format   apply ruff and clang-format"
+	@echo "make install  build the wheel and install it in $(VENV)"
+	@echo "make clean    remove what was built and $(VENV)"
+
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV) || $(PYTHON) -m virtualenv $(VENV) || { rm -rf $(VENV); echo \
+	  "$(PYTHON) cannot make virtual environments: install python3-venv (apt) or virtualenv (pip), or set PYTHON."; \
+	  exit 1; }
+
+# pip reads dependency groups from 25.1 on.
+$(VENV)/requirements.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --group dev
+	@touch $@
+
+dist/wheel.stamp: $(SOURCES) $(VENV)/requirements.stamp
+	@mkdir -p dist && rm -f dist/*.whl
+	$(BIN)/pip wheel --verbose --no-deps $(BUILD_FLAGS) --wheel-dir dist .
+	@touch $@
+
+$(VENV)/installed.stamp: dist/wheel.stamp
+	$(BIN)/pip install --quiet --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+venv: $(VENV)/requirements.stamp
+wheel: dist/wheel.stamp
+install: $(VENV)/installed.stamp
+
+demo: install
+	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
+	  $(BIN)/python -m impact_plugin.demo --data "$$data" --out out/demo
+
+test: install
+	tests/run_clean_install.sh dist/*.whl
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/codespell
+
+format: venv
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+clean:
+	rm -rf $(VENV) build dist out

@@ -1,0 +1,232 @@
+"""MIND-SSC: its values against plain numpy, and what a registration relies on."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from impact_plugin import models
+
+# TorchScript works on, though torch says at each load that its successor is torch.export.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+Model = Callable[[torch.Tensor], list[torch.Tensor]]
+CASES = [((9, 13), 1, 2), ((12, 7), 2, 1), ((6, 8, 11), 1, 2), ((7, 5, 6), 2, 3)]
+
+
+def load_file(path: Path, device: str = "cpu") -> Model:
+    model: Model = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+    return model
+
+
+def load(folder: Path, radius: int, dilation: int, dimension: int) -> Model:
+    return load_file(models.mind(radius, dilation, dimension, path=folder))
+
+
+def random_image(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return (torch.randn((1, 1, *shape), generator=generator, dtype=torch.float64) * 80).to(dtype)
+
+
+def reference(image: NDArray[np.float64], radius: int, dilation: int) -> NDArray[np.float64]:
+    """MIND-SSC by its definition, one voxel offset at a time, with indices clamped to the image."""
+
+    def shifted(offset: tuple[int, ...]) -> NDArray[np.float64]:
+        indices = [
+            np.clip(np.arange(size) + step, 0, size - 1)
+            for size, step in zip(image.shape, offset, strict=True)
+        ]
+        return image[np.ix_(*indices)]
+
+    neighbours = [
+        tuple(sign * dilation * (axis == other) for other in range(image.ndim))
+        for axis in range(image.ndim)
+        for sign in (-1, 1)
+    ]
+    # Neighbours side by side: the distance of opposite ones is twice the dilation.
+    pairs = [
+        (p, q)
+        for p, q in itertools.combinations(neighbours, 2)
+        if sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) == 2 * dilation**2
+    ]
+    pairs.sort(key=lambda pair: [np.flatnonzero(p).tolist() for p in pair])  # by axes, then signs
+    patch = list(itertools.product(range(-radius, radius + 1), repeat=image.ndim))
+
+    distances = np.zeros((len(pairs), *image.shape))
+    energy = np.zeros(image.shape)
+    for offset in patch:
+        energy += shifted(offset) ** 2
+        for k, (p, q) in enumerate(pairs):
+            one = shifted(tuple(a + b for a, b in zip(offset, p, strict=True)))
+            two = shifted(tuple(a + b for a, b in zip(offset, q, strict=True)))
+            distances[k] += (one - two) ** 2
+    distances /= len(patch)
+    distances -= distances.min(axis=0)
+    variance = np.maximum(distances.mean(axis=0), (32 * 2.0**-23) ** 2 * energy / len(patch))
+    mind: NDArray[np.float64] = np.exp(-distances / variance)
+    return mind
+
+
+@pytest.mark.parametrize(("shape", "radius", "dilation"), CASES)
+def test_values_are_those_of_the_definition(
+    tmp_path: Path, shape: tuple[int, ...], radius: int, dilation: int
+) -> None:
+    image = random_image(shape)
+    (features,) = load(tmp_path, radius, dilation, len(shape))(image)
+    assert features.shape == (1, {2: 4, 3: 12}[len(shape)], *shape)
+    expected = reference(image[0, 0].numpy(), radius, dilation)
+    # Both in double precision; sums in another order.
+    np.testing.assert_allclose(features[0].numpy(), expected, rtol=1e-10, atol=1e-14)
+
+
+def test_every_voxel_has_a_channel_of_one(tmp_path: Path) -> None:
+    (features,) = load(tmp_path, 1, 2, 3)(random_image((6, 8, 11)))
+    assert torch.all(features.amax(1) == 1)
+    assert torch.all((features >= 0) & (features <= 1))
+
+
+def test_single_precision_is_close_to_double(tmp_path: Path) -> None:
+    model, image = load(tmp_path, 1, 2, 3), random_image((6, 8, 11))
+    (features,) = model(image.float())
+    assert features.dtype == torch.float32
+    # Differences of intensities around 100 keep some six digits.
+    torch.testing.assert_close(features.double(), model(image)[0], rtol=0, atol=1e-5)
+
+
+def test_half_precision_does_not_overflow(tmp_path: Path) -> None:
+    model, image = load(tmp_path, 1, 2, 3), random_image((6, 8, 11)) * 10
+    (features,) = model(image.half())
+    assert features.dtype == torch.float16
+    # The intensities themselves are rounded to eleven bits.
+    torch.testing.assert_close(features.double(), model(image)[0], rtol=0, atol=2e-2)
+
+
+def test_scaling_the_intensities_changes_nothing(tmp_path: Path) -> None:
+    model, image = load(tmp_path, 1, 2, 3), random_image((6, 8, 11))
+    torch.testing.assert_close(model(image * 3e-7)[0], model(image)[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4)])
+def test_gradient_is_the_derivative(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    model = load(tmp_path, 1, 1, len(shape))
+    image = random_image(shape).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: model(x)[0], image, eps=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1000.3, -1024.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_constant_image_is_one_everywhere(tmp_path: Path, value: float, dtype: torch.dtype) -> None:
+    image = torch.full((1, 1, 5, 6, 7), value, dtype=dtype, requires_grad=True)
+    (features,) = load(tmp_path, 1, 2, 3)(image)
+    assert torch.all(features == 1)
+    features.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    assert torch.all(image.grad == 0)
+
+
+def test_rounding_errors_count_as_constant(tmp_path: Path) -> None:
+    noise = torch.randint(-2, 3, (1, 1, 9, 9, 9), generator=torch.Generator().manual_seed(1))
+    image = 1000.0 + noise * 2.0**-14  # 2^-14 is the spacing of float32 numbers at 1000
+    (features,) = load(tmp_path, 1, 2, 3)(image)
+    assert features.min() > 0.9
+
+
+def test_patches_of_a_batch_do_not_affect_each_other(tmp_path: Path) -> None:
+    model = load(tmp_path, 1, 2, 3)
+    scales = torch.tensor([1e-3, 1.0, 1e4, 0.0]).reshape(4, 1, 1, 1, 1)
+    batch = random_image((7, 7, 7), torch.float32) * scales
+    (together,) = model(batch)
+    for index in range(len(batch)):
+        assert torch.equal(model(batch[index : index + 1])[0][0], together[index])
+
+
+def test_patch_and_whole_image_agree_to_the_bit(tmp_path: Path) -> None:
+    model, reach = load(tmp_path, 1, 2, 3), 3
+    image = random_image((12, 10, 11), torch.float32)
+    (whole,) = model(image)
+    extended = torch.nn.functional.pad(image, [reach] * 6, mode="replicate")
+    side = 2 * reach + 1
+    for z, y, x in [(0, 0, 0), (5, 4, 6), (11, 0, 10)]:
+        (patch,) = model(extended[:, :, z : z + side, y : y + side, x : x + side])
+        assert torch.equal(patch[0, :, reach, reach, reach], whole[0, :, z, y, x])
+
+
+def test_number_of_threads_does_not_change_a_bit(tmp_path: Path) -> None:
+    model, image = load(tmp_path, 1, 2, 3), random_image((33, 47, 41), torch.float32)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(model(image)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_with_cpu(tmp_path: Path) -> None:
+    path, image = models.mind(path=tmp_path), random_image((6, 8, 11), torch.float32)
+    on_gpu = load_file(path, "cuda")(image.cuda())[0]
+    on_cpu = load_file(path)(image)[0]
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=1e-5)
+
+
+def test_default_path_is_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = models.mind(2, 3, dimension=2)
+    assert path == tmp_path / "impact-plugin" / "models" / "MIND_R2D3_2D.pt"
+    assert path.is_file()
+
+
+def test_file_replaces_another_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "model.pt"
+    path.parent.mkdir()
+    path.write_text("something old")
+    assert models.mind(path=path) == path
+    assert load_file(path)(random_image((4, 4, 4)))[0].shape[1] == 12
+    assert list(path.parent.iterdir()) == [path]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask  # as any other file of the user
+
+
+def test_loaded_model_says_how_to_call_it(tmp_path: Path) -> None:
+    model: Any = load_file(models.mind(path=tmp_path))
+    assert str(model.forward.schema).endswith("Tensor x) -> Tensor[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"radius": 0}, "radius is 0, expected an integer of at least 1"),
+        ({"dilation": -1}, "dilation is -1, expected an integer of at least 1"),
+        ({"dimension": 4}, "dimension is 4, expected 2 or 3"),
+    ],
+)
+def test_bad_arguments(tmp_path: Path, arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        models.mind(**arguments, path=tmp_path)
+
+
+def test_fractions_are_no_voxels(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        models.mind(radius=1.5, path=tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((1, 2, 8, 8, 8), "wrong number of channels"), ((1, 1, 8, 8), "wrong number of dimensions")],
+)
+def test_wrong_input(tmp_path: Path, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(torch.jit.Error, match=message):
+        load(tmp_path, 1, 2, 3)(torch.zeros(shape))

@@ -1,0 +1,333 @@
+"""The Python side: light import, version checks, registration, the programs, the demo's parsers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import impact_plugin
+from impact_plugin import _versions, command_line, registration
+from impact_plugin.demo import landmarks, metaimage, runs
+from impact_plugin.demo.elastix_log import ElastixLog
+
+
+def python(code: str, *arguments: str) -> str:
+    """Run code in a fresh process and give what it prints."""
+    process = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+# The package
+
+
+def test_import_is_light() -> None:
+    code = """
+import sys, time
+start = time.perf_counter()
+import impact_plugin
+print(time.perf_counter() - start)
+assert not {"torch", "itk", "numpy"} & set(sys.modules), "imported more than it needs"
+"""
+    assert min(float(python(code)) for _ in range(3)) < 0.3
+
+
+def test_submodules_come_at_first_use() -> None:
+    python("import impact_plugin; impact_plugin.models.mind; impact_plugin.command_line._run")
+
+
+def test_version_is_the_distribution_s() -> None:
+    assert impact_plugin.__version__ == importlib.metadata.version("impact-plugin")
+
+
+def test_unknown_attribute() -> None:
+    with pytest.raises(AttributeError, match="'impact_plugin' has no attribute 'nothing'"):
+        _ = impact_plugin.nothing
+
+
+# Versions
+
+
+def set_versions(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
+    found = {"torch": "2.13.0+cpu", "itk_elastix": "0.25.3", "impact_plugin": "0.1.0"} | versions
+    monkeypatch.setattr(_versions, "installed", lambda name: found[name.replace("-", "_")])
+
+
+@pytest.mark.parametrize("torch", ["2.13.0", "2.13.0+cpu", "2.13.1+cu130"])
+@pytest.mark.parametrize("itk_elastix", ["0.25.2", "0.25.3"])
+def test_versions_that_fit(monkeypatch: pytest.MonkeyPatch, torch: str, itk_elastix: str) -> None:
+    set_versions(monkeypatch, torch=torch, itk_elastix=itk_elastix)
+    _versions.check()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version"),
+    [
+        ("torch", "2.12.1"),
+        ("torch", "2.14.0"),
+        ("torch", None),
+        ("itk_elastix", "0.25.1"),
+        ("itk_elastix", "0.25.4"),
+        ("itk_elastix", None),
+    ],
+)
+def test_versions_that_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch, distribution: str, version: str | None
+) -> None:
+    set_versions(monkeypatch, **{distribution: version})
+    found = f"{distribution.replace('_', '-')} {version or '(none)'}"
+    with pytest.raises(_versions.VersionMismatchError, match=re.escape(found)) as error:
+        _versions.check()
+    command = f'{sys.executable} -m pip install "torch==2.13.*" "itk-elastix>=0.25.2,<0.25.4"'
+    assert str(error.value).endswith(command)
+
+
+def test_pip_is_told_the_same_versions() -> None:
+    stated = {text.replace(" ", "") for text in importlib.metadata.requires("impact-plugin") or []}
+    for requirement in _versions.REQUIREMENTS:
+        name, clauses = requirement.distribution, set(requirement.specifier.split(","))
+        matching = [text for text in stated if re.match(rf"{name}[=<>]", text)]
+        assert [set(text.removeprefix(name).split(",")) for text in matching] == [clauses]
+
+
+# Registration
+
+
+@pytest.mark.slow
+def test_register_is_idempotent_and_thread_safe() -> None:
+    code = """
+import ctypes, threading, impact_plugin
+results = []
+threads = [threading.Thread(target=lambda: results.append(impact_plugin.register())) for _ in "123"]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(results) == 3 and len(set(results)) == 1, results
+ctypes.CDLL("libImpactMetric.so")  # found by its bare name, as elastix looks for it
+print(results[0])
+"""
+    assert re.search(r'\(Metric "Impact"\) is available from .*/libImpactMetric\.so', python(code))
+
+
+def test_register_without_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registration, "_installed_files", list)
+    monkeypatch.setattr(registration, "_where_elastix_looks", lambda: [tmp_path / "lib.so"])
+    monkeypatch.setattr(registration, "__file__", str(tmp_path / "impact_plugin" / "x.py"))
+    with pytest.raises(FileNotFoundError, match=r"(?s)none of these places.*lib\.so.*pip install"):
+        registration.find_library()
+
+
+def test_register_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "_report", None)
+    set_versions(monkeypatch, torch="2.14.0")
+    with pytest.raises(_versions.VersionMismatchError, match=r"torch 2\.14\.0"):
+        impact_plugin.register()
+
+
+# The programs
+
+
+@pytest.fixture
+def fake_elastix(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
+    """Put a stand-in for the compiled module, which keeps the command lines; exit code 7."""
+    calls: list[list[str]] = []
+
+    def run(argv: list[str]) -> int:
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL
+        calls.append(argv)
+        return 7
+
+    module = SimpleNamespace(run_elastix=run, run_transformix=run)
+    monkeypatch.setitem(sys.modules, "impact_plugin._elastix", module)
+    monkeypatch.setattr(impact_plugin, "_elastix", module, raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGPIPE)}
+    yield calls
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_arguments_and_exit_code_pass_through(
+    monkeypatch: pytest.MonkeyPatch, fake_elastix: list[list[str]]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["anything", "-f", "größe 1.mha", "-p", "a", "-p", "b"])
+    assert command_line.elastix_main() == 7
+    assert command_line.transformix_main(["-tp", "t.txt"]) == 7
+    assert fake_elastix == [
+        ["impact-elastix", "-f", "größe 1.mha", "-p", "a", "-p", "b"],
+        ["impact-transformix", "-tp", "t.txt"],
+    ]
+
+
+@pytest.mark.usefixtures("fake_elastix")
+def test_our_lines_come_only_with_version_and_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_versions(monkeypatch)
+    ours = "impact-plugin 0.1.0, torch 2.13.0+cpu, itk-elastix 0.25.3"
+    for arguments, expected in [
+        (["--version"], ours + "\n"),
+        (["--extended-version"], ours + "\n"),
+        (["--help"], 'impact-elastix: the same arguments, and (Metric "Impact") in parameter f'),
+        ([], ""),
+        (["-f", "--help"], ""),
+    ]:
+        command_line.elastix_main(arguments)
+        out = capsys.readouterr().out
+        assert expected in out
+        assert bool(expected) == bool(out)
+
+
+def test_wrong_version_stops_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fake_elastix: list[list[str]],
+) -> None:
+    set_versions(monkeypatch, itk_elastix="0.25.4")
+    assert command_line.elastix_main(["--version"]) == 1
+    assert "impact-elastix: impact-plugin needs" in capsys.readouterr().err
+    assert not fake_elastix
+
+
+def test_missing_module_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_versions(monkeypatch)
+    monkeypatch.setitem(sys.modules, "impact_plugin._elastix", None)
+    monkeypatch.delattr(impact_plugin, "_elastix", raising=False)
+    assert command_line.transformix_main(["--version"]) == 1
+    assert "pip install impact-plugin" in capsys.readouterr().err
+
+
+def test_program_needs_neither_itk_nor_torch() -> None:
+    code = """
+import sys, time
+start = time.perf_counter()
+from impact_plugin.command_line import elastix_main, transformix_main
+assert elastix_main(["--version"]) == 0 and transformix_main(["--version"]) == 0
+assert not {"torch", "itk", "numpy"} & set(sys.modules)
+print(time.perf_counter() - start)
+"""
+    lines = python(code).splitlines()
+    assert lines[0].startswith("elastix version: 5.3.1")
+    assert lines[2].startswith("transformix version: 5.3.1")
+    assert min(float(python(code).splitlines()[-1]) for _ in range(3)) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["-f", "a", "-m", "b"], 254, 'No CommandLine option "-p" given'),
+        (["-p", "a", "-out", "nowhere/at/all"], 254, "does not exist"),
+        (["-loglevel", "loud"], 1, 'log level ("loud") is not supported'),
+    ],
+)
+def test_exit_codes_are_those_of_elastix(
+    arguments: list[str], exit_code: int, message: str
+) -> None:
+    command = [sys.executable, "-m", "impact_plugin.command_line", "elastix", *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == exit_code
+    assert message in process.stderr
+
+
+def test_module_run_without_a_program() -> None:
+    command = [sys.executable, "-m", "impact_plugin.command_line", "elastics"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert "Expected elastix or transformix after the module's name, and got 'elastics'" in (
+        process.stderr
+    )
+
+
+# The demo's parsers
+
+LOG = """\
+Reading images took 18 ms.
+Preparation of the image pyramids took: 233 ms.
+
+Resolution: 0
+Elastix initialization of all components (for this resolution) took: 7 ms.
+Initialization of Impact metric took: 2000 ms.
+Automatic parameter estimation took 1m1.50s
+1:ItNr\t2:Metric\t3a:Time\t3b:StepSize\t4:||Gradient||\tTime[ms]
+0\t0.50\t0.0\t3.5\t0.1\t63600.0
+1\t0.25\t1.0\t3.4\t0.1\t100.0
+Time spent in resolution 0 (ITK initialization and iterating): 63.7
+
+Resolution: 1
+1:ItNr\t2:Metric\t3a:Time\t3b:StepSize\t4:||Gradient||\tTime[ms]
+0\t0.125\t0.0\t3.5\t0.1\t300.0
+Time spent on saving the results, applying the final transform etc.: 840 ms.
+"""
+
+
+def test_elastix_log() -> None:
+    log = ElastixLog()
+    iterations = [line.split("\t")[0] for line in LOG.splitlines(keepends=True) if log.feed(line)]
+    assert iterations == ["0", "1", "0"]
+    assert [level.values for level in log.levels] == [[0.5, 0.25], [0.125]]
+    assert log.times(70.0) == pytest.approx(
+        {
+            "reading the images": 0.018,
+            "image pyramids": 0.233,
+            "models and features": 2.007,
+            "step size estimation": 61.5,
+            "iterations, level 1 (2)": 0.2,
+            "iterations, level 2 (1)": 0.3,
+            "resampling and writing": 0.84,
+            "start and the rest": 70 - 65.098,
+        }
+    )
+
+
+def test_parameters_of_a_map() -> None:
+    text = '(Metric "Impact")\n(MaximumNumberOfIterations 200 100) // per level\n'
+    assert runs.numbers(text, "MaximumNumberOfIterations") == [200, 100]
+    assert runs.numbers(text, "NumberOfResolutions") == []
+    changed = runs.set_parameter(text, "MaximumNumberOfIterations", 5)
+    assert changed == '(Metric "Impact")\n(MaximumNumberOfIterations 5) // per level\n'
+    with pytest.raises(ValueError, match="expected one parameter Nothing"):
+        runs.set_parameter(text, "Nothing", 1)
+
+
+def test_points(tmp_path: Path) -> None:
+    path = tmp_path / "points.txt"
+    path.write_text("point\n2\n1 2 3\n-4.5 5 6e1\n")
+    np.testing.assert_array_equal(landmarks.read_points(path), [[1, 2, 3], [-4.5, 5, 60]])
+    path.write_text("index\n1\n1 2 3\n")
+    with pytest.raises(ValueError, match="expected `point`, 1 points, and got 'index'"):
+        landmarks.read_points(path)
+    path.write_text("Point 0 ; InputPoint = [ 0 0 0 ] ; OutputPoint = [ 1.5 2 -3 ] ; Defor...\n")
+    np.testing.assert_array_equal(landmarks.read_output_points(path), [[1.5, 2, -3]])
+    errors = landmarks.Errors.between(np.zeros((3, 3)), np.diag([1.0, 2.0, 6.0]))
+    assert errors.as_dict() == {"mean": 3.0, "median": 2.0, "max": 6.0}
+
+
+def test_metaimage(tmp_path: Path) -> None:
+    path = tmp_path / "image.mha"
+    voxels = np.arange(24, dtype="<i2").reshape(4, 3, 2)
+    header = (
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+        "CompressedData = False\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 10 20 -30\n"
+        "ElementSpacing = 1 2 4\nDimSize = 2 3 4\nElementType = MET_SHORT\n"
+        "ElementDataFile = LOCAL\n"
+    )
+    path.write_bytes(header.encode() + voxels.tobytes())
+    image = metaimage.read(path)
+    np.testing.assert_array_equal(image.voxels, voxels)
+    points = np.array([[9.5, 20, -30], [9.4, 20, -30], [11.4, 24.9, -16.1], [11, 25.1, -30]])
+    assert image.contains(points).tolist() == [True, False, True, False]
+    path.write_bytes(header.replace("MET_SHORT", "MET_LONG").encode())
+    with pytest.raises(ValueError, match="ElementType is 'MET_LONG', this reader knows MET_"):
+        metaimage.read(path)
