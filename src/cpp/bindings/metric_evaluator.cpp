@@ -25,7 +25,7 @@ auto
 toItk(const Image & image)
 {
   using ImageType = itk::Image<TPixel, VDimension>;
-  const auto result = ImageType::New();
+  const auto                        result = ImageType::New();
   typename ImageType::SizeType      size;
   typename ImageType::SpacingType   spacing;
   typename ImageType::PointType     origin;
@@ -154,10 +154,10 @@ private:
   static typename TransformType::InputPointType
   centreOf(const ImageType & image)
   {
-    const Grid   grid = GridOf(image);
-    const Vector centre = grid.pointAt({ 0.5 * static_cast<double>(grid.size[0] - 1),
-                                         0.5 * static_cast<double>(grid.size[1] - 1),
-                                         0.5 * static_cast<double>(grid.size[2] - 1) });
+    const Grid                             grid = GridOf(image);
+    const Vector                           centre = grid.pointAt({ 0.5 * static_cast<double>(grid.size[0] - 1),
+                                                                   0.5 * static_cast<double>(grid.size[1] - 1),
+                                                                   0.5 * static_cast<double>(grid.size[2] - 1) });
     typename TransformType::InputPointType point;
     std::copy_n(centre.begin(), VDimension, point.Begin());
     return point;
@@ -174,9 +174,8 @@ private:
     }
     if (options.transform == "Euler")
     {
-      using EulerType = std::conditional_t<VDimension == 2,
-                                           itk::AdvancedRigid2DTransform<double>,
-                                           itk::AdvancedEuler3DTransform<double>>;
+      using EulerType = std::
+        conditional_t<VDimension == 2, itk::AdvancedRigid2DTransform<double>, itk::AdvancedEuler3DTransform<double>>;
       const auto transform = EulerType::New();
       transform->SetIdentity();
       if constexpr (VDimension == 2)

@@ -30,7 +30,7 @@ public:
 
   virtual std::vector<double> identityParameters() const = 0;
   virtual double              value(const std::vector<double> & parameters) = 0;
-  virtual double valueAndDerivative(const std::vector<double> & parameters, std::vector<double> & derivative) = 0;
+  virtual double      valueAndDerivative(const std::vector<double> & parameters, std::vector<double> & derivative) = 0;
   virtual std::size_t numberOfValidSamples() const = 0;
 };
 

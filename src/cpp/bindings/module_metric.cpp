@@ -7,8 +7,9 @@ void register_metric(py::module_ & module);
 
 PYBIND11_MODULE(_metric, module)
 {
-  module.doc() = "The metric as an object, without elastix around it. In a process that also uses itk, load this module "
-                 "after itk's own.";
+  module.doc() =
+    "The metric as an object, without elastix around it. In a process that also uses itk, load this module "
+    "after itk's own.";
   py::module_::import("impact_plugin._core"); // Image and Error are registered there
   impact::bindings::register_metric(module);
 }

@@ -14,16 +14,16 @@ register_metric(py::module_ & module)
 {
   py::class_<MetricEvaluator>(
     module, "MetricEvaluator", "The metric without the registration: value and derivative for transform parameters.")
-    .def(py::init([](const Image &               fixed,
-                     const Image &               moving,
-                     const ParameterMap &        parameters,
-                     const std::string &         transform,
-                     int                         level,
-                     const Numbers &             initialAffine,
-                     double                      controlPointSpacing,
-                     unsigned int                sampleSpacing,
-                     unsigned int                interpolationOrder,
-                     unsigned int                threads,
+    .def(py::init([](const Image &                fixed,
+                     const Image &                moving,
+                     const ParameterMap &         parameters,
+                     const std::string &          transform,
+                     int                          level,
+                     const Numbers &              initialAffine,
+                     double                       controlPointSpacing,
+                     unsigned int                 sampleSpacing,
+                     unsigned int                 interpolationOrder,
+                     unsigned int                 threads,
                      const std::optional<Image> & movingMask) {
            return makeMetricEvaluator(fixed,
                                       moving,

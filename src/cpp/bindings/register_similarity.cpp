@@ -111,20 +111,23 @@ register_similarity(py::module_ & module)
     py::arg("image"),
     py::arg("settings"),
     py::arg("gpu") = -1,
-    "Features of a whole image as Static mode makes them: for each selected layer the array (z, y, x, channels) and its "
+    "Features of a whole image as Static mode makes them: for each selected layer the array (z, y, x, channels) and "
+    "its "
     "Grid. Raises Error when the model does not fit.");
 
   py::class_<StaticSimilarity>(module, "StaticSimilarity", "Features of two images made once, compared at points.")
-    .def(py::init([](const Image & fixed, const Image & moving, const LevelSettings & settings, std::uint64_t seed, int threads) {
-           const SimilarityInput input{ fixed.view(), moving.view(), settings, makeModelRepository(), seed, threads };
-           const py::gil_scoped_release release;
-           return std::make_unique<StaticSimilarity>(input);
-         }),
-         py::arg("fixed"),
-         py::arg("moving"),
-         py::arg("settings"),
-         py::arg("seed") = 121212,
-         py::arg("threads") = 0)
+    .def(
+      py::init(
+        [](const Image & fixed, const Image & moving, const LevelSettings & settings, std::uint64_t seed, int threads) {
+          const SimilarityInput input{ fixed.view(), moving.view(), settings, makeModelRepository(), seed, threads };
+          const py::gil_scoped_release release;
+          return std::make_unique<StaticSimilarity>(input);
+        }),
+      py::arg("fixed"),
+      py::arg("moving"),
+      py::arg("settings"),
+      py::arg("seed") = 121212,
+      py::arg("threads") = 0)
     .def(
       "evaluate",
       [](StaticSimilarity & self, const DoubleArray & fixedPoints, const DoubleArray & movingPoints) {

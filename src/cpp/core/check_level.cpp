@@ -1,6 +1,6 @@
 #include "error.h"
-#include "model.h"
 #include "layer_layout.h"
+#include "model.h"
 #include "similarity.h"
 #include "torch_scope.h"
 
@@ -64,18 +64,22 @@ trialSize(const LevelSettings & settings, const ModelSettings & model, const Gri
 
 /** Numbers of channels of the selected layers, from a run on a small input. */
 std::vector<std::int64_t>
-tryModel(const LevelSettings & settings, const ModelSettings & model, const Grid & grid, ModelRepository & models, at::Device device)
+tryModel(const LevelSettings & settings,
+         const ModelSettings & model,
+         const Grid &          grid,
+         ModelRepository &     models,
+         at::Device            device)
 {
   const ModelPointer loaded = models.get(model.path, device);
   const auto         size = trialSize(settings, model, grid);
   const auto         shape = inputShape(1, model.numberOfChannels, model.dimension, size);
-  at::Tensor         input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
+  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
 
-  const int             dimension = grid.dimension;
-  const at::Tensor      direction = at::eye(dimension, at::dtype(at::kFloat).device(device));
-  const ImageContext    context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device), direction };
-  const bool            differentiated = settings.mode == Mode::Jacobian;
-  at::AutoGradMode      gradients(differentiated);
+  const int          dimension = grid.dimension;
+  const at::Tensor   direction = at::eye(dimension, at::dtype(at::kFloat).device(device));
+  const ImageContext context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device), direction };
+  const bool         differentiated = settings.mode == Mode::Jacobian;
+  at::AutoGradMode   gradients(differentiated);
   input.set_requires_grad(differentiated);
   std::vector<std::int64_t> channels;
   for (const at::Tensor & layer : loaded->selected(input, model.layersMask, context))

@@ -46,16 +46,17 @@ resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
     {
       continue;
     }
-    const std::int64_t dim = 2 - axis;
-    const auto         options = at::dtype(at::kDouble).device(image.device());
-    const at::Tensor   index = (at::arange(to.size[a], options) * (to.spacing[a] / from.spacing[a]) + first[a])
-                               .clamp(0.0, static_cast<double>(from.size[a] - 1));
-    const at::Tensor lower = index.floor();
-    const at::Tensor upper = (lower + 1.0).clamp_max(static_cast<double>(from.size[a] - 1));
+    const std::int64_t        dim = 2 - axis;
+    const auto                options = at::dtype(at::kDouble).device(image.device());
+    const at::Tensor          index = (at::arange(to.size[a], options) * (to.spacing[a] / from.spacing[a]) + first[a])
+                                        .clamp(0.0, static_cast<double>(from.size[a] - 1));
+    const at::Tensor          lower = index.floor();
+    const at::Tensor          upper = (lower + 1.0).clamp_max(static_cast<double>(from.size[a] - 1));
     std::vector<std::int64_t> shape{ 1, 1, 1 };
     shape[static_cast<std::size_t>(dim)] = to.size[a];
     const at::Tensor weight = (index - lower).to(at::kFloat).view(shape);
-    result = at::lerp(result.index_select(dim, lower.to(at::kLong)), result.index_select(dim, upper.to(at::kLong)), weight);
+    result =
+      at::lerp(result.index_select(dim, lower.to(at::kLong)), result.index_select(dim, upper.to(at::kLong)), weight);
   }
   return result;
 }
@@ -65,11 +66,12 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
 {
   const ImageContext context = ImageContext::of(image, device);
   const Grid         grid = image.grid.resampled(modelVoxelSize(settings));
-  const at::Tensor   original =
-    at::from_blob(const_cast<float *>(image.pixels), { image.grid.size[2], image.grid.size[1], image.grid.size[0] }, at::kFloat)
-      .to(device);
-  const at::Tensor voxels = resampleImage(original, image.grid, grid);
-  const bool       sliceBySlice = settings.dimension < image.grid.dimension;
+  const at::Tensor   original = at::from_blob(const_cast<float *>(image.pixels),
+                                              { image.grid.size[2], image.grid.size[1], image.grid.size[0] },
+                                              at::kFloat)
+                                  .to(device);
+  const at::Tensor   voxels = resampleImage(original, image.grid, grid);
+  const bool         sliceBySlice = settings.dimension < image.grid.dimension;
 
   const auto run = [&](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
     const auto shape = inputShape(1, settings.numberOfChannels, settings.dimension, size);
@@ -119,14 +121,15 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
 at::Tensor
 sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels)
 {
-  const auto   toTensor = [&points](const Matrix & m) {
+  const auto toTensor = [&points](const Matrix & m) {
     return at::tensor({ m[0][0], m[0][1], m[0][2], m[1][0], m[1][1], m[1][2], m[2][0], m[2][1], m[2][2] }, at::kDouble)
       .view({ 3, 3 })
       .to(points.device());
   };
   const auto & size = map.grid.size;
-  const auto   origin = at::tensor({ map.grid.origin[0], map.grid.origin[1], map.grid.origin[2] }, at::kDouble).to(points.device());
-  const auto   index = at::matmul(points - origin, toTensor(map.grid.physicalToIndex()).t());
+  const auto   origin =
+    at::tensor({ map.grid.origin[0], map.grid.origin[1], map.grid.origin[2] }, at::kDouble).to(points.device());
+  const auto index = at::matmul(points - origin, toTensor(map.grid.physicalToIndex()).t());
 
   // The eight corners are built axis by axis: each axis doubles the flat indices and the weights.
   at::Tensor   corners = at::zeros({ points.size(0), 1 }, at::dtype(at::kLong).device(points.device()));

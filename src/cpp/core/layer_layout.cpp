@@ -20,8 +20,8 @@ fieldOfViewCentre(const at::Tensor & layer, const at::Tensor & input, const std:
   }
   // Channels of either sign must not cancel: a fixed random mixture of them does not.
   const at::Tensor mixture = at::linspace(0.7, 1.9, chosen.numel(), chosen.options());
-  const auto       gradient =
-    torch::autograd::grad({ (chosen * mixture).sum() }, { input }, {}, /*retain_graph=*/true, false, /*allow_unused=*/true);
+  const auto       gradient = torch::autograd::grad(
+    { (chosen * mixture).sum() }, { input }, {}, /*retain_graph=*/true, false, /*allow_unused=*/true);
   if (!gradient[0].defined())
   {
     return std::nullopt;
@@ -46,9 +46,9 @@ fieldOfViewCentre(const at::Tensor & layer, const at::Tensor & input, const std:
         any = any.any(other);
       }
     }
-    const at::Tensor     places = any.nonzero();
-    const std::int64_t   first = places[0].item<std::int64_t>();
-    const std::int64_t   last = places[-1].item<std::int64_t>();
+    const at::Tensor   places = any.nonzero();
+    const std::int64_t first = places[0].item<std::int64_t>();
+    const std::int64_t last = places[-1].item<std::int64_t>();
     if (first == 0 || last == any.numel() - 1)
     {
       return std::nullopt; // cut off by the border: its centre cannot be seen
@@ -123,8 +123,7 @@ measureLayouts(const Model &             model,
 
   at::AutoGradMode gradientsOn(true);
   input.set_requires_grad(true);
-  std::vector<std::optional<LayerLayout>> layouts(
-    static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
+  std::vector<std::optional<LayerLayout>> layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
   try
   {
     const auto layers = model.selected(input, mask, context);

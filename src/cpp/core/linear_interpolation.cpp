@@ -9,13 +9,13 @@ namespace impact
 float
 LinearInterpolation::evaluate(const Vector & point, Vector * gradient) const
 {
-  const Grid &   grid = m_Image.grid;
-  const Vector   fromOrigin{ point[0] - grid.origin[0], point[1] - grid.origin[1], point[2] - grid.origin[2] };
-  const Vector   index = multiply(m_PhysicalToIndex, fromOrigin);
-  Vector         fraction{};
-  Vector         inside{};
-  std::int64_t   base = 0;
-  std::int64_t   stride = 1;
+  const Grid & grid = m_Image.grid;
+  const Vector fromOrigin{ point[0] - grid.origin[0], point[1] - grid.origin[1], point[2] - grid.origin[2] };
+  const Vector index = multiply(m_PhysicalToIndex, fromOrigin);
+  Vector       fraction{};
+  Vector       inside{};
+  std::int64_t base = 0;
+  std::int64_t stride = 1;
   std::array<std::int64_t, 3> step{};
   for (std::size_t axis = 0; axis < 3; ++axis)
   {
@@ -43,7 +43,7 @@ LinearInterpolation::evaluate(const Vector & point, Vector * gradient) const
   const double v1 = v01 + fraction[1] * (v11 - v01);
   if (gradient)
   {
-    const auto mix = [](double a, double b, double t) { return a + t * (b - a); };
+    const auto   mix = [](double a, double b, double t) { return a + t * (b - a); };
     const Vector perIndex{ inside[0] * mix(mix(d00, d10, fraction[1]), mix(d01, d11, fraction[1]), fraction[2]),
                            inside[1] * mix(v10 - v00, v11 - v01, fraction[2]),
                            inside[2] * (v1 - v0) };

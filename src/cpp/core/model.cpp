@@ -97,7 +97,8 @@ public:
       switch (argument)
       {
         case Argument::NumberOfLayers:
-          arguments.emplace_back(at::full({ 1 }, static_cast<std::int64_t>(numberOfLayers), at::dtype(at::kLong).device(m_Device)));
+          arguments.emplace_back(
+            at::full({ 1 }, static_cast<std::int64_t>(numberOfLayers), at::dtype(at::kLong).device(m_Device)));
           break;
         case Argument::Statistics:
           arguments.emplace_back(context.statistics);
@@ -286,8 +287,8 @@ loadTorchScript(const std::string & path, at::Device device)
   }
   catch (const std::exception & error)
   {
-    throw Error("Parameter ModelsPath: file \"" + path + "\" is not a TorchScript model that this torch can open: " +
-                firstLine(error) + advice);
+    throw Error("Parameter ModelsPath: file \"" + path +
+                "\" is not a TorchScript model that this torch can open: " + firstLine(error) + advice);
   }
 }
 

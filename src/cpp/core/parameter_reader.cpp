@@ -8,7 +8,8 @@ namespace impact
 namespace
 {
 
-const std::string & entryOfLevel(const std::vector<std::string> & entries, int level)
+const std::string &
+entryOfLevel(const std::vector<std::string> & entries, int level)
 {
   const auto index = static_cast<std::size_t>(level);
   return index < entries.size() ? entries[index] : entries.front();

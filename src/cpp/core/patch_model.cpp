@@ -13,12 +13,12 @@ interpolateAt(at::Tensor layer, const Vector & place)
 {
   for (std::int64_t dim = layer.dim() - 1, axis = 0; dim >= 2; --dim, ++axis)
   {
-    const auto         last = static_cast<double>(layer.size(dim) - 1);
-    const double       index = std::min(std::max(place[static_cast<std::size_t>(axis)], 0.0), last);
-    const double       lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
-    const double       fraction = index - lower;
-    const auto         first = static_cast<std::int64_t>(lower);
-    const at::Tensor   below = layer.select(dim, first);
+    const auto       last = static_cast<double>(layer.size(dim) - 1);
+    const double     index = std::min(std::max(place[static_cast<std::size_t>(axis)], 0.0), last);
+    const double     lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
+    const double     fraction = index - lower;
+    const auto       first = static_cast<std::int64_t>(lower);
+    const at::Tensor below = layer.select(dim, first);
     layer = fraction == 0.0 ? below : below * (1.0 - fraction) + layer.select(dim, first + 1) * fraction;
   }
   return layer;

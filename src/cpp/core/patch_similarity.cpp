@@ -22,7 +22,8 @@ planesOf(int modelDimension, int imageDimension)
 {
   if (modelDimension == imageDimension)
   {
-    return modelDimension == 2 ? std::vector<std::vector<int>>{ { 0, 1 } } : std::vector<std::vector<int>>{ { 0, 1, 2 } };
+    return modelDimension == 2 ? std::vector<std::vector<int>>{ { 0, 1 } }
+                               : std::vector<std::vector<int>>{ { 0, 1, 2 } };
   }
   return { { 0, 1 }, { 0, 2 }, { 1, 2 } };
 }
@@ -50,7 +51,7 @@ public:
       const ModelSettings & fixed = m_Settings.fixedModels[i];
       const ModelSettings & moving = m_Settings.movingModels[i];
       Pair                  pair{ PatchModel(input.models->get(fixed.path, m_Device), fixed, input.fixed, m_Device),
-                 PatchModel(input.models->get(moving.path, m_Device), moving, input.moving, m_Device),
+                                  PatchModel(input.models->get(moving.path, m_Device), moving, input.moving, m_Device),
                                   {},
                                   {},
                                   {} };
@@ -186,8 +187,8 @@ private:
     {
       channels += count;
     }
-    const auto bytes = numberOfPatches * model.voxelsPerPatch() * channels * tensorsPerLayer *
-                       static_cast<std::int64_t>(sizeof(float));
+    const auto bytes =
+      numberOfPatches * model.voxelsPerPatch() * channels * tensorsPerLayer * static_cast<std::int64_t>(sizeof(float));
     return bytes <= bytesOfKeptGraphs;
   }
 
@@ -214,9 +215,9 @@ private:
         const LayerSettings & layer = m_Settings.layers[firstLayer + i];
         movingFeatures[i].set_requires_grad(gradient != nullptr);
         const at::Tensor channels = drawChannels(m_Random, layer, fixedFeatures[i].size(1), m_Device);
-        total = total + layer.weight * distance(layer.distance,
-                                                columns(fixedFeatures[i], channels),
-                                                columns(movingFeatures[i], channels));
+        total =
+          total + layer.weight *
+                    distance(layer.distance, columns(fixedFeatures[i], channels), columns(movingFeatures[i], channels));
       }
     }
     if (gradient)

@@ -122,7 +122,10 @@ private:
   }
 
   std::int64_t
-  readWholeNumber(const std::string & name, std::int64_t defaultValue, std::int64_t minimum, const std::string & allowed)
+  readWholeNumber(const std::string & name,
+                  std::int64_t        defaultValue,
+                  std::int64_t        minimum,
+                  const std::string & allowed)
   {
     const auto entry = m_Reader.perLevel(name, m_Level);
     if (!entry)
@@ -170,9 +173,10 @@ private:
       }
       else if (*value)
       {
-        m_Findings.push_back({ Finding::Severity::Warning,
-                               entry->name,
-                               atLevel(entry->name, "\"true\" is ignored: this version computes in single precision") });
+        m_Findings.push_back(
+          { Finding::Severity::Warning,
+            entry->name,
+            atLevel(entry->name, "\"true\" is ignored: this version computes in single precision") });
       }
     }
     if (const auto entry = m_Reader.list("PCA", m_Level))
@@ -220,47 +224,59 @@ private:
     {
       models[i].path = paths->values[i];
     }
-    perModel(modelList(side, "Dimension"), models, [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
-      const auto value = toNumber<int>(text);
-      if (!value || (*value != 2 && *value != 3))
-      {
-        wrongValue(entry, text, "2 or 3, the dimension of the model's input");
-      }
-      else if (*value > m_ImageDimension)
-      {
-        error(entry.name,
-              "a model of dimension " + text + " cannot be used on images of dimension " +
-                std::to_string(m_ImageDimension) + ". Use a model of dimension 2");
-      }
-      else
-      {
-        model.dimension = *value;
-      }
-    }, [this](ModelSettings & model) { model.dimension = m_ImageDimension; });
-    perModel(modelList(side, "NumberOfChannels"), models, [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
-      const auto value = toNumber<int>(text);
-      if (!value || *value < 1)
-      {
-        wrongValue(entry, text, "a whole number from 1 up, the channels of the model's input (1 grey, 3 colour)");
-      }
-      else
-      {
-        model.numberOfChannels = *value;
-      }
-    }, [](ModelSettings &) {});
-    perModel(modelList(side, "LayersMask"), models, [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
-      if (text.empty() || text.find_first_not_of("01") != std::string::npos || text.find('1') == std::string::npos)
-      {
-        wrongValue(entry, text, "one 0 or 1 for each output of the model, at least one 1, e.g. \"01\"");
-      }
-      else
-      {
-        for (const char c : text)
+    perModel(
+      modelList(side, "Dimension"),
+      models,
+      [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
+        const auto value = toNumber<int>(text);
+        if (!value || (*value != 2 && *value != 3))
         {
-          model.layersMask.push_back(c == '1');
+          wrongValue(entry, text, "2 or 3, the dimension of the model's input");
         }
-      }
-    }, [](ModelSettings & model) { model.layersMask = { true }; });
+        else if (*value > m_ImageDimension)
+        {
+          error(entry.name,
+                "a model of dimension " + text + " cannot be used on images of dimension " +
+                  std::to_string(m_ImageDimension) + ". Use a model of dimension 2");
+        }
+        else
+        {
+          model.dimension = *value;
+        }
+      },
+      [this](ModelSettings & model) { model.dimension = m_ImageDimension; });
+    perModel(
+      modelList(side, "NumberOfChannels"),
+      models,
+      [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
+        const auto value = toNumber<int>(text);
+        if (!value || *value < 1)
+        {
+          wrongValue(entry, text, "a whole number from 1 up, the channels of the model's input (1 grey, 3 colour)");
+        }
+        else
+        {
+          model.numberOfChannels = *value;
+        }
+      },
+      [](ModelSettings &) {});
+    perModel(
+      modelList(side, "LayersMask"),
+      models,
+      [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
+        if (text.empty() || text.find_first_not_of("01") != std::string::npos || text.find('1') == std::string::npos)
+        {
+          wrongValue(entry, text, "one 0 or 1 for each output of the model, at least one 1, e.g. \"01\"");
+        }
+        else
+        {
+          for (const char c : text)
+          {
+            model.layersMask.push_back(c == '1');
+          }
+        }
+      },
+      [](ModelSettings & model) { model.layersMask = { true }; });
     for (ModelSettings & model : models)
     {
       if (model.layersMask.empty())

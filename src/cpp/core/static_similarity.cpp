@@ -22,8 +22,12 @@ public:
   {
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
-      append(m_Fixed, *input.models->get(m_Settings.fixedModels[i].path, m_Device), m_Settings.fixedModels[i], input.fixed);
-      append(m_Moving, *input.models->get(m_Settings.movingModels[i].path, m_Device), m_Settings.movingModels[i], input.moving);
+      append(
+        m_Fixed, *input.models->get(m_Settings.fixedModels[i].path, m_Device), m_Settings.fixedModels[i], input.fixed);
+      append(m_Moving,
+             *input.models->get(m_Settings.movingModels[i].path, m_Device),
+             m_Settings.movingModels[i],
+             input.moving);
     }
     for (std::size_t i = 0; i < m_Fixed.size(); ++i)
     {
@@ -37,7 +41,9 @@ public:
   }
 
   double
-  evaluate(const std::vector<double> & fixedPoints, const std::vector<double> & movingPoints, std::vector<double> * gradient)
+  evaluate(const std::vector<double> & fixedPoints,
+           const std::vector<double> & movingPoints,
+           std::vector<double> *       gradient)
   {
     const at::Tensor fixed = toTensor(fixedPoints);
     at::Tensor       moving = toTensor(movingPoints);
@@ -98,7 +104,8 @@ private:
   at::Tensor
   toTensor(const std::vector<double> & points) const
   {
-    return at::from_blob(const_cast<double *>(points.data()), { static_cast<std::int64_t>(points.size() / 3), 3 }, at::kDouble)
+    return at::from_blob(
+             const_cast<double *>(points.data()), { static_cast<std::int64_t>(points.size() / 3), 3 }, at::kDouble)
       .to(m_Device);
   }
 

@@ -19,8 +19,7 @@ class ImpactError : public itk::ExceptionObject
 public:
   ImpactError(const char * file, unsigned int line, std::string message);
 
-  void
-  Print(std::ostream & stream) const override;
+  void Print(std::ostream & stream) const override;
 
 private:
   std::string m_Message;

@@ -82,18 +82,14 @@ public:
   using ITKBaseType = typename Superclass2::ITKBaseType;
 
   /** Reads the parameters of all levels, opens the models and tries them. \throws ImpactError with all findings. */
-  void
-  BeforeRegistration() override;
+  void BeforeRegistration() override;
 
-  void
-  BeforeEachResolution() override;
+  void BeforeEachResolution() override;
 
   /** Makes the features of the level, timed and logged. */
-  void
-  Initialize() override;
+  void Initialize() override;
 
-  void
-  AfterRegistration() override;
+  void AfterRegistration() override;
 
 protected:
   ImpactMetric() = default;

@@ -1,8 +1,9 @@
 // libImpactMetric.so: what elastix opens when a parameter map says (Metric "Impact").
 //
 // It depends on nothing but the C++ runtime, so that it can always be opened. It compares the versions of torch and
-// itk-elastix that it finds with those the plugin was built for, before anything of theirs is called, and only then opens
-// the plugin proper. Whatever is wrong goes into elastix's log and, as a std::runtime_error, to the calling program.
+// itk-elastix that it finds with those the plugin was built for, before anything of theirs is called, and only then
+// opens the plugin proper. Whatever is wrong goes into elastix's log and, as a std::runtime_error, to the calling
+// program.
 
 #include <dlfcn.h>
 #include <link.h>
@@ -110,7 +111,8 @@ fail(const std::string & reason)
     using LogError = void (*)(const std::string &);
     void * const handle = dlopen(host.c_str(), RTLD_NOW | RTLD_NOLOAD);
     if (const auto logError = reinterpret_cast<LogError>(
-          handle ? dlsym(handle, "_ZN7elastix3log5errorERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE") : nullptr))
+          handle ? dlsym(handle, "_ZN7elastix3log5errorERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE")
+                 : nullptr))
     {
       logError(message);
     }

@@ -80,27 +80,21 @@ public:
 
   /** Makes the features of the images at this level (Static) or readies the networks (Jacobian).
    * \throws impact::Error for what a user can mend. */
-  void
-  Initialize() override;
+  void Initialize() override;
 
-  MeasureType
-  GetValue(const ParametersType & parameters) const override;
+  MeasureType GetValue(const ParametersType & parameters) const override;
 
-  void
-  GetDerivative(const ParametersType & parameters, DerivativeType & derivative) const override;
+  void GetDerivative(const ParametersType & parameters, DerivativeType & derivative) const override;
 
-  void
-  GetValueAndDerivative(const ParametersType & parameters,
-                        MeasureType &          value,
-                        DerivativeType &       derivative) const override;
+  void GetValueAndDerivative(const ParametersType & parameters,
+                             MeasureType &          value,
+                             DerivativeType &       derivative) const override;
 
   /** Lets go of features, networks and models. */
-  void
-  Release();
+  void Release();
 
   /** One line per feature map of this level, for the log; empty in Jacobian mode. */
-  std::string
-  DescribeFeatures() const;
+  std::string DescribeFeatures() const;
 
 protected:
   ImpactImageToImageMetric();
@@ -128,59 +122,50 @@ private:
   /** Points with a gradient each: what the chain rule runs over. */
   struct PointGradients
   {
-    std::size_t                                            count{ 0 };
-    std::function<impact::Vector(std::size_t number)>      fixedPoint;
-    std::function<const double *(std::size_t number)>      gradient;
+    std::size_t                                       count{ 0 };
+    std::function<impact::Vector(std::size_t number)> fixedPoint;
+    std::function<const double *(std::size_t number)> gradient;
   };
 
-  MeasureType
-  Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
+  MeasureType Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
 
-  MeasureType
-  EvaluateStatic(const ValidSamples & samples, DerivativeType * derivative) const;
+  MeasureType EvaluateStatic(const ValidSamples & samples, DerivativeType * derivative) const;
 
-  MeasureType
-  EvaluatePatches(const ValidSamples & samples, DerivativeType * derivative) const;
+  MeasureType EvaluatePatches(const ValidSamples & samples, DerivativeType * derivative) const;
 
-  ValidSamples
-  MapSamples() const;
+  ValidSamples MapSamples() const;
 
-  void
-  ChainRule(const PointGradients & points, DerivativeType & derivative) const;
+  void ChainRule(const PointGradients & points, DerivativeType & derivative) const;
 
-  /** Intensity of the moving image at a mapped point and, on request, its gradient; beyond the edge the edge's value. */
-  float
-  MovingIntensity(const MovingPointType & point, impact::Vector * gradient) const;
+  /** Intensity of the moving image at a mapped point and, on request, its gradient; beyond the edge the edge's value.
+   */
+  float MovingIntensity(const MovingPointType & point, impact::Vector * gradient) const;
 
-  float
-  FixedIntensity(const impact::Vector & point) const;
+  float FixedIntensity(const impact::Vector & point) const;
 
   /** The user's MovingImageDerivativeScales, where there are any. */
-  void
-  ScaleGradient(double * gradient) const;
+  void ScaleGradient(double * gradient) const;
 
   /** Calls the function with 0 ... count - 1 from ITK's threads; the first exception is passed on. */
-  void
-  ParallelFor(std::size_t count, const std::function<void(std::size_t)> & function) const;
+  void ParallelFor(std::size_t count, const std::function<void(std::size_t)> & function) const;
 
   template <typename TImage>
-  static impact::ImageView
-  ViewOf(const TImage & image, std::vector<float> & buffer);
+  static impact::ImageView ViewOf(const TImage & image, std::vector<float> & buffer);
 
   impact::LevelSettings          m_LevelSettings;
   impact::ModelRepositoryPointer m_Models;
   uint64_t                       m_Seed{ 0 };
 
-  std::vector<float>                               m_FixedPixels;  // where the images are not of float
-  std::vector<float>                               m_MovingPixels;
-  impact::LinearInterpolation                      m_FixedLinear;
-  impact::LinearInterpolation                      m_MovingLinear;
-  typename FixedBSplineInterpolatorType::Pointer   m_FixedBSpline;  // where the order is 2 or more
-  const BSplineInterpolatorType *                  m_MovingBSpline{ nullptr };
-  impact::Grid                                     m_MovingGrid;
-  impact::Matrix                                   m_MovingPhysicalToIndex{};
-  std::unique_ptr<impact::StaticSimilarity>        m_StaticSimilarity;
-  std::unique_ptr<impact::PatchSimilarity>         m_PatchSimilarity;
+  std::vector<float>                             m_FixedPixels; // where the images are not of float
+  std::vector<float>                             m_MovingPixels;
+  impact::LinearInterpolation                    m_FixedLinear;
+  impact::LinearInterpolation                    m_MovingLinear;
+  typename FixedBSplineInterpolatorType::Pointer m_FixedBSpline; // where the order is 2 or more
+  const BSplineInterpolatorType *                m_MovingBSpline{ nullptr };
+  impact::Grid                                   m_MovingGrid;
+  impact::Matrix                                 m_MovingPhysicalToIndex{};
+  std::unique_ptr<impact::StaticSimilarity>      m_StaticSimilarity;
+  std::unique_ptr<impact::PatchSimilarity>       m_PatchSimilarity;
 };
 
 } // namespace itk

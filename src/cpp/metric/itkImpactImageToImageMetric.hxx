@@ -61,11 +61,11 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.models = m_Models;
   input.seed = m_Seed;
   // ITK may make many more work units than there are threads to run them; torch takes every thread it is given.
-  input.numberOfThreads = static_cast<int>(
-    this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
-                                        this->m_Threader->GetMaximumNumberOfThreads(),
-                                        MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
-                           : 1);
+  input.numberOfThreads =
+    static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
+                                                         this->m_Threader->GetMaximumNumberOfThreads(),
+                                                         MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
+                                            : 1);
 
   m_FixedLinear = impact::LinearInterpolation(input.fixed);
   m_MovingLinear = impact::LinearInterpolation(input.moving);
@@ -164,10 +164,10 @@ template <typename TFixedImage, typename TMovingImage>
 auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> ValidSamples
 {
-  const auto &       sampleContainer = *(this->GetImageSampler()->GetOutput());
-  const std::size_t  count = sampleContainer.size();
-  ValidSamples       all;
-  std::vector<char>  valid(count, 0);
+  const auto &      sampleContainer = *(this->GetImageSampler()->GetOutput());
+  const std::size_t count = sampleContainer.size();
+  ValidSamples      all;
+  std::vector<char> valid(count, 0);
   all.fixedPoints.assign(3 * count, 0.0);
   all.movingPoints.assign(3 * count, 0.0);
 
@@ -175,8 +175,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> Valid
   this->ParallelFor((count + perChunk - 1) / perChunk, [&](std::size_t chunk) {
     for (std::size_t s = chunk * perChunk; s < std::min(count, (chunk + 1) * perChunk); ++s)
     {
-      const FixedPointType &  fixedPoint = sampleContainer[s].m_ImageCoordinates;
-      const MovingPointType   movingPoint = this->TransformPoint(fixedPoint);
+      const FixedPointType & fixedPoint = sampleContainer[s].m_ImageCoordinates;
+      const MovingPointType  movingPoint = this->TransformPoint(fixedPoint);
       valid[s] = this->m_Interpolator->IsInsideBuffer(movingPoint) && this->IsInsideMovingMask(movingPoint);
       for (unsigned int i = 0; i < FixedImageDimension; ++i)
       {
@@ -206,7 +206,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> Valid
 template <typename TFixedImage, typename TMovingImage>
 auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidSamples & samples,
-                                                                    DerivativeType *     derivative) const -> MeasureType
+                                                                    DerivativeType * derivative) const -> MeasureType
 {
   std::vector<double> gradient;
   const double        value =
@@ -216,7 +216,9 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidS
     PointGradients points;
     points.count = samples.size();
     points.fixedPoint = [&samples](std::size_t s) {
-      return impact::Vector{ samples.fixedPoints[3 * s], samples.fixedPoints[3 * s + 1], samples.fixedPoints[3 * s + 2] };
+      return impact::Vector{ samples.fixedPoints[3 * s],
+                             samples.fixedPoints[3 * s + 1],
+                             samples.fixedPoints[3 * s + 2] };
     };
     points.gradient = [&gradient](std::size_t s) { return gradient.data() + 3 * s; };
     for (std::size_t s = 0; s < points.count; ++s)
@@ -232,7 +234,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidS
 template <typename TFixedImage, typename TMovingImage>
 auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const ValidSamples & samples,
-                                                                     DerivativeType *     derivative) const -> MeasureType
+                                                                     DerivativeType * derivative) const -> MeasureType
 {
   impact::PatchSimilarity & similarity = *m_PatchSimilarity;
   const std::size_t         numberOfSamples = samples.size();
@@ -317,9 +319,10 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradie
   using GradientType = typename Superclass::AdvancedTransformType::MovingImageGradientType;
   const auto & transform = *(this->m_AdvancedTransform);
 
-  // Each chunk has a sum of its own, added up in order: their number depends on the problem alone, never on the threads.
-  const std::size_t                numberOfParameters = derivative.GetSize();
-  const std::size_t                numberOfChunks = std::min<std::size_t>(numberOfParameters > 200000 ? 8 : 32, points.count);
+  // Each chunk has a sum of its own, added up in order: their number depends on the problem alone, never on the
+  // threads.
+  const std::size_t numberOfParameters = derivative.GetSize();
+  const std::size_t numberOfChunks = std::min<std::size_t>(numberOfParameters > 200000 ? 8 : 32, points.count);
   std::vector<std::vector<double>> sums(numberOfChunks);
   this->ParallelFor(numberOfChunks, [&](std::size_t chunk) {
     std::vector<double> & sum = sums[chunk];
@@ -372,7 +375,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::FixedIntensity(const impact
   }
   FixedPointType fixedPoint;
   std::copy_n(point.begin(), FixedImageDimension, fixedPoint.Begin());
-  auto index = this->GetFixedImage()->template TransformPhysicalPointToContinuousIndex<double>(fixedPoint);
+  auto       index = this->GetFixedImage()->template TransformPhysicalPointToContinuousIndex<double>(fixedPoint);
   const auto region = this->GetFixedImage()->GetBufferedRegion();
   for (unsigned int i = 0; i < FixedImageDimension; ++i)
   {
@@ -409,8 +412,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MovingIntensity(const Movin
   {
     return static_cast<float>(m_MovingBSpline->EvaluateAtContinuousIndex(index));
   }
-  double                                                   value = 0.0;
-  typename BSplineInterpolatorType::CovariantVectorType    derivative;
+  double                                                value = 0.0;
+  typename BSplineInterpolatorType::CovariantVectorType derivative;
   m_MovingBSpline->EvaluateValueAndDerivativeAtContinuousIndex(index, value, derivative);
 
   // Across an edge the image goes on unchanged: along that axis of the image the derivative is zero.

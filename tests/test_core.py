@@ -1,0 +1,214 @@
+"""The core through _core: geometry of feature maps, distances, sampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from impact_plugin import _core
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+SIZE = [21, 17, 13]  # voxels, x y z
+SPACING = [1.3, 2.1, 2.7]  # mm
+ORIGIN = [-40.0, 25.0, 310.0]  # mm
+
+
+def oblique(dimension: int) -> Array:
+    """Direction cosines along no axis of space."""
+    q, _ = np.linalg.qr(np.random.default_rng(4).standard_normal((dimension, dimension)))
+    return q * np.sign(np.linalg.det(q))
+
+
+def physical_points(grid: _core.Grid) -> Array:
+    """Places of the voxels of a grid, (z, y, x, 3)."""
+    d = grid.dimension
+    axes = [np.arange(n) for n in grid.size]
+    z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
+    index = np.stack([x, y, z], axis=-1) * np.array(grid.spacing)
+    points: Array = index @ np.array(grid.direction).T + np.array(grid.origin)
+    assert d in (2, 3)
+    return points
+
+
+def coordinate_image(axis: int, dimension: int = 3) -> _core.Image:
+    """An image whose intensity is one physical coordinate."""
+    blank = _core.Image(
+        np.zeros(SIZE[:dimension][::-1], np.float32), SPACING[:dimension], ORIGIN[:dimension], oblique(dimension)
+    )
+    values = physical_points(blank.grid)[..., axis]
+    if dimension == 2:
+        values = values[0]
+    return _core.Image(
+        values.astype(np.float32), SPACING[:dimension], ORIGIN[:dimension], oblique(dimension)
+    )
+
+
+class AveragePool(torch.nn.Module):
+    """Returns its input at full, half and quarter resolution."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        if x.dim() == 5:
+            half = torch.nn.functional.avg_pool3d(x, 2)
+            return [x, half, torch.nn.functional.avg_pool3d(half, 2)]
+        half = torch.nn.functional.avg_pool2d(x, 2)
+        return [x, half, torch.nn.functional.avg_pool2d(half, 2)]
+
+
+class StridedConvolution(torch.nn.Module):
+    """Symmetric kernels that return the coordinate at their centre: strides 1 without padding, 2 and 4 with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kernel = torch.tensor([0.25, 0.5, 0.25])
+        weight = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
+        self.register_buffer("weight", weight[None, None])
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        half = torch.nn.functional.conv3d(x, self.weight, stride=2, padding=1)
+        return [
+            torch.nn.functional.conv3d(x, self.weight),
+            half,
+            torch.nn.functional.conv3d(half, self.weight, stride=2, padding=1),
+        ]
+
+
+class EverySecondVoxel(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [x, x[:, :, ::2, ::2, ::2], x[:, :, 1::4, 1::4, 1::4]]
+
+
+def save(module: torch.nn.Module, path: Path) -> str:
+    torch.jit.save(torch.jit.script(module.eval()), str(path))
+    return str(path)
+
+
+def settings(path: str, voxel_size: str, dimension: int = 3, **more: str) -> Any:
+    parameter_map = {
+        "ModelsPath": [path],
+        "Mode": ["Static"],
+        "VoxelSize": [voxel_size],
+        "Dimension": [str(dimension)],
+        "LayersMask": ["111"],
+    }
+    parameter_map.update({name: [value] for name, value in more.items()})
+    image_dimension = len(voxel_size.split("*"))
+    levels, findings = _core.parse_settings(parameter_map, 1, image_dimension)
+    assert [f.message for f in findings] == []
+    return levels[0]
+
+
+@pytest.mark.parametrize("module", [AveragePool(), StridedConvolution(), EverySecondVoxel()])
+@pytest.mark.parametrize("voxel_size", ["1.3*2.1*2.7", "1.1*1.7*2.0", "0.9*2.1*3.1"])
+def test_voxels_of_layers_lie_where_the_grid_says(
+    tmp_path: Path, module: torch.nn.Module, voxel_size: str
+) -> None:
+    """Fed with its own coordinates, a network says where its voxels are: that is where their grid puts them."""
+    level = settings(save(module, tmp_path / "m.pt"), voxel_size)
+    for axis in range(3):
+        maps = _core.feature_maps(coordinate_image(axis), level.fixed_models[0])
+        assert len(maps) == 3
+        for features, grid in maps:
+            assert features.shape == (*grid.size[::-1], 1)
+            expected = physical_points(grid)[..., axis]
+            # Beyond the outermost voxel centres the image stays constant, and padding brings in zeros.
+            inner = tuple(slice(2, -2) if n > 5 else slice(1, -1) for n in features.shape[:3])
+            np.testing.assert_allclose(features[..., 0][inner], expected[inner], atol=2e-3)
+
+
+def test_2d_model_sees_a_3d_image_slice_by_slice(tmp_path: Path) -> None:
+    level = settings(save(AveragePool(), tmp_path / "m.pt"), "1.3*2.1*2.7", dimension=2)
+    for axis in range(3):
+        for features, grid in _core.feature_maps(coordinate_image(axis), level.fixed_models[0]):
+            assert grid.size[2] == SIZE[2]
+            np.testing.assert_allclose(
+                features[:, 1:-1, 1:-1, 0], physical_points(grid)[:, 1:-1, 1:-1, axis], atol=1e-3
+            )
+
+
+def test_2d_images_that_are_not_square(tmp_path: Path) -> None:
+    level = settings(save(AveragePool(), tmp_path / "m.pt"), "1.0*1.7", dimension=2)
+    for axis in range(2):
+        for features, grid in _core.feature_maps(coordinate_image(axis, 2), level.fixed_models[0]):
+            assert features.shape[:3] == (1, grid.size[1], grid.size[0])
+            np.testing.assert_allclose(
+                features[0, 1:-1, 1:-1, 0], physical_points(grid)[0, 1:-1, 1:-1, axis], atol=1e-3
+            )
+
+
+@pytest.mark.parametrize("distance", ["L1", "L2", "Cosine"])
+def test_coordinates_are_sampled_at_the_physical_point(tmp_path: Path, distance: str) -> None:
+    """With the L2 distance of coordinate features, the value is the mean squared displacement."""
+    level = settings(
+        save(AveragePool(), tmp_path / "m.pt"), "1.1*1.7*2.0", Distance=distance, LayersWeight="1 0 0"
+    )
+    image = coordinate_image(2)
+    similarity = _core.StaticSimilarity(image, image, level)
+    centre = physical_points(image.grid)[6, 8, 10]
+    points = centre + np.random.default_rng(0).uniform(-4, 4, (50, 3))
+    moved = points + [0.3, -0.2, 0.7]
+    value, gradient = similarity.evaluate(points, moved)
+    if distance == "L2":
+        assert value == pytest.approx(0.49, rel=1e-3)
+        np.testing.assert_allclose(gradient, np.tile([0, 0, 2 * 0.7 / 50], (50, 1)), atol=1e-4)
+    elif distance == "L1":
+        assert value == pytest.approx(0.7, rel=1e-3)
+    else:
+        assert value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_resampled_grid_keeps_the_centre_and_covers_the_extent() -> None:
+    grid = coordinate_image(0).grid
+    for voxel_size in ([1.3, 2.1, 2.7], [4.0, 1.0, 0.7], [100.0, 2.0, 2.0]):
+        new = grid.resampled(voxel_size)
+        assert new.spacing == voxel_size
+        for i in range(3):
+            old_extent, new_extent = SIZE[i] * SPACING[i], new.size[i] * voxel_size[i]
+            assert old_extent <= new_extent + 1e-6 < old_extent + voxel_size[i] + 1e-6
+        middle = [physical_points(g).reshape(-1, 3).mean(axis=0) for g in (grid, new)]
+        np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)
+
+
+def reference_distance(kind: str, f: Array, m: Array) -> float:
+    """The definitions of the documentation, sample by sample."""
+    values = []
+    for a, b in zip(f, m, strict=True):
+        if kind == "L1":
+            values.append(np.mean(np.abs(a - b)))
+        elif kind == "L2":
+            values.append(np.mean((a - b) ** 2))
+        else:
+            norms = np.sqrt(a @ a) * np.sqrt(b @ b)
+            both_zero = not a.any() and not b.any()
+            values.append(1 - (a @ b / norms if norms > 0 else float(both_zero)))
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize("kind", ["L1", "L2", "Cosine"])
+@pytest.mark.parametrize("samples", [1, 40, 9000])
+def test_distances(kind: str, samples: int) -> None:
+    random = np.random.default_rng(1)
+    f, m = random.standard_normal((2, samples, 6))
+    f[0] = 0.0
+    if samples > 1:
+        m[1] = 0.0
+        f[2] = m[2] = 0.0
+    value, gradient = _core.distance(kind, f, m)
+    assert value == pytest.approx(reference_distance(kind, f, m), rel=1e-12)
+    assert np.all(np.isfinite(gradient))
+    assert _core.distance(kind, f, f)[0] == pytest.approx(0.0, abs=1e-15)
+    for place in random.integers(3, samples, 5) if samples > 3 else []:
+        step = np.zeros_like(m)
+        step[place, place % 6] = 1e-6
+        up = reference_distance(kind, f, m + step)
+        down = reference_distance(kind, f, m - step)
+        assert gradient[place, place % 6] == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=1e-8)
+
+
+def test_unknown_distance() -> None:
+    with pytest.raises(ValueError, match=r'distance "L3" is unknown; allowed: L1, L2, Cosine'):
+        _core.distance("L3", np.zeros((1, 1)), np.zeros((1, 1)))
