@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from helpers.itk_process import ItkProcess
+from impact_plugin import models
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,6 +23,22 @@ def elastix_testing() -> Path:
     return Path(
         subprocess.check_output([sys.executable, script, "--print-data"], text=True).strip()
     )
+
+
+@pytest.fixture(scope="session")
+def itk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ItkProcess]:
+    """A process that has imported the stock itk, which takes seconds, and keeps it."""
+    process = ItkProcess(tmp_path_factory.mktemp("itk"))
+    yield process
+    code = process.close()
+    assert code in (0, None), f"exit code {code}; stderr:\n{process.stderr()}"
+
+
+@pytest.fixture(scope="session")
+def mind(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """MIND models for images of 2 and of 3 dimensions."""
+    folder = tmp_path_factory.mktemp("mind")
+    return {dimension: str(models.mind(dimension=dimension, path=folder)) for dimension in (2, 3)}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

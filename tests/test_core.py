@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from impact_plugin import _core
 from numpy.typing import NDArray
+
+from impact_plugin import _core
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,8 @@ ORIGIN = [-40.0, 25.0, 310.0]  # mm
 def oblique(dimension: int) -> Array:
     """Direction cosines along no axis of space."""
     q, _ = np.linalg.qr(np.random.default_rng(4).standard_normal((dimension, dimension)))
-    return q * np.sign(np.linalg.det(q))
+    matrix: Array = q * np.sign(np.linalg.det(q))
+    return matrix
 
 
 def physical_points(grid: _core.Grid) -> Array:
@@ -38,7 +39,10 @@ def physical_points(grid: _core.Grid) -> Array:
 def coordinate_image(axis: int, dimension: int = 3) -> _core.Image:
     """An image whose intensity is one physical coordinate."""
     blank = _core.Image(
-        np.zeros(SIZE[:dimension][::-1], np.float32), SPACING[:dimension], ORIGIN[:dimension], oblique(dimension)
+        np.zeros(SIZE[:dimension][::-1], np.float32),
+        SPACING[:dimension],
+        ORIGIN[:dimension],
+        oblique(dimension),
     )
     values = physical_points(blank.grid)[..., axis]
     if dimension == 2:
@@ -60,13 +64,13 @@ class AveragePool(torch.nn.Module):
 
 
 class StridedConvolution(torch.nn.Module):
-    """Symmetric kernels that return the coordinate at their centre: strides 1 without padding, 2 and 4 with."""
+    """Kernels that return the coordinate at their centre, with and without padding."""
 
     def __init__(self) -> None:
         super().__init__()
         kernel = torch.tensor([0.25, 0.5, 0.25])
         weight = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
-        self.register_buffer("weight", weight[None, None])
+        self.weight = torch.nn.Parameter(weight[None, None])
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         half = torch.nn.functional.conv3d(x, self.weight, stride=2, padding=1)
@@ -87,7 +91,7 @@ def save(module: torch.nn.Module, path: Path) -> str:
     return str(path)
 
 
-def settings(path: str, voxel_size: str, dimension: int = 3, **more: str) -> Any:
+def settings(path: str, voxel_size: str, dimension: int = 3, **more: str) -> _core.LevelSettings:
     parameter_map = {
         "ModelsPath": [path],
         "Mode": ["Static"],
@@ -107,7 +111,7 @@ def settings(path: str, voxel_size: str, dimension: int = 3, **more: str) -> Any
 def test_voxels_of_layers_lie_where_the_grid_says(
     tmp_path: Path, module: torch.nn.Module, voxel_size: str
 ) -> None:
-    """Fed with its own coordinates, a network says where its voxels are: that is where their grid puts them."""
+    """Fed with its own coordinates, a network says where its voxels are."""
     level = settings(save(module, tmp_path / "m.pt"), voxel_size)
     for axis in range(3):
         maps = _core.feature_maps(coordinate_image(axis), level.fixed_models[0])
@@ -115,7 +119,7 @@ def test_voxels_of_layers_lie_where_the_grid_says(
         for features, grid in maps:
             assert features.shape == (*grid.size[::-1], 1)
             expected = physical_points(grid)[..., axis]
-            # Beyond the outermost voxel centres the image stays constant, and padding brings in zeros.
+            # At the edges the image stays constant and padding brings in zeros.
             inner = tuple(slice(2, -2) if n > 5 else slice(1, -1) for n in features.shape[:3])
             np.testing.assert_allclose(features[..., 0][inner], expected[inner], atol=2e-3)
 
@@ -144,13 +148,16 @@ def test_2d_images_that_are_not_square(tmp_path: Path) -> None:
 def test_coordinates_are_sampled_at_the_physical_point(tmp_path: Path, distance: str) -> None:
     """With the L2 distance of coordinate features, the value is the mean squared displacement."""
     level = settings(
-        save(AveragePool(), tmp_path / "m.pt"), "1.1*1.7*2.0", Distance=distance, LayersWeight="1 0 0"
+        save(AveragePool(), tmp_path / "m.pt"),
+        "1.1*1.7*2.0",
+        Distance=distance,
+        LayersWeight="1 0 0",
     )
     image = coordinate_image(2)
     similarity = _core.StaticSimilarity(image, image, level)
     centre = physical_points(image.grid)[6, 8, 10]
     points = centre + np.random.default_rng(0).uniform(-4, 4, (50, 3))
-    moved = points + [0.3, -0.2, 0.7]
+    moved = points + np.array([0.3, -0.2, 0.7])
     value, gradient = similarity.evaluate(points, moved)
     if distance == "L2":
         assert value == pytest.approx(0.49, rel=1e-3)

@@ -1,29 +1,37 @@
 """The derivative of the metric against finite differences of its value.
 
-Images have three different sizes, anisotropic voxels, an oblique direction and an offset origin, and the two images
-differ in all of them. The networks are small and smooth, so that a central difference is exact to far below the bound.
+Images have three different sizes, anisotropic voxels, an oblique direction and an offset origin,
+and the two images differ in all of them. The networks are small and smooth, so that a central
+difference is exact to far below the bound.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 import torch
-from impact_plugin import _core, _metric
 from numpy.typing import NDArray
 
-# The bound of the project. Values are computed from features in single precision: with the steps below, their rounding
-# contributes some 1e-4, and the kinks of linear interpolation as much.
+from impact_plugin import _core, _metric
+
+# The bound of the project. Values are computed from features in single precision: with the step
+# below, their rounding contributes some 1e-4, and the kinks of linear interpolation as much.
 RELATIVE_ERROR = 1e-3
 
 Array = NDArray[np.float64]
 
 
+class ModelFactory(Protocol):
+    """Gives the path of a model with two layers, made where it is missing."""
+
+    def __call__(self, dimension: int, channels: int = 1, padding: int = 1) -> str: ...
+
+
 class Smooth(torch.nn.Module):
-    """Two convolution layers with tanh between: layer 1 as large as the input, layer 2 at stride 2."""
+    """Two convolutions with tanh: layer 1 as large as the input, layer 2 at stride 2."""
 
     def __init__(self, dimension: int, channels: int, padding: int) -> None:
         super().__init__()
@@ -37,15 +45,14 @@ class Smooth(torch.nn.Module):
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A function (dimension, channels, padding) -> path of a model with two layers."""
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFactory:
     folder = tmp_path_factory.mktemp("models")
 
     def make(dimension: int, channels: int = 1, padding: int = 1) -> str:
         path = folder / f"smooth{dimension}_{channels}_{padding}.pt"
         if not path.exists():
             torch.manual_seed(3)
-            scripted = torch.jit.trace(
+            scripted = torch.jit.trace(  # type: ignore[no-untyped-call]
                 Smooth(dimension, channels, padding).eval(),
                 torch.zeros([1, channels] + [9] * dimension),
                 strict=False,
@@ -63,7 +70,8 @@ def rotation(dimension: int, angle: float) -> Array:
     axis = np.array([0.3, -0.5, 0.8])
     axis /= np.linalg.norm(axis)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    matrix: Array = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return matrix
 
 
 def smooth_image(size: list[int], spacing: list[float], angle: float, shift: float) -> _core.Image:
@@ -95,7 +103,12 @@ def images(dimension: int) -> tuple[_core.Image, _core.Image]:
 
 
 def parameters(
-    paths: list[str], dimensions: list[int], image_dimension: int, mode: str, distance: str, mask: str
+    paths: list[str],
+    dimensions: list[int],
+    image_dimension: int,
+    mode: str,
+    distance: str,
+    mask: str,
 ) -> dict[str, list[str]]:
     """A parameter map of one level."""
     patch = {"Static": "0", "Jacobian": "7"}[mode]
@@ -121,8 +134,10 @@ def relative_error(evaluator: _metric.MetricEvaluator, position: Array, scale: A
     """
     random = np.random.default_rng(5)
     _, derivative = evaluator.value_and_derivative(list(position))
-    # Along the derivative itself and along random directions: the error is taken relative to the steepest slope.
-    directions = [derivative * scale**2] + [random.standard_normal(position.size) * scale for _ in range(3)]
+    # Along the derivative itself and along random directions; relative to the steepest slope.
+    directions = [derivative * scale**2] + [
+        random.standard_normal(position.size) * scale for _ in range(3)
+    ]
     errors = []
     for direction in directions:
         direction = direction / np.max(np.abs(direction / scale))
@@ -130,7 +145,9 @@ def relative_error(evaluator: _metric.MetricEvaluator, position: Array, scale: A
         forward = evaluator.value(list(position + step * direction))
         count = evaluator.number_of_valid_samples
         backward = evaluator.value(list(position - step * direction))
-        assert evaluator.number_of_valid_samples == count, "a sample leaves the image: choose other images"
+        assert evaluator.number_of_valid_samples == count, (
+            "a sample leaves the image: choose other images"
+        )
         expected = (forward - backward) / (2 * step)
         errors.append(abs(derivative @ direction - expected))
     steepest = abs(derivative @ (directions[0] / np.max(np.abs(directions[0] / scale))))
@@ -138,7 +155,9 @@ def relative_error(evaluator: _metric.MetricEvaluator, position: Array, scale: A
     return float(max(errors) / steepest)
 
 
-def start(evaluator: _metric.MetricEvaluator, transform: str, dimension: int) -> tuple[Array, Array]:
+def start(
+    evaluator: _metric.MetricEvaluator, transform: str, dimension: int
+) -> tuple[Array, Array]:
     """A position away from the identity, and the scale of each parameter."""
     identity = np.array(evaluator.identity_parameters)
     random = np.random.default_rng(11)
@@ -150,14 +169,19 @@ def start(evaluator: _metric.MetricEvaluator, transform: str, dimension: int) ->
     return identity + random.uniform(-1, 1, identity.size) * scale, scale
 
 
-@pytest.mark.parametrize("transform", ["Translation", "Euler", "Affine", "BSpline", "AffineThenBSpline"])
+@pytest.mark.parametrize(
+    "transform", ["Translation", "Euler", "Affine", "BSpline", "AffineThenBSpline"]
+)
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
 @pytest.mark.parametrize("distance", ["L1", "L2", "Cosine"])
-def test_derivative(model: Any, distance: str, mode: str, dimension: int, transform: str) -> None:
+def test_derivative(
+    model: ModelFactory, distance: str, mode: str, dimension: int, transform: str
+) -> None:
     path = model(dimension)
     fixed, moving = images(dimension)
-    # Each sample that crosses a voxel's face meets a kink of linear interpolation; many samples average them out.
+    # A sample that crosses a voxel's face meets a kink of linear interpolation; many samples
+    # average them out.
     sample_spacing = {"Static": 1, "Jacobian": 2}[mode]
     options: dict[str, Any] = {
         "control_point_spacing": 17.0,
@@ -167,10 +191,17 @@ def test_derivative(model: Any, distance: str, mode: str, dimension: int, transf
     name = transform
     if transform == "AffineThenBSpline":
         name = "BSpline"
-        matrix = np.eye(dimension) + 0.04 * np.arange(dimension**2).reshape(dimension, dimension) / dimension
+        matrix = (
+            np.eye(dimension)
+            + 0.04 * np.arange(dimension**2).reshape(dimension, dimension) / dimension
+        )
         options["initial_affine"] = [*matrix.ravel(), *[0.7, -1.1, 0.4][:dimension]]
     evaluator = _metric.MetricEvaluator(
-        fixed, moving, parameters([path], [dimension], dimension, mode, distance, "11"), name, **options
+        fixed,
+        moving,
+        parameters([path], [dimension], dimension, mode, distance, "11"),
+        name,
+        **options,
     )
     position, scale = start(evaluator, name, dimension)
     error = relative_error(evaluator, position, scale)
@@ -181,7 +212,7 @@ def test_derivative(model: Any, distance: str, mode: str, dimension: int, transf
 
 @pytest.mark.parametrize("transform", ["Euler", "BSpline"])
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-def test_derivative_of_several_models(model: Any, mode: str, transform: str) -> None:
+def test_derivative_of_several_models(model: ModelFactory, mode: str, transform: str) -> None:
     """A 3D model and a 2D one, each at its voxel size, two layers each, in one metric."""
     fixed, moving = images(3)
     evaluator = _metric.MetricEvaluator(
@@ -200,7 +231,7 @@ def test_derivative_of_several_models(model: Any, mode: str, transform: str) -> 
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_derivative_with_cubic_interpolation(model: Any, dimension: int) -> None:
+def test_derivative_with_cubic_interpolation(model: ModelFactory, dimension: int) -> None:
     """BSplineInterpolationOrder 3 in Jacobian mode: another intensity, another gradient."""
     fixed, moving = images(dimension)
     values = []
@@ -221,7 +252,7 @@ def test_derivative_with_cubic_interpolation(model: Any, dimension: int) -> None
 
 
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-def test_samples_outside_the_moving_mask_do_not_count(model: Any, mode: str) -> None:
+def test_samples_outside_the_moving_mask_do_not_count(model: ModelFactory, mode: str) -> None:
     fixed, moving = images(3)
     settings = parameters([model(3)], [3], 3, mode, "L2", "11")
     x = np.arange(26) > 12
@@ -233,20 +264,26 @@ def test_samples_outside_the_moving_mask_do_not_count(model: Any, mode: str) -> 
         evaluator = _metric.MetricEvaluator(
             fixed, moving, settings, "Translation", moving_mask=moving_mask, sample_spacing=2
         )
-        position = np.array(evaluator.identity_parameters) + [0.6, -0.4, 0.5]
+        position = np.array(evaluator.identity_parameters) + np.array([0.6, -0.4, 0.5])
         assert relative_error(evaluator, position, np.ones(3)) < RELATIVE_ERROR
         counts.append(evaluator.number_of_valid_samples)
     assert 0 < counts[1] < 0.8 * counts[0]
 
 
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-def test_same_result_to_the_bit_for_every_number_of_threads(model: Any, mode: str) -> None:
+def test_same_result_to_the_bit_for_every_number_of_threads(model: ModelFactory, mode: str) -> None:
     fixed, moving = images(3)
     settings = parameters([model(3)], [3], 3, mode, "Cosine", "11")
     results = []
     for threads in (1, 2, 4):
         evaluator = _metric.MetricEvaluator(
-            fixed, moving, settings, "BSpline", control_point_spacing=17.0, sample_spacing=2, threads=threads
+            fixed,
+            moving,
+            settings,
+            "BSpline",
+            control_point_spacing=17.0,
+            sample_spacing=2,
+            threads=threads,
         )
         position, _ = start(evaluator, "BSpline", 3)
         value, derivative = evaluator.value_and_derivative(list(position))
@@ -254,7 +291,7 @@ def test_same_result_to_the_bit_for_every_number_of_threads(model: Any, mode: st
     assert results[0] == results[1] == results[2]
 
 
-def test_a_perfect_match_is_zero(model: Any) -> None:
+def test_a_perfect_match_is_zero(model: ModelFactory) -> None:
     image = images(3)[0]
     for mode in ("Static", "Jacobian"):
         for distance in ("L1", "L2", "Cosine"):
@@ -266,7 +303,7 @@ def test_a_perfect_match_is_zero(model: Any) -> None:
             assert np.all(np.abs(derivative) < 1e-6)
 
 
-def test_models_folder_is_not_needed_afterwards(tmp_path: Path, model: Any) -> None:
+def test_models_folder_is_not_needed_afterwards(tmp_path: Path, model: ModelFactory) -> None:
     """The file is read once: it may change or vanish during a registration."""
     path = tmp_path / "model.pt"
     path.write_bytes(Path(model(3)).read_bytes())

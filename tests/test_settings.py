@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from impact_plugin import _core
 
 Map = dict[str, list[str]]
@@ -38,7 +39,7 @@ NUMBERED: Map = {  # elastix 5.3.1
     "ImpactModelsPath1": ["a.pt"],
     "ImpactDimension1": ["3"],
     "ImpactNumberOfChannels1": ["1"],
-    "ImpactPatchSize1": ["3", "3", "3"],
+    "ImpactPatchSize1": ["0", "0", "0"],
     "ImpactVoxelSize1": ["1.5", "1.5", "1"],
     "ImpactLayersMask1": ["1"],
     "ImpactSubsetFeatures1": ["8"],
@@ -52,7 +53,7 @@ PER_LEVEL: Map = {
     "ModelsPath": ["a.pt b.pt", "a.pt"],
     "Dimension": ["3 2", "3"],
     "NumberOfChannels": ["1 3", "1"],
-    "PatchSize": ["5*5*5 7*9", "3*3*3"],
+    "PatchSize": ["5*5*5 7*9", "0*0*0"],
     "VoxelSize": ["6*6*6 3*3*2", "1.5*1.5*1"],
     "LayersMask": ["011 1", "1"],
     "SubsetFeatures": ["64 32 16", "8"],
@@ -73,7 +74,11 @@ def test_all_dialects_mean_the_same() -> None:
     assert (first.mode, second.mode) == ("Jacobian", "Static")
     a, b = first.fixed_models
     assert (a.path, a.dimension, a.number_of_channels) == ("a.pt", 3, 1)
-    assert (a.patch_size, a.voxel_size, a.layers_mask) == ([5, 5, 5], [6, 6, 6], [False, True, True])
+    assert (a.patch_size, a.voxel_size, a.layers_mask) == (
+        [5, 5, 5],
+        [6, 6, 6],
+        [False, True, True],
+    )
     assert (b.path, b.dimension, b.number_of_channels) == ("b.pt", 2, 3)
     assert (b.patch_size, b.voxel_size, b.layers_mask) == ([7, 9], [3, 3, 2], [True])
     assert [(x.subset_features, x.weight, x.distance) for x in first.layers] == [
@@ -107,7 +112,9 @@ def test_a_level_without_its_own_value_uses_the_first_level_s() -> None:
     numbered = {"ImpactModelsPath0": ["a.pt"], "ImpactVoxelSize0": ["3", "2", "1"]}
     plain = {"ModelsPath": ["a.pt"], "VoxelSize": ["3*2*1"]}
     for parameter_map in (numbered, plain):
-        assert [level.fixed_models[0].voxel_size for level in parse(parameter_map, 3)] == [[3, 2, 1]] * 3
+        assert [level.fixed_models[0].voxel_size for level in parse(parameter_map, 3)] == [
+            [3, 2, 1]
+        ] * 3
 
 
 @pytest.mark.parametrize(
@@ -136,8 +143,14 @@ def test_fixed_and_moving_models() -> None:
         },
         1,
     )
-    assert (levels[0].fixed_models[0].path, levels[0].fixed_models[0].voxel_size) == ("f.pt", [2, 2, 2])
-    assert (levels[0].moving_models[0].path, levels[0].moving_models[0].voxel_size) == ("m.pt", [4, 4, 4])
+    assert (levels[0].fixed_models[0].path, levels[0].fixed_models[0].voxel_size) == (
+        "f.pt",
+        [2, 2, 2],
+    )
+    assert (levels[0].moving_models[0].path, levels[0].moving_models[0].voxel_size) == (
+        "m.pt",
+        [4, 4, 4],
+    )
 
 
 def test_defaults() -> None:
@@ -169,7 +182,10 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"NumberOfChannels": ["0"]}, ["NumberOfChannels", '"0"', "from 1 up"]),
         ({"NumberOfChannels": ["one"]}, ["NumberOfChannels", '"one"']),
         ({"PatchSize": ["0*0*0"], "Mode": ["Jacobian"]}, ["PatchSize", "Static mode only"]),
-        ({"PatchSize": ["5*0*5"], "Mode": ["Static"]}, ["PatchSize", "some axes are 0"]),
+        (
+            {"PatchSize": ["5*0*5"], "Mode": ["Static"]},
+            ["PatchSize", "whole images only", "Give 0"],
+        ),
         ({"PatchSize": ["5*5"]}, ["PatchSize", "2 numbers", "3 are needed"]),
         ({"PatchSize": ["-5*5*5"]}, ["PatchSize", '"-5"']),
         ({"VoxelSize": ["0*1*1"]}, ["VoxelSize", '"0"', "greater than 0"]),
@@ -185,7 +201,10 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"PCA": ["3"]}, ["PCA", '"3"']),
         ({"FeaturesMapUpdateInterval": ["10"]}, ["FeaturesMapUpdateInterval", '"10"']),
         ({"UseMixedPrecision": ["yes"]}, ["UseMixedPrecision", '"yes"', '"true" or "false"']),
-        ({"ModelsPath": ["a.pt b.pt"], "Dimension": ["3 3 3"]}, ["Dimension", "3 values", "2 models"]),
+        (
+            {"ModelsPath": ["a.pt b.pt"], "Dimension": ["3 3 3"]},
+            ["Dimension", "3 values", "2 models"],
+        ),
         ({"FixedLayersMask": ["11"]}, ["LayersMask", "2 layers", "select as many"]),
         ({"FixedModelsPath": ["a.pt b.pt"]}, ["FixedModelsPath", "2 fixed and 1 moving models"]),
     ],

@@ -104,6 +104,7 @@ makeModelRepository()
 
 std::vector<Finding>
 checkLevel(const LevelSettings &          settings,
+           bool                           settingsAreRight,
            const Grid &                   fixedGrid,
            const Grid &                   movingGrid,
            const ModelRepositoryPointer & models)
@@ -122,6 +123,24 @@ checkLevel(const LevelSettings &          settings,
   catch (const Error & error)
   {
     report("GPU", error.what());
+    return findings;
+  }
+  if (!settingsAreRight)
+  {
+    for (const auto * side : { &settings.fixedModels, &settings.movingModels })
+    {
+      for (const ModelSettings & model : *side)
+      {
+        try
+        {
+          models->get(model.path, *device);
+        }
+        catch (const std::exception & error)
+        {
+          report("ModelsPath", error.what());
+        }
+      }
+    }
     return findings;
   }
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)

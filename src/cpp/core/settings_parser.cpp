@@ -398,12 +398,12 @@ private:
         allZero = allZero && *value == 0;
         models[i].patchSize[axis] = *value;
       }
-      if (anyZero && (!allZero || mode == Mode::Jacobian))
+      if (mode == Mode::Static ? !allZero : anyZero)
       {
         error(entry->name,
               mode == Mode::Jacobian ? "0 (the whole image) is possible in Static mode only. In Jacobian mode give the "
                                        "patch around each sample in voxels, e.g. 5 5 5"
-                                     : "some axes are 0 and others not. Give all as 0 (the whole image), or none");
+                                     : "in Static mode this version takes whole images only. Give 0 for every axis");
         return;
       }
     }

@@ -33,8 +33,10 @@ struct SimilarityInput
 
 /** Opens the models of a level, runs each once on a small input and checks that they fit the settings and the images.
  *
+ * \param settingsAreRight false after errors of the parser: the models are then opened, but not run
  * \return the findings; nothing is thrown for what a user can mend. */
 std::vector<Finding> checkLevel(const LevelSettings &          settings,
+                                bool                           settingsAreRight,
                                 const Grid &                   fixedGrid,
                                 const Grid &                   movingGrid,
                                 const ModelRepositoryPointer & models);

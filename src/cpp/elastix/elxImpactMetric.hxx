@@ -36,17 +36,14 @@ ImpactMetric<TElastix>::BeforeRegistration()
     log::warn("Metric \"Impact\":\n" + warnings);
   }
 
-  // Models are opened and tried even where some parameters are wrong: all that is to be said is said at once.
+  // Models are opened even where parameters are wrong: all that is to be said is said at once.
   std::string           errors = parsed.text(impact::Finding::Severity::Error);
   std::set<std::string> said;
   const auto            models = impact::makeModelRepository();
   for (const impact::LevelSettings & level : parsed.levels)
   {
-    if (parsed.hasErrors() && level.fixedModels.size() != level.movingModels.size())
-    {
-      continue;
-    }
     const auto findings = impact::checkLevel(level,
+                                             !parsed.hasErrors(),
                                              impact::GridOf(*this->GetElastix()->GetFixedImage()),
                                              impact::GridOf(*this->GetElastix()->GetMovingImage()),
                                              models);

@@ -1,0 +1,33 @@
+"""The metric as an object, without elastix around it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin._core import Image
+
+class MetricEvaluator:
+    def __init__(
+        self,
+        fixed: Image,
+        moving: Image,
+        parameters: Mapping[str, Sequence[str]],
+        transform: str,
+        *,
+        level: int = 0,
+        initial_affine: Sequence[float] = ...,
+        control_point_spacing: float = 30.0,
+        sample_spacing: int = 3,
+        interpolation_order: int = 1,
+        threads: int = 1,
+        moving_mask: Image | None = None,
+    ) -> None: ...
+    @property
+    def identity_parameters(self) -> list[float]: ...
+    @property
+    def number_of_valid_samples(self) -> int: ...
+    def value(self, parameters: Sequence[float]) -> float: ...
+    def value_and_derivative(
+        self, parameters: Sequence[float]
+    ) -> tuple[float, NDArray[np.float64]]: ...

@@ -1,0 +1,51 @@
+"""TorchScript models that are made in a moment and do something that can be computed by hand."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class Layers(nn.Module):
+    """Three layers: the image over 300, six channels of it, and those at half the resolution."""
+
+    def __init__(self, dimension: int, channels: int = 1, seed: int = 3) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if dimension == 2 else nn.Conv3d
+        pool = nn.AvgPool2d if dimension == 2 else nn.AvgPool3d
+        self.convolution = convolution(channels, 6, 3, padding=1)
+        self.pool = pool(2)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in self.convolution.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        image = x / 300.0
+        features = torch.tanh(self.convolution(image))
+        return [image, features, self.pool(features)]
+
+
+class Steps(nn.Module):
+    """One layer that says for each voxel whether it is bright: nothing to differentiate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 100.0).to(torch.float32)
+
+
+class Sums(nn.Module):
+    """One layer without axes of space: not a map of features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).sum(1, keepdim=True)
+
+
+def save(module: nn.Module, path: Path) -> Path:
+    """Write a module as TorchScript."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        torch.jit.save(torch.jit.script(module.eval()), str(path))
+    return path
