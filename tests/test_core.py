@@ -180,26 +180,41 @@ def test_resampled_grid_keeps_the_centre_and_covers_the_extent() -> None:
         np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)
 
 
+DISTANCES = ["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
+
+
 def reference_distance(kind: str, f: Array, m: Array) -> float:
     """The definitions of the documentation, sample by sample."""
     values = []
+    if kind == "NCC":
+        for a, b in zip(f.T, m.T, strict=True):
+            constant = [bool(np.ptp(x) == 0) for x in (a, b)]
+            values.append(1 - (float(all(constant)) if any(constant) else np.corrcoef(a, b)[0, 1]))
+        return float(np.mean(values))
     for a, b in zip(f, m, strict=True):
         if kind == "L1":
             values.append(np.mean(np.abs(a - b)))
         elif kind == "L2":
             values.append(np.mean((a - b) ** 2))
+        elif kind == "DotProduct":
+            values.append(-(a @ b))
+        elif kind == "Dice":
+            total = np.sum(a + b)
+            values.append(1 - (2 * (a @ b) / total if total != 0 else 1))
         else:
             norms = np.sqrt(a @ a) * np.sqrt(b @ b)
             both_zero = not a.any() and not b.any()
-            values.append(1 - (a @ b / norms if norms > 0 else float(both_zero)))
+            cosine = a @ b / norms if norms > 0 else float(both_zero)
+            nearness = np.mean(np.exp(-0.1 * np.abs(a - b))) if kind == "L1Cosine" else 1.0
+            values.append(1 - cosine * nearness)
     return float(np.mean(values))
 
 
-@pytest.mark.parametrize("kind", ["L1", "L2", "Cosine"])
+@pytest.mark.parametrize("kind", DISTANCES)
 @pytest.mark.parametrize("samples", [1, 40, 9000])
 def test_distances(kind: str, samples: int) -> None:
     random = np.random.default_rng(1)
-    f, m = random.standard_normal((2, samples, 6))
+    f, m = random.uniform(0.1, 1.0, (2, samples, 6))
     f[0] = 0.0
     if samples > 1:
         m[1] = 0.0
@@ -207,7 +222,9 @@ def test_distances(kind: str, samples: int) -> None:
     value, gradient = _core.distance(kind, f, m)
     assert value == pytest.approx(reference_distance(kind, f, m), rel=1e-12)
     assert np.all(np.isfinite(gradient))
-    assert _core.distance(kind, f, f)[0] == pytest.approx(0.0, abs=1e-15)
+    if kind != "DotProduct":
+        same = np.round(f)  # Dice is zero for equal features of 0 and 1
+        assert _core.distance(kind, same, same)[0] == pytest.approx(0.0, abs=1e-12)
     for place in random.integers(3, samples, 5) if samples > 3 else []:
         step = np.zeros_like(m)
         step[place, place % 6] = 1e-6
@@ -216,6 +233,70 @@ def test_distances(kind: str, samples: int) -> None:
         assert gradient[place, place % 6] == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=1e-8)
 
 
+def test_correlation_of_constant_channels() -> None:
+    """Constant in both images: they agree. In one of them: they do not. Never NaN."""
+    random = np.random.default_rng(2)
+    f, m = random.uniform(0, 1, (2, 30, 3))
+    m[:, 0] = f[:, 0]
+    f[:, 1], m[:, 1] = 0.3, 0.7
+    f[:, 2] = 0.1
+    value, gradient = _core.distance("NCC", f, m)
+    assert value == pytest.approx((0 + 0 + 1) / 3, abs=1e-12)
+    assert np.all(np.isfinite(gradient))
+
+
 def test_unknown_distance() -> None:
-    with pytest.raises(ValueError, match=r'distance "L3" is unknown; allowed: L1, L2, Cosine'):
+    with pytest.raises(
+        ValueError, match=r'distance "L3" is unknown; allowed: "L1", "L2", "Cosine"'
+    ):
         _core.distance("L3", np.zeros((1, 1)), np.zeros((1, 1)))
+
+
+class TwoConvolutions(torch.nn.Module):
+    """Sees three voxels to each side (and a stride-2 layer that sees five)."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        convolution = torch.nn.Conv2d if dimension == 2 else torch.nn.Conv3d
+        self.first = convolution(1, 4, 5, padding=2)
+        self.second = convolution(4, 3, 3, padding=1)
+        self.third = convolution(3, 3, 3, padding=1, stride=2)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        a = torch.relu(self.first(x))
+        b = torch.tanh(self.second(a))
+        return [a, b, self.third(b)]
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("tile", [20, 26, 200])
+def test_tiles_give_the_features_of_the_whole_image(
+    tmp_path: Path, dimension: int, tile: int
+) -> None:
+    torch.manual_seed(0)
+    path = save(TwoConvolutions(dimension), tmp_path / "m.pt")
+    pixels = np.random.default_rng(1).standard_normal([43, 57, 49][:dimension]).astype(np.float32)
+    image = _core.Image(pixels, [1.0] * dimension, [0.0] * dimension, np.eye(dimension))
+    voxel_size = "*".join(["1"] * dimension)
+    whole = settings(path, voxel_size, dimension)
+    tiled = settings(path, voxel_size, dimension, PatchSize="*".join([str(tile)] * dimension))
+    pairs = zip(
+        _core.feature_maps(image, whole.fixed_models[0]),
+        _core.feature_maps(image, tiled.fixed_models[0]),
+        strict=True,
+    )
+    for (expected, grid), (features, tiled_grid) in pairs:
+        assert (grid.origin, grid.spacing) == (tiled_grid.origin, tiled_grid.spacing)
+        # The whole image's own border is zero-padded; tiles may end beyond it.
+        inner = tuple(slice(0, n - 6) for n in expected.shape[3 - dimension : 3])
+        inner = (slice(None),) * (3 - dimension) + inner
+        np.testing.assert_allclose(features[inner], expected[inner], atol=1e-5)
+        assert np.abs(expected[inner]).max() > 0.1
+
+
+def test_tiles_too_small_for_the_model(tmp_path: Path) -> None:
+    path = save(TwoConvolutions(2), tmp_path / "m.pt")
+    image = _core.Image(np.zeros((40, 50), np.float32), [1.0, 1.0], [0.0, 0.0], np.eye(2))
+    level = settings(path, "1*1", 2, PatchSize="10*10")
+    with pytest.raises(_core.Error, match=r"Parameter PatchSize: tiles of 10 voxels along axis x"):
+        _core.feature_maps(image, level.fixed_models[0])

@@ -176,7 +176,10 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
     ("change", "texts"),
     [
         ({"Mode": ["static"]}, ["Mode (resolution level 0)", '"static"', '"Static" or "Jacobian"']),
-        ({"Distance": ["L3"]}, ["Distance", '"L3"', '"L1", "L2" or "Cosine"']),
+        (
+            {"Distance": ["L3"]},
+            ["Distance", '"L3"', '"L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"'],
+        ),
         ({"Distance": ["L1 L2"]}, ["Distance", "2 values", "1 selected layers"]),
         ({"Dimension": ["4"]}, ["Dimension", '"4"', "2 or 3"]),
         ({"NumberOfChannels": ["0"]}, ["NumberOfChannels", '"0"', "from 1 up"]),
@@ -184,7 +187,7 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"PatchSize": ["0*0*0"], "Mode": ["Jacobian"]}, ["PatchSize", "Static mode only"]),
         (
             {"PatchSize": ["5*0*5"], "Mode": ["Static"]},
-            ["PatchSize", "whole images only", "Give 0"],
+            ["PatchSize", "some axes are 0"],
         ),
         ({"PatchSize": ["5*5"]}, ["PatchSize", "2 numbers", "3 are needed"]),
         ({"PatchSize": ["-5*5*5"]}, ["PatchSize", '"-5"']),
@@ -198,7 +201,7 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"SubsetFeatures": ["2.5"]}, ["SubsetFeatures", '"2.5"', "whole number"]),
         ({"GPU": ["cuda"]}, ["GPU", '"cuda"', "-1 for the CPU"]),
         ({"ImpactGPU": ["-2"]}, ["ImpactGPU", '"-2"']),
-        ({"PCA": ["3"]}, ["PCA", '"3"']),
+        ({"PCA": ["-3"]}, ["PCA", '"-3"', "whole number"]),
         ({"FeaturesMapUpdateInterval": ["10"]}, ["FeaturesMapUpdateInterval", '"10"']),
         ({"UseMixedPrecision": ["yes"]}, ["UseMixedPrecision", '"yes"', '"true" or "false"']),
         (

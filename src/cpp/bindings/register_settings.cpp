@@ -18,6 +18,7 @@ register_settings(py::module_ & module)
 
   py::class_<LayerSettings>(module, "LayerSettings", "How one selected layer enters the metric.")
     .def_readonly("subset_features", &LayerSettings::subsetFeatures, "Channels drawn at each evaluation; 0: all.")
+    .def_readonly("pca", &LayerSettings::pca, "Principal components kept; 0: no reduction.")
     .def_readonly("weight", &LayerSettings::weight)
     .def_property_readonly("distance", [](const LayerSettings & layer) { return toString(layer.distance); });
 

@@ -12,16 +12,13 @@ namespace
 {
 
 Distance
-toDistance(const std::string & name)
+distanceOf(const std::string & name)
 {
-  for (const Distance kind : { Distance::L1, Distance::L2, Distance::Cosine })
+  if (const auto distance = toDistance(name))
   {
-    if (toString(kind) == name)
-    {
-      return kind;
-    }
+    return *distance;
   }
-  throw py::value_error("distance \"" + name + "\" is unknown; allowed: L1, L2, Cosine");
+  throw py::value_error("distance \"" + name + "\" is unknown; allowed: " + namesOfDistances());
 }
 
 at::Tensor
@@ -61,7 +58,7 @@ register_similarity(py::module_ & module)
   module.def(
     "distance",
     [](const std::string & kind, const DoubleArray & fixed, const DoubleArray & moving) {
-      const Distance chosen = toDistance(kind);
+      const Distance chosen = distanceOf(kind);
       at::Tensor     f = toTensor(fixed);
       at::Tensor     m = toTensor(moving);
       if (f.sizes() != m.sizes())

@@ -143,6 +143,7 @@ checkLevel(const LevelSettings &          settings,
     }
     return findings;
   }
+  std::size_t firstLayer = 0;
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
   {
     std::array<std::vector<std::int64_t>, 2> channels;
@@ -167,6 +168,17 @@ checkLevel(const LevelSettings &          settings,
         bothRan = false;
       }
     }
+    for (std::size_t n = 0; bothRan && n < channels[0].size() && firstLayer + n < settings.layers.size(); ++n)
+    {
+      if (const auto components = settings.layers[firstLayer + n].pca; components > channels[0][n])
+      {
+        report("PCA",
+               "Parameter PCA: " + std::to_string(components) + " is not allowed, because selected layer " +
+                 std::to_string(n) + " of model \"" + settings.fixedModels[i].path + "\" has " +
+                 std::to_string(channels[0][n]) + " channels. Allowed: 0 to " + std::to_string(channels[0][n]) + ".");
+      }
+    }
+    firstLayer += numberOfSelectedLayers(settings.fixedModels[i]);
     if (bothRan && channels[0] != channels[1])
     {
       report("LayersMask",

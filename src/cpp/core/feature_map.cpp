@@ -1,6 +1,10 @@
 #include "feature_map.h"
 
 #include "channels.h"
+#include "error.h"
+#include "tiles.h"
+
+#include <cmath>
 
 namespace impact
 {
@@ -16,6 +20,33 @@ modelVoxelSize(const ModelSettings & settings)
     voxelSize[axis] = settings.voxelSize[axis];
   }
   return voxelSize;
+}
+
+/** Layouts for tiles: a layer whose reach cannot be measured is taken to see a quarter of a tile, and to be as large as
+ * its input. \throws Error for a layer finer than its input, or between whole strides. */
+std::vector<LayerLayout>
+tileLayouts(const Model & model, const ModelSettings & settings, const ImageContext & context, at::Device device)
+{
+  LayerLayout unknown;
+  for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
+  {
+    unknown.reach[axis] = static_cast<double>(settings.patchSize[axis] / 4);
+  }
+  std::vector<LayerLayout> layouts;
+  for (const auto & measured :
+       measureLayouts(model, settings.dimension, settings.numberOfChannels, settings.layersMask, context, device))
+  {
+    layouts.push_back(measured.value_or(unknown));
+    for (const double stride : layouts.back().stride)
+    {
+      if (stride < 1.0 || stride != std::round(stride))
+      {
+        throw Error("Parameter PatchSize: a layer of \"" + settings.path +
+                    "\" has no whole stride, so that tiles of it cannot be put together. Allowed: 0, the whole image.");
+      }
+    }
+  }
+  return layouts;
 }
 
 /** 1 x C x (z) x y x x to voxels x C. */
@@ -73,21 +104,39 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
   const at::Tensor   voxels = resampleImage(original, image.grid, grid);
   const bool         sliceBySlice = settings.dimension < image.grid.dimension;
 
-  const auto run = [&](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
-    const auto shape = inputShape(1, settings.numberOfChannels, settings.dimension, size);
-    auto       single = shape;
-    single[1] = 1;
-    return model.selected(part.reshape(single).expand(shape).contiguous(), settings.layersMask, context);
+  // One volume or slice to its layers and where their voxels lie: as a whole, or in tiles.
+  const auto run = [&](const at::Tensor & part) {
+    std::vector<std::int64_t> shape(part.sizes().begin(), part.sizes().end());
+    shape.insert(shape.begin(), { 1, 1 });
+    auto channels = shape;
+    channels[1] = settings.numberOfChannels;
+    return model.selected(part.reshape(shape).expand(channels).contiguous(), settings.layersMask, context);
   };
-  const auto layoutsFor = [&](const std::vector<at::Tensor> & layers, const std::array<std::int64_t, 3> & size) {
-    return layoutsOf(model, layers, size, settings.dimension, settings.numberOfChannels, settings.layersMask, context);
+  const bool               tiled = settings.patchSize.front() > 0;
+  std::vector<LayerLayout> layouts;
+  if (tiled)
+  {
+    layouts = tileLayouts(model, settings, context, device);
+  }
+  const auto extract = [&](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
+    if (tiled)
+    {
+      return runTiled(part, settings.patchSize, layouts, run);
+    }
+    std::vector<at::Tensor> layers = run(part);
+    if (layouts.empty())
+    {
+      layouts =
+        layoutsOf(model, layers, size, settings.dimension, settings.numberOfChannels, settings.layersMask, context);
+    }
+    return layers;
   };
 
   std::vector<FeatureMap> maps;
   if (!sliceBySlice)
   {
-    std::vector<at::Tensor> layers = run(voxels, grid.size);
-    const auto              layouts = layoutsFor(layers, grid.size);
+    // A 2D image has a third axis only in our books.
+    std::vector<at::Tensor> layers = extract(settings.dimension == 2 ? voxels.select(0, 0) : voxels, grid.size);
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
       const auto size = spatialSize(layers[i]);
@@ -100,8 +149,7 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
   const std::array<std::int64_t, 3> sliceSize{ grid.size[0], grid.size[1], 1 };
   for (std::int64_t z = 0; z < grid.size[2]; ++z)
   {
-    const auto layers = run(voxels.select(0, z), sliceSize);
-    const auto layouts = z == 0 ? layoutsFor(layers, sliceSize) : std::vector<LayerLayout>{};
+    const auto layers = extract(voxels.select(0, z), sliceSize);
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
       const at::Tensor slice = channelsLast(layers[i]);

@@ -9,9 +9,21 @@ namespace impact
 namespace
 {
 
-/** Centre, per axis, of the input region that one voxel of a layer depends on. */
-std::optional<Vector>
-fieldOfViewCentre(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
+/** The input region that one voxel of a layer depends on: its first and last voxel along each axis. */
+struct FieldOfView
+{
+  Vector first{};
+  Vector last{};
+
+  double
+  centre(std::size_t axis) const
+  {
+    return 0.5 * (first[axis] + last[axis]);
+  }
+};
+
+std::optional<FieldOfView>
+fieldOfView(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
 {
   at::Tensor chosen = layer.select(0, 0);
   for (int axis = static_cast<int>(layer.dim()) - 3; axis >= 0; --axis)
@@ -34,7 +46,7 @@ fieldOfViewCentre(const at::Tensor & layer, const at::Tensor & input, const std:
   }
   // Normalisation layers make every voxel depend a little on the whole image: only the core counts.
   const at::Tensor core = sensitivity > 1e-3 * largest;
-  Vector           centre{};
+  FieldOfView      result;
   const int        axes = static_cast<int>(sensitivity.dim());
   for (int axis = 0; axis < axes; ++axis)
   {
@@ -53,9 +65,10 @@ fieldOfViewCentre(const at::Tensor & layer, const at::Tensor & input, const std:
     {
       return std::nullopt; // cut off by the border: its centre cannot be seen
     }
-    centre[static_cast<std::size_t>(axis)] = 0.5 * static_cast<double>(first + last);
+    result.first[static_cast<std::size_t>(axis)] = static_cast<double>(first);
+    result.last[static_cast<std::size_t>(axis)] = static_cast<double>(last);
   }
-  return centre;
+  return result;
 }
 
 LayerLayout
@@ -84,17 +97,18 @@ measureLayout(const at::Tensor & layer, const at::Tensor & input)
     voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
     next[axis] = std::min(voxel[axis] + 1, size[axis] - 1);
   }
-  const auto centre = fieldOfViewCentre(layer, input, voxel);
-  const auto nextCentre = fieldOfViewCentre(layer, input, next);
-  if (!centre || !nextCentre)
+  const auto field = fieldOfView(layer, input, voxel);
+  const auto nextField = fieldOfView(layer, input, next);
+  if (!field || !nextField)
   {
     return std::nullopt;
   }
   LayerLayout layout;
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(layer.dim() - 2); ++axis)
   {
-    layout.stride[axis] = (*nextCentre)[axis] - (*centre)[axis];
-    layout.offset[axis] = (*centre)[axis] - layout.stride[axis] * static_cast<double>(voxel[axis]);
+    layout.stride[axis] = nextField->centre(axis) - field->centre(axis);
+    layout.reach[axis] = 0.5 * (field->last[axis] - field->first[axis]);
+    layout.offset[axis] = field->centre(axis) - layout.stride[axis] * static_cast<double>(voxel[axis]);
     if (layout.stride[axis] <= 0.0)
     {
       return std::nullopt;
@@ -103,7 +117,30 @@ measureLayout(const at::Tensor & layer, const at::Tensor & input)
   return layout;
 }
 
-/** Measured on an input large enough for most fields of view, whatever the size of the image or patch. */
+} // namespace
+
+std::vector<std::int64_t>
+inputShape(std::int64_t batch, int numberOfChannels, int dimension, const std::array<std::int64_t, 3> & size)
+{
+  std::vector<std::int64_t> shape{ batch, numberOfChannels };
+  for (int axis = dimension - 1; axis >= 0; --axis)
+  {
+    shape.push_back(size[static_cast<std::size_t>(axis)]);
+  }
+  return shape;
+}
+
+std::array<std::int64_t, 3>
+spatialSize(const at::Tensor & tensor)
+{
+  std::array<std::int64_t, 3> size{ 1, 1, 1 };
+  for (std::int64_t axis = 0; axis < tensor.dim() - 2; ++axis)
+  {
+    size[static_cast<std::size_t>(axis)] = tensor.size(tensor.dim() - 1 - axis);
+  }
+  return size;
+}
+
 std::vector<std::optional<LayerLayout>>
 measureLayouts(const Model &             model,
                int                       dimension,
@@ -112,6 +149,7 @@ measureLayouts(const Model &             model,
                const ImageContext &      context,
                at::Device                device)
 {
+  // Large enough for most fields of view, whatever the size of the image or patch.
   constexpr std::int64_t      measuringSize = 64;
   std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
   std::fill_n(inputSize.begin(), dimension, measuringSize);
@@ -137,30 +175,6 @@ measureLayouts(const Model &             model,
     // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
   }
   return layouts;
-}
-
-} // namespace
-
-std::vector<std::int64_t>
-inputShape(std::int64_t batch, int numberOfChannels, int dimension, const std::array<std::int64_t, 3> & size)
-{
-  std::vector<std::int64_t> shape{ batch, numberOfChannels };
-  for (int axis = dimension - 1; axis >= 0; --axis)
-  {
-    shape.push_back(size[static_cast<std::size_t>(axis)]);
-  }
-  return shape;
-}
-
-std::array<std::int64_t, 3>
-spatialSize(const at::Tensor & tensor)
-{
-  std::array<std::int64_t, 3> size{ 1, 1, 1 };
-  for (std::int64_t axis = 0; axis < tensor.dim() - 2; ++axis)
-  {
-    size[static_cast<std::size_t>(axis)] = tensor.size(tensor.dim() - 1 - axis);
-  }
-  return size;
 }
 
 std::vector<LayerLayout>

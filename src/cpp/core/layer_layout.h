@@ -2,6 +2,8 @@
 
 #include "model.h"
 
+#include <optional>
+
 namespace impact
 {
 
@@ -11,6 +13,9 @@ struct LayerLayout
 {
   Vector stride{ 1.0, 1.0, 1.0 };
   Vector offset{ 0.0, 0.0, 0.0 };
+
+  /** How many input voxels to each side of its centre a layer voxel depends on; measured layouts only. */
+  Vector reach{ 0.0, 0.0, 0.0 };
 };
 
 /** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the layers it made of it.
@@ -25,6 +30,14 @@ std::vector<LayerLayout> layoutsOf(const Model &                       model,
                                    int                                 numberOfChannels,
                                    const std::vector<bool> &           mask,
                                    const ImageContext &                context);
+
+/** Layouts of the selected layers with their reach, measured; none for a layer that cannot be measured. */
+std::vector<std::optional<LayerLayout>> measureLayouts(const Model &             model,
+                                                       int                       dimension,
+                                                       int                       numberOfChannels,
+                                                       const std::vector<bool> & mask,
+                                                       const ImageContext &      context,
+                                                       at::Device                device);
 
 /** Shape batch x channels x (z) x y x x for an input of size x, y (, z). */
 std::vector<std::int64_t>

@@ -2,8 +2,12 @@
 #include "distance.h"
 #include "error.h"
 #include "patch_model.h"
+#include "principal_components.h"
 #include "similarity.h"
 #include "torch_scope.h"
+
+#include <map>
+#include <optional>
 
 namespace impact
 {
@@ -214,10 +218,10 @@ private:
       {
         const LayerSettings & layer = m_Settings.layers[firstLayer + i];
         movingFeatures[i].set_requires_grad(gradient != nullptr);
-        const at::Tensor channels = drawChannels(m_Random, layer, fixedFeatures[i].size(1), m_Device);
-        total =
-          total + layer.weight *
-                    distance(layer.distance, columns(fixedFeatures[i], channels), columns(movingFeatures[i], channels));
+        const at::Tensor f = reduced(firstLayer + i, fixedFeatures[i], fixedFeatures[i]);
+        const at::Tensor m = reduced(firstLayer + i, fixedFeatures[i], movingFeatures[i]);
+        const at::Tensor channels = drawChannels(m_Random, layer, f.size(1), m_Device);
+        total = total + layer.weight * distance(layer.distance, columns(f, channels), columns(m, channels));
       }
     }
     if (gradient)
@@ -244,11 +248,31 @@ private:
     return total.item<double>();
   }
 
+  /** The features in the principal components of the layer, fitted on the fixed features of the level's first
+   * evaluation; as they are where the layer has no reduction. */
+  at::Tensor
+  reduced(std::size_t layer, const at::Tensor & fixedFeatures, const at::Tensor & features)
+  {
+    const std::int64_t components = m_Settings.layers[layer].pca;
+    if (components == 0)
+    {
+      return features;
+    }
+    auto & reduction = m_Reductions[layer];
+    if (!reduction)
+    {
+      reduction = PrincipalComponents::fit(fixedFeatures, components);
+    }
+    return reduction->apply(features);
+  }
+
   LevelSettings     m_Settings;
   int               m_NumberOfThreads;
   Random            m_Random;
   at::Device        m_Device;
   std::vector<Pair> m_Pairs;
+
+  std::map<std::size_t, std::optional<PrincipalComponents>> m_Reductions;
 };
 
 PatchSimilarity::PatchSimilarity(const SimilarityInput & input)

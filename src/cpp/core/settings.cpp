@@ -23,8 +23,40 @@ toString(Distance distance)
       return "L2";
     case Distance::Cosine:
       return "Cosine";
+    case Distance::L1Cosine:
+      return "L1Cosine";
+    case Distance::Dice:
+      return "Dice";
+    case Distance::NCC:
+      return "NCC";
+    case Distance::DotProduct:
+      return "DotProduct";
   }
   return "?";
+}
+
+std::optional<Distance>
+toDistance(const std::string & name)
+{
+  for (const Distance distance : allDistances)
+  {
+    if (name == toString(distance))
+    {
+      return distance;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string
+namesOfDistances()
+{
+  std::string names;
+  for (const Distance distance : allDistances)
+  {
+    names += (names.empty() ? "\"" : ", \"") + toString(distance) + "\"";
+  }
+  return names;
 }
 
 std::size_t
@@ -96,7 +128,7 @@ describe(const LevelSettings & settings)
   {
     const LayerSettings & layer = settings.layers[i];
     text << "  Layer " << i << ": Distance " << toString(layer.distance) << ", LayersWeight " << layer.weight
-         << ", SubsetFeatures ";
+         << ", PCA " << layer.pca << ", SubsetFeatures ";
     if (layer.subsetFeatures > 0)
     {
       text << layer.subsetFeatures << "\n";

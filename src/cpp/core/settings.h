@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +19,16 @@ enum class Distance
 {
   L1,
   L2,
-  Cosine
+  Cosine,
+  L1Cosine,
+  Dice,
+  NCC,
+  DotProduct
 };
+
+/** Every distance, in the order in which messages list them. */
+inline constexpr std::array allDistances{ Distance::L1,   Distance::L2,  Distance::Cosine,    Distance::L1Cosine,
+                                   Distance::Dice, Distance::NCC, Distance::DotProduct };
 
 /** One feature extractor as a parameter map describes it, for one image at one resolution level. */
 struct ModelSettings
@@ -36,6 +46,7 @@ struct LayerSettings
 {
   std::int64_t subsetFeatures{ 0 }; // channels drawn at each evaluation; 0 or more than there are: all
   double       weight{ 1.0 };
+  std::int64_t pca{ 0 }; // principal components kept; 0: the features as they are
   Distance     distance{ Distance::L2 };
 };
 
@@ -64,6 +75,12 @@ struct Finding
 
 std::string toString(Mode mode);
 std::string toString(Distance distance);
+
+/** The distance of that name, or none. */
+std::optional<Distance> toDistance(const std::string & name);
+
+/** The names of all distances as a message lists them: "L1", "L2", ... */
+std::string namesOfDistances();
 
 /** Number of layers that the masks of these models select. */
 std::size_t numberOfSelectedLayers(const std::vector<ModelSettings> & models);

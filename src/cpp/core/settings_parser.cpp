@@ -179,16 +179,6 @@ private:
             atLevel(entry->name, "\"true\" is ignored: this version computes in single precision") });
       }
     }
-    if (const auto entry = m_Reader.list("PCA", m_Level))
-    {
-      for (const std::string & text : entry->values)
-      {
-        if (toNumber<std::int64_t>(text) != std::int64_t{ 0 })
-        {
-          wrongValue(*entry, text, "0 (no reduction) in this version");
-        }
-      }
-    }
   }
 
   /** The value of a per-model parameter for one side: `Fixed<Name>` before `<Name>`. */
@@ -398,12 +388,12 @@ private:
         allZero = allZero && *value == 0;
         models[i].patchSize[axis] = *value;
       }
-      if (mode == Mode::Static ? !allZero : anyZero)
+      if (anyZero && (!allZero || mode == Mode::Jacobian))
       {
         error(entry->name,
               mode == Mode::Jacobian ? "0 (the whole image) is possible in Static mode only. In Jacobian mode give the "
                                        "patch around each sample in voxels, e.g. 5 5 5"
-                                     : "in Static mode this version takes whole images only. Give 0 for every axis");
+                                     : "some axes are 0 and others not. Give all as 0 (the whole image), or none");
         return;
       }
     }
@@ -515,6 +505,16 @@ private:
       }
       layer.subsetFeatures = *value;
     });
+    perLayer("PCA", settings, [this](LayerSettings & layer, const ParameterEntry & entry, auto & text) {
+      const auto value = toNumber<std::int64_t>(text);
+      if (!value || *value < 0)
+      {
+        wrongValue(
+          entry, text, "a whole number of principal components, at most the layer's channels; 0: no reduction");
+        return;
+      }
+      layer.pca = *value;
+    });
     perLayer("LayersWeight", settings, [this](LayerSettings & layer, const ParameterEntry & entry, auto & text) {
       const auto value = toNumber<double>(text);
       if (!value || !std::isfinite(*value) || *value < 0.0)
@@ -525,15 +525,13 @@ private:
       layer.weight = *value;
     });
     perLayer("Distance", settings, [this](LayerSettings & layer, const ParameterEntry & entry, auto & text) {
-      for (const Distance distance : { Distance::L1, Distance::L2, Distance::Cosine })
+      const auto distance = toDistance(text);
+      if (!distance)
       {
-        if (text == toString(distance))
-        {
-          layer.distance = distance;
-          return;
-        }
+        wrongValue(entry, text, namesOfDistances());
+        return;
       }
-      wrongValue(entry, text, "\"L1\", \"L2\" or \"Cosine\"");
+      layer.distance = *distance;
     });
   }
 

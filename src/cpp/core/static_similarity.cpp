@@ -1,6 +1,7 @@
 #include "channels.h"
 #include "distance.h"
 #include "feature_map.h"
+#include "principal_components.h"
 #include "similarity.h"
 #include "torch_scope.h"
 
@@ -36,6 +37,12 @@ public:
         throw Error("Selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
                     " channels for the fixed and " + std::to_string(m_Moving[i].rows.size(1)) +
                     " for the moving image. Choose models and LayersMask so that they agree.");
+      }
+      if (const std::int64_t components = m_Settings.layers[i].pca; components > 0)
+      {
+        const auto reduction = PrincipalComponents::fit(m_Fixed[i].rows, components);
+        m_Fixed[i].rows = reduction.apply(m_Fixed[i].rows);
+        m_Moving[i].rows = reduction.apply(m_Moving[i].rows);
       }
     }
   }

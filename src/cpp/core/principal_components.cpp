@@ -1,0 +1,43 @@
+#include "principal_components.h"
+
+namespace impact
+{
+
+PrincipalComponents
+PrincipalComponents::fit(const at::Tensor & rows, std::int64_t count)
+{
+  constexpr std::int64_t enough = 200000;
+  const std::int64_t     step = std::max<std::int64_t>(1, rows.size(0) / enough);
+  const at::Tensor       used = rows.detach().slice(0, 0, rows.size(0), step).to(at::kCPU, at::kDouble);
+
+  // On one thread: a product split over several would differ in its last digits with their number.
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  PrincipalComponents result;
+  result.m_Mean = used.mean(0);
+  const at::Tensor centred = used - result.m_Mean;
+  const auto [values, vectors] = at::linalg_eigh(at::matmul(centred.t(), centred));
+  at::set_num_threads(threads);
+
+  // Eigenvalues ascend. The sign of a direction is arbitrary: its largest entry is made positive.
+  at::Tensor       basis = vectors.flip(1).narrow(1, 0, count).contiguous();
+  const at::Tensor largest = basis.gather(0, basis.abs().argmax(0, true));
+  result.m_Basis = (basis * largest.sign()).to(rows.device());
+  result.m_Mean = result.m_Mean.to(rows.device());
+  return result;
+}
+
+at::Tensor
+PrincipalComponents::apply(const at::Tensor & rows) const
+{
+  // In parts, so that a whole feature map does not stand in memory in double precision.
+  constexpr std::int64_t  perPart = std::int64_t{ 1 } << 18;
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor & part : rows.split(perPart))
+  {
+    parts.push_back(at::matmul(part.to(at::kDouble) - m_Mean, m_Basis).to(rows.scalar_type()));
+  }
+  return at::cat(parts);
+}
+
+} // namespace impact
