@@ -121,7 +121,7 @@ def test_a_level_without_its_own_value_uses_the_first_level_s() -> None:
     ("values", "expected"),
     [
         (["6", "6", "6", "3", "3", "3"], [[6, 6, 6], [3, 3, 3]]),
-        (["6", "5", "4"], [[6, 5, 4], [6, 5, 4]]),
+        (["6", "5", "4"], [[6, 5, 4], [6, 5, 4]]),  # axes
         (["6", "3"], [[6, 6, 6], [3, 3, 3]]),
         (["2"], [[2, 2, 2], [2, 2, 2]]),
         (["6*5*4", "3"], [[6, 5, 4], [3, 3, 3]]),
@@ -193,6 +193,9 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"PatchSize": ["-5*5*5"]}, ["PatchSize", '"-5"']),
         ({"VoxelSize": ["0*1*1"]}, ["VoxelSize", '"0"', "greater than 0"]),
         ({"VoxelSize": ["nan*1*1"]}, ["VoxelSize", '"nan"']),
+        ({"VoxelSize": ["1", "2", "3", "4"]}, ["VoxelSize", "4 numbers", "3 are needed"]),
+        ({"VoxelSize": ["1", "2"]}, ["VoxelSize", "2 numbers", "3 are needed"]),
+        ({"MovingDimension": ["2"]}, ["Dimension", "has dimension 3", "has 2"]),
         ({"VoxelSize": ["1mm"]}, ["VoxelSize", '"1mm"']),
         ({"LayersMask": ["012"]}, ["LayersMask", '"012"', "one 0 or 1"]),
         ({"LayersMask": ["000"]}, ["LayersMask", '"000"', "at least one 1"]),

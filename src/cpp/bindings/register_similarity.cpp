@@ -93,7 +93,8 @@ register_similarity(py::module_ & module)
         const py::gil_scoped_release release;
         const TorchScope             scope(0);
         const at::Device             device = deviceOf(gpu);
-        maps = makeFeatureMaps(*loadTorchScript(settings.path, device), settings, image.view(), device);
+        maps = makeFeatureMaps(
+          *loadTorchScript(settings.path, device), settings, image.view(), image.grid.direction, device);
       }
       py::list result;
       for (const FeatureMap & map : maps)

@@ -4,6 +4,8 @@
 #include "similarity.h"
 #include "torch_scope.h"
 
+#include <algorithm>
+#include <functional>
 #include <iomanip>
 #include <optional>
 #include <sstream>
@@ -25,15 +27,16 @@ millimetres(double value)
 std::optional<std::string>
 patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string & side)
 {
-  if (model.dimension < grid.dimension && model.patchSize.front() > 0)
+  std::array<double, 3> extents{ grid.extent(0), grid.extent(1), grid.extent(2) };
+  if (model.dimension < grid.dimension)
   {
-    // The plane of a 2D model in a 3D image varies: it must fit along the longest axes at least.
-    return std::nullopt;
+    // In which plane of a 3D image a 2D model looks varies: its patch must fit the largest one at least.
+    std::sort(extents.begin(), extents.end(), std::greater<>());
   }
   for (std::size_t axis = 0; axis < model.patchSize.size(); ++axis)
   {
     const double span = static_cast<double>(model.patchSize[axis]) * model.voxelSize[axis];
-    const double extent = grid.extent(static_cast<int>(axis));
+    const double extent = extents[axis];
     if (span > extent * (1.0 + 1e-6))
     {
       const auto largest = static_cast<std::int64_t>(extent / model.voxelSize[axis]);
@@ -96,6 +99,13 @@ tryModel(const LevelSettings & settings,
 
 } // namespace
 
+std::string
+messageOf(const std::exception & error)
+{
+  const auto * const ofTorch = dynamic_cast<const c10::Error *>(&error);
+  return ofTorch ? ofTorch->what_without_backtrace() : error.what();
+}
+
 ModelRepositoryPointer
 makeModelRepository()
 {
@@ -151,7 +161,7 @@ checkLevel(const LevelSettings &          settings,
     for (const bool isFixed : { true, false })
     {
       const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
-      const Grid &          grid = isFixed ? fixedGrid : movingGrid;
+      const Grid            grid = isFixed ? fixedGrid : movingGrid.alongAxes(fixedGrid.direction);
       if (const auto message = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
       {
         report("PatchSize", *message);
@@ -164,7 +174,7 @@ checkLevel(const LevelSettings &          settings,
       }
       catch (const std::exception & error)
       {
-        report("ModelsPath", error.what());
+        report("ModelsPath", messageOf(error));
         bothRan = false;
       }
     }

@@ -5,6 +5,7 @@
 #include "tiles.h"
 
 #include <cmath>
+#include <sstream>
 
 namespace impact
 {
@@ -49,6 +50,36 @@ tileLayouts(const Model & model, const ModelSettings & settings, const ImageCont
   return layouts;
 }
 
+/** \throws Error for a voxel size that makes more voxels than any memory holds, or a single one. */
+void
+checkNumberOfVoxels(const Grid & grid, const ModelSettings & settings)
+{
+  constexpr double most = 1e10;
+  const auto       voxels =
+    static_cast<double>(grid.size[0]) * static_cast<double>(grid.size[1]) * static_cast<double>(grid.size[2]);
+  if (voxels > most || voxels < 2.0)
+  {
+    std::ostringstream text;
+    text << "Parameter VoxelSize: " << settings.voxelSize[0] << " mm makes an image of " << grid.size[0] << " x "
+         << grid.size[1] << " x " << grid.size[2] << " voxels for model \"" << settings.path
+         << "\". Allowed: sizes that make at least 2 and at most 1e10 voxels; near the spacing of the images is usual.";
+    throw Error(text.str());
+  }
+}
+
+/** \throws Error when a model made something that is not a number. */
+void
+checkFinite(const at::Tensor & layer, const ModelSettings & settings)
+{
+  if (!at::isfinite(layer.sum()).item<bool>())
+  {
+    throw Error(
+      "Model file \"" + settings.path +
+      "\" gives features that are infinite or not a number. Check the intensities of the images (NaN?), and that "
+      "the model is meant for them.");
+  }
+}
+
 /** 1 x C x (z) x y x x to voxels x C. */
 at::Tensor
 channelsLast(const at::Tensor & layer)
@@ -59,9 +90,55 @@ channelsLast(const at::Tensor & layer)
 
 } // namespace
 
+/** Along other axes no axis can be resampled by itself: every voxel's place is computed. */
+at::Tensor
+resampleObliquely(const at::Tensor & image, const Grid & from, const Grid & to)
+{
+  const Matrix toPhysical = to.indexToPhysical();
+  const Matrix toIndex = from.physicalToIndex();
+  Vector       fromOrigin{};
+  for (std::size_t i = 0; i < 3; ++i)
+  {
+    fromOrigin[i] = to.origin[i] - from.origin[i];
+  }
+  const Vector            first = multiply(toIndex, fromOrigin);
+  const auto              options = at::dtype(at::kDouble).device(image.device());
+  std::vector<at::Tensor> places;
+  for (std::size_t i = 0; i < 3; ++i)
+  {
+    // Place along the old axis i, from -1 at the first voxel's centre to 1 at the last one's.
+    at::Tensor   place = at::full({ 1, 1, 1 }, first[i], options);
+    const double range = 0.5 * static_cast<double>(from.size[i] - 1);
+    for (std::size_t axis = 0; axis < 3; ++axis)
+    {
+      double step = 0.0;
+      for (std::size_t k = 0; k < 3; ++k)
+      {
+        step += toIndex[i][k] * toPhysical[k][axis];
+      }
+      std::vector<std::int64_t> shape{ 1, 1, 1 };
+      shape[2 - axis] = to.size[axis];
+      place = place + step * at::arange(to.size[axis], options).view(shape);
+    }
+    places.push_back((range > 0.0 ? place / range - 1.0 : at::zeros_like(place)).to(at::kFloat));
+  }
+  constexpr std::int64_t linear = 0;
+  constexpr std::int64_t border = 1;
+  return at::grid_sampler(image.view({ 1, 1, image.size(0), image.size(1), image.size(2) }),
+                          at::stack(places, 3).unsqueeze(0),
+                          linear,
+                          border,
+                          true)
+    .view({ to.size[2], to.size[1], to.size[0] });
+}
+
 at::Tensor
 resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
 {
+  if (from.direction != to.direction)
+  {
+    return resampleObliquely(image, from, to);
+  }
   at::Tensor   result = image;
   const Matrix toIndex = from.physicalToIndex();
   Vector       firstPoint{};
@@ -93,16 +170,21 @@ resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
 }
 
 std::vector<FeatureMap>
-makeFeatureMaps(const Model & model, const ModelSettings & settings, const ImageView & image, at::Device device)
+makeFeatureMaps(const Model &         model,
+                const ModelSettings & settings,
+                const ImageView &     image,
+                const Matrix &        axes,
+                at::Device            device)
 {
-  const ImageContext context = ImageContext::of(image, device);
-  const Grid         grid = image.grid.resampled(modelVoxelSize(settings));
-  const at::Tensor   original = at::from_blob(const_cast<float *>(image.pixels),
-                                              { image.grid.size[2], image.grid.size[1], image.grid.size[0] },
-                                              at::kFloat)
-                                  .to(device);
-  const at::Tensor   voxels = resampleImage(original, image.grid, grid);
-  const bool         sliceBySlice = settings.dimension < image.grid.dimension;
+  const ImageContext context = ImageContext::of(image, axes, device);
+  const Grid         grid = image.grid.alongAxes(axes).resampled(modelVoxelSize(settings));
+  checkNumberOfVoxels(grid, settings);
+  const at::Tensor original = at::from_blob(const_cast<float *>(image.pixels),
+                                            { image.grid.size[2], image.grid.size[1], image.grid.size[0] },
+                                            at::kFloat)
+                                .to(device);
+  const at::Tensor voxels = resampleImage(original, image.grid, grid);
+  const bool       sliceBySlice = settings.dimension < image.grid.dimension;
 
   // One volume or slice to its layers and where their voxels lie: as a whole, or in tiles.
   const auto run = [&](const at::Tensor & part) {
@@ -139,6 +221,7 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
     std::vector<at::Tensor> layers = extract(settings.dimension == 2 ? voxels.select(0, 0) : voxels, grid.size);
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
+      checkFinite(layers[i], settings);
       const auto size = spatialSize(layers[i]);
       maps.push_back({ channelsLast(layers[i]), grid.strided(layouts[i].stride, layouts[i].offset, size) });
       layers[i].reset(); // two copies of one layer at a time, not of all
@@ -152,6 +235,7 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
     const auto layers = extract(voxels.select(0, z), sliceSize);
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
+      checkFinite(layers[i], settings);
       const at::Tensor slice = channelsLast(layers[i]);
       auto             size = spatialSize(layers[i]);
       size[2] = grid.size[2];

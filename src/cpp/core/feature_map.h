@@ -15,9 +15,16 @@ struct FeatureMap
 
 /** Runs a model over a whole image resampled to the model's voxel size.
  *
+ * \param axes direction cosines of the axes along which the model sees the image: the fixed image's for both images,
+ * since few networks give the same features for an image and its mirror image. \throws Error when the model or the
+ * voxel size does not fit.
+ *
  * A 2D model on a 3D image sees it slice by slice along the third axis. */
-std::vector<FeatureMap>
-makeFeatureMaps(const Model & model, const ModelSettings & settings, const ImageView & image, at::Device device);
+std::vector<FeatureMap> makeFeatureMaps(const Model &         model,
+                                        const ModelSettings & settings,
+                                        const ImageView &     image,
+                                        const Matrix &        axes,
+                                        at::Device            device);
 
 /** Features at points by linear interpolation; beyond the outermost voxel centres the nearest value holds.
  *
@@ -26,7 +33,7 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Image
  * \return N x channels, float */
 at::Tensor sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels);
 
-/** An image at another grid with the same axes, by linear interpolation. z x y x x. */
+/** An image at another grid, by linear interpolation; beyond its edges the edge's value. z x y x x. */
 at::Tensor resampleImage(const at::Tensor & image, const Grid & from, const Grid & to);
 
 } // namespace impact

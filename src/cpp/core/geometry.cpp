@@ -84,6 +84,52 @@ Grid::resampled(const Vector & voxelSize) const
 }
 
 Grid
+Grid::alongAxes(const Matrix & newDirection) const
+{
+  if (newDirection == direction)
+  {
+    return *this;
+  }
+  Grid result = *this;
+  result.direction = newDirection;
+  Vector fromCentre{};
+  for (int axis = 0; axis < dimension; ++axis)
+  {
+    int    nearest = axis;
+    double nearestCosine = -1.0;
+    double covered = 0.0;
+    for (int old = 0; old < dimension; ++old)
+    {
+      double cosine = 0.0;
+      for (int i = 0; i < 3; ++i)
+      {
+        cosine += newDirection[i][axis] * direction[i][old];
+      }
+      covered += std::abs(cosine) * extent(old);
+      if (std::abs(cosine) > nearestCosine + 1e-9)
+      {
+        nearestCosine = std::abs(cosine);
+        nearest = old;
+      }
+    }
+    result.spacing[axis] = spacing[nearest];
+    // The small slack keeps a mere flip or exchange of axes from gaining a voxel by rounding.
+    result.size[axis] =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(covered / spacing[nearest] - 1e-6)));
+    fromCentre[axis] = -0.5 * static_cast<double>(result.size[axis] - 1) * result.spacing[axis];
+  }
+  const Vector centre = pointAt({ 0.5 * static_cast<double>(size[0] - 1),
+                                  0.5 * static_cast<double>(size[1] - 1),
+                                  0.5 * static_cast<double>(size[2] - 1) });
+  const Vector first = multiply(newDirection, fromCentre);
+  for (int i = 0; i < 3; ++i)
+  {
+    result.origin[i] = centre[i] + first[i];
+  }
+  return result;
+}
+
+Grid
 Grid::strided(const Vector & stride, const Vector & offset, const std::array<std::int64_t, 3> & layerSize) const
 {
   Grid result = *this;

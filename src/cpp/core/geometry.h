@@ -53,6 +53,10 @@ struct Grid
    * whole extent: as many voxels as it takes, the last ones reaching at most half a voxel beyond the edge. */
   Grid resampled(const Vector & voxelSize) const;
 
+  /** The smallest grid along other axes, with the same physical centre, that covers this one. Each new axis takes the
+   * spacing of the old one that is nearest to it. */
+  Grid alongAxes(const Matrix & newDirection) const;
+
   /** The grid of a layer whose voxel j lies at this grid's index offset + stride * j. */
   Grid strided(const Vector & stride, const Vector & offset, const std::array<std::int64_t, 3> & layerSize) const;
 };

@@ -91,7 +91,8 @@ public:
   std::vector<at::Tensor>
   layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const override
   {
-    std::vector<c10::IValue> arguments{ input.to(m_ScalarType) };
+    // A copy: a model that changes its input in place must not change anybody's image.
+    std::vector<c10::IValue> arguments{ input.to(m_ScalarType, /*non_blocking=*/false, /*copy=*/true) };
     for (const Argument argument : m_Extra)
     {
       switch (argument)
@@ -210,13 +211,13 @@ firstLine(const std::exception & error)
 }
 
 ImageContext
-ImageContext::of(const ImageView & image, at::Device device)
+ImageContext::of(const ImageView & image, const Matrix & axes, at::Device device)
 {
   const auto   pixels = at::from_blob(const_cast<float *>(image.pixels), { image.grid.numberOfVoxels() }, at::kFloat);
   const double mean = pixels.mean(at::kDouble).item<double>();
   const double variance = (pixels.to(at::kDouble) - mean).square().mean().item<double>();
   const auto   dimension = image.grid.dimension;
-  const Matrix snapped = snapToSignedPermutation(image.grid.direction, dimension);
+  const Matrix snapped = snapToSignedPermutation(axes, dimension);
   at::Tensor   direction = at::empty({ dimension, dimension }, at::kFloat);
   for (int r = 0; r < dimension; ++r)
   {

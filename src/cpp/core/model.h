@@ -17,7 +17,8 @@ struct ImageContext
   at::Tensor statistics; // [min, max, mean, sigma], float32
   at::Tensor direction;  // 3 x 3 (2 x 2 in 2D): the direction cosines snapped to a signed permutation, float32
 
-  static ImageContext of(const ImageView & image, at::Device device);
+  /** \param axes direction cosines of the axes along which the model sees the image */
+  static ImageContext of(const ImageView & image, const Matrix & axes, at::Device device);
 };
 
 /** A feature extractor: whatever the file format, a tensor goes in and one tensor per layer comes out. */

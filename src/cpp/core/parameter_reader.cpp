@@ -1,7 +1,6 @@
 #include "parameter_reader.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace impact
 {
@@ -99,7 +98,7 @@ ParameterReader::list(const std::string & name, int level) const
 }
 
 std::optional<ParameterEntry>
-ParameterReader::sizes(const std::string & name, int level, const std::vector<std::size_t> & counts) const
+ParameterReader::sizes(const std::string & name, int level, std::size_t count) const
 {
   const auto found = find(name, level);
   if (!found)
@@ -125,22 +124,21 @@ ParameterReader::sizes(const std::string & name, int level, const std::vector<st
     return entry;
   }
 
-  // Plain numbers in a row: levels times axes if there are enough for this level, else one number per level.
+  // As many as one level has axes are the axes, even if there are as many levels.
   const auto        index = static_cast<std::size_t>(level);
   const std::size_t row = found->entries.size();
-  const std::size_t begin = std::accumulate(counts.begin(), counts.begin() + level, std::size_t{ 0 });
-  const bool        dealtOut = row >= counts.front() && counts.front() > 0;
-  if (dealtOut)
+  if (row == count * m_NumberOfLevels)
   {
-    const bool        ownValues = begin + counts[index] <= row;
-    const std::size_t first = ownValues ? begin : 0;
-    const std::size_t last = std::min(row, first + (ownValues ? counts[index] : counts.front()));
-    entry.values.assign(found->entries.begin() + static_cast<std::ptrdiff_t>(first),
-                        found->entries.begin() + static_cast<std::ptrdiff_t>(last));
+    const auto begin = found->entries.begin() + static_cast<std::ptrdiff_t>(index * count);
+    entry.values.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+  }
+  else if (row != count && (row == m_NumberOfLevels || row == 1))
+  {
+    entry.values = { entryOfLevel(found->entries, level) };
   }
   else
   {
-    entry.values = { entryOfLevel(found->entries, level) };
+    entry.values = found->entries;
   }
   return entry;
 }

@@ -28,9 +28,10 @@ struct ParameterEntry
 class ParameterReader
 {
 public:
-  ParameterReader(ParameterLookup lookup, std::string label)
+  ParameterReader(ParameterLookup lookup, std::string label, int numberOfLevels)
     : m_Lookup(std::move(lookup))
     , m_Label(std::move(label))
+    , m_NumberOfLevels(static_cast<std::size_t>(numberOfLevels))
   {}
 
   /** One value per level, in every dialect: Mode, GPU and the like. */
@@ -39,10 +40,10 @@ public:
   /** Several values per level: words split at spaces, `*` kept. */
   std::optional<ParameterEntry> list(const std::string & name, int level) const;
 
-  /** Numbers per axis: `counts[l]` of them are wanted at level l. Words split at spaces and `*`. In dialects 2 and 3,
-   * plain numbers in a row are dealt out over the levels: `(VoxelSize 6 6 6 3 3 3)`. */
-  std::optional<ParameterEntry>
-  sizes(const std::string & name, int level, const std::vector<std::size_t> & counts) const;
+  /** Numbers per axis, `count` of them at each level. Words split at spaces and `*`. In dialects 2 and 3 plain numbers
+   * in a row are, by their number: one of each axis of every level, `(VoxelSize 6 6 6 3 3 3)`; of each axis, for all
+   * levels; of each level, for all axes. Other numbers are returned as they stand, for the caller to refuse. */
+  std::optional<ParameterEntry> sizes(const std::string & name, int level, std::size_t count) const;
 
 private:
   struct Found
@@ -56,6 +57,7 @@ private:
 
   ParameterLookup m_Lookup;
   std::string     m_Label;
+  std::size_t     m_NumberOfLevels;
 };
 
 /** Splits at any of the separators, dropping empty parts. */

@@ -1,5 +1,6 @@
 #include "patch_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace impact
@@ -26,10 +27,14 @@ interpolateAt(at::Tensor layer, const Vector & place)
 
 } // namespace
 
-PatchModel::PatchModel(ModelPointer model, const ModelSettings & settings, const ImageView & image, at::Device device)
+PatchModel::PatchModel(ModelPointer          model,
+                       const ModelSettings & settings,
+                       const ImageView &     image,
+                       const Matrix &        axes,
+                       at::Device            device)
   : m_Model(std::move(model))
   , m_Settings(settings)
-  , m_Context(ImageContext::of(image, device))
+  , m_Context(ImageContext::of(image, axes, device))
 {
   std::copy(settings.patchSize.begin(), settings.patchSize.end(), m_Size.begin());
   const auto layers = run(at::zeros({ 1, voxelsPerPatch() }, at::dtype(at::kFloat).device(device)));
@@ -67,6 +72,15 @@ PatchModel::centreFeatures(const at::Tensor & patches) const
   return features;
 }
 
+double
+PatchModel::voxelSizeAlong(int imageAxis, std::size_t patchAxis) const
+{
+  // A 2D model on 3D images may be given the voxel size of all three axes, or of its own two.
+  const bool ofImage =
+    std::all_of(m_Settings.voxelSize.begin(), m_Settings.voxelSize.end(), [](double size) { return size > 0.0; });
+  return m_Settings.voxelSize[ofImage ? static_cast<std::size_t>(imageAxis) : patchAxis];
+}
+
 std::vector<Vector>
 PatchModel::offsets(const Grid & grid, const std::vector<int> & axes) const
 {
@@ -83,7 +97,7 @@ PatchModel::offsets(const Grid & grid, const std::vector<int> & axes) const
         for (std::size_t i = 0; i < axes.size(); ++i)
         {
           const double fromCentre = static_cast<double>(voxel[i]) - 0.5 * static_cast<double>(m_Size[i] - 1);
-          along[static_cast<std::size_t>(axes[i])] = fromCentre * m_Settings.voxelSize[i];
+          along[static_cast<std::size_t>(axes[i])] = fromCentre * voxelSizeAlong(axes[i], i);
         }
         result.push_back(multiply(grid.direction, along));
       }

@@ -10,7 +10,12 @@ namespace impact
 class PatchModel
 {
 public:
-  PatchModel(ModelPointer model, const ModelSettings & settings, const ImageView & image, at::Device device);
+  /** \param axes direction cosines of the axes along which the patches run */
+  PatchModel(ModelPointer          model,
+             const ModelSettings & settings,
+             const ImageView &     image,
+             const Matrix &        axes,
+             at::Device            device);
 
   std::int64_t
   voxelsPerPatch() const
@@ -33,6 +38,8 @@ public:
   std::vector<Vector> offsets(const Grid & grid, const std::vector<int> & axes) const;
 
 private:
+  double voxelSizeAlong(int imageAxis, std::size_t patchAxis) const;
+
   std::vector<at::Tensor> run(const at::Tensor & patches) const;
 
   ModelPointer                m_Model;

@@ -54,21 +54,22 @@ public:
     {
       const ModelSettings & fixed = m_Settings.fixedModels[i];
       const ModelSettings & moving = m_Settings.movingModels[i];
-      Pair                  pair{ PatchModel(input.models->get(fixed.path, m_Device), fixed, input.fixed, m_Device),
-                                  PatchModel(input.models->get(moving.path, m_Device), moving, input.moving, m_Device),
-                                  {},
-                                  {},
-                                  {} };
+      const Matrix &        axes = input.fixed.grid.direction;
+      Pair pair{ PatchModel(input.models->get(fixed.path, m_Device), fixed, input.fixed, axes, m_Device),
+                 PatchModel(input.models->get(moving.path, m_Device), moving, input.moving, axes, m_Device),
+                 {},
+                 {},
+                 {} };
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
         throw Error("Models \"" + fixed.path + "\" and \"" + moving.path +
                     "\": the selected layers of the fixed and the moving model differ in their numbers of channels. "
                     "Choose models and LayersMask so that they agree.");
       }
-      for (const auto & axes : planesOf(fixed.dimension, input.fixed.grid.dimension))
+      for (const auto & plane : planesOf(fixed.dimension, input.fixed.grid.dimension))
       {
-        pair.fixedOffsets.push_back(pair.fixed.offsets(input.fixed.grid, axes));
-        pair.movingOffsets.push_back(pair.moving.offsets(input.fixed.grid, axes));
+        pair.fixedOffsets.push_back(pair.fixed.offsets(input.fixed.grid, plane));
+        pair.movingOffsets.push_back(pair.moving.offsets(input.fixed.grid, plane));
       }
       m_Pairs.push_back(std::move(pair));
     }

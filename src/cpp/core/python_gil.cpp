@@ -35,10 +35,17 @@ pythonApi()
   return api;
 }
 
+thread_local int releasesOfThisThread = 0;
+
 } // namespace
 
 PythonGilRelease::PythonGilRelease()
 {
+  // Where subinterpreters exist, PyGILState_Check() always says yes: the outermost release of a thread alone acts.
+  if (releasesOfThisThread++ > 0)
+  {
+    return;
+  }
   const PythonApi & api = pythonApi();
   if (api.complete() && api.isInitialized() && api.holdsGil())
   {
@@ -52,6 +59,7 @@ PythonGilRelease::~PythonGilRelease()
   {
     pythonApi().restoreThread(m_ThreadState);
   }
+  --releasesOfThisThread;
 }
 
 } // namespace impact

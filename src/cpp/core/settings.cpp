@@ -91,12 +91,23 @@ joined(const std::vector<T> & values)
   return text.str();
 }
 
+/** Without the zeros that stand for an axis on which the image's own spacing is kept. */
+std::string
+describeVoxelSize(std::vector<double> voxelSize)
+{
+  while (!voxelSize.empty() && voxelSize.back() == 0.0)
+  {
+    voxelSize.pop_back();
+  }
+  return joined(voxelSize);
+}
+
 void
 describeModel(std::ostream & text, const std::string & side, const ModelSettings & model)
 {
   text << "  " << side << " model       " << model.path << "\n"
        << "    Dimension " << model.dimension << ", NumberOfChannels " << model.numberOfChannels << ", PatchSize "
-       << joined(model.patchSize) << ", VoxelSize " << joined(model.voxelSize) << " mm, LayersMask ";
+       << joined(model.patchSize) << ", VoxelSize " << describeVoxelSize(model.voxelSize) << " mm, LayersMask ";
   for (const bool selected : model.layersMask)
   {
     text << (selected ? '1' : '0');

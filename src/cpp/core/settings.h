@@ -28,7 +28,7 @@ enum class Distance
 
 /** Every distance, in the order in which messages list them. */
 inline constexpr std::array allDistances{ Distance::L1,   Distance::L2,  Distance::Cosine,    Distance::L1Cosine,
-                                   Distance::Dice, Distance::NCC, Distance::DotProduct };
+                                          Distance::Dice, Distance::NCC, Distance::DotProduct };
 
 /** One feature extractor as a parameter map describes it, for one image at one resolution level. */
 struct ModelSettings

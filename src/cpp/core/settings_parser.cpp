@@ -76,6 +76,13 @@ public:
               std::to_string(settings.movingModels.size()) +
               " moving models. Each fixed model is compared with the moving model of the same place: give as many");
     }
+    else if (const auto i = firstPairOfTwoDimensions(settings); i < settings.fixedModels.size())
+    {
+      error("Dimension",
+            "the fixed model \"" + settings.fixedModels[i].path + "\" has dimension " +
+              std::to_string(settings.fixedModels[i].dimension) + ", its partner \"" + settings.movingModels[i].path +
+              "\" has " + std::to_string(settings.movingModels[i].dimension) + ". Give both the same");
+    }
     else if (numberOfSelectedLayers(settings.fixedModels) != numberOfSelectedLayers(settings.movingModels))
     {
       error("LayersMask",
@@ -104,6 +111,17 @@ private:
   wrongValue(const ParameterEntry & entry, const std::string & value, const std::string & allowed)
   {
     error(entry.name, "\"" + value + "\" is not allowed. Allowed: " + allowed);
+  }
+
+  static std::size_t
+  firstPairOfTwoDimensions(const LevelSettings & settings)
+  {
+    std::size_t i = 0;
+    while (i < settings.fixedModels.size() && settings.fixedModels[i].dimension == settings.movingModels[i].dimension)
+    {
+      ++i;
+    }
+    return i;
   }
 
   Mode
@@ -190,10 +208,10 @@ private:
   }
 
   std::optional<ParameterEntry>
-  modelSizes(const std::string & side, const std::string & name, const std::vector<std::size_t> & counts) const
+  modelSizes(const std::string & side, const std::string & name, std::size_t count) const
   {
-    const auto entry = m_Reader.sizes(side + name, m_Level, counts);
-    return entry ? entry : m_Reader.sizes(name, m_Level, counts);
+    const auto entry = m_Reader.sizes(side + name, m_Level, count);
+    return entry ? entry : m_Reader.sizes(name, m_Level, count);
   }
 
   std::vector<ModelSettings>
@@ -338,13 +356,13 @@ private:
       {
         result.emplace_back(axes[i], values.front());
       }
-      else if (values.size() == axes.size())
-      {
-        result.emplace_back(axes[i], values[i]);
-      }
       else if (values.size() == axes[i])
       {
         result.push_back(values);
+      }
+      else if (values.size() == axes.size())
+      {
+        result.emplace_back(axes[i], values[i]);
       }
       else
       {
@@ -366,7 +384,7 @@ private:
       axes.push_back(static_cast<std::size_t>(model.dimension));
       model.patchSize.assign(axes.back(), mode == Mode::Static ? 0 : 5);
     }
-    const auto entry = modelSizes(side, "PatchSize", levelCounts(axes));
+    const auto entry = modelSizes(side, "PatchSize", totalOf(axes));
     if (!entry)
     {
       return;
@@ -412,8 +430,8 @@ private:
       totalOfModel += ofModel.back();
       model.voxelSize.assign(static_cast<std::size_t>(m_ImageDimension), 0.0);
     }
-    auto         entry = modelSizes(side, "VoxelSize", levelCounts(ofImage));
-    const auto   shorter = modelSizes(side, "VoxelSize", levelCounts(ofModel));
+    auto         entry = modelSizes(side, "VoxelSize", totalOf(ofImage));
+    const auto   shorter = modelSizes(side, "VoxelSize", totalOf(ofModel));
     const auto * axes = &ofImage;
     if (entry && shorter && entry->values.size() != totalOf(ofImage) && shorter->values.size() == totalOfModel)
     {
@@ -452,13 +470,6 @@ private:
       total += count;
     }
     return total;
-  }
-
-  /** How many numbers each level up to this one wants, taking it that the models' dimensions are the same in each. */
-  std::vector<std::size_t>
-  levelCounts(const std::vector<std::size_t> & axes) const
-  {
-    return std::vector<std::size_t>(static_cast<std::size_t>(m_Level) + 1, totalOf(axes));
   }
 
   template <typename Apply>
@@ -573,7 +584,7 @@ ParsedSettings::text(Finding::Severity severity) const
 ParsedSettings
 parseSettings(const ParameterLookup & lookup, const std::string & label, int numberOfLevels, int imageDimension)
 {
-  const ParameterReader reader(lookup, label);
+  const ParameterReader reader(lookup, label, numberOfLevels);
   ParsedSettings        parsed;
   for (int level = 0; level < numberOfLevels; ++level)
   {

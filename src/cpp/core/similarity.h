@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,9 @@ std::vector<Finding> checkLevel(const LevelSettings &          settings,
                                 const Grid &                   fixedGrid,
                                 const Grid &                   movingGrid,
                                 const ModelRepositoryPointer & models);
+
+/** What an exception says, without the C++ stack that torch adds to its own. */
+std::string messageOf(const std::exception & error);
 
 /** Static mode: features of both images made once, compared at given points. Not thread-safe. */
 class StaticSimilarity

@@ -21,14 +21,19 @@ public:
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
   {
+    const Matrix & axes = input.fixed.grid.direction;
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
-      append(
-        m_Fixed, *input.models->get(m_Settings.fixedModels[i].path, m_Device), m_Settings.fixedModels[i], input.fixed);
+      append(m_Fixed,
+             *input.models->get(m_Settings.fixedModels[i].path, m_Device),
+             m_Settings.fixedModels[i],
+             input.fixed,
+             axes);
       append(m_Moving,
              *input.models->get(m_Settings.movingModels[i].path, m_Device),
              m_Settings.movingModels[i],
-             input.moving);
+             input.moving,
+             axes);
     }
     for (std::size_t i = 0; i < m_Fixed.size(); ++i)
     {
@@ -66,7 +71,11 @@ public:
                                               sampleFeatures(m_Fixed[i], fixed, channels),
                                               sampleFeatures(m_Moving[i], moving, channels));
     }
-    if (gradient)
+    if (gradient && !total.requires_grad()) // maps of one voxel, which is the same everywhere
+    {
+      gradient->assign(movingPoints.size(), 0.0);
+    }
+    else if (gradient)
     {
       const at::Tensor result = torch::autograd::grad({ total }, { moving })[0].cpu().contiguous();
       gradient->assign(result.data_ptr<double>(), result.data_ptr<double>() + result.numel());
@@ -100,9 +109,13 @@ private:
   }
 
   void
-  append(std::vector<FeatureMap> & maps, const Model & model, const ModelSettings & settings, const ImageView & image)
+  append(std::vector<FeatureMap> & maps,
+         const Model &             model,
+         const ModelSettings &     settings,
+         const ImageView &         image,
+         const Matrix &            axes)
   {
-    for (FeatureMap & map : makeFeatureMaps(model, settings, image, m_Device))
+    for (FeatureMap & map : makeFeatureMaps(model, settings, image, axes, m_Device))
     {
       maps.push_back(std::move(map));
     }

@@ -32,10 +32,11 @@ public:
   TorchScope & operator=(const TorchScope &) = delete;
 
 private:
-  PythonGilRelease m_GilRelease;
-  int              m_ThreadsBefore;
-  bool             m_AutocastBefore;
-  at::AutoGradMode m_GradientsOff{ false };
+  PythonGilRelease   m_GilRelease;
+  int                m_ThreadsBefore;
+  bool               m_AutocastBefore;
+  c10::InferenceMode m_InferenceOff{ false };
+  at::AutoGradMode   m_GradientsOff{ false };
 };
 
 } // namespace impact

@@ -98,6 +98,9 @@ protected:
 private:
   elxOverrideGetSelfMacro;
 
+  /** Which of the metrics of the map this is, from 0. */
+  unsigned int GetMetricNumber() const;
+
   std::vector<impact::LevelSettings> m_Levels;
 };
 

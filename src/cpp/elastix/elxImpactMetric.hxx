@@ -36,17 +36,20 @@ ImpactMetric<TElastix>::BeforeRegistration()
     log::warn("Metric \"Impact\":\n" + warnings);
   }
 
+  // In a map of several metrics each has its own images, if there are several.
+  auto &             elastix = *this->GetElastix();
+  const unsigned int number = this->GetMetricNumber();
+  const auto &       fixedImage = *elastix.GetFixedImage(number < elastix.GetNumberOfFixedImages() ? number : 0);
+  const auto &       movingImage = *elastix.GetMovingImage(number < elastix.GetNumberOfMovingImages() ? number : 0);
+
   // Models are opened even where parameters are wrong: all that is to be said is said at once.
   std::string           errors = parsed.text(impact::Finding::Severity::Error);
   std::set<std::string> said;
   const auto            models = impact::makeModelRepository();
   for (const impact::LevelSettings & level : parsed.levels)
   {
-    const auto findings = impact::checkLevel(level,
-                                             !parsed.hasErrors(),
-                                             impact::GridOf(*this->GetElastix()->GetFixedImage()),
-                                             impact::GridOf(*this->GetElastix()->GetMovingImage()),
-                                             models);
+    const auto findings =
+      impact::checkLevel(level, !parsed.hasErrors(), impact::GridOf(fixedImage), impact::GridOf(movingImage), models);
     for (const impact::Finding & finding : findings)
     {
       if (said.insert(finding.message).second)
@@ -61,6 +64,16 @@ ImpactMetric<TElastix>::BeforeRegistration()
   }
   m_Levels = parsed.levels;
   this->SetModelRepository(models);
+}
+
+
+template <typename TElastix>
+unsigned int
+ImpactMetric<TElastix>::GetMetricNumber() const
+{
+  const std::string label = this->GetComponentLabel(); // Metric0, Metric1, ...
+  const auto        digits = label.find_first_of("0123456789");
+  return digits == std::string::npos ? 0 : static_cast<unsigned int>(std::stoul(label.substr(digits)));
 }
 
 
@@ -94,7 +107,7 @@ ImpactMetric<TElastix>::Initialize()
   }
   catch (const std::exception & error)
   {
-    throw ImpactError(__FILE__, __LINE__, std::string("Metric \"Impact\" cannot run:\n") + error.what());
+    throw ImpactError(__FILE__, __LINE__, std::string("Metric \"Impact\" cannot run:\n") + impact::messageOf(error));
   }
   timer.Stop();
   log::info(std::ostringstream{} << "Metric \"Impact\":\n"

@@ -150,7 +150,7 @@ checkTorch(const fs::path & site)
       fail("torch is not installed in " + site.string() + ". Needed: " + requirements + ". Run: " + remedy);
     }
   }
-  const fs::path    package = library.parent_path().parent_path();
+  const fs::path    package = library.lexically_normal().parent_path().parent_path();
   const std::string version = torchVersion(package);
   if (!isOfSeries(version, IMPACT_TORCH_SERIES))
   {

@@ -155,7 +155,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
   }
   catch (const std::exception & error)
   {
-    itkExceptionMacro("Metric \"Impact\": " << error.what());
+    itkExceptionMacro("Metric \"Impact\": " << impact::messageOf(error));
   }
 }
 
@@ -527,6 +527,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Release()
   m_StaticSimilarity.reset();
   m_PatchSimilarity.reset();
   m_Models.reset();
+  m_FixedPixels = {};
+  m_MovingPixels = {};
 }
 
 

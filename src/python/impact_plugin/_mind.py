@@ -14,7 +14,8 @@ lie side by side, :math:`\sqrt{2}` times ``dilation`` apart (opposite neighbours
               (I(v + p_k + o) - I(v + q_k + o))^2 \\
     s_k(v) &= d_k(v) - \min_j d_j(v) \\
     \mathrm{MIND}_k(v) &= \exp(-s_k(v) / \sigma^2(v)), \qquad
-    \sigma^2(v) = \max(\operatorname{mean}_k s_k(v), \epsilon(v))
+    \sigma^2(v) = \max(\operatorname{mean}_k s_k(v), \epsilon(v) +
+    \tfrac{1}{1000} \operatorname{mean}_k d_k(v))
 
 Beyond its edges the image goes on with the values at the edge. Scaling the intensities changes
 nothing.
@@ -25,7 +26,9 @@ over the image at hand, and beyond the edge it continues the differences, not th
 takes features from whole images, from tiles and from small patches, and these have to agree. So
 here all is local, and they agree to the bit:
 :math:`\epsilon(v) = (32 \cdot 2^{-23})^2 \operatorname{mean}_o I(v + o)^2` is the level at which
-differences are rounding errors of 32-bit intensities, which count as none. In the lung CT pair of
+differences are rounding errors of 32-bit intensities, which count as none, and a thousandth of the
+mean distance takes the place of the released code's lower bound, so that where all distances are
+nearly equal the descriptor stays smooth. In the lung CT pair of
 the demo the released code's bound acts on two voxels in a thousand that are not constant anyway; a
 constant region gives 1 in all channels either way.
 """
@@ -91,11 +94,13 @@ class MindSSC(nn.Module):
             )
             distances.append(self.patch_mean(difference * difference))
         distance = torch.cat(distances, 1)
+        level = distance.mean(1, keepdim=True) * 1e-3
         distance = distance - distance.amin(1, keepdim=True)
 
         centre = self.shifted(image, 0, 0)
-        rounding = self.patch_mean(centre * centre) * (32.0 / 2.0**23) ** 2 + 1e-30
-        variance = torch.maximum(distance.mean(1, keepdim=True), rounding)
+        rounding = self.patch_mean(centre * centre) * (32.0 / 2.0**23) ** 2
+        # The square of the smallest variance must still be a number: the derivative divides by it.
+        variance = torch.maximum(distance.mean(1, keepdim=True), rounding + level + 1e-18)
         features = torch.exp(-distance / variance)
         return [features.to(x.dtype) if x.is_floating_point() else features]
 

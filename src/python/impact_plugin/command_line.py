@@ -9,6 +9,7 @@ installed itk-elastix, in a process that imports neither itk nor torch and so st
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def _run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -
 
     sys.stdout.flush()  # elastix writes to the same stream past Python's buffer
     run = _elastix.run_elastix if program == "elastix" else _elastix.run_transformix
-    exit_code: int = run([f"impact-{program}", *arguments])
+    exit_code: int = run([os.fsencode(a) for a in (f"impact-{program}", *arguments)])
 
     # elastix looks at these words only where they are all there is.
     word = arguments[0] if len(arguments) == 1 else ""
