@@ -29,7 +29,7 @@ namespace elastix
  *    example: <tt>(NumberOfChannels "1 3" "1")</tt> \n
  *    The default is 1.
  * \parameter PatchSize*: in voxels of VoxelSize. Jacobian mode: the patch around each sample. Static mode: 0, the whole
- *    image.\n
+ *    image, or the size of overlapping tiles.\n
  *    example: <tt>(PatchSize "5*5*5 7*7*7" "3*3*3")</tt> \n
  *    The default is 0 in Static mode, 5 in Jacobian mode.
  * \parameter VoxelSize*: in mm, along the axes of the image.\n
@@ -45,10 +45,13 @@ namespace elastix
  * \parameter SubsetFeatures: how many channels, drawn at random at each iteration, each selected layer compares.\n
  *    example: <tt>(SubsetFeatures "32" "16")</tt> \n
  *    The default is 0: all.
+ * \parameter PCA: how many principal components of its features each selected layer keeps.\n
+ *    example: <tt>(PCA "3" "0")</tt> \n
+ *    The default is 0: the features as they are.
  * \parameter LayersWeight: the weight of each selected layer.\n
  *    example: <tt>(LayersWeight "1 0.5" "1")</tt> \n
  *    The default is 1.
- * \parameter Distance: "L1", "L2" or "Cosine", for each selected layer.\n
+ * \parameter Distance: "L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC" or "DotProduct", for each selected layer.\n
  *    example: <tt>(Distance "L2 Cosine" "L2")</tt> \n
  *    The default is "L2".
  * \parameter GPU: index of the GPU, or -1 for the CPU.\n

@@ -24,7 +24,9 @@ def mind(
     over from one modality to another. The model takes one grey image or a batch of patches and
     returns one layer of the same size, with 12 channels in 3D and 4 in 2D. A voxel's features
     depend on the ``2 * (radius + dilation) + 1`` voxels around it along each axis, and on nothing
-    else: whole image, tile and patch agree. :mod:`impact_plugin._mind` has the formula.
+    else: whole image, tile and patch agree, for patches
+    of at least ``2 * (radius + dilation) + 1`` voxels (7 by default; give PatchSize so in Jacobian
+    mode). :mod:`impact_plugin._mind` has the formula.
 
     Args:
         radius: Radius of the compared patches, in voxels, at least 1: patches of ``2 * radius + 1``
