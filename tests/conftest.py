@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import tiny_models
 from helpers.itk_process import ItkProcess
 from impact_plugin import models
 
@@ -39,6 +40,16 @@ def mind(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     """MIND models for images of 2 and of 3 dimensions."""
     folder = tmp_path_factory.mktemp("mind")
     return {dimension: str(models.mind(dimension=dimension, path=folder)) for dimension in (2, 3)}
+
+
+@pytest.fixture(scope="session")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """Models with three layers (tiny_models.Layers) for images of 2 and of 3 dimensions."""
+    folder = tmp_path_factory.mktemp("layers")
+    return {
+        dimension: str(tiny_models.save(tiny_models.Layers(dimension), folder / f"{dimension}.pt"))
+        for dimension in (2, 3)
+    }
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

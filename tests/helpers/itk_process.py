@@ -61,10 +61,21 @@ class Registration:
 
 
 class ItkProcess:
-    """The process. It starts at the first call and, should it die, again at the next."""
+    """The process. It starts at the first call and, should it die, again at the next.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: For its files; the process runs in it.
+        site: The folder of packages that Python has there, by default as here.
+    """
+
+    def __init__(self, folder: Path, site: Path | None = None) -> None:
         self._folder = folder
+        # Without -S, the packages of this environment would come after those.
+        self._flags = [] if site is None else ["-S"]
+        # Threads that wait must not keep a processor busy that others could use.
+        self._environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        if site is not None:
+            self._environment["PYTHONPATH"] = str(site)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -168,13 +179,12 @@ class ItkProcess:
         ours, theirs = Pipe()
         with theirs, (self._folder / "stderr.txt").open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, str(_PROGRAM), str(theirs.fileno())],
+                [sys.executable, *self._flags, str(_PROGRAM), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdout=stderr,
                 stderr=stderr,
                 cwd=self._folder,
-                # Threads that wait must not keep a processor busy that others could use.
-                env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+                env=self._environment,
             )
         self._connection = ours
 

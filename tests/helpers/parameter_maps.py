@@ -41,7 +41,8 @@ def parameter_map(dimension: int, **parameters: Value) -> ParameterMap:
         "WriteResultImage": "false",
         "WriteIterationInfo": "false",
         "NumberOfResolutions": 1,
-    } | parameters
+        **parameters,
+    }
     levels = int(str(values["NumberOfResolutions"]))
     values.setdefault("ImagePyramidSchedule", [1] * dimension * levels)
     return to_map(values)

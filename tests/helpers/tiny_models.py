@@ -29,6 +29,36 @@ class Layers(nn.Module):
         return [image, features, self.pool(features)]
 
 
+class Identity(nn.Module):
+    """One layer: the image itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Small(nn.Module):
+    """One layer, for small images only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert max(x.shape[2:]) <= 64, "expected at most 64 voxels along each axis"
+        return x
+
+
+class Logarithm(nn.Module):
+    """One layer, which is no number anywhere."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log(x - 1e9)
+
+
+class InPlace(nn.Module):
+    """One layer: the image over 300, by a division that changes the input itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x /= 300.0
+        return x
+
+
 class Steps(nn.Module):
     """One layer that says for each voxel whether it is bright: nothing to differentiate."""
 

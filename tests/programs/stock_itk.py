@@ -49,8 +49,8 @@ def blobs(shift: NDArray[np.float64]) -> itk.Image:
 
 
 def parameters(model: Path, mode: str) -> dict[str, list[str]]:
-    """Give the parameter map: translation, two levels."""
-    patch = {"Static": "0*0*0", "Jacobian": "7*7*7"}[mode]
+    """Give the parameter map: translation, two levels, in few iterations with few samples."""
+    patch, samples = {"Static": ("0*0*0", "500"), "Jacobian": ("7*7*7", "100")}[mode]
     text = {
         "Registration": "MultiResolutionRegistration",
         "FixedImagePyramid": "FixedGenericImagePyramid",
@@ -68,9 +68,12 @@ def parameters(model: Path, mode: str) -> dict[str, list[str]]:
         "ImagePyramidSchedule": "1 1 1 1 1 1",
         "AutomaticParameterEstimation": "true",
         "AutomaticTransformInitialization": "false",
-        "MaximumNumberOfIterations": "100",
+        "NumberOfGradientMeasurements": "5",
+        "NumberOfJacobianMeasurements": "500",
+        "NumberOfSamplesForExactGradient": "1000",
+        "MaximumNumberOfIterations": "50",
         "ImageSampler": "RandomCoordinate",
-        "NumberOfSpatialSamples": "500",
+        "NumberOfSpatialSamples": samples,
         "NewSamplesEveryIteration": "true",
         "RandomSeed": "7",
         "WriteResultImage": "false",

@@ -125,7 +125,7 @@ checkLevel(const LevelSettings &          settings,
     findings.push_back({ Finding::Severity::Error, parameter, message });
   };
 
-  std::optional<at::Device> device;
+  at::Device device(at::kCPU);
   try
   {
     device = deviceOf(settings.gpu);
@@ -133,7 +133,7 @@ checkLevel(const LevelSettings &          settings,
   catch (const Error & error)
   {
     report("GPU", error.what());
-    return findings;
+    settingsAreRight = false; // the models are opened on the CPU instead, to find what else is wrong
   }
   if (!settingsAreRight)
   {
@@ -143,7 +143,7 @@ checkLevel(const LevelSettings &          settings,
       {
         try
         {
-          models->get(model.path, *device);
+          models->get(model.path, device);
         }
         catch (const std::exception & error)
         {
@@ -170,7 +170,7 @@ checkLevel(const LevelSettings &          settings,
       }
       try
       {
-        channels[isFixed ? 0 : 1] = tryModel(settings, model, grid, *models, *device);
+        channels[isFixed ? 0 : 1] = tryModel(settings, model, grid, *models, device);
       }
       catch (const std::exception & error)
       {

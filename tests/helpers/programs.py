@@ -1,0 +1,71 @@
+"""Running impact-elastix and impact-transformix as installed, and reading what they write."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from helpers.images import Array
+from helpers.parameter_maps import Value, as_text, parameter_map
+
+
+def program_path(program: str) -> Path:
+    """Give the path of elastix or transformix with our prefix."""
+    return Path(sysconfig.get_path("scripts")) / f"impact-{program}"
+
+
+def run(
+    program: str, *arguments: str | Path, folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run an installed program in a folder."""
+    return subprocess.run(
+        [program_path(program), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
+    )
+
+
+def write_parameters(path: Path, **parameters: Value) -> None:
+    """Write a parameter file for 3D images."""
+    path.write_text(as_text(parameter_map(3, **parameters)))
+
+
+def transform(path: Path) -> dict[str, list[str]]:
+    """Read a transform's parameter file."""
+    return {
+        name: value.replace('"', "").split()
+        for name, value in re.findall(r"(?m)^\((\w+) (.*)\)$", path.read_text())
+    }
+
+
+def translation(path: Path) -> Array:
+    """Read the parameters of a transform's parameter file."""
+    return np.array(transform(path)["TransformParameters"], dtype=float)
+
+
+def as_points(points: Array) -> str:
+    """Give the text of a point file."""
+    rows = "\n".join(" ".join(map(repr, point)) for point in points.tolist())
+    return f"point\n{len(points)}\n{rows}\n"
+
+
+def iterations(log: str) -> int:
+    """Count the iterations in a log."""
+    return len(re.findall(r"(?m)^\d+\t-?\d", log))
+
+
+def voxels(path: Path) -> Array:
+    """Read the floats of an .mha file."""
+    header, marker, data = path.read_bytes().partition(b"ElementDataFile = LOCAL\n")
+    assert marker
+    assert b"MET_FLOAT" in header
+    return np.frombuffer(data, "<f4").astype(float)

@@ -1,0 +1,90 @@
+"""What the plugin says where torch or itk-elastix is not the one it was built for."""
+
+from __future__ import annotations
+
+import re
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from helpers.itk_process import ItkError, ItkProcess
+from helpers.parameter_maps import parameter_map
+from helpers.registrations import impact, pair, translation_error
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packages, made of links to the installed ones, in which versions can be faked."""
+    folder = tmp_path_factory.mktemp("site")
+    installed = Path(sysconfig.get_path("platlib"))
+    # Folders in which something changes, and those on whose own path the linker's search rests.
+    own = ("itk", "itk_elastix.libs", "torch", "impact_plugin")
+    for entry in installed.iterdir():
+        if entry.name not in own:
+            (folder / entry.name).symlink_to(entry)
+    for name in own:
+        (folder / name).mkdir()
+        for entry in (installed / name).iterdir():
+            (folder / name / entry.name).symlink_to(entry)
+    return folder
+
+
+def test_other_versions_than_built_for(layers: dict[int, str], site: Path, tmp_path: Path) -> None:
+    """All in one process, which at the end has the right ones and registers."""
+    elastix = next(site.glob("itk_elastix-*.dist-info"))
+    version_file = site / "torch/version.py"
+    torch_version = version_file.read_text()
+    hidden = tmp_path / "hidden"
+    process = ItkProcess(tmp_path, site)
+    images = pair(3)
+    parameters = parameter_map(3, **impact(3, "Jacobian", layers[3], LayersMask="010"))
+    pids = set()
+
+    def refusal(*texts: str) -> None:
+        beginning = r'^RuntimeError: \s*Metric "Impact" cannot be loaded: '
+        with pytest.raises(ItkError, match=beginning) as error:
+            process.register(*images, parameters)
+        for text in texts:
+            assert text in error.value.text
+        assert error.value.text.strip() in error.value.log
+        assert "1:ItNr" not in error.value.log
+        pids.add(process.pid)
+
+    needed = ("Needed: torch==2.13.* and itk-elastix>=0.25.2,<0.25.4", "Run: python -m pip install")
+    built_for = "is not the version this plugin was built for ("
+
+    # Hidden from the beginning, with its metadata: itk imports torch where it finds that.
+    metadata = next(site.glob("torch-*.dist-info"))
+    hidden_metadata = metadata.rename(tmp_path / metadata.name)
+    (site / "torch").rename(hidden)
+    refusal("torch is not installed in ", *needed)
+    hidden.rename(site / "torch")
+    hidden_metadata.rename(metadata)
+
+    other = elastix.rename(site / "itk_elastix-0.25.4.dist-info")
+    refusal("itk-elastix 0.25.4 in ", built_for + "0.25.", *needed)
+    other.rename(elastix)
+
+    for version in ("2.12.1", "2.14.0+cpu", "2.130.0"):
+        version_file.unlink()
+        version_file.write_text(
+            re.sub(r"(?m)^__version__ = .*", f"__version__ = '{version}'", torch_version)
+        )
+        refusal(f"torch {version} in ", built_for + "2.13.", *needed)
+    version_file.write_text(torch_version)
+
+    plugin = (site / "impact_plugin/libimpact_elastix.so").rename(hidden)
+    refusal(
+        "opening ",
+        "impact_plugin/libimpact_elastix.so failed: ",
+        "pip install --force-reinstall --no-deps impact-plugin",
+    )
+    plugin.rename(site / "impact_plugin/libimpact_elastix.so")
+
+    # A process to which all that has happened can still register, with and without the plugin.
+    stock = parameter_map(3, Metric="AdvancedMeanSquares")
+    assert translation_error(process.register(*images, stock)) < 0.2
+    assert translation_error(process.register(*images, parameters)) < 0.2
+    assert pids == {process.pid}
+    assert process.close() == 0, process.stderr()

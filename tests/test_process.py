@@ -1,0 +1,128 @@
+"""The plugin as a guest in a Python process: import orders, locks, threads, torch's own state."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import tiny_models
+
+PROGRAM = Path(__file__).resolve().parent / "programs" / "in_one_process.py"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "layers.pt"
+    return str(tiny_models.save(tiny_models.Layers(3), path))
+
+
+def run(*arguments: str) -> str:
+    """Run the program in a fresh process, which must end well and complain of nothing."""
+    process = subprocess.run(
+        [sys.executable, PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )
+    assert process.stderr == ""
+    assert process.returncode == 0, process.stdout
+    return process.stdout
+
+
+ORDERS = {
+    ",".join(order): where
+    for order, where in zip(
+        itertools.permutations(("torch", "itk", "impact_plugin")),
+        ("main", "worker", "worker", "main", "main", "worker"),
+        strict=True,
+    )
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_of_imports(model: str, order: str) -> None:
+    """Both modes run, in the main thread or in another, and the process ends as it should.
+
+    With impact_plugin comes its compiled module _core, which brings torch's libraries along.
+    """
+    assert run("orders", model, order, ORDERS[order]) == "done\n"
+
+
+@pytest.fixture(scope="module")
+def found(model: str) -> dict[str, Any]:
+    """What one process found, by the name of what it did."""
+    return dict(json.loads(line) for line in run("others", model).splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["Static", "Jacobian"])
+def test_other_threads_go_on_meanwhile(found: dict[str, Any], mode: str) -> None:
+    """ITK's wrapping holds Python's lock throughout; the metric lets go of it while it works.
+
+    A thread that wants a tick each millisecond gets some 0.8; beside a metric of elastix's own,
+    which does not let go, 0.05.
+    """
+    counted = found[f"ticks {mode}"]
+    assert counted["ticks"] > 0.3 * counted["milliseconds"], counted
+    assert counted["ticks"] > 20
+
+
+@pytest.mark.slow
+def test_torch_s_state_does_not_matter_and_stays(found: dict[str, Any]) -> None:
+    different = found["torch_state"]
+    assert [text for text in different if not text.startswith("inference_mode")] == []
+
+
+@pytest.mark.slow
+def test_inference_mode(found: dict[str, Any]) -> None:
+    different = found["torch_state"]
+    assert [text for text in different if text.startswith("inference_mode")] == []
+
+
+@pytest.mark.slow
+def test_exceptions_in_threads(found: dict[str, Any]) -> None:
+    wrong, too_few_samples = found["failing_threads"]
+    assert wrong.startswith('Metric "Impact" cannot run:\nDistance (resolution level 0): "L7"')
+    # elastix's own exception, in the middle of a registration
+    assert "Internal elastix error: See elastix log" in too_few_samples
+
+
+@pytest.mark.slow
+def test_several_registrations_at_once(found: dict[str, Any]) -> None:
+    """In four threads, each with the result that it has alone."""
+    assert found["several_at_once"] == 24
+
+
+@pytest.mark.slow
+def test_program_that_knows_only_itk(tmp_path: Path) -> None:
+    """In Jacobian mode; run_clean_install.sh runs it in the other."""
+    program = PROGRAM.with_name("stock_itk.py")
+    process = subprocess.run(
+        [sys.executable, "-I", program, "--mode", "Jacobian"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )
+    assert process.stderr == ""
+    assert process.returncode == 0
+    assert process.stdout.startswith("Jacobian: expected [ 2.6 -1.9  2.3] mm, found ")
+
+
+@pytest.mark.slow
+def test_metric_loaded_after_itk(found: dict[str, Any]) -> None:
+    """The same for any number of threads, to the bit."""
+    values = found["metric_after_itk"]
+    assert set(values) == {"Static", "Jacobian"}
+    assert all(0.01 < value < 1.0 for value in values.values())
