@@ -135,51 +135,21 @@ def test_all_findings_at_once(
     assert len(said.strip().splitlines()) == 1 + len(texts)
 
 
-KNOWN: dict[str, tuple[dict[str, Value], list[str]]] = {
-    "numbered names in what models and images say": (
-        {"ImpactPatchSize0": [5, 26, 5], "ImpactGPU": 99},
-        ["ImpactPatchSize0: 26 voxels of 1.5 mm", "ImpactGPU: 99 is not allowed"],
-    ),
-    "features that are no numbers": (
-        {"ModelsPath": "{files}/logarithm.pt", "LayersMask": "1"},
-        ["{files}/logarithm.pt"],
-    ),
-}
-
-
-FOUND: dict[str, tuple[dict[str, Value], list[str]]] = {
-    "GPU and file at once": (
-        {"GPU": 99, "ModelsPath": "{files}/nowhere.pt"},
-        ["GPU: 99 is not allowed", 'file "{files}/nowhere.pt" does not exist'],
-    ),
-    "voxels larger than the image": (
-        {
-            "Mode": "Static",
-            "ModelsPath": "{files}/identity.pt",
-            "LayersMask": "1",
-            "VoxelSize": "99*99*99",
-            "PatchSize": "0*0*0",
-        },
-        ["VoxelSize", "99"],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FOUND)
-def test_message_of_checks(
-    itk_process: ItkProcess, images: tuple[Image, Image], files: Path, name: str
+@pytest.mark.xfail(reason="the checks of models and images name parameters plainly", strict=True)
+def test_names_as_the_user_wrote_them_in_all_messages(
+    itk_process: ItkProcess, images: tuple[Image, Image], files: Path
 ) -> None:
-    changes, texts = FOUND[name]
+    changes: dict[str, Value] = {"ImpactPatchSize0": [5, 26, 5], "ImpactGPU": 99}
+    texts = ["ImpactPatchSize0: 26 voxels of 1.5 mm", "ImpactGPU: 99 is not allowed"]
     check_refusal(itk_process, images, files, changes, texts)
 
 
-@pytest.mark.xfail(reason="known: messages of the check by the plain name", strict=True)
-@pytest.mark.parametrize("name", KNOWN)
-def test_message_to_come(
-    itk_process: ItkProcess, images: tuple[Image, Image], files: Path, name: str
+@pytest.mark.xfail(reason="no sample maps inside after a step that is not a number", strict=True)
+def test_features_that_are_no_numbers_in_jacobian_mode(
+    itk_process: ItkProcess, images: tuple[Image, Image], files: Path
 ) -> None:
-    changes, texts = KNOWN[name]
-    check_refusal(itk_process, images, files, changes, texts)
+    changes: dict[str, Value] = {"ModelsPath": "{files}/logarithm.pt", "LayersMask": "1"}
+    check_refusal(itk_process, images, files, changes, ["{files}/logarithm.pt"])
 
 
 def test_model_that_refuses_the_whole_image(

@@ -80,6 +80,7 @@ def test_every_level_has_its_own_values(
         LayersMask=["1", "010 100"],
         LayersWeight=["2", "1 0.25"],
         SubsetFeatures=["6", "3 1"],
+        PCA=["0", "2 0"],
         Distance=["L1", "Cosine L2", "L2"],
     )
     result = itk_process.register(*images, parameters)
@@ -94,9 +95,9 @@ def test_every_level_has_its_own_values(
         mind_name,
         "Dimension 3, NumberOfChannels 1, PatchSize 0*0*0, VoxelSize {0} mm, LayersMask 1",
     )
-    layer = "  Layer {}: Distance {}, LayersWeight {}, SubsetFeatures {}\n"
+    layer = "  Layer {}: Distance {}, LayersWeight {}, PCA {}, SubsetFeatures {}\n"
     assert described == [
-        first.format("3*3*3") + layer.format(0, "L1", 2, 6),
+        first.format("3*3*3") + layer.format(0, "L1", 2, 0, 6),
         "  Mode Jacobian, on the CPU\n  "
         + both.format(
             layers_name,
@@ -108,9 +109,9 @@ def test_every_level_has_its_own_values(
             "Dimension 3, NumberOfChannels 1, PatchSize 5*3*3, VoxelSize 1*1.5*2 mm, "
             "LayersMask 100",
         )
-        + layer.format(0, "Cosine", 1, 3)
-        + layer.format(1, "L2", 0.25, 1),
-        first.format("1.5*1.5*1.5") + layer.format(0, "L2", 2, 6),
+        + layer.format(0, "Cosine", 1, 2, 3)
+        + layer.format(1, "L2", 0.25, 0, 1),
+        first.format("1.5*1.5*1.5") + layer.format(0, "L2", 2, 0, 6),
     ]
 
 

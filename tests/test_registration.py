@@ -31,7 +31,7 @@ def test_translation(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_images_on_different_grids(
-    itk_process: ItkProcess, layers: dict[int, str], mode: str
+    itk_process: ItkProcess, mind: dict[int, str], layers: dict[int, str], mode: str
 ) -> None:
     """The moving image's axes are others, as in sagittal and axial slices, and run elsewhere."""
     scene = Scene(GRIDS[3])
@@ -40,12 +40,11 @@ def test_images_on_different_grids(
     moving = scene.seen(
         Grid((33, 28, 44), (1.3, 1.4, 0.9), tuple(corner), turned), shift(*-SHIFTS[3])
     )
-    # Intensities do not depend on the orientation, unlike what comes out of most networks. A patch
-    # of Jacobian mode lies along the fixed image's axes in both images: there it does not matter.
-    mask = {"Static": "100", "Jacobian": "010"}[mode]
-    parameters = parameter_map(3, **impact(3, mode, layers[3], LayersMask=mask))
+    # Features that depend on the directions of the axes, as nearly all do.
+    model, mask = (mind[3], "1") if mode == "Static" else (layers[3], "010")
+    parameters = parameter_map(3, **impact(3, mode, model, LayersMask=mask))
     result = itk_process.register(scene.seen(GRIDS[3]), moving, parameters)
-    assert translation_error(result) < 0.1
+    assert translation_error(result) < 0.15
 
 
 @pytest.mark.parametrize("mode", MODES)

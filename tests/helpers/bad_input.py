@@ -184,8 +184,13 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     ),
     # sizes and intensities that come to light when the features are made
     "voxels larger than the image": (
-        {"Mode": "Static", "VoxelSize": "99*99*99", "PatchSize": "0*0*0", "LayersMask": "1"}
-        | {"ModelsPath": "{files}/identity.pt"},
+        {
+            "Mode": "Static",
+            "ModelsPath": "{files}/identity.pt",
+            "LayersMask": "1",
+            "VoxelSize": "99*99*99",
+            "PatchSize": "0*0*0",
+        },
         ["Parameter VoxelSize: 99 mm makes an image of 1 x 1 x 1 voxels", "at least 2 and at most"],
     ),
     "voxels that no memory holds": (
@@ -193,8 +198,17 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
         ["Parameter VoxelSize: 0.001 mm makes an image of 34000 x 37500 x 39000 voxels"],
     ),
     "features that are no numbers": (
-        {"Mode": "Static", "ModelsPath": "{files}/logarithm.pt", "LayersMask": "1"}
-        | {"PatchSize": "0*0*0"},
+        {
+            "Mode": "Static",
+            "ModelsPath": "{files}/logarithm.pt",
+            "LayersMask": "1",
+            "PatchSize": "0*0*0",
+        },
         ['Model file "{files}/logarithm.pt" gives features that are infinite or not a number'],
+    ),
+    # the machine
+    "no such GPU, and no such file": (
+        {"GPU": 99, "ModelsPath": "{files}/nowhere.pt"},
+        ["Parameter GPU: 99 is not allowed", 'file "{files}/nowhere.pt" does not exist'],
     ),
 }
