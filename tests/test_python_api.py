@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import signal
 import subprocess
@@ -142,10 +143,10 @@ def fake_elastix(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """Put a stand-in for the compiled module, which keeps the command lines; exit code 7."""
     calls: list[list[str]] = []
 
-    def run(argv: list[str]) -> int:
+    def run(argv: list[bytes]) -> int:
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
         assert signal.getsignal(signal.SIGPIPE) == signal.SIG_DFL
-        calls.append(argv)
+        calls.append([os.fsdecode(argument) for argument in argv])
         return 7
 
     module = SimpleNamespace(run_elastix=run, run_transformix=run)
