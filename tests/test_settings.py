@@ -13,7 +13,7 @@ Map = dict[str, list[str]]
 
 def parse(parameter_map: Map, levels: int = 2, dimension: int = 3, label: str = "") -> list[Any]:
     result, findings = _core.parse_settings(parameter_map, levels, dimension, label)
-    assert [f.message for f in findings] == []
+    assert [f.message for f in findings if f.is_error] == []
     return list(result)
 
 
@@ -169,6 +169,7 @@ def test_one_value_or_one_per_model_is_broadcast_over_layers() -> None:
     assert [x.weight for x in parse({**base, "LayersWeight": ["3 4 5"]}, 1)[0].layers] == [3, 4, 5]
 
 
+DISTANCES = '"L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"'
 VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
 
 
@@ -178,7 +179,7 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"Mode": ["static"]}, ["Mode (resolution level 0)", '"static"', '"Static" or "Jacobian"']),
         (
             {"Distance": ["L3"]},
-            ["Distance", '"L3"', '"L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"'],
+            ["Distance", '"L3"', DISTANCES],
         ),
         ({"Distance": ["L1 L2"]}, ["Distance", "2 values", "1 selected layers"]),
         ({"Dimension": ["4"]}, ["Dimension", '"4"', "2 or 3"]),
@@ -205,7 +206,9 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"GPU": ["cuda"]}, ["GPU", '"cuda"', "-1 for the CPU"]),
         ({"ImpactGPU": ["-2"]}, ["ImpactGPU", '"-2"']),
         ({"PCA": ["-3"]}, ["PCA", '"-3"', "whole number"]),
-        ({"FeaturesMapUpdateInterval": ["10"]}, ["FeaturesMapUpdateInterval", '"10"']),
+        ({"FeaturesMapUpdateInterval": ["-2"]}, ["FeaturesMapUpdateInterval", '"-2"', "-1, to"]),
+        ({"FeaturesMapUpdateInterval": ["often"]}, ["FeaturesMapUpdateInterval", '"often"']),
+        ({"ImpactWriteFeatureMaps": [""]}, ["ImpactWriteFeatureMaps", '""', "the folder"]),
         ({"UseMixedPrecision": ["yes"]}, ["UseMixedPrecision", '"yes"', '"true" or "false"']),
         (
             {"ModelsPath": ["a.pt b.pt"], "Dimension": ["3 3 3"]},
@@ -236,4 +239,9 @@ def test_3d_model_on_2d_images() -> None:
 
 def test_all_findings_at_once() -> None:
     messages = errors({**VALID, "Mode": ["X"], "Distance": ["Y"], "LayersWeight": ["Z"]}, levels=2)
-    assert len(messages) == 6
+    assert messages == [
+        'Mode (resolution levels 0 and 1): "X" is not allowed. Allowed: "Static" or "Jacobian".',
+        'LayersWeight (resolution levels 0 and 1): "Z" is not allowed. Allowed: a number from 0 '
+        "up.",
+        f'Distance (resolution levels 0 and 1): "Y" is not allowed. Allowed: {DISTANCES}.',
+    ]

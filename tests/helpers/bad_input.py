@@ -54,15 +54,15 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     # the model's file
     "missing file": (
         {"ModelsPath": "{files}/nowhere/net.pt"},
-        ['Parameter ModelsPath: file "{files}/nowhere/net.pt" does not exist', ADVICE],
+        ['ModelsPath (resolution level 0): file "{files}/nowhere/net.pt" does not exist', ADVICE],
     ),
     "folder": (
         {"ModelsPath": "{files}/folder.pt"},
-        ['Parameter ModelsPath: file "{files}/folder.pt" is empty or a folder', ADVICE],
+        ['ModelsPath (resolution level 0): file "{files}/folder.pt" is empty or a folder', ADVICE],
     ),
     "empty file": (
         {"ModelsPath": "{files}/empty.pt"},
-        ['Parameter ModelsPath: file "{files}/empty.pt" is empty or a folder', ADVICE],
+        ['ModelsPath (resolution level 0): file "{files}/empty.pt" is empty or a folder', ADVICE],
     ),
     "text": (
         {"ModelsPath": "{files}/text.pt"},
@@ -84,13 +84,16 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     "mask too short": (
         {"LayersMask": "01"},
         [
-            'Parameter LayersMask: it has 2 entries, but model file "{files}/layers.pt" gives 3 '
-            "layers. Give one 0 or 1 for each layer."
+            "LayersMask (resolution level 0): it has 2 entries, but model file",
+            '"{files}/layers.pt" gives 3 layers. Give one 0 or 1 for each layer.',
         ],
     ),
     "mask too long": (
         {"LayersMask": "0101"},
-        ['LayersMask: it has 4 entries, but model file "{files}/layers.pt" gives 3 layers'],
+        [
+            "LayersMask (resolution level 0): it has 4 entries, but model file",
+            '"{files}/layers.pt" gives 3 layers',
+        ],
     ),
     "mask selects nothing": (
         {"LayersMask": "000"},
@@ -135,7 +138,10 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     ),
     "no gradient": (
         {"ModelsPath": "{files}/steps.pt", "LayersMask": "1"},
-        ['Parameter Mode: "Jacobian" needs models that can be differentiated', 'Use Mode "Static"'],
+        [
+            'Mode (resolution level 0): "Jacobian" needs models that can be differentiated',
+            'Use Mode "Static"',
+        ],
     ),
     "no map of features": (
         {"ModelsPath": "{files}/sums.pt", "LayersMask": "1"},
@@ -161,8 +167,9 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     "patch larger than the image": (
         {"PatchSize": "5*26*5"},
         [
-            "Parameter PatchSize: 26 voxels of 1.5 mm (VoxelSize) span 39 mm along axis y, but the "
-            "fixed image only 37.5 mm. Allowed: at most 25 voxels; or choose a smaller VoxelSize."
+            "PatchSize (resolution level 0): 26 voxels of 1.5 mm (VoxelSize) span 39 mm along axis "
+            "y, but the fixed image only 37.5 mm. Allowed: at most 25 voxels; or choose a smaller "
+            "VoxelSize."
         ],
     ),
     "no patch": (
@@ -191,11 +198,14 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
             "VoxelSize": "99*99*99",
             "PatchSize": "0*0*0",
         },
-        ["Parameter VoxelSize: 99 mm makes an image of 1 x 1 x 1 voxels", "at least 2 and at most"],
+        [
+            "VoxelSize (resolution level 0): 99 mm makes an image of 1 x 1 x 1 voxels",
+            "at least 2 and at most",
+        ],
     ),
     "voxels that no memory holds": (
         {"Mode": "Static", "VoxelSize": "0.001*0.001*0.001", "PatchSize": "0*0*0"},
-        ["Parameter VoxelSize: 0.001 mm makes an image of 34000 x 37500 x 39000 voxels"],
+        ["VoxelSize (resolution level 0): 0.001 mm makes an image of 34000 x 37500 x 39000 voxels"],
     ),
     "features that are no numbers": (
         {
@@ -209,6 +219,6 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     # the machine
     "no such GPU, and no such file": (
         {"GPU": 99, "ModelsPath": "{files}/nowhere.pt"},
-        ["Parameter GPU: 99 is not allowed", 'file "{files}/nowhere.pt" does not exist'],
+        ["GPU (resolution level 0): 99 is not allowed", 'file "{files}/nowhere.pt" does not exist'],
     ),
 }

@@ -61,11 +61,10 @@ public:
 
   EvaluatorOf(const Image & fixed, const Image & moving, const EvaluatorOptions & options)
   {
-    ParsedSettings parsed =
-      parseSettings(lookupIn(options.parameters), "", options.level + 1, static_cast<int>(VDimension));
-    if (parsed.hasErrors())
+    ParsedSettings parsed = parseSettings(options.parameters, "", options.level + 1, static_cast<int>(VDimension));
+    if (hasErrors(parsed.findings))
     {
-      throw Error(parsed.text(Finding::Severity::Error));
+      throw Error(messagesOf(parsed.findings, Finding::Severity::Error));
     }
     const auto fixedImage = toItk<VDimension>(fixed);
     const auto movingImage = toItk<VDimension>(moving);
@@ -136,6 +135,12 @@ public:
   numberOfValidSamples() const override
   {
     return m_Metric->GetNumberOfPixelsCounted();
+  }
+
+  void
+  requestMovingFeatures() override
+  {
+    m_Metric->RequestMovingFeatures();
   }
 
 private:

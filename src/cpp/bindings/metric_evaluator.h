@@ -32,6 +32,7 @@ public:
   virtual double              value(const std::vector<double> & parameters) = 0;
   virtual double      valueAndDerivative(const std::vector<double> & parameters, std::vector<double> & derivative) = 0;
   virtual std::size_t numberOfValidSamples() const = 0;
+  virtual void        requestMovingFeatures() = 0;
 };
 
 std::unique_ptr<MetricEvaluator>

@@ -54,6 +54,10 @@ register_metric(py::module_ & module)
          "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample.")
     .def_property_readonly("identity_parameters", &MetricEvaluator::identityParameters)
     .def_property_readonly("number_of_valid_samples", &MetricEvaluator::numberOfValidSamples)
+    .def("request_moving_features",
+         &MetricEvaluator::requestMovingFeatures,
+         "With FeaturesMapUpdateInterval above 0: the next evaluation makes the moving features anew, from the moving "
+         "image warped by the transform with that evaluation's parameters.")
     .def("value", &MetricEvaluator::value, py::arg("parameters"))
     .def(
       "value_and_derivative",

@@ -1,5 +1,6 @@
 #include "python_headers.h"
 
+#include "parameter_table.h"
 #include "settings_parser.h"
 
 namespace impact::bindings
@@ -25,6 +26,11 @@ register_settings(py::module_ & module)
   py::class_<LevelSettings>(module, "LevelSettings", "What a parameter map says of one resolution level.")
     .def_property_readonly("mode", [](const LevelSettings & level) { return toString(level.mode); })
     .def_readonly("gpu", &LevelSettings::gpu, "Index of the GPU, -1 for the CPU.")
+    .def_readonly("use_mixed_precision", &LevelSettings::useMixedPrecision)
+    .def_readonly("features_map_update_interval",
+                  &LevelSettings::featuresMapUpdateInterval,
+                  "Iterations after which the moving features are made anew; -1 or 0: never.")
+    .def_readonly("feature_maps_folder", &LevelSettings::featureMapsFolder, "Empty: none are written.")
     .def_readonly("fixed_models", &LevelSettings::fixedModels)
     .def_readonly("moving_models", &LevelSettings::movingModels)
     .def_readonly("layers", &LevelSettings::layers)
@@ -34,7 +40,20 @@ register_settings(py::module_ & module)
     .def_property_readonly("is_error",
                            [](const Finding & finding) { return finding.severity == Finding::Severity::Error; })
     .def_readonly("parameter", &Finding::parameter, "As the user wrote it.")
-    .def_readonly("message", &Finding::message);
+    .def_readonly("levels", &Finding::levels, "The resolution levels it holds for; empty: all of the map.")
+    .def_property_readonly(
+      "message", &Finding::message, "Parameter, levels and what is to be said, as in elastix's log.");
+
+  py::class_<ParameterDescription>(module, "ParameterDescription", "One parameter of the metric.")
+    .def_readonly("name", &ParameterDescription::name)
+    .def_property_readonly("scope", [](const ParameterDescription & parameter) { return toString(parameter.scope); })
+    .def_readonly("per_image", &ParameterDescription::perImage, "Has the variants Fixed<Name> and Moving<Name>.")
+    .def_readonly("type", &ParameterDescription::type)
+    .def_readonly("unit", &ParameterDescription::unit, "Empty: none.")
+    .def_readonly("default", &ParameterDescription::defaultValue, "Empty: none, it must be given.")
+    .def_readonly("allowed", &ParameterDescription::allowed);
+
+  module.def("parameter_table", &parameterTable, "Every parameter that the parser reads.");
 
   module.def(
     "parse_settings",
@@ -43,7 +62,7 @@ register_settings(py::module_ & module)
       {
         throw py::value_error("number_of_levels must be 1 or more, image_dimension 2 or 3");
       }
-      ParsedSettings parsed = parseSettings(lookupIn(map), label, numberOfLevels, imageDimension);
+      ParsedSettings parsed = parseSettings(map, label, numberOfLevels, imageDimension);
       return std::make_pair(std::move(parsed.levels), std::move(parsed.findings));
     },
     py::arg("parameter_map"),

@@ -93,8 +93,9 @@ register_similarity(py::module_ & module)
         const py::gil_scoped_release release;
         const TorchScope             scope(0);
         const at::Device             device = deviceOf(gpu);
-        maps = makeFeatureMaps(
-          *loadTorchScript(settings.path, device), settings, image.view(), image.grid.direction, device);
+        maps = makeFeatureMaps(*loadTorchScript(settings.path, device),
+                               settings,
+                               makeModelInput(settings, image.view(), image.grid.direction, device));
       }
       py::list result;
       for (const FeatureMap & map : maps)
@@ -110,14 +111,15 @@ register_similarity(py::module_ & module)
     py::arg("settings"),
     py::arg("gpu") = -1,
     "Features of a whole image as Static mode makes them: for each selected layer the array (z, y, x, channels) and "
-    "its "
-    "Grid. Raises Error when the model does not fit.");
+    "its Grid. Raises Error when the model does not fit.");
 
   py::class_<StaticSimilarity>(module, "StaticSimilarity", "Features of two images made once, compared at points.")
     .def(
       py::init(
         [](const Image & fixed, const Image & moving, const LevelSettings & settings, std::uint64_t seed, int threads) {
-          const SimilarityInput input{ fixed.view(), moving.view(), settings, makeModelRepository(), seed, threads };
+          const SimilarityInput input{
+            fixed.view(), moving.view(), settings, makeModelRepository(), seed, threads, {}
+          };
           const py::gil_scoped_release release;
           return std::make_unique<StaticSimilarity>(input);
         }),

@@ -1,4 +1,5 @@
 #include "error.h"
+#include "feature_map.h"
 #include "layer_layout.h"
 #include "model.h"
 #include "similarity.h"
@@ -40,10 +41,10 @@ patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string 
     if (span > extent * (1.0 + 1e-6))
     {
       const auto largest = static_cast<std::int64_t>(extent / model.voxelSize[axis]);
-      return "Parameter PatchSize: " + std::to_string(model.patchSize[axis]) + " voxels of " +
-             millimetres(model.voxelSize[axis]) + " (VoxelSize) span " + millimetres(span) + " along axis " +
-             "xyz"[axis] + ", but the " + side + " image only " + millimetres(extent) + ". Allowed: at most " +
-             std::to_string(largest) + " voxels; or choose a smaller VoxelSize.";
+      return std::to_string(model.patchSize[axis]) + " voxels of " + millimetres(model.voxelSize[axis]) +
+             " (VoxelSize) span " + millimetres(span) + " along axis " + "xyz"[axis] + ", but the " + side +
+             " image only " + millimetres(extent) + ". Allowed: at most " + std::to_string(largest) +
+             " voxels; or choose a smaller VoxelSize.";
     }
   }
   return std::nullopt;
@@ -73,7 +74,7 @@ tryModel(const LevelSettings & settings,
          ModelRepository &     models,
          at::Device            device)
 {
-  const ModelPointer loaded = models.get(model.path, device);
+  const ModelPointer loaded = models.get(model.path, device, settings.useMixedPrecision);
   const auto         size = trialSize(settings, model, grid);
   const auto         shape = inputShape(1, model.numberOfChannels, model.dimension, size);
   at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
@@ -89,8 +90,10 @@ tryModel(const LevelSettings & settings,
   {
     if (differentiated && !layer.requires_grad())
     {
-      throw Error("Parameter Mode: \"Jacobian\" needs models that can be differentiated, but a selected layer of \"" +
-                  model.path + "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
+      throw ParameterError("Mode",
+                           "\"Jacobian\" needs models that can be differentiated, but a selected layer of \"" +
+                             model.path +
+                             "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
     }
     channels.push_back(layer.size(1));
   }
@@ -121,34 +124,38 @@ checkLevel(const LevelSettings &          settings,
 {
   const TorchScope     scope(0);
   std::vector<Finding> findings;
-  const auto           report = [&findings](const std::string & parameter, const std::string & message) {
-    findings.push_back({ Finding::Severity::Error, parameter, message });
+  const auto           report = [&](const std::string & parameter, const std::string & text) {
+    addFinding(findings, { Finding::Severity::Error, settings.nameOf(parameter), text, { settings.level } });
+  };
+  const auto attempt = [&](const std::string & side, const auto & action) {
+    try
+    {
+      action();
+      return true;
+    }
+    catch (const ParameterError & error)
+    {
+      report(side + error.parameter(), error.text());
+    }
+    catch (const std::exception & error)
+    {
+      addFinding(findings, { Finding::Severity::Error, "", messageOf(error), { settings.level } });
+    }
+    return false;
   };
 
   at::Device device(at::kCPU);
-  try
+  if (!attempt("", [&] { device = deviceOf(settings.gpu); }))
   {
-    device = deviceOf(settings.gpu);
-  }
-  catch (const Error & error)
-  {
-    report("GPU", error.what());
     settingsAreRight = false; // the models are opened on the CPU instead, to find what else is wrong
   }
   if (!settingsAreRight)
   {
-    for (const auto * side : { &settings.fixedModels, &settings.movingModels })
+    for (const bool isFixed : { true, false })
     {
-      for (const ModelSettings & model : *side)
+      for (const ModelSettings & model : isFixed ? settings.fixedModels : settings.movingModels)
       {
-        try
-        {
-          models->get(model.path, device);
-        }
-        catch (const std::exception & error)
-        {
-          report("ModelsPath", error.what());
-        }
+        attempt(isFixed ? "Fixed" : "Moving", [&] { models->get(model.path, device, settings.useMixedPrecision); });
       }
     }
     return findings;
@@ -162,39 +169,41 @@ checkLevel(const LevelSettings &          settings,
     {
       const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
       const Grid            grid = isFixed ? fixedGrid : movingGrid.alongAxes(fixedGrid.direction);
-      if (const auto message = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
+      const std::string     side = isFixed ? "Fixed" : "Moving";
+      if (const auto text = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
       {
-        report("PatchSize", *message);
+        report(side + "PatchSize", *text);
         bothRan = false;
         continue;
       }
-      try
-      {
-        channels[isFixed ? 0 : 1] = tryModel(settings, model, grid, *models, device);
-      }
-      catch (const std::exception & error)
-      {
-        report("ModelsPath", messageOf(error));
-        bothRan = false;
-      }
+      bothRan = attempt(side,
+                        [&] {
+                          if (settings.mode == Mode::Static)
+                          {
+                            inputGrid(model, grid, fixedGrid.direction);
+                          }
+                          channels[isFixed ? 0 : 1] = tryModel(settings, model, grid, *models, device);
+                        }) &&
+                bothRan;
     }
     for (std::size_t n = 0; bothRan && n < channels[0].size() && firstLayer + n < settings.layers.size(); ++n)
     {
       if (const auto components = settings.layers[firstLayer + n].pca; components > channels[0][n])
       {
         report("PCA",
-               "Parameter PCA: " + std::to_string(components) + " is not allowed, because selected layer " +
-                 std::to_string(n) + " of model \"" + settings.fixedModels[i].path + "\" has " +
-                 std::to_string(channels[0][n]) + " channels. Allowed: 0 to " + std::to_string(channels[0][n]) + ".");
+               std::to_string(components) + " is not allowed, because selected layer " + std::to_string(n) +
+                 " of model \"" + settings.fixedModels[i].path + "\" has " + std::to_string(channels[0][n]) +
+                 " channels. Allowed: 0 to " + std::to_string(channels[0][n]) + ".");
       }
     }
     firstLayer += numberOfSelectedLayers(settings.fixedModels[i]);
     if (bothRan && channels[0] != channels[1])
     {
-      report("LayersMask",
-             "Models \"" + settings.fixedModels[i].path + "\" and \"" + settings.movingModels[i].path +
-               "\": their selected layers differ in number of channels, so that features cannot be compared. Choose "
-               "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
+      report(
+        "MovingLayersMask",
+        "models \"" + settings.fixedModels[i].path + "\" and \"" + settings.movingModels[i].path +
+          "\" differ in the number of channels of their selected layers, so that features cannot be compared. Choose "
+          "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
     }
   }
   return findings;

@@ -42,8 +42,10 @@ tileLayouts(const Model & model, const ModelSettings & settings, const ImageCont
     {
       if (stride < 1.0 || stride != std::round(stride))
       {
-        throw Error("Parameter PatchSize: a layer of \"" + settings.path +
-                    "\" has no whole stride, so that tiles of it cannot be put together. Allowed: 0, the whole image.");
+        throw ParameterError("PatchSize",
+                             "a layer of \"" + settings.path +
+                               "\" has no whole stride, so that tiles of it cannot be put together. Allowed: 0, the "
+                               "whole image.");
       }
     }
   }
@@ -60,23 +62,19 @@ checkNumberOfVoxels(const Grid & grid, const ModelSettings & settings)
   if (voxels > most || voxels < 2.0)
   {
     std::ostringstream text;
-    text << "Parameter VoxelSize: " << settings.voxelSize[0] << " mm makes an image of " << grid.size[0] << " x "
-         << grid.size[1] << " x " << grid.size[2] << " voxels for model \"" << settings.path
+    text << settings.voxelSize[0] << " mm makes an image of " << grid.size[0] << " x " << grid.size[1] << " x "
+         << grid.size[2] << " voxels for model \"" << settings.path
          << "\". Allowed: sizes that make at least 2 and at most 1e10 voxels; near the spacing of the images is usual.";
-    throw Error(text.str());
+    throw ParameterError("VoxelSize", text.str());
   }
 }
 
-/** \throws Error when a model made something that is not a number. */
 void
 checkFinite(const at::Tensor & layer, const ModelSettings & settings)
 {
   if (!at::isfinite(layer.sum()).item<bool>())
   {
-    throw Error(
-      "Model file \"" + settings.path +
-      "\" gives features that are infinite or not a number. Check the intensities of the images (NaN?), and that "
-      "the model is meant for them.");
+    throw featuresNotFinite(settings.path);
   }
 }
 
@@ -169,25 +167,34 @@ resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
   return result;
 }
 
-std::vector<FeatureMap>
-makeFeatureMaps(const Model &         model,
-                const ModelSettings & settings,
-                const ImageView &     image,
-                const Matrix &        axes,
-                at::Device            device)
+Grid
+inputGrid(const ModelSettings & settings, const Grid & image, const Matrix & axes)
 {
-  const ImageContext context = ImageContext::of(image, axes, device);
-  const Grid         grid = image.grid.alongAxes(axes).resampled(modelVoxelSize(settings));
+  const Grid grid = image.alongAxes(axes).resampled(modelVoxelSize(settings));
   checkNumberOfVoxels(grid, settings);
+  return grid;
+}
+
+ModelInput
+makeModelInput(const ModelSettings & settings, const ImageView & image, const Matrix & axes, at::Device device)
+{
+  const Grid       grid = inputGrid(settings, image.grid, axes);
   const at::Tensor original = at::from_blob(const_cast<float *>(image.pixels),
                                             { image.grid.size[2], image.grid.size[1], image.grid.size[0] },
                                             at::kFloat)
                                 .to(device);
-  const at::Tensor voxels = resampleImage(original, image.grid, grid);
-  const bool       sliceBySlice = settings.dimension < image.grid.dimension;
+  return { resampleImage(original, image.grid, grid), grid, ImageContext::of(image, axes, device) };
+}
+
+std::vector<FeatureMap>
+makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input)
+{
+  const auto & [voxels, grid, context] = input;
+  const at::Device device = voxels.device();
+  const bool       sliceBySlice = settings.dimension < grid.dimension;
 
   // One volume or slice to its layers and where their voxels lie: as a whole, or in tiles.
-  const auto run = [&](const at::Tensor & part) {
+  const auto run = [&, &context = context](const at::Tensor & part) {
     std::vector<std::int64_t> shape(part.sizes().begin(), part.sizes().end());
     shape.insert(shape.begin(), { 1, 1 });
     auto channels = shape;
@@ -200,7 +207,7 @@ makeFeatureMaps(const Model &         model,
   {
     layouts = tileLayouts(model, settings, context, device);
   }
-  const auto extract = [&](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
+  const auto extract = [&, &context = context](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
     if (tiled)
     {
       return runTiled(part, settings.patchSize, layouts, run);

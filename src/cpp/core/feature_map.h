@@ -13,18 +13,28 @@ struct FeatureMap
   Grid       grid;
 };
 
-/** Runs a model over a whole image resampled to the model's voxel size.
+/** What a model sees of a whole image. */
+struct ModelInput
+{
+  at::Tensor   voxels; // z x y x x, float
+  Grid         grid;
+  ImageContext context; // of the image in its own voxels
+};
+
+/** The grid on which a model sees an image: along the given axes, in the model's voxel size. \throws ParameterError */
+Grid inputGrid(const ModelSettings & settings, const Grid & image, const Matrix & axes);
+
+/** The image resampled to that grid.
  *
  * \param axes direction cosines of the axes along which the model sees the image: the fixed image's for both images,
- * since few networks give the same features for an image and its mirror image. \throws Error when the model or the
- * voxel size does not fit.
+ * since few networks give the same features for an image and its mirror image */
+ModelInput
+makeModelInput(const ModelSettings & settings, const ImageView & image, const Matrix & axes, at::Device device);
+
+/** Runs a model over a whole image; one map for each selected layer. \throws Error when the model does not fit.
  *
  * A 2D model on a 3D image sees it slice by slice along the third axis. */
-std::vector<FeatureMap> makeFeatureMaps(const Model &         model,
-                                        const ModelSettings & settings,
-                                        const ImageView &     image,
-                                        const Matrix &        axes,
-                                        at::Device            device);
+std::vector<FeatureMap> makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input);
 
 /** Features at points by linear interpolation; beyond the outermost voxel centres the nearest value holds.
  *

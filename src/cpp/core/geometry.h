@@ -10,6 +10,7 @@ namespace impact
 using Vector = std::array<double, 3>;
 using Matrix = std::array<Vector, 3>; // rows
 
+double determinant(const Matrix & matrix);
 Matrix inverse(const Matrix & matrix);
 Vector multiply(const Matrix & matrix, const Vector & vector);
 

@@ -71,16 +71,82 @@ extraArguments(const c10::FunctionSchema & schema, const std::string & path)
   return extra;
 }
 
+/** A model traced or scripted for a GPU names that GPU wherever it makes a tensor: these places get our device. */
+void
+moveDeviceConstants(torch::jit::Block & block, at::Device device)
+{
+  for (torch::jit::Node * const node : block.nodes())
+  {
+    for (torch::jit::Block * const inner : node->blocks())
+    {
+      moveDeviceConstants(*inner, device);
+    }
+    if (node->kind() != c10::prim::Constant)
+    {
+      continue;
+    }
+    const auto & type = node->output()->type();
+    if (const auto function = type->cast<c10::FunctionType>())
+    {
+      moveDeviceConstants(*torch::jit::toGraphFunction(*function->function()).graph()->block(), device);
+    }
+    else if (type->kind() == c10::TypeKind::DeviceObjType && node->hasAttribute(c10::attr::value) &&
+             at::Device(node->s(c10::attr::value)).is_cuda())
+    {
+      node->s_(c10::attr::value, device.str());
+    }
+  }
+}
+
+/** Autocast to half precision on a GPU for as long as this lives. */
+class MixedPrecision
+{
+public:
+  explicit MixedPrecision(bool wanted)
+    : m_Wanted(wanted)
+  {
+    if (m_Wanted)
+    {
+      at::autocast::increment_nesting();
+      at::autocast::set_autocast_enabled(at::kCUDA, true);
+    }
+  }
+  ~MixedPrecision()
+  {
+    if (m_Wanted)
+    {
+      at::autocast::set_autocast_enabled(at::kCUDA, false);
+      if (at::autocast::decrement_nesting() == 0)
+      {
+        at::autocast::clear_cache();
+      }
+    }
+  }
+  MixedPrecision(const MixedPrecision &) = delete;
+  MixedPrecision & operator=(const MixedPrecision &) = delete;
+
+private:
+  bool m_Wanted;
+};
+
 class TorchScriptModel : public Model
 {
 public:
-  TorchScriptModel(std::string path, torch::jit::Module module, at::Device device)
+  TorchScriptModel(std::string path, torch::jit::Module module, at::Device device, bool mixedPrecision)
     : m_Path(std::move(path))
     , m_Module(std::move(module))
     , m_Device(device)
+    , m_MixedPrecision(mixedPrecision && device.is_cuda())
     , m_Extra(extraArguments(m_Module.get_method("forward").function().getSchema(), m_Path))
   {
     m_Module.eval();
+    for (const torch::jit::Module & part : m_Module.modules())
+    {
+      for (const torch::jit::Method & method : part.get_methods())
+      {
+        moveDeviceConstants(*torch::jit::toGraphFunction(method.function()).graph()->block(), m_Device);
+      }
+    }
     for (at::Tensor parameter : m_Module.parameters())
     {
       parameter.set_requires_grad(false);
@@ -109,7 +175,8 @@ public:
           break;
       }
     }
-    c10::IValue output;
+    const MixedPrecision mixedPrecision(m_MixedPrecision);
+    c10::IValue          output;
     try
     {
       // forward() is not const in torch's interface, though it changes nothing here.
@@ -182,6 +249,7 @@ private:
   std::string           m_Path;
   torch::jit::Module    m_Module;
   at::Device            m_Device;
+  bool                  m_MixedPrecision;
   std::vector<Argument> m_Extra;
   at::ScalarType        m_ScalarType{ at::kFloat };
 };
@@ -208,6 +276,14 @@ firstLine(const std::exception & error)
     reason += '.';
   }
   return reason;
+}
+
+Error
+featuresNotFinite(const std::string & path)
+{
+  return Error("Model file \"" + path +
+               "\" gives features that are infinite or not a number. Check the intensities of the images (NaN?), and "
+               "that the model is meant for them.");
 }
 
 ImageContext
@@ -240,8 +316,9 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
   const std::vector<at::Tensor> all = layers(input, mask.size(), context);
   if (all.size() < mask.size() || (all.size() > mask.size() && !takesNumberOfLayers()))
   {
-    throw Error("Parameter LayersMask: it has " + std::to_string(mask.size()) + " entries, but model file \"" + path() +
-                "\" gives " + std::to_string(all.size()) + " layers. Give one 0 or 1 for each layer.");
+    throw ParameterError("LayersMask",
+                         "it has " + std::to_string(mask.size()) + " entries, but model file \"" + path() +
+                           "\" gives " + std::to_string(all.size()) + " layers. Give one 0 or 1 for each layer.");
   }
   std::vector<at::Tensor> result;
   for (std::size_t i = 0; i < mask.size(); ++i)
@@ -262,7 +339,7 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
 }
 
 ModelPointer
-loadTorchScript(const std::string & path, at::Device device)
+loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision)
 {
   const std::string advice = " Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
                              "current folder; impact_plugin.models.mind() writes one.";
@@ -271,16 +348,16 @@ loadTorchScript(const std::string & path, at::Device device)
     char          byte{};
     if (!file)
     {
-      throw Error("Parameter ModelsPath: file \"" + path + "\" does not exist or cannot be read." + advice);
+      throw ParameterError("ModelsPath", "file \"" + path + "\" does not exist or cannot be read." + advice);
     }
     if (!file.get(byte))
     {
-      throw Error("Parameter ModelsPath: file \"" + path + "\" is empty or a folder." + advice);
+      throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder." + advice);
     }
   }
   try
   {
-    return std::make_shared<TorchScriptModel>(path, torch::jit::load(path, device), device);
+    return std::make_shared<TorchScriptModel>(path, torch::jit::load(path, device), device, mixedPrecision);
   }
   catch (const Error &)
   {
@@ -288,18 +365,19 @@ loadTorchScript(const std::string & path, at::Device device)
   }
   catch (const std::exception & error)
   {
-    throw Error("Parameter ModelsPath: file \"" + path +
-                "\" is not a TorchScript model that this torch can open: " + firstLine(error) + advice);
+    throw ParameterError("ModelsPath",
+                         "file \"" + path +
+                           "\" is not a TorchScript model that this torch can open: " + firstLine(error) + advice);
   }
 }
 
 ModelPointer
-ModelRepository::get(const std::string & path, at::Device device)
+ModelRepository::get(const std::string & path, at::Device device, bool mixedPrecision)
 {
-  ModelPointer & model = m_Models[{ path, device.str() }];
+  ModelPointer & model = m_Models[{ path, device.str(), mixedPrecision }];
   if (!model)
   {
-    model = loadTorchScript(path, device);
+    model = loadTorchScript(path, device, mixedPrecision);
   }
   return model;
 }
@@ -314,10 +392,12 @@ deviceOf(int gpu)
   const auto count = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
   if (gpu >= count)
   {
-    throw Error("Parameter GPU: " + std::to_string(gpu) + " is not allowed, because torch finds " +
-                (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") + ". Allowed: -1 for the CPU" +
-                (count == 0 ? std::string(". For a GPU, install a CUDA build of torch of the same version.")
-                            : ", 0 to " + std::to_string(count - 1) + "."));
+    throw ParameterError("GPU",
+                         std::to_string(gpu) + " is not allowed, because torch finds " +
+                           (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") +
+                           ". Allowed: -1 for the CPU" +
+                           (count == 0 ? std::string(". For a GPU, install a CUDA build of torch of the same version.")
+                                       : ", 0 to " + std::to_string(count - 1) + "."));
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
 }

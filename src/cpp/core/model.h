@@ -1,11 +1,13 @@
 #pragma once
 
+#include "error.h"
 #include "geometry.h"
 #include "torch_headers.h"
 
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace impact
@@ -45,20 +47,26 @@ public:
 
 using ModelPointer = std::shared_ptr<const Model>;
 
-/** Opens a TorchScript file. \throws Error naming the file and what to do. */
-ModelPointer loadTorchScript(const std::string & path, at::Device device);
+/** Opens a TorchScript file.
+ *
+ * \param mixedPrecision computes in half precision where torch finds that safe; on a GPU only
+ * \throws ParameterError naming the file and what to do */
+ModelPointer loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision = false);
 
 class ModelRepository
 {
 public:
-  ModelPointer get(const std::string & path, at::Device device);
+  ModelPointer get(const std::string & path, at::Device device, bool mixedPrecision = false);
 
 private:
-  std::map<std::pair<std::string, std::string>, ModelPointer> m_Models;
+  std::map<std::tuple<std::string, std::string, bool>, ModelPointer> m_Models; // by path, device, mixed precision
 };
 
 /** The device of the parameter GPU. \throws Error when there is no such GPU. */
 at::Device deviceOf(int gpu);
+
+/** What to say of a model that made something that is not a number. */
+Error featuresNotFinite(const std::string & path);
 
 /** The part of a torch error that a user can use: its first line. */
 std::string firstLine(const std::exception & error);

@@ -1,6 +1,8 @@
 #include "parameter_reader.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace impact
 {
@@ -12,6 +14,15 @@ entryOfLevel(const std::vector<std::string> & entries, int level)
 {
   const auto index = static_cast<std::size_t>(level);
   return index < entries.size() ? entries[index] : entries.front();
+}
+
+bool
+endsLikeModelFile(const std::string & path)
+{
+  constexpr std::array<std::string_view, 4> endings{ ".pt", ".pth", ".ts", ".jit" };
+  return std::any_of(endings.begin(), endings.end(), [&path](std::string_view ending) {
+    return path.size() > ending.size() && path.compare(path.size() - ending.size(), ending.size(), ending) == 0;
+  });
 }
 
 } // namespace
@@ -40,10 +51,10 @@ ParameterReader::find(const std::string & name, int level) const
   const auto lookUp = [&](const std::string & candidate, bool ofThisLevel) -> std::optional<Found> {
     for (const std::string & label : labels)
     {
-      std::vector<std::string> entries = m_Lookup(label + candidate);
-      if (!entries.empty())
+      const auto found = m_Map.find(label + candidate);
+      if (found != m_Map.end() && !found->second.empty())
       {
-        return Found{ label + candidate, std::move(entries), ofThisLevel };
+        return Found{ found->first, found->second, ofThisLevel };
       }
     }
     return std::nullopt;
@@ -74,7 +85,9 @@ ParameterReader::perLevel(const std::string & name, int level) const
   {
     return std::nullopt;
   }
-  return ParameterEntry{ found->name, { entryOfLevel(found->entries, found->ofThisLevel ? 0 : level) } };
+  return ParameterEntry{ found->name,
+                         { entryOfLevel(found->entries, found->ofThisLevel ? 0 : level) },
+                         found->ofThisLevel ? 1 : found->entries.size() };
 }
 
 std::optional<ParameterEntry>
@@ -85,16 +98,48 @@ ParameterReader::list(const std::string & name, int level) const
   {
     return std::nullopt;
   }
-  ParameterEntry entry{ found->name, {} };
   if (found->ofThisLevel)
   {
-    entry.values = found->entries;
+    return ParameterEntry{ found->name, found->entries };
   }
-  else
+  return ParameterEntry{ found->name, split(entryOfLevel(found->entries, level), " \t"), found->entries.size() };
+}
+
+std::optional<ParameterEntry>
+ParameterReader::paths(const std::string & name, int level) const
+{
+  const auto found = find(name, level);
+  if (!found || found->ofThisLevel)
   {
-    entry.values = split(entryOfLevel(found->entries, level), " \t");
+    return list(name, level);
   }
-  return entry;
+  const std::string & entry = entryOfLevel(found->entries, level);
+  ParameterEntry      result{ found->name, {}, found->entries.size() };
+  std::string         path; // what stands before the next space and is not yet a path
+  for (std::size_t begin = entry.find_first_not_of(" \t"); begin != std::string::npos;)
+  {
+    const std::size_t end = std::min(entry.find_first_of(" \t", begin), entry.size());
+    const std::size_t next = entry.find_first_not_of(" \t", end);
+    path += entry.substr(begin, end - begin);
+    if (endsLikeModelFile(path) || next == std::string::npos)
+    {
+      result.values.push_back(path);
+      path.clear();
+    }
+    else
+    {
+      path += entry.substr(end, next - end);
+    }
+    begin = next;
+  }
+  // Names without a known ending are separate words.
+  if (!result.values.empty() && !endsLikeModelFile(result.values.back()))
+  {
+    const std::vector<std::string> words = split(result.values.back(), " \t");
+    result.values.pop_back();
+    result.values.insert(result.values.end(), words.begin(), words.end());
+  }
+  return result;
 }
 
 std::optional<ParameterEntry>
@@ -105,7 +150,7 @@ ParameterReader::sizes(const std::string & name, int level, std::size_t count) c
   {
     return std::nullopt;
   }
-  ParameterEntry entry{ found->name, {} };
+  ParameterEntry entry{ found->name, {}, found->ofThisLevel ? 1 : found->entries.size() };
   const auto     isPlain = [](const std::string & text) { return text.find_first_of(" \t*") == std::string::npos; };
   const bool     plainRow = std::all_of(found->entries.begin(), found->entries.end(), isPlain);
 
@@ -127,8 +172,9 @@ ParameterReader::sizes(const std::string & name, int level, std::size_t count) c
   // As many as one level has axes are the axes, even if there are as many levels.
   const auto        index = static_cast<std::size_t>(level);
   const std::size_t row = found->entries.size();
-  if (row == count * m_NumberOfLevels)
+  if (row != count && row % count == 0 && row / count >= m_NumberOfLevels)
   {
+    entry.levels = row / count;
     const auto begin = found->entries.begin() + static_cast<std::ptrdiff_t>(index * count);
     entry.values.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
   }
@@ -138,6 +184,7 @@ ParameterReader::sizes(const std::string & name, int level, std::size_t count) c
   }
   else
   {
+    entry.levels = 1;
     entry.values = found->entries;
   }
   return entry;

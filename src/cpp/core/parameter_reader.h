@@ -1,6 +1,6 @@
 #pragma once
 
-#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,14 +8,15 @@
 namespace impact
 {
 
-/** The entries of a parameter, quotes removed; empty when the parameter map does not have it. */
-using ParameterLookup = std::function<std::vector<std::string>(const std::string & name)>;
+/** A parameter map as elastix reads it: the entries of each parameter, quotes removed. */
+using ParameterMap = std::map<std::string, std::vector<std::string>>;
 
 /** What a parameter map says of one parameter at one resolution level. */
 struct ParameterEntry
 {
-  std::string              name;   // as the user wrote it
-  std::vector<std::string> values; // see each lookup below
+  std::string              name;        // as the user wrote it
+  std::vector<std::string> values;      // see each lookup below
+  std::size_t              levels{ 1 }; // for how many resolution levels there are entries
 };
 
 /** Finds a parameter in any of the dialects in which maps for IMPACT have been written.
@@ -28,17 +29,28 @@ struct ParameterEntry
 class ParameterReader
 {
 public:
-  ParameterReader(ParameterLookup lookup, std::string label, int numberOfLevels)
-    : m_Lookup(std::move(lookup))
+  /** \param map must outlive the reader */
+  ParameterReader(const ParameterMap & map, std::string label, int numberOfLevels)
+    : m_Map(map)
     , m_Label(std::move(label))
     , m_NumberOfLevels(static_cast<std::size_t>(numberOfLevels))
   {}
+
+  std::size_t
+  numberOfLevels() const
+  {
+    return m_NumberOfLevels;
+  }
 
   /** One value per level, in every dialect: Mode, GPU and the like. */
   std::optional<ParameterEntry> perLevel(const std::string & name, int level) const;
 
   /** Several values per level: words split at spaces, `*` kept. */
   std::optional<ParameterEntry> list(const std::string & name, int level) const;
+
+  /** Paths of files: as `list`, but a space belongs to a path where what stands before it does not end like the name of
+   * a model file (.pt, .pth, .ts, .jit) and what follows does. */
+  std::optional<ParameterEntry> paths(const std::string & name, int level) const;
 
   /** Numbers per axis, `count` of them at each level. Words split at spaces and `*`. In dialects 2 and 3 plain numbers
    * in a row are, by their number: one of each axis of every level, `(VoxelSize 6 6 6 3 3 3)`; of each axis, for all
@@ -55,9 +67,9 @@ private:
 
   std::optional<Found> find(const std::string & name, int level) const;
 
-  ParameterLookup m_Lookup;
-  std::string     m_Label;
-  std::size_t     m_NumberOfLevels;
+  const ParameterMap & m_Map;
+  std::string          m_Label;
+  std::size_t          m_NumberOfLevels;
 };
 
 /** Splits at any of the separators, dropping empty parts. */

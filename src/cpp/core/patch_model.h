@@ -23,6 +23,12 @@ public:
     return m_Size[0] * m_Size[1] * m_Size[2];
   }
 
+  const std::string &
+  path() const
+  {
+    return m_Settings.path;
+  }
+
   const std::vector<std::int64_t> &
   numbersOfChannels() const
   {

@@ -55,11 +55,19 @@ public:
       const ModelSettings & fixed = m_Settings.fixedModels[i];
       const ModelSettings & moving = m_Settings.movingModels[i];
       const Matrix &        axes = input.fixed.grid.direction;
-      Pair pair{ PatchModel(input.models->get(fixed.path, m_Device), fixed, input.fixed, axes, m_Device),
-                 PatchModel(input.models->get(moving.path, m_Device), moving, input.moving, axes, m_Device),
-                 {},
-                 {},
-                 {} };
+      Pair                  pair{ PatchModel(input.models->get(fixed.path, m_Device, input.settings.useMixedPrecision),
+                                             fixed,
+                                             input.fixed,
+                                             axes,
+                                             m_Device),
+                                  PatchModel(input.models->get(moving.path, m_Device, input.settings.useMixedPrecision),
+                                             moving,
+                                             input.moving,
+                                             axes,
+                                             m_Device),
+                                  {},
+                                  {},
+                                  {} };
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
         throw Error("Models \"" + fixed.path + "\" and \"" + moving.path +
@@ -94,6 +102,19 @@ public:
       for (std::size_t s = 0; planes > 1 && s < numberOfSamples; ++s)
       {
         pair.planeOfSample[s] = static_cast<std::size_t>(m_Random.below(planes));
+      }
+    }
+  }
+
+  void
+  tryModels(const Patches & fixed, const Patches & moving) const
+  {
+    for (std::size_t i = 0; i < m_Pairs.size(); ++i)
+    {
+      const auto & [fixedModel, movingModel] = std::tie(m_Pairs[i].fixed, m_Pairs[i].moving);
+      for (const auto & [model, patches] : { std::pair(&fixedModel, &fixed[i]), std::pair(&movingModel, &moving[i]) })
+      {
+        checkFinite(allFeatures(*model, toTensor(*patches, model->voxelsPerPatch()), nullptr), model->path());
       }
     }
   }
@@ -177,6 +198,18 @@ private:
     return features;
   }
 
+  static void
+  checkFinite(const std::vector<at::Tensor> & features, const std::string & path)
+  {
+    for (const at::Tensor & layer : features)
+    {
+      if (!at::isfinite(layer.sum()).item<bool>())
+      {
+        throw featuresNotFinite(path);
+      }
+    }
+  }
+
   static std::int64_t
   batchSize(const PatchModel & model)
   {
@@ -210,6 +243,9 @@ private:
     const bool         keep = gradient && graphsFit(pair.moving, moving.size(0));
     const auto         fixedFeatures = allFeatures(pair.fixed, fixed, nullptr);
     auto               movingFeatures = allFeatures(pair.moving, moving, keep ? &kept : nullptr);
+
+    checkFinite(fixedFeatures, pair.fixed.path());
+    checkFinite(movingFeatures, pair.moving.path());
 
     // The distances see all samples at once; what they ask of each feature then goes back batch by batch.
     at::Tensor total = at::zeros({}, at::dtype(at::kDouble).device(m_Device));
@@ -308,6 +344,13 @@ PatchSimilarity::movingOffsets(std::size_t model, std::size_t sample) const
 {
   const auto & pair = m_Implementation->pair(model);
   return pair.movingOffsets[pair.planeOfSample[sample]];
+}
+
+void
+PatchSimilarity::tryModels(const Patches & fixed, const Patches & moving)
+{
+  const TorchScope scope(m_Implementation->numberOfThreads());
+  m_Implementation->tryModels(fixed, moving);
 }
 
 double

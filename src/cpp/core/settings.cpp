@@ -1,5 +1,8 @@
 #include "settings.h"
 
+#include "error.h"
+#include "finding.h"
+
 #include <algorithm>
 #include <sstream>
 
@@ -76,6 +79,30 @@ numberOfSelectedLayers(const std::vector<ModelSettings> & models)
   return count;
 }
 
+std::string
+LevelSettings::nameOf(const std::string & parameter) const
+{
+  const auto found = names.find(parameter);
+  if (found != names.end())
+  {
+    return found->second;
+  }
+  for (const std::string side : { "Fixed", "Moving" })
+  {
+    if (parameter.compare(0, side.size(), side) == 0)
+    {
+      return nameOf(parameter.substr(side.size()));
+    }
+  }
+  return parameter;
+}
+
+std::string
+LevelSettings::inWords(const ParameterError & error, const std::string & side) const
+{
+  return Finding{ Finding::Severity::Error, nameOf(side + error.parameter()), error.text(), { level } }.message();
+}
+
 namespace
 {
 
@@ -91,6 +118,15 @@ joined(const std::vector<T> & values)
   return text.str();
 }
 
+template <typename T>
+std::string
+asText(const T & value)
+{
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
+
 /** Without the zeros that stand for an axis on which the image's own spacing is kept. */
 std::string
 describeVoxelSize(std::vector<double> voxelSize)
@@ -102,17 +138,55 @@ describeVoxelSize(std::vector<double> voxelSize)
   return joined(voxelSize);
 }
 
-void
-describeModel(std::ostream & text, const std::string & side, const ModelSettings & model)
+std::string
+describeMask(const std::vector<bool> & mask)
 {
-  text << "  " << side << " model       " << model.path << "\n"
-       << "    Dimension " << model.dimension << ", NumberOfChannels " << model.numberOfChannels << ", PatchSize "
-       << joined(model.patchSize) << ", VoxelSize " << describeVoxelSize(model.voxelSize) << " mm, LayersMask ";
-  for (const bool selected : model.layersMask)
+  std::string text;
+  for (const bool selected : mask)
   {
-    text << (selected ? '1' : '0');
+    text += selected ? '1' : '0';
   }
-  text << "\n";
+  return text;
+}
+
+using Row = std::vector<std::string>;
+
+Row
+describeModel(const std::string & number, const std::string & image, const ModelSettings & model)
+{
+  return { number,
+           image,
+           asText(model.dimension),
+           asText(model.numberOfChannels),
+           joined(model.patchSize),
+           describeVoxelSize(model.voxelSize),
+           describeMask(model.layersMask),
+           model.path };
+}
+
+/** Rows of cells, the first the headings, as lines in columns. */
+std::string
+table(const std::vector<Row> & rows)
+{
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const Row & row : rows)
+  {
+    for (std::size_t i = 0; i < row.size(); ++i)
+    {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  std::string text;
+  for (const Row & row : rows)
+  {
+    std::string line = " ";
+    for (std::size_t i = 0; i < row.size(); ++i)
+    {
+      line += " " + row[i] + (i + 1 < row.size() ? std::string(widths[i] - row[i].size() + 1, ' ') : "");
+    }
+    text += line + "\n";
+  }
+  return text;
 }
 
 } // namespace
@@ -120,36 +194,49 @@ describeModel(std::ostream & text, const std::string & side, const ModelSettings
 std::string
 describe(const LevelSettings & settings)
 {
-  std::ostringstream text;
-  text << "  Mode " << toString(settings.mode) << ", ";
-  if (settings.gpu < 0)
+  std::string text = "  Mode " + toString(settings.mode) + ", " +
+                     (settings.gpu < 0 ? std::string("on the CPU") : "GPU " + std::to_string(settings.gpu)) +
+                     (settings.useMixedPrecision ? ", UseMixedPrecision true" : "");
+  if (settings.featuresMapUpdateInterval > 0)
   {
-    text << "on the CPU\n";
+    text += ", FeaturesMapUpdateInterval " + std::to_string(settings.featuresMapUpdateInterval);
   }
-  else
+  if (!settings.featureMapsFolder.empty())
   {
-    text << "GPU " << settings.gpu << "\n";
+    text += ", WriteFeatureMaps \"" + settings.featureMapsFolder + "\"";
   }
-  for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
+  std::vector<Row> models{
+    { "Model", "Image", "Dimension", "NumberOfChannels", "PatchSize", "VoxelSize", "LayersMask", "ModelsPath" }
+  };
+  std::vector<Row> layers{ { "Layer", "Model", "Distance", "LayersWeight", "PCA", "SubsetFeatures" } };
+  for (std::size_t i = 0; i < std::min(settings.fixedModels.size(), settings.movingModels.size()); ++i)
   {
-    describeModel(text, "Fixed ", settings.fixedModels[i]);
-    describeModel(text, "Moving", settings.movingModels[i]);
-  }
-  for (std::size_t i = 0; i < settings.layers.size(); ++i)
-  {
-    const LayerSettings & layer = settings.layers[i];
-    text << "  Layer " << i << ": Distance " << toString(layer.distance) << ", LayersWeight " << layer.weight
-         << ", PCA " << layer.pca << ", SubsetFeatures ";
-    if (layer.subsetFeatures > 0)
+    const std::string number = std::to_string(i);
+    const Row         fixed = describeModel(number, "fixed", settings.fixedModels[i]);
+    const Row         moving = describeModel(number, "moving", settings.movingModels[i]);
+    if (std::equal(fixed.begin() + 2, fixed.end(), moving.begin() + 2))
     {
-      text << layer.subsetFeatures << "\n";
+      models.push_back(describeModel(number, "both", settings.fixedModels[i]));
     }
     else
     {
-      text << "all\n";
+      models.push_back(fixed);
+      models.push_back(moving);
+    }
+    for (std::size_t n = numberOfSelectedLayers(settings.fixedModels[i]);
+         n > 0 && layers.size() <= settings.layers.size();
+         --n)
+    {
+      const LayerSettings & layer = settings.layers[layers.size() - 1];
+      layers.push_back({ std::to_string(layers.size() - 1),
+                         number,
+                         toString(layer.distance),
+                         asText(layer.weight),
+                         asText(layer.pca),
+                         layer.subsetFeatures > 0 ? asText(layer.subsetFeatures) : "all" });
     }
   }
-  return text.str();
+  return text + "\n" + table(models) + table(layers);
 }
 
 } // namespace impact

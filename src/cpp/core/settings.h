@@ -2,12 +2,15 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace impact
 {
+
+class ParameterError;
 
 enum class Mode
 {
@@ -53,24 +56,24 @@ struct LayerSettings
 /** Everything that holds at one resolution level. Fixed and moving models come in pairs. */
 struct LevelSettings
 {
+  int                        level{ 0 };
   Mode                       mode{ Mode::Jacobian };
-  int                        gpu{ -1 }; // index of the GPU, or -1 for the CPU
+  int                        gpu{ -1 };                       // index of the GPU, or -1 for the CPU
+  bool                       useMixedPrecision{ false };      // half precision where torch finds it safe; on a GPU only
+  int                        featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
+  std::string                featureMapsFolder;               // where feature maps are written; empty: nowhere
   std::vector<ModelSettings> fixedModels;
   std::vector<ModelSettings> movingModels;
   std::vector<LayerSettings> layers; // the selected layers, in order over the models
-};
 
-/** Something a parameter map says that cannot be, or is doubtful. */
-struct Finding
-{
-  enum class Severity
-  {
-    Warning,
-    Error
-  };
-  Severity    severity{ Severity::Error };
-  std::string parameter; // as the user wrote it
-  std::string message;
+  /** Parameters, e.g. FixedPatchSize or GPU, and their names as the user wrote them. */
+  std::map<std::string, std::string> names;
+
+  /** A parameter's name as the user wrote it, or plain where the map does not have it. */
+  std::string nameOf(const std::string & parameter) const;
+
+  /** The error with that name. \param side "Fixed", "Moving", or empty for what is not of one image */
+  std::string inWords(const ParameterError & error, const std::string & side) const;
 };
 
 std::string toString(Mode mode);

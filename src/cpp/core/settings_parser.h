@@ -1,5 +1,6 @@
 #pragma once
 
+#include "finding.h"
 #include "parameter_reader.h"
 #include "settings.h"
 
@@ -13,18 +14,13 @@ struct ParsedSettings
 {
   std::vector<LevelSettings> levels;
   std::vector<Finding>       findings;
-
-  bool hasErrors() const;
-
-  /** All findings of one severity as text, one per line. */
-  std::string text(Finding::Severity severity) const;
 };
 
-/** Reads the settings of every resolution level and reports everything that is wrong, all at once.
+/** Reads the settings of every resolution level and reports everything that is wrong or doubtful, all at once.
  *
  * `label` is the metric's name in a map of several metrics (`Metric0`, `Metric1`), which may stand in front of any
  * parameter. No file is opened and no model is run. */
 ParsedSettings
-parseSettings(const ParameterLookup & lookup, const std::string & label, int numberOfLevels, int imageDimension);
+parseSettings(const ParameterMap & map, const std::string & label, int numberOfLevels, int imageDimension);
 
 } // namespace impact

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "finding.h"
 #include "geometry.h"
 #include "settings.h"
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +23,15 @@ class ModelRepository;
 using ModelRepositoryPointer = std::shared_ptr<ModelRepository>;
 ModelRepositoryPointer makeModelRepository();
 
+/** What a model saw or gave, for WriteFeatureMaps. */
+struct MapToWrite
+{
+  std::string   name; // of the file, without folder and ending
+  Grid          grid;
+  std::int64_t  channels;
+  const float * pixels; // the channels of a voxel side by side, voxels x fastest
+};
+
 /** What a similarity needs to come into being. */
 struct SimilarityInput
 {
@@ -30,6 +41,9 @@ struct SimilarityInput
   ModelRepositoryPointer models;
   std::uint64_t          seed{ 0 };
   int                    numberOfThreads{ 0 }; // for torch on the CPU; 0 leaves torch's own number
+
+  /** Called in Static mode with what models see and give; none where nothing is to be written. */
+  std::function<void(const MapToWrite &)> writer;
 };
 
 /** Opens the models of a level, runs each once on a small input and checks that they fit the settings and the images.
@@ -49,9 +63,19 @@ std::string messageOf(const std::exception & error);
 class StaticSimilarity
 {
 public:
-  /** Makes the feature maps. \throws Error when a model does not fit. */
+  /** Makes the feature maps; those of the moving image only where they are not made anew every few iterations.
+   * \throws Error when a model does not fit. */
   explicit StaticSimilarity(const SimilarityInput & input);
   ~StaticSimilarity();
+
+  /** For each model, the grid in the fixed image's space on which updateMovingFeatures wants the warped image. */
+  std::vector<Grid> warpedGrids() const;
+
+  /** Makes the moving features from the moving image warped onto the fixed one.
+   *
+   * \param warped for each model, the intensities on its grid, x fastest. From then on moving points are points of the
+   * warped image. */
+  void updateMovingFeatures(const std::vector<std::vector<float>> & warped);
 
   /** Compares the fixed features at the fixed points with the moving features at the moving points.
    *
@@ -90,6 +114,9 @@ public:
 
   /** One array per model: N patches, the voxels of each in the order of its offsets. */
   using Patches = std::vector<std::vector<float>>;
+
+  /** Runs the networks alone. \throws Error for what they refuse, and for features that are no numbers. */
+  void tryModels(const Patches & fixed, const Patches & moving);
 
   /** \param gradient null, or receives d(value)/d(intensity) for every voxel of the moving patches. */
   double evaluate(const Patches & fixed, const Patches & moving, Patches * gradient);

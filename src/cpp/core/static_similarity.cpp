@@ -7,6 +7,9 @@
 
 #include "error.h"
 
+#include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <sstream>
 
 namespace impact
@@ -20,36 +23,67 @@ public:
     , m_NumberOfThreads(input.numberOfThreads)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
+    , m_Writer(input.writer)
   {
     const Matrix & axes = input.fixed.grid.direction;
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
-      append(m_Fixed,
-             *input.models->get(m_Settings.fixedModels[i].path, m_Device),
-             m_Settings.fixedModels[i],
-             input.fixed,
-             axes);
-      append(m_Moving,
-             *input.models->get(m_Settings.movingModels[i].path, m_Device),
-             m_Settings.movingModels[i],
-             input.moving,
-             axes);
+      named("Fixed", [&] {
+        m_FixedModels.push_back(
+          input.models->get(m_Settings.fixedModels[i].path, m_Device, input.settings.useMixedPrecision));
+        append(m_Fixed, true, i, makeModelInput(m_Settings.fixedModels[i], input.fixed, axes, m_Device));
+      });
+      named("Moving", [&] {
+        const ModelSettings & settings = m_Settings.movingModels[i];
+        m_MovingModels.push_back(input.models->get(settings.path, m_Device, input.settings.useMixedPrecision));
+        if (m_Settings.featuresMapUpdateInterval > 0)
+        {
+          m_WarpedGrids.push_back(inputGrid(settings, input.fixed.grid, axes));
+          m_MovingContexts.push_back(ImageContext::of(input.moving, axes, m_Device));
+        }
+        else
+        {
+          append(m_Moving, false, i, makeModelInput(settings, input.moving, axes, m_Device));
+        }
+      });
     }
     for (std::size_t i = 0; i < m_Fixed.size(); ++i)
     {
-      if (m_Fixed[i].rows.size(1) != m_Moving[i].rows.size(1))
-      {
-        throw Error("Selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
-                    " channels for the fixed and " + std::to_string(m_Moving[i].rows.size(1)) +
-                    " for the moving image. Choose models and LayersMask so that they agree.");
-      }
-      if (const std::int64_t components = m_Settings.layers[i].pca; components > 0)
-      {
-        const auto reduction = PrincipalComponents::fit(m_Fixed[i].rows, components);
-        m_Fixed[i].rows = reduction.apply(m_Fixed[i].rows);
-        m_Moving[i].rows = reduction.apply(m_Moving[i].rows);
-      }
+      const std::int64_t components = m_Settings.layers[i].pca;
+      m_Reductions.push_back(components > 0 ? std::optional(PrincipalComponents::fit(m_Fixed[i].rows, components))
+                                            : std::nullopt);
     }
+    reduce(m_Fixed);
+    if (m_WarpedGrids.empty())
+    {
+      reduce(m_Moving);
+      checkChannels();
+      write("Moving", m_Settings.movingModels, m_Moving);
+    }
+    write("Fixed", m_Settings.fixedModels, m_Fixed);
+  }
+
+  void
+  updateMovingFeatures(const std::vector<std::vector<float>> & warped)
+  {
+    m_Moving.clear();
+    for (std::size_t i = 0; i < warped.size(); ++i)
+    {
+      const Grid &     grid = m_WarpedGrids[i];
+      const at::Tensor voxels =
+        at::from_blob(const_cast<float *>(warped[i].data()), { grid.size[2], grid.size[1], grid.size[0] }, at::kFloat)
+          .to(m_Device);
+      named("Moving", [&] { append(m_Moving, false, i, { voxels, grid, m_MovingContexts[i] }); });
+    }
+    reduce(m_Moving);
+    checkChannels();
+    write("Moving", m_Settings.movingModels, m_Moving);
+  }
+
+  const std::vector<Grid> &
+  warpedGrids() const
+  {
+    return m_WarpedGrids;
   }
 
   double
@@ -90,7 +124,7 @@ public:
     for (std::size_t i = 0; i < m_Fixed.size(); ++i)
     {
       text << "  Layer " << i << ": " << m_Fixed[i].rows.size(1) << " channels, fixed " << describe(m_Fixed[i].grid)
-           << ", moving " << describe(m_Moving[i].grid) << "\n";
+           << ", moving " << (i < m_Moving.size() ? describe(m_Moving[i].grid) : "made at the first iteration") << "\n";
     }
     return text.str();
   }
@@ -108,16 +142,102 @@ private:
     return text.str();
   }
 
+  /** Errors of parameters get the name that the user gave them. */
+  template <typename Action>
   void
-  append(std::vector<FeatureMap> & maps,
-         const Model &             model,
-         const ModelSettings &     settings,
-         const ImageView &         image,
-         const Matrix &            axes)
+  named(const std::string & side, const Action & action) const
   {
-    for (FeatureMap & map : makeFeatureMaps(model, settings, image, axes, m_Device))
+    try
+    {
+      action();
+    }
+    catch (const ParameterError & error)
+    {
+      throw Error(m_Settings.inWords(error, side));
+    }
+  }
+
+  void
+  append(std::vector<FeatureMap> & maps, bool isFixed, std::size_t number, const ModelInput & input)
+  {
+    const ModelSettings & settings = (isFixed ? m_Settings.fixedModels : m_Settings.movingModels)[number];
+    const Model &         model = *(isFixed ? m_FixedModels : m_MovingModels)[number];
+    if (m_Writer)
+    {
+      const at::Tensor voxels = input.voxels.cpu().contiguous();
+      m_Writer({ inputFileName(isFixed ? "Fixed" : "Moving", input.grid), input.grid, 1, voxels.data_ptr<float>() });
+    }
+    for (FeatureMap & map : makeFeatureMaps(model, settings, input))
     {
       maps.push_back(std::move(map));
+    }
+  }
+
+  void
+  reduce(std::vector<FeatureMap> & maps) const
+  {
+    for (std::size_t i = 0; i < maps.size(); ++i)
+    {
+      if (m_Reductions[i])
+      {
+        maps[i].rows = m_Reductions[i]->apply(maps[i].rows);
+      }
+    }
+  }
+
+  void
+  checkChannels() const
+  {
+    for (std::size_t i = 0; i < m_Fixed.size(); ++i)
+    {
+      if (m_Fixed[i].rows.size(1) != m_Moving[i].rows.size(1))
+      {
+        throw Error("Selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
+                    " channels for the fixed and " + std::to_string(m_Moving[i].rows.size(1)) +
+                    " for the moving image. Choose models and LayersMask so that they agree.");
+      }
+    }
+  }
+
+  /** Fixed_<level>_<voxel sizes, mm>. */
+  std::string
+  inputFileName(const std::string & side, const Grid & grid) const
+  {
+    std::ostringstream name;
+    name << side << "_" << m_Settings.level;
+    for (std::size_t axis = 0; axis < static_cast<std::size_t>(grid.dimension); ++axis)
+    {
+      name << "_" << grid.spacing[axis];
+    }
+    return name.str();
+  }
+
+  /** Fixed_<level>_<model>, and _<layer> where several of the model are selected. */
+  void
+  write(const std::string & side, const std::vector<ModelSettings> & models, const std::vector<FeatureMap> & maps) const
+  {
+    const auto nameOf = [](const ModelSettings & model) { return std::filesystem::path(model.path).stem().string(); };
+    auto       map = maps.begin();
+    for (std::size_t i = 0; m_Writer && i < models.size(); ++i)
+    {
+      const auto alike = std::count_if(
+        models.begin(), models.end(), [&](const ModelSettings & other) { return nameOf(other) == nameOf(models[i]); });
+      // Models of the same name are told apart by their number.
+      const std::string model = nameOf(models[i]) + (alike > 1 ? "-" + std::to_string(i) : "");
+      for (std::size_t layer = 0; layer < models[i].layersMask.size(); ++layer)
+      {
+        if (!models[i].layersMask[layer])
+        {
+          continue;
+        }
+        const std::string suffix = numberOfSelectedLayers(models[i]) > 1 ? "_" + std::to_string(layer) : "";
+        const at::Tensor  rows = map->rows.cpu().contiguous();
+        m_Writer({ side + "_" + std::to_string(m_Settings.level) + "_" + model + suffix,
+                   map->grid,
+                   rows.size(1),
+                   rows.data_ptr<float>() });
+        ++map;
+      }
     }
   }
 
@@ -136,6 +256,15 @@ private:
   std::vector<FeatureMap> m_Fixed;
   std::vector<FeatureMap> m_Moving;
 
+  std::vector<ModelPointer>                       m_FixedModels;
+  std::vector<ModelPointer>                       m_MovingModels;
+  std::vector<std::optional<PrincipalComponents>> m_Reductions; // one per selected layer
+  std::function<void(const MapToWrite &)>         m_Writer;
+
+  // Only where the moving features are made anew every few iterations:
+  std::vector<Grid>         m_WarpedGrids;
+  std::vector<ImageContext> m_MovingContexts;
+
   friend class StaticSimilarity;
 };
 
@@ -146,6 +275,19 @@ StaticSimilarity::StaticSimilarity(const SimilarityInput & input)
 }
 
 StaticSimilarity::~StaticSimilarity() = default;
+
+std::vector<Grid>
+StaticSimilarity::warpedGrids() const
+{
+  return m_Implementation->warpedGrids();
+}
+
+void
+StaticSimilarity::updateMovingFeatures(const std::vector<std::vector<float>> & warped)
+{
+  const TorchScope scope(m_Implementation->m_NumberOfThreads);
+  m_Implementation->updateMovingFeatures(warped);
+}
 
 double
 StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,

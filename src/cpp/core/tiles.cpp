@@ -33,10 +33,11 @@ cutAxis(std::int64_t size, std::int64_t tile, double reach, std::int64_t strides
   if (step < 1)
   {
     const std::int64_t least = (2 * cut.reach + strides) * 8 / 7 + 2;
-    throw Error("Parameter PatchSize: tiles of " + std::to_string(tile) + " voxels along axis " + axis +
-                " are too small, because the model sees " + std::to_string(cut.reach) +
-                " voxels to each side of a feature. Allowed: " + std::to_string(least) +
-                " or more, or 0 for the whole image.");
+    throw ParameterError("PatchSize",
+                         "tiles of " + std::to_string(tile) + " voxels along axis " + axis +
+                           " are too small, because the model sees " + std::to_string(cut.reach) +
+                           " voxels to each side of a feature. Allowed: " + std::to_string(least) +
+                           " or more, or 0 for the whole image.");
   }
   const std::int64_t last = (size - cut.length + strides - 1) / strides * strides;
   cut.padding = last + cut.length - size;

@@ -12,9 +12,11 @@ class TorchScope
 public:
   explicit TorchScope(int numberOfThreads)
     : m_ThreadsBefore(at::get_num_threads())
-    , m_AutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
+    , m_CpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
+    , m_GpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCUDA))
   {
     at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::set_autocast_enabled(at::kCUDA, false);
     if (numberOfThreads > 0 && numberOfThreads != m_ThreadsBefore)
     {
       at::set_num_threads(numberOfThreads);
@@ -26,7 +28,8 @@ public:
     {
       at::set_num_threads(m_ThreadsBefore);
     }
-    at::autocast::set_autocast_enabled(at::kCPU, m_AutocastBefore);
+    at::autocast::set_autocast_enabled(at::kCPU, m_CpuAutocastBefore);
+    at::autocast::set_autocast_enabled(at::kCUDA, m_GpuAutocastBefore);
   }
   TorchScope(const TorchScope &) = delete;
   TorchScope & operator=(const TorchScope &) = delete;
@@ -34,7 +37,8 @@ public:
 private:
   PythonGilRelease   m_GilRelease;
   int                m_ThreadsBefore;
-  bool               m_AutocastBefore;
+  bool               m_CpuAutocastBefore;
+  bool               m_GpuAutocastBefore;
   c10::InferenceMode m_InferenceOff{ false };
   at::AutoGradMode   m_GradientsOff{ false };
 };

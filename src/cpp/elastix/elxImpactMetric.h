@@ -57,6 +57,16 @@ namespace elastix
  * \parameter GPU: index of the GPU, or -1 for the CPU.\n
  *    example: <tt>(GPU 0 0)</tt> \n
  *    The default is -1.
+ * \parameter UseMixedPrecision: whether networks compute in half precision where torch finds that safe; on a GPU.\n
+ *    example: <tt>(UseMixedPrecision "true")</tt> \n
+ *    The default is "false".
+ * \parameter FeaturesMapUpdateInterval: Static mode: after so many iterations the moving image is warped by the
+ * transform as it then is, and its features are made anew; -1: never.\n example: <tt>(FeaturesMapUpdateInterval 50
+ * -1)</tt> \n The default is -1.
+ * \parameter WriteFeatureMaps: Static mode: the folder for what the models see and give, as .mha files; "true": the
+ *    folder FeatureMaps in elastix's output folder. FeatureMapOutputDirectory is another name for it.\n
+ *    example: <tt>(WriteFeatureMaps "features")</tt> \n
+ *    The default is "false".
  * \parameter RandomSeed: see elastix::ElastixBase; it drives the random draws of this metric too.
  *
  * \ingroup Metrics
@@ -92,6 +102,9 @@ public:
   /** Makes the features of the level, timed and logged. */
   void Initialize() override;
 
+  /** Counts iterations for FeaturesMapUpdateInterval. */
+  void AfterEachIteration() override;
+
   void AfterRegistration() override;
 
 protected:
@@ -105,6 +118,7 @@ private:
   unsigned int GetMetricNumber() const;
 
   std::vector<impact::LevelSettings> m_Levels;
+  int                                m_IterationsSinceUpdate{ 0 };
 };
 
 } // namespace elastix

@@ -4,13 +4,12 @@
 #include "elxImpactMetric.h"
 
 #include "elxImpactError.h"
-#include "error.h"
+#include "elxImpactFeatureMaps.h"
+#include "elxImpactParameterMap.h"
 #include "impactGridOf.h"
 #include "random.h"
 
 #include "itkTimeProbe.h"
-
-#include <set>
 
 namespace elastix
 {
@@ -25,16 +24,10 @@ ImpactMetric<TElastix>::BeforeRegistration()
   unsigned int numberOfLevels = 3;
   configuration.ReadParameter(numberOfLevels, "NumberOfResolutions", 0, false);
 
-  const impact::ParsedSettings parsed = impact::parseSettings(
-    [&configuration](const std::string & name) { return configuration.GetValuesOfParameter(name); },
-    this->GetComponentLabel(),
-    static_cast<int>(numberOfLevels),
-    static_cast<int>(FixedImageDimension));
-
-  if (const std::string warnings = parsed.text(impact::Finding::Severity::Warning); !warnings.empty())
-  {
-    log::warn("Metric \"Impact\":\n" + warnings);
-  }
+  const std::string      label = this->GetComponentLabel();
+  impact::ParsedSettings parsed = impact::parseSettings(
+    ParameterMapOf(configuration), label, static_cast<int>(numberOfLevels), static_cast<int>(FixedImageDimension));
+  std::vector<impact::Finding> findings = parsed.findings;
 
   // In a map of several metrics each has its own images, if there are several.
   auto &             elastix = *this->GetElastix();
@@ -43,22 +36,22 @@ ImpactMetric<TElastix>::BeforeRegistration()
   const auto &       movingImage = *elastix.GetMovingImage(number < elastix.GetNumberOfMovingImages() ? number : 0);
 
   // Models are opened even where parameters are wrong: all that is to be said is said at once.
-  std::string           errors = parsed.text(impact::Finding::Severity::Error);
-  std::set<std::string> said;
-  const auto            models = impact::makeModelRepository();
-  for (const impact::LevelSettings & level : parsed.levels)
+  const auto models = impact::makeModelRepository();
+  for (impact::LevelSettings & level : parsed.levels)
   {
-    const auto findings =
-      impact::checkLevel(level, !parsed.hasErrors(), impact::GridOf(fixedImage), impact::GridOf(movingImage), models);
-    for (const impact::Finding & finding : findings)
+    for (impact::Finding & finding : impact::checkLevel(
+           level, !impact::hasErrors(parsed.findings), impact::GridOf(fixedImage), impact::GridOf(movingImage), models))
     {
-      if (said.insert(finding.message).second)
-      {
-        errors += (errors.empty() ? "" : "\n") + finding.message;
-      }
+      impact::addFinding(findings, std::move(finding));
     }
+    PrepareFeatureMapsFolder(level, configuration.GetCommandLineArgument("-out"), findings);
   }
-  if (!errors.empty())
+  const std::string who = "Metric \"Impact\"" + (label.empty() || label == "Metric" ? "" : " (" + label + ")");
+  if (const std::string warnings = messagesOf(findings, impact::Finding::Severity::Warning); !warnings.empty())
+  {
+    log::warn(who + ":\n" + warnings);
+  }
+  if (const std::string errors = messagesOf(findings, impact::Finding::Severity::Error); !errors.empty())
   {
     throw ImpactError(__FILE__, __LINE__, "Metric \"Impact\" cannot run:\n" + errors);
   }
@@ -86,8 +79,16 @@ ImpactMetric<TElastix>::BeforeEachResolution()
   std::uint64_t seed = impact::defaultRandomSeed;
   this->GetConfiguration()->ReadParameter(seed, "RandomSeed", 0, false);
 
-  this->SetLevelSettings(m_Levels.at(level));
+  const impact::LevelSettings & settings = m_Levels.at(level);
+  this->SetLevelSettings(settings);
   this->SetSeed(seed + level);
+  this->SetMapWriter({});
+  if (!settings.featureMapsFolder.empty())
+  {
+    this->SetMapWriter(
+      [folder = settings.featureMapsFolder](const impact::MapToWrite & map) { WriteFeatureMap(folder, map); });
+  }
+  m_IterationsSinceUpdate = 0;
 }
 
 
@@ -110,10 +111,22 @@ ImpactMetric<TElastix>::Initialize()
     throw ImpactError(__FILE__, __LINE__, std::string("Metric \"Impact\" cannot run:\n") + impact::messageOf(error));
   }
   timer.Stop();
-  log::info(std::ostringstream{} << "Metric \"Impact\":\n"
+  log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level << ":\n"
                                  << impact::describe(this->GetLevelSettings()) << this->DescribeFeatures()
                                  << "Initialization of Impact metric took: "
                                  << static_cast<std::int64_t>(timer.GetMean() * 1000) << " ms.");
+}
+
+
+template <typename TElastix>
+void
+ImpactMetric<TElastix>::AfterEachIteration()
+{
+  if (++m_IterationsSinceUpdate == this->GetLevelSettings().featuresMapUpdateInterval)
+  {
+    this->RequestMovingFeatures();
+    m_IterationsSinceUpdate = 0;
+  }
 }
 
 

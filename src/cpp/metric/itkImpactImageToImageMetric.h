@@ -1,10 +1,8 @@
 #ifndef itkImpactImageToImageMetric_h
 #define itkImpactImageToImageMetric_h
 
+#include "impactIntensity.h"
 #include "itkAdvancedImageToImageMetric.h"
-#include "itkBSplineInterpolateImageFunction.h"
-
-#include "linear_interpolation.h"
 #include "similarity.h"
 
 #include <functional>
@@ -78,6 +76,21 @@ public:
   itkSetMacro(Seed, uint64_t);
   itkGetConstMacro(Seed, uint64_t);
 
+  /** Receives what the models see and give in Static mode; none by default. */
+  void
+  SetMapWriter(std::function<void(const impact::MapToWrite &)> writer)
+  {
+    m_MapWriter = std::move(writer);
+  }
+
+  /** Where FeaturesMapUpdateInterval asks for it: the next evaluation makes the moving features anew, from the moving
+   * image warped by the transform as it then is. */
+  void
+  RequestMovingFeatures()
+  {
+    m_MovingFeaturesAreDue = m_LevelSettings.featuresMapUpdateInterval > 0;
+  }
+
   /** Makes the features of the images at this level (Static) or readies the networks (Jacobian).
    * \throws impact::Error for what a user can mend. */
   void Initialize() override;
@@ -103,8 +116,8 @@ protected:
 private:
   using FixedPointType = typename Superclass::FixedImagePointType;
   using MovingPointType = typename Superclass::MovingImagePointType;
-  using BSplineInterpolatorType = BSplineInterpolateImageFunction<TMovingImage, double, double>;
-  using FixedBSplineInterpolatorType = BSplineInterpolateImageFunction<TFixedImage, double, double>;
+  using FixedIntensityType = impact::Intensity<TFixedImage>;
+  using MovingIntensityType = impact::Intensity<TMovingImage>;
 
   /** The samples that count: those that map inside the moving image and its mask. Three numbers a point. */
   struct ValidSamples
@@ -129,7 +142,8 @@ private:
 
   MeasureType Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
 
-  MeasureType EvaluateStatic(const ValidSamples & samples, DerivativeType * derivative) const;
+  MeasureType
+  EvaluateStatic(const ValidSamples & samples, const ParametersType & parameters, DerivativeType * derivative) const;
 
   MeasureType EvaluatePatches(const ValidSamples & samples, DerivativeType * derivative) const;
 
@@ -137,11 +151,22 @@ private:
 
   void ChainRule(const PointGradients & points, DerivativeType & derivative) const;
 
-  /** Intensity of the moving image at a mapped point and, on request, its gradient; beyond the edge the edge's value.
-   */
-  float MovingIntensity(const MovingPointType & point, impact::Vector * gradient) const;
+  /** The point that the transform makes of a point. */
+  impact::Vector Map(const impact::Vector & point) const;
 
-  float FixedIntensity(const impact::Vector & point) const;
+  /** Warps the moving image by the transform, whose parameters these are, and makes the moving features from it. */
+  void UpdateMovingFeatures(const ParametersType & parameters) const;
+
+  /** The place of each sample in the image warped by T_k at the last update, to first order:
+   * x + (dT_k/dx)^-1 (T(x) - T_k(x)).
+   *
+   * \param toWarped receives (dT_k/dx)^-1 at each sample: the derivative of that place with respect to T(x) */
+  std::vector<double> WarpedPoints(const ValidSamples &          samples,
+                                   const ParametersType &        parameters,
+                                   std::vector<impact::Matrix> & toWarped) const;
+
+  /** Runs the networks on some patches of both images, so that what they refuse is said before the first iteration. */
+  void TryPatches() const;
 
   /** The user's MovingImageDerivativeScales, where there are any. */
   void ScaleGradient(double * gradient) const;
@@ -156,16 +181,19 @@ private:
   impact::ModelRepositoryPointer m_Models;
   uint64_t                       m_Seed{ 0 };
 
-  std::vector<float>                             m_FixedPixels; // where the images are not of float
-  std::vector<float>                             m_MovingPixels;
-  impact::LinearInterpolation                    m_FixedLinear;
-  impact::LinearInterpolation                    m_MovingLinear;
-  typename FixedBSplineInterpolatorType::Pointer m_FixedBSpline; // where the order is 2 or more
-  const BSplineInterpolatorType *                m_MovingBSpline{ nullptr };
-  impact::Grid                                   m_MovingGrid;
-  impact::Matrix                                 m_MovingPhysicalToIndex{};
-  std::unique_ptr<impact::StaticSimilarity>      m_StaticSimilarity;
-  std::unique_ptr<impact::PatchSimilarity>       m_PatchSimilarity;
+  std::vector<float>                                m_FixedPixels; // where the images are not of float
+  std::vector<float>                                m_MovingPixels;
+  typename FixedIntensityType::BSplineType::Pointer m_FixedBSpline; // where the order is 2 or more
+  FixedIntensityType                                m_FixedIntensity;
+  MovingIntensityType                               m_MovingIntensity;
+  impact::Matrix                                    m_MovingDirection{};
+  std::unique_ptr<impact::StaticSimilarity>         m_StaticSimilarity;
+  std::unique_ptr<impact::PatchSimilarity>          m_PatchSimilarity;
+  std::function<void(const impact::MapToWrite &)>   m_MapWriter;
+
+  // The transform at the last update of the moving features, and whether they are to be made anew.
+  mutable ParametersType m_ParametersOfWarp;
+  mutable bool           m_MovingFeaturesAreDue{ false };
 };
 
 } // namespace itk

@@ -4,12 +4,11 @@
 #include "itkImpactImageToImageMetric.h"
 
 #include "impactGridOf.h"
+#include "impactParallelFor.h"
 #include "python_gil.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
+#include <cmath>
 
 namespace itk
 {
@@ -60,6 +59,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.settings = m_LevelSettings;
   input.models = m_Models;
   input.seed = m_Seed;
+  input.writer = m_MapWriter;
   // ITK may make many more work units than there are threads to run them; torch takes every thread it is given.
   input.numberOfThreads =
     static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
@@ -67,18 +67,24 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
                                                          MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
                                             : 1);
 
-  m_FixedLinear = impact::LinearInterpolation(input.fixed);
-  m_MovingLinear = impact::LinearInterpolation(input.moving);
-  m_MovingGrid = input.moving.grid;
-  m_MovingPhysicalToIndex = m_MovingGrid.physicalToIndex();
-
   // Both images are interpolated alike, or a perfect match would not be one.
-  m_FixedBSpline = nullptr;
-  m_MovingBSpline = dynamic_cast<const BSplineInterpolatorType *>(this->m_Interpolator.GetPointer());
-  if (m_MovingBSpline && m_MovingBSpline->GetSplineOrder() < 2)
+  const auto * movingBSpline =
+    dynamic_cast<const typename MovingIntensityType::BSplineType *>(this->m_Interpolator.GetPointer());
+  if (movingBSpline && movingBSpline->GetSplineOrder() < 2)
   {
-    m_MovingBSpline = nullptr;
+    movingBSpline = nullptr;
   }
+  m_FixedBSpline = nullptr;
+  if (movingBSpline && m_LevelSettings.mode == impact::Mode::Jacobian)
+  {
+    m_FixedBSpline = FixedIntensityType::BSplineType::New();
+    m_FixedBSpline->SetSplineOrder(movingBSpline->GetSplineOrder());
+    m_FixedBSpline->SetInputImage(this->GetFixedImage());
+  }
+  m_FixedIntensity.Set(*this->GetFixedImage(), input.fixed, m_FixedBSpline);
+  m_MovingIntensity.Set(*this->GetMovingImage(), input.moving, movingBSpline);
+  m_MovingDirection = input.moving.grid.direction;
+  m_MovingFeaturesAreDue = m_LevelSettings.featuresMapUpdateInterval > 0;
 
   const impact::PythonGilRelease gilRelease;
   if (m_LevelSettings.mode == impact::Mode::Static)
@@ -87,13 +93,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   }
   else
   {
-    if (m_MovingBSpline)
-    {
-      m_FixedBSpline = FixedBSplineInterpolatorType::New();
-      m_FixedBSpline->SetSplineOrder(m_MovingBSpline->GetSplineOrder());
-      m_FixedBSpline->SetInputImage(this->GetFixedImage());
-    }
     m_PatchSimilarity = std::make_unique<impact::PatchSimilarity>(input);
+    this->TryPatches();
   }
 }
 
@@ -147,7 +148,12 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
   }
   try
   {
-    return m_StaticSimilarity ? this->EvaluateStatic(samples, derivative) : this->EvaluatePatches(samples, derivative);
+    if (m_MovingFeaturesAreDue)
+    {
+      this->UpdateMovingFeatures(parameters);
+    }
+    return m_StaticSimilarity ? this->EvaluateStatic(samples, parameters, derivative)
+                              : this->EvaluatePatches(samples, derivative);
   }
   catch (const ExceptionObject &)
   {
@@ -157,6 +163,19 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
   {
     itkExceptionMacro("Metric \"Impact\": " << impact::messageOf(error));
   }
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+impact::Vector
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::Map(const impact::Vector & point) const
+{
+  FixedPointType fixedPoint;
+  std::copy_n(point.begin(), FixedImageDimension, fixedPoint.Begin());
+  const MovingPointType movingPoint = this->TransformPoint(fixedPoint);
+  impact::Vector        result{};
+  std::copy_n(movingPoint.Begin(), MovingImageDimension, result.begin());
+  return result;
 }
 
 
@@ -205,12 +224,19 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> Valid
 
 template <typename TFixedImage, typename TMovingImage>
 auto
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidSamples & samples,
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidSamples &   samples,
+                                                                    const ParametersType & parameters,
                                                                     DerivativeType * derivative) const -> MeasureType
 {
+  // Where the moving features are those of a warped image, its points take the place of the moving image's.
+  const bool                  ofWarpedImage = m_LevelSettings.featuresMapUpdateInterval > 0;
+  std::vector<impact::Matrix> toWarped;
+  const std::vector<double>   warpedPoints =
+    ofWarpedImage ? this->WarpedPoints(samples, parameters, toWarped) : std::vector<double>();
+
   std::vector<double> gradient;
-  const double        value =
-    m_StaticSimilarity->evaluate(samples.fixedPoints, samples.movingPoints, derivative ? &gradient : nullptr);
+  const double        value = m_StaticSimilarity->evaluate(
+    samples.fixedPoints, ofWarpedImage ? warpedPoints : samples.movingPoints, derivative ? &gradient : nullptr);
   if (derivative)
   {
     PointGradients points;
@@ -223,11 +249,130 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidS
     points.gradient = [&gradient](std::size_t s) { return gradient.data() + 3 * s; };
     for (std::size_t s = 0; s < points.count; ++s)
     {
-      this->ScaleGradient(gradient.data() + 3 * s);
+      double * const g = gradient.data() + 3 * s;
+      if (ofWarpedImage)
+      {
+        const impact::Matrix & m = toWarped[s];
+        const impact::Vector   ofPoint{ g[0], g[1], g[2] };
+        for (std::size_t i = 0; i < 3; ++i)
+        {
+          g[i] = m[0][i] * ofPoint[0] + m[1][i] * ofPoint[1] + m[2][i] * ofPoint[2];
+        }
+      }
+      this->ScaleGradient(g);
     }
     this->ChainRule(points, *derivative);
   }
   return value;
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+void
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::UpdateMovingFeatures(const ParametersType & parameters) const
+{
+  std::vector<std::vector<float>> warped;
+  for (const impact::Grid & grid : m_StaticSimilarity->warpedGrids())
+  {
+    std::vector<float> voxels(static_cast<std::size_t>(grid.numberOfVoxels()));
+    const auto         perSlice = static_cast<std::size_t>(grid.size[0]);
+    this->ParallelFor(voxels.size() / perSlice, [&](std::size_t line) {
+      const auto y = static_cast<std::int64_t>(line) % grid.size[1];
+      const auto z = static_cast<std::int64_t>(line) / grid.size[1];
+      for (std::size_t x = 0; x < perSlice; ++x)
+      {
+        const impact::Vector point =
+          grid.pointAt({ static_cast<double>(x), static_cast<double>(y), static_cast<double>(z) });
+        voxels[line * perSlice + x] = m_MovingIntensity.At(this->Map(point), nullptr);
+      }
+    });
+    warped.push_back(std::move(voxels));
+  }
+  m_StaticSimilarity->updateMovingFeatures(warped);
+  m_ParametersOfWarp = parameters;
+  m_MovingFeaturesAreDue = false;
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+auto
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::WarpedPoints(const ValidSamples &          samples,
+                                                                  const ParametersType &        parameters,
+                                                                  std::vector<impact::Matrix> & toWarped) const
+  -> std::vector<double>
+{
+  std::vector<double> points(samples.fixedPoints);
+  toWarped.resize(samples.size());
+  const auto & transform = *(this->m_AdvancedTransform);
+
+  this->SetTransformParameters(m_ParametersOfWarp);
+  constexpr std::size_t perChunk = 256;
+  this->ParallelFor((samples.size() + perChunk - 1) / perChunk, [&](std::size_t chunk) {
+    for (std::size_t s = chunk * perChunk; s < std::min(samples.size(), (chunk + 1) * perChunk); ++s)
+    {
+      FixedPointType fixedPoint;
+      std::copy_n(samples.fixedPoints.begin() + 3 * s, FixedImageDimension, fixedPoint.Begin());
+      const MovingPointType movingPoint = this->TransformPoint(fixedPoint);
+
+      typename Superclass::AdvancedTransformType::SpatialJacobianType spatialJacobian;
+      transform.GetSpatialJacobian(fixedPoint, spatialJacobian);
+      impact::Matrix jacobian{ { { 1.0, 0.0, 0.0 }, { 0.0, 1.0, 0.0 }, { 0.0, 0.0, 1.0 } } };
+      for (unsigned int i = 0; i < FixedImageDimension; ++i)
+      {
+        for (unsigned int j = 0; j < FixedImageDimension; ++j)
+        {
+          jacobian[i][j] = spatialJacobian(i, j);
+        }
+      }
+      // Where the transform has folded space onto itself there is no way back: the sample stays where it is.
+      const bool invertible = std::abs(impact::determinant(jacobian)) > 1e-3;
+      toWarped[s] = invertible ? impact::inverse(jacobian) : impact::Matrix{};
+      for (unsigned int i = 0; i < FixedImageDimension; ++i)
+      {
+        for (unsigned int j = 0; j < FixedImageDimension; ++j)
+        {
+          points[3 * s + i] += toWarped[s][i][j] * (samples.movingPoints[3 * s + j] - movingPoint[j]);
+        }
+      }
+    }
+  });
+  this->SetTransformParameters(parameters);
+  return points;
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+void
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::TryPatches() const
+{
+  constexpr std::size_t            perAxis = 4;
+  constexpr std::size_t            count = FixedImageDimension == 2 ? perAxis * perAxis : perAxis * perAxis * perAxis;
+  impact::PatchSimilarity &        similarity = *m_PatchSimilarity;
+  impact::PatchSimilarity::Patches fixed(similarity.numberOfModels());
+  impact::PatchSimilarity::Patches moving(similarity.numberOfModels());
+  const auto                       take = [](const auto & image, const auto & offsets, std::size_t n, auto & patches) {
+    const impact::Grid grid = impact::GridOf(*image.GetImage());
+    impact::Vector     index{};
+    for (std::size_t axis = 0, rest = n; axis < FixedImageDimension; ++axis, rest /= perAxis)
+    {
+      index[axis] = (static_cast<double>(rest % perAxis) + 0.5) / perAxis * static_cast<double>(grid.size[axis] - 1);
+    }
+    const impact::Vector centre = grid.pointAt(index);
+    for (const impact::Vector & o : offsets)
+    {
+      patches.push_back(image.At({ centre[0] + o[0], centre[1] + o[1], centre[2] + o[2] }, nullptr));
+    }
+  };
+  similarity.draw(count);
+  for (std::size_t m = 0; m < similarity.numberOfModels(); ++m)
+  {
+    for (std::size_t n = 0; n < count; ++n)
+    {
+      take(m_FixedIntensity, similarity.fixedOffsets(m, n), n, fixed[m]);
+      take(m_MovingIntensity, similarity.movingOffsets(m, n), n, moving[m]);
+    }
+  }
+  similarity.tryModels(fixed, moving);
 }
 
 
@@ -262,17 +407,15 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
       const auto & fixedOffsets = similarity.fixedOffsets(m, s);
       for (std::size_t v = 0; v < fixedVoxels; ++v)
       {
-        fixed[m][s * fixedVoxels + v] = this->FixedIntensity(patchPoint(s, fixedOffsets[v]));
+        fixed[m][s * fixedVoxels + v] = m_FixedIntensity.At(patchPoint(s, fixedOffsets[v]), nullptr);
       }
       const auto & movingOffsets = similarity.movingOffsets(m, s);
       for (std::size_t v = 0; v < movingVoxels; ++v)
       {
-        const impact::Vector point = patchPoint(s, movingOffsets[v]);
-        FixedPointType       fixedPoint;
-        std::copy_n(point.begin(), FixedImageDimension, fixedPoint.Begin());
-        const std::size_t place = s * movingVoxels + v;
-        impact::Vector    gradient{};
-        moving[m][place] = this->MovingIntensity(this->TransformPoint(fixedPoint), derivative ? &gradient : nullptr);
+        const impact::Vector point = this->Map(patchPoint(s, movingOffsets[v]));
+        const std::size_t    place = s * movingVoxels + v;
+        impact::Vector       gradient{};
+        moving[m][place] = m_MovingIntensity.At(point, derivative ? &gradient : nullptr);
         if (derivative)
         {
           std::copy(gradient.begin(), gradient.end(), movingGradients[m].begin() + 3 * place);
@@ -366,76 +509,6 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradie
 
 
 template <typename TFixedImage, typename TMovingImage>
-float
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::FixedIntensity(const impact::Vector & point) const
-{
-  if (!m_FixedBSpline)
-  {
-    return m_FixedLinear.evaluate(point, nullptr);
-  }
-  FixedPointType fixedPoint;
-  std::copy_n(point.begin(), FixedImageDimension, fixedPoint.Begin());
-  auto       index = this->GetFixedImage()->template TransformPhysicalPointToContinuousIndex<double>(fixedPoint);
-  const auto region = this->GetFixedImage()->GetBufferedRegion();
-  for (unsigned int i = 0; i < FixedImageDimension; ++i)
-  {
-    const auto first = static_cast<double>(region.GetIndex(i));
-    index[i] = std::clamp(index[i], first, first + static_cast<double>(region.GetSize(i) - 1));
-  }
-  return static_cast<float>(m_FixedBSpline->EvaluateAtContinuousIndex(index));
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-float
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::MovingIntensity(const MovingPointType & point,
-                                                                     impact::Vector *        gradient) const
-{
-  impact::Vector physical{};
-  std::copy_n(point.Begin(), MovingImageDimension, physical.begin());
-  if (!m_MovingBSpline)
-  {
-    return m_MovingLinear.evaluate(physical, gradient);
-  }
-
-  auto           index = this->GetMovingImage()->template TransformPhysicalPointToContinuousIndex<double>(point);
-  const auto     region = this->GetMovingImage()->GetBufferedRegion();
-  impact::Vector inside{};
-  for (unsigned int i = 0; i < MovingImageDimension; ++i)
-  {
-    const auto   first = static_cast<double>(region.GetIndex(i));
-    const double clamped = std::clamp(index[i], first, first + static_cast<double>(region.GetSize(i) - 1));
-    inside[i] = clamped == index[i] ? 1.0 : 0.0;
-    index[i] = clamped;
-  }
-  if (!gradient)
-  {
-    return static_cast<float>(m_MovingBSpline->EvaluateAtContinuousIndex(index));
-  }
-  double                                                value = 0.0;
-  typename BSplineInterpolatorType::CovariantVectorType derivative;
-  m_MovingBSpline->EvaluateValueAndDerivativeAtContinuousIndex(index, value, derivative);
-
-  // Across an edge the image goes on unchanged: along that axis of the image the derivative is zero.
-  const impact::Matrix toPhysical = m_MovingGrid.indexToPhysical();
-  gradient->fill(0.0);
-  for (unsigned int axis = 0; axis < MovingImageDimension; ++axis)
-  {
-    double perIndex = 0.0;
-    for (unsigned int i = 0; i < MovingImageDimension; ++i)
-    {
-      perIndex += toPhysical[i][axis] * derivative[i];
-    }
-    for (unsigned int i = 0; i < MovingImageDimension; ++i)
-    {
-      (*gradient)[i] += m_MovingPhysicalToIndex[axis][i] * inside[axis] * perIndex;
-    }
-  }
-  return static_cast<float>(value);
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
 void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::ScaleGradient(double * const gradient) const
 {
@@ -452,7 +525,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ScaleGradient(double * cons
     }
     return;
   }
-  const impact::Matrix & direction = m_MovingGrid.direction;
+  const impact::Matrix & direction = m_MovingDirection;
   impact::Vector         scaled{};
   for (unsigned int axis = 0; axis < MovingImageDimension; ++axis)
   {
@@ -476,34 +549,6 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ParallelFor(
   std::size_t                              count,
   const std::function<void(std::size_t)> & function) const
 {
-  struct Work
-  {
-    std::size_t                              count;
-    const std::function<void(std::size_t)> & function;
-    std::atomic<std::size_t>                 next{ 0 };
-    std::exception_ptr                       exception{};
-    std::mutex                               mutex{};
-  };
-  Work work{ count, function };
-
-  const ThreadFunctionType run = [](void * argument) -> ITK_THREAD_RETURN_TYPE {
-    auto & shared = *static_cast<Work *>(static_cast<MultiThreaderBase::WorkUnitInfo *>(argument)->UserData);
-    try
-    {
-      for (std::size_t i = shared.next++; i < shared.count; i = shared.next++)
-      {
-        shared.function(i);
-      }
-    }
-    catch (...)
-    {
-      const std::lock_guard<std::mutex> lock(shared.mutex);
-      shared.exception = std::current_exception();
-      shared.next = shared.count;
-    }
-    return ITK_THREAD_RETURN_DEFAULT_VALUE;
-  };
-
   if (!this->m_UseMultiThread || count < 2)
   {
     for (std::size_t i = 0; i < count; ++i)
@@ -512,11 +557,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ParallelFor(
     }
     return;
   }
-  this->m_Threader->SetSingleMethodAndExecute(run, &work);
-  if (work.exception)
-  {
-    std::rethrow_exception(work.exception);
-  }
+  impact::ParallelFor(*this->m_Threader, count, function);
 }
 
 

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "level_context.h"
+#include "settings.h"
+
+#include <string>
+#include <vector>
+
+namespace impact
+{
+
+/** Reads the models of one image at one resolution level.
+ *
+ * \param side "Fixed" or "Moving": `Fixed<Name>` is looked for before `<Name>` */
+std::vector<ModelSettings> parseModels(LevelContext & context, const std::string & side, Mode mode);
+
+} // namespace impact

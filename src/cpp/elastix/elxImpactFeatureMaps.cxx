@@ -1,0 +1,112 @@
+#include "elxImpactFeatureMaps.h"
+
+#include "error.h"
+
+#include "itkImageFileWriter.h"
+#include "itkMetaImageIO.h"
+#include "itkVectorImage.h"
+
+#include <filesystem>
+#include <fstream>
+
+namespace elastix
+{
+namespace
+{
+
+template <unsigned int VDimension>
+void
+Write(const std::string & path, const impact::MapToWrite & map)
+{
+  using ImageType = itk::VectorImage<float, VDimension>;
+  const auto                        image = ImageType::New();
+  typename ImageType::SizeType      size;
+  typename ImageType::SpacingType   spacing;
+  typename ImageType::PointType     origin;
+  typename ImageType::DirectionType direction;
+  for (unsigned int i = 0; i < VDimension; ++i)
+  {
+    size[i] = static_cast<itk::SizeValueType>(map.grid.size[i]);
+    spacing[i] = map.grid.spacing[i];
+    origin[i] = map.grid.origin[i];
+    for (unsigned int j = 0; j < VDimension; ++j)
+    {
+      direction(i, j) = map.grid.direction[i][j];
+    }
+  }
+  image->SetRegions(size);
+  image->SetSpacing(spacing);
+  image->SetOrigin(origin);
+  image->SetDirection(direction);
+  image->SetVectorLength(static_cast<unsigned int>(map.channels));
+  // Only read, and only while this function runs.
+  image->GetPixelContainer()->SetImportPointer(
+    const_cast<float *>(map.pixels), static_cast<std::size_t>(map.grid.numberOfVoxels() * map.channels), false);
+
+  const auto writer = itk::ImageFileWriter<ImageType>::New();
+  writer->SetImageIO(itk::MetaImageIO::New());
+  writer->SetFileName(path);
+  writer->SetInput(image);
+  writer->Update();
+}
+
+} // namespace
+
+void
+PrepareFeatureMapsFolder(impact::LevelSettings &        settings,
+                         const std::string &            outputFolder,
+                         std::vector<impact::Finding> & findings)
+{
+  std::string & folder = settings.featureMapsFolder;
+  if (folder.empty())
+  {
+    return;
+  }
+  if (folder == "true")
+  {
+    folder = (std::filesystem::path(outputFolder) / "FeatureMaps").string();
+  }
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const std::filesystem::path trial = std::filesystem::path(folder) / ".impact-trial";
+  if (!error && !(std::ofstream(trial) << "x" << std::flush))
+  {
+    error = std::make_error_code(std::errc::permission_denied);
+  }
+  if (error)
+  {
+    impact::addFinding(findings,
+                       { impact::Finding::Severity::Error,
+                         settings.nameOf("WriteFeatureMaps"),
+                         "folder \"" + folder + "\" cannot be written to: " + error.message() +
+                           ". Give a folder that can, \"true\" for one in elastix's output folder, or \"false\".",
+                         { settings.level } });
+    return;
+  }
+  std::filesystem::remove(trial, error);
+}
+
+
+void
+WriteFeatureMap(const std::string & folder, const impact::MapToWrite & map)
+{
+  const std::string path = (std::filesystem::path(folder) / (map.name + ".mha")).string();
+  try
+  {
+    if (map.grid.dimension == 2)
+    {
+      Write<2>(path, map);
+    }
+    else
+    {
+      Write<3>(path, map);
+    }
+  }
+  catch (const itk::ExceptionObject & error)
+  {
+    throw impact::Error("Feature map \"" + path + "\" cannot be written: " + error.GetDescription() +
+                        " Is the disk full? WriteFeatureMaps \"false\" writes none.");
+  }
+}
+
+} // namespace elastix

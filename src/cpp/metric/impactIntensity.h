@@ -1,0 +1,98 @@
+#ifndef impactIntensity_h
+#define impactIntensity_h
+
+#include "itkBSplineInterpolateImageFunction.h"
+
+#include "impactGridOf.h"
+#include "linear_interpolation.h"
+
+#include <algorithm>
+
+namespace impact
+{
+
+/** The intensity of an image at any point and, on request, its gradient there, by linear interpolation or by an ITK
+ * B-spline interpolator of order 2 or more. Beyond an edge the edge's value holds, with zero gradient across it. */
+template <typename TImage>
+class Intensity
+{
+public:
+  static constexpr unsigned int Dimension = TImage::ImageDimension;
+
+  using PointType = typename TImage::PointType;
+  using BSplineType = itk::BSplineInterpolateImageFunction<TImage, double, double>;
+
+  /** \param view the image's pixels as floats; must outlive this object
+   * \param bspline null for linear interpolation */
+  void
+  Set(const TImage & image, const ImageView & view, const BSplineType * bspline)
+  {
+    m_Image = &image;
+    m_Linear = LinearInterpolation(view);
+    m_ToPhysical = view.grid.indexToPhysical();
+    m_ToIndex = view.grid.physicalToIndex();
+    m_BSpline = bspline;
+  }
+
+  const TImage *
+  GetImage() const
+  {
+    return m_Image;
+  }
+
+  /** \param gradient null, or receives the gradient, per mm */
+  float
+  At(const Vector & physical, Vector * const gradient) const
+  {
+    if (!m_BSpline)
+    {
+      return m_Linear.evaluate(physical, gradient);
+    }
+    PointType point;
+    std::copy_n(physical.begin(), Dimension, point.Begin());
+    auto       index = m_Image->template TransformPhysicalPointToContinuousIndex<double>(point);
+    const auto region = m_Image->GetBufferedRegion();
+    Vector     inside{};
+    for (unsigned int i = 0; i < Dimension; ++i)
+    {
+      const auto   first = static_cast<double>(region.GetIndex(i));
+      const double clamped = std::clamp(index[i], first, first + static_cast<double>(region.GetSize(i) - 1));
+      inside[i] = clamped == index[i] ? 1.0 : 0.0;
+      index[i] = clamped;
+    }
+    if (!gradient)
+    {
+      return static_cast<float>(m_BSpline->EvaluateAtContinuousIndex(index));
+    }
+    double                                    value = 0.0;
+    typename BSplineType::CovariantVectorType derivative;
+    m_BSpline->EvaluateValueAndDerivativeAtContinuousIndex(index, value, derivative);
+
+    // Across an edge the image goes on unchanged: along that axis of the image the derivative is zero.
+    gradient->fill(0.0);
+    for (unsigned int axis = 0; axis < Dimension; ++axis)
+    {
+      double perIndex = 0.0;
+      for (unsigned int i = 0; i < Dimension; ++i)
+      {
+        perIndex += m_ToPhysical[i][axis] * derivative[i];
+      }
+      for (unsigned int i = 0; i < Dimension; ++i)
+      {
+        (*gradient)[i] += m_ToIndex[axis][i] * inside[axis] * perIndex;
+      }
+    }
+    return static_cast<float>(value);
+  }
+
+private:
+  const TImage *      m_Image{ nullptr };
+  LinearInterpolation m_Linear;
+  Matrix              m_ToPhysical{};
+  Matrix              m_ToIndex{};
+  const BSplineType * m_BSpline{ nullptr };
+};
+
+} // namespace impact
+
+#endif
