@@ -1,4 +1,4 @@
-"""Every parameter with every kind of mistake: the message names it as written, and what is allowed."""
+"""Every parameter with every kind of mistake: what is said, with its name as written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from impact_plugin import _core
 
 MODELS = {"ModelsPath": ["a.pt b.pt"], "VoxelSize": ["2*2*2"]}
 
-# parameter: the mistakes, and what is said of them. Two models, one level, images of three dimensions.
+# The mistakes, and what is said of them. Two models, one level, images of three dimensions.
 MISTAKES: dict[str, list[tuple[str, str]]] = {
     "ModelsPath": [("", "no model is given"), (" ", "no model is given")],
     "Dimension": [
@@ -36,7 +36,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("nan*5*5", '"nan" is not allowed'),
         ("5.5*5*5", '"5.5" is not allowed'),
         ("1000000*5*5", '"1000000" is not allowed'),
-        ("", "0 numbers"),
+        ("", '"" is not allowed'),
     ],
     "VoxelSize": [
         ("1*1*1*1", "4 numbers"),
@@ -45,7 +45,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("0*0*0", '"0" is not allowed'),
         ("nan*1*1", '"nan" is not allowed'),
         ("inf*1*1", '"inf" is not allowed'),
-        ("", "0 numbers"),
+        ("", '"" is not allowed'),
     ],
     "LayersMask": [
         ("1 1 1", "3 values"),

@@ -77,6 +77,22 @@ class Image:
         return path
 
 
+def read(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    """Read a MetaImage file of floats: the array (z, y, x, channels), and where its voxels lie."""
+    head, _, data = path.read_bytes().partition(b"ElementDataFile = LOCAL\n")
+    header = dict(line.split(" = ", 1) for line in head.decode().splitlines())
+    assert header["ElementType"] == "MET_FLOAT"
+    assert header["CompressedData"] == "False"
+    size = tuple(int(n) for n in header["DimSize"].split())
+    spacing, origin = (
+        tuple(float(n) for n in header[key].split()) for key in ("ElementSpacing", "Offset")
+    )
+    direction = np.array(header["TransformMatrix"].split(), float).reshape(len(size), -1).T
+    channels = int(header.get("ElementNumberOfChannels", 1))
+    voxels = np.frombuffer(data, "<f4").reshape(*size[::-1], channels)
+    return voxels, Grid(size, spacing, origin, direction)
+
+
 def _row(numbers: Array | tuple[float, ...]) -> str:
     return " ".join(repr(float(number)) for number in numbers)
 

@@ -29,6 +29,16 @@ class Layers(nn.Module):
         return [image, features, self.pool(features)]
 
 
+class Slopes(nn.Module):
+    """One layer: the image's slope along each of its axes, which turns with the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        slopes = [
+            (x.roll(-1, axis) - x.roll(1, axis)) / 200.0 for axis in range(x.dim() - 1, 1, -1)
+        ]
+        return torch.cat(slopes, 1)
+
+
 class Identity(nn.Module):
     """One layer: the image itself."""
 

@@ -27,8 +27,9 @@ public:
       paths = m_Context.reader.paths("ModelsPath", m_Context.level);
     }
     paths = m_Context.note(m_Side + "ModelsPath", paths);
-    const bool anyEmpty =
-      paths && std::any_of(paths->values.begin(), paths->values.end(), [](auto & path) { return path.empty(); });
+    const bool anyEmpty = paths && std::any_of(paths->values.begin(), paths->values.end(), [](auto & path) {
+                            return path.find_first_not_of(" \t") == std::string::npos;
+                          });
     if (!paths || paths->values.empty() || anyEmpty)
     {
       m_Context.error(paths ? paths->name : "ModelsPath",

@@ -44,6 +44,10 @@ private:
   void
   checkPairs(const LevelSettings & settings)
   {
+    if (settings.fixedModels.empty() || settings.movingModels.empty())
+    {
+      return; // has been said
+    }
     if (settings.fixedModels.size() != settings.movingModels.size())
     {
       m_Context.error(
