@@ -104,7 +104,8 @@ def test_masks(itk_process: ItkProcess, layers: dict[int, str], dimension: int, 
         **impact(dimension, mode, layers[dimension], LayersMask=mask),
     )
     assert translation_error(itk_process.register(*images, parameters)) > 0.4
-    for masks in ({"fixed": beginning(0.45)}, {"moving": beginning(0.55)}):
+    fixed_mask, moving_mask = {"fixed": beginning(0.45)}, {"moving": beginning(0.55)}
+    for masks in (fixed_mask, moving_mask, fixed_mask | moving_mask):
         result = itk_process.register(*images, parameters, masks=masks)
         assert translation_error(result) < 0.1, f"mask: {list(masks)}"
 
