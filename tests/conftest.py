@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers import tiny_models
+from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess
 from impact_plugin import models
 
@@ -50,6 +51,12 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
         dimension: str(tiny_models.save(tiny_models.Layers(dimension), folder / f"{dimension}.pt"))
         for dimension in (2, 3)
     }
+
+
+@pytest.fixture(scope="session")
+def smooth_models(tmp_path_factory: pytest.TempPathFactory) -> SmoothModels:
+    """Models that suit finite differences, by dimension, channels and padding."""
+    return SmoothModels(tmp_path_factory.mktemp("smooth"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

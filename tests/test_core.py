@@ -7,103 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from helpers.coordinates import (
+    SIZE,
+    SPACING,
+    Array,
+    AveragePool,
+    EverySecondVoxel,
+    StridedConvolution,
+    coordinate_image,
+    physical_points,
+    save,
+    settings,
+)
 from impact_plugin import _core
-
-Array = NDArray[np.float64]
-
-SIZE = [21, 17, 13]  # voxels, x y z
-SPACING = [1.3, 2.1, 2.7]  # mm
-ORIGIN = [-40.0, 25.0, 310.0]  # mm
-
-
-def oblique(dimension: int) -> Array:
-    """Direction cosines along no axis of space."""
-    q, _ = np.linalg.qr(np.random.default_rng(4).standard_normal((dimension, dimension)))
-    matrix: Array = q * np.sign(np.linalg.det(q))
-    return matrix
-
-
-def physical_points(grid: _core.Grid) -> Array:
-    """Places of the voxels of a grid, (z, y, x, 3)."""
-    d = grid.dimension
-    axes = [np.arange(n) for n in grid.size]
-    z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
-    index = np.stack([x, y, z], axis=-1) * np.array(grid.spacing)
-    points: Array = index @ np.array(grid.direction).T + np.array(grid.origin)
-    assert d in (2, 3)
-    return points
-
-
-def coordinate_image(axis: int, dimension: int = 3) -> _core.Image:
-    """An image whose intensity is one physical coordinate."""
-    blank = _core.Image(
-        np.zeros(SIZE[:dimension][::-1], np.float32),
-        SPACING[:dimension],
-        ORIGIN[:dimension],
-        oblique(dimension),
-    )
-    values = physical_points(blank.grid)[..., axis]
-    if dimension == 2:
-        values = values[0]
-    return _core.Image(
-        values.astype(np.float32), SPACING[:dimension], ORIGIN[:dimension], oblique(dimension)
-    )
-
-
-class AveragePool(torch.nn.Module):
-    """Returns its input at full, half and quarter resolution."""
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        if x.dim() == 5:
-            half = torch.nn.functional.avg_pool3d(x, 2)
-            return [x, half, torch.nn.functional.avg_pool3d(half, 2)]
-        half = torch.nn.functional.avg_pool2d(x, 2)
-        return [x, half, torch.nn.functional.avg_pool2d(half, 2)]
-
-
-class StridedConvolution(torch.nn.Module):
-    """Kernels that return the coordinate at their centre, with and without padding."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        kernel = torch.tensor([0.25, 0.5, 0.25])
-        weight = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
-        self.weight = torch.nn.Parameter(weight[None, None])
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        half = torch.nn.functional.conv3d(x, self.weight, stride=2, padding=1)
-        return [
-            torch.nn.functional.conv3d(x, self.weight),
-            half,
-            torch.nn.functional.conv3d(half, self.weight, stride=2, padding=1),
-        ]
-
-
-class EverySecondVoxel(torch.nn.Module):
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        return [x, x[:, :, ::2, ::2, ::2], x[:, :, 1::4, 1::4, 1::4]]
-
-
-def save(module: torch.nn.Module, path: Path) -> str:
-    torch.jit.save(torch.jit.script(module.eval()), str(path))
-    return str(path)
-
-
-def settings(path: str, voxel_size: str, dimension: int = 3, **more: str) -> _core.LevelSettings:
-    parameter_map = {
-        "ModelsPath": [path],
-        "Mode": ["Static"],
-        "VoxelSize": [voxel_size],
-        "Dimension": [str(dimension)],
-        "LayersMask": ["111"],
-    }
-    parameter_map.update({name: [value] for name, value in more.items()})
-    image_dimension = len(voxel_size.split("*"))
-    levels, findings = _core.parse_settings(parameter_map, 1, image_dimension)
-    assert [f.message for f in findings] == []
-    return levels[0]
 
 
 @pytest.mark.parametrize("module", [AveragePool(), StridedConvolution(), EverySecondVoxel()])

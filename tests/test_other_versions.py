@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_other_versions_than_built_for(layers: dict[int, str], site: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def process(site: Path, tmp_path: Path) -> Iterator[ItkProcess]:
+    process = ItkProcess(tmp_path, site)
+    yield process
+    assert process.close() in (0, None), process.stderr()
+
+
+def test_other_versions_than_built_for(
+    layers: dict[int, str], site: Path, process: ItkProcess, tmp_path: Path
+) -> None:
     """All in one process, which at the end has the right ones and registers."""
     elastix = next(site.glob("itk_elastix-*.dist-info"))
     version_file = site / "torch/version.py"
     torch_version = version_file.read_text()
     hidden = tmp_path / "hidden"
-    process = ItkProcess(tmp_path, site)
     images = pair(3)
     parameters = parameter_map(3, **impact(3, "Jacobian", layers[3], LayersMask="010"))
     pids = set()
@@ -87,4 +96,3 @@ def test_other_versions_than_built_for(layers: dict[int, str], site: Path, tmp_p
     assert translation_error(process.register(*images, stock)) < 0.2
     assert translation_error(process.register(*images, parameters)) < 0.2
     assert pids == {process.pid}
-    assert process.close() == 0, process.stderr()

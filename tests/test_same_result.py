@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers.images import Image
 from helpers.itk_process import ItkProcess
-from helpers.parameter_maps import ParameterMap, as_text, parameter_map
+from helpers.parameter_maps import parameter_map
+from helpers.programs import run_elastix
 from helpers.registrations import MODES, first_value, impact, pair
 
 FULL_PRECISION = 1e-12  # relative; elastix writes all digits
@@ -80,21 +77,3 @@ def test_command_line_gives_the_same_as_itk(
             np.array(found[name], float), np.array(expected[name], float), rtol=FULL_PRECISION
         )
     assert found["Size"] == ["34", "30", "26"]
-
-
-def run_elastix(
-    folder: Path, fixed: Image, moving: Image, parameters: ParameterMap
-) -> ParameterMap:
-    """Run the command line on files and give the transform's parameter map."""
-    (folder / "parameters.txt").write_text(as_text(parameters))
-    command: list[str | Path] = [
-        *(sys.executable, "-m", "impact_plugin.command_line", "elastix", "-out", folder),
-        *("-f", fixed.write(folder / "fixed.mha"), "-m", moving.write(folder / "moving.mha")),
-        *("-p", folder / "parameters.txt"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    text = (folder / "TransformParameters.0.txt").read_text()
-    return {
-        name: value.replace('"', "").split()
-        for name, value in re.findall(r"(?m)^\((\w+) (.*)\)$", text)
-    }

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from helpers.images import Array
-from helpers.parameter_maps import Value, as_text, parameter_map
+from helpers.images import Array, Image
+from helpers.parameter_maps import ParameterMap, Value, as_text, parameter_map
 
 
 def program_path(program: str) -> Path:
@@ -32,6 +33,30 @@ def run(
         cwd=folder,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
     )
+
+
+def run_elastix(
+    folder: Path, fixed: Image, moving: Image, parameters: ParameterMap, threads: int = 0
+) -> ParameterMap:
+    """Register, by the command line on files in ``folder``, and read the transform.
+
+    Args:
+        folder: For all files.
+        fixed: Fixed image.
+        moving: Moving image.
+        parameters: Parameter map.
+        threads: Threads of elastix; 0 for its default.
+    """
+    (folder / "parameters.txt").write_text(as_text(parameters))
+    arguments: list[str | Path] = [
+        *("-f", fixed.write(folder / "fixed.mha"), "-m", moving.write(folder / "moving.mha")),
+        *("-p", folder / "parameters.txt", "-out", folder),
+        *(["-threads", str(threads)] if threads else []),
+    ]
+    command = [sys.executable, "-m", "impact_plugin.command_line", "elastix", *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return transform(folder / "TransformParameters.0.txt")
 
 
 def write_parameters(path: Path, **parameters: Value) -> None:
