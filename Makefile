@@ -16,12 +16,13 @@ CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv wheel install demo test lint format clean
+.PHONY: help venv wheel install demo test validation lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     register the lung CT pair of elastix's test data; results in out/demo"
 	@echo "make test     build the wheel, try it in a clean environment, run the tests"
+	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
 	@echo "make lint     ruff, mypy, clang-format, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
@@ -58,6 +59,11 @@ demo: install
 test: install
 	tests/run_clean_install.sh dist/*.whl
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+# Half an hour of registrations; what was done before is not done again.
+validation: install
+	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
+	  OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/validation.py "$$data"
 
 lint: venv
 	$(BIN)/ruff check

@@ -1,10 +1,10 @@
 """Measures how right the metric is and writes docs/validation.md.
 
-    make validation                      (python benchmarks/validation.py DATA, DATA elastix's Testing folder)
+    make validation
 
-Derivatives: the tests' finite differences, combination by combination. Landmarks: registrations of the
-lung CT pair of elastix's test data, each kept in out/validation with what it gave, so that a run
-that was cut off goes on; `--again` starts anew.
+Derivatives: the tests' finite differences, combination by combination. Landmarks: registrations of
+the lung CT pair of elastix's test data, each kept in out/validation with what it gave, so that a
+run that was cut off goes on; `--again` starts anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from helpers.evaluators import DISTANCES, RELATIVE_ERROR, TRANSFORMS  # noqa: E402
 from helpers.images import Grid, Image  # noqa: E402
-
 from impact_plugin import models  # noqa: E402
 from impact_plugin.demo import landmarks, lung_pair, metaimage, runs  # noqa: E402
 
@@ -72,7 +71,11 @@ class Pair:
 
     def errors(self, transform: Path, folder: Path) -> landmarks.Errors:
         """The landmark errors that a transform leaves."""
-        arguments = [*("-def", self.data.landmarks), *("-tp", transform), *("-out", folder)]
+        arguments: list[str | Path] = [
+            *("-def", self.data.landmarks),
+            *("-tp", transform),
+            *("-out", folder),
+        ]
         runs.transformix(arguments)
         found = landmarks.read_output_points(folder / "outputpoints.txt")[self.inside]
         return landmarks.Errors.between(found, self.truth)
@@ -196,7 +199,7 @@ def register(pair: Pair, case: Case, again: bool) -> dict[str, float]:
 
 
 def derivative_errors() -> dict[tuple[str, str], dict[str, float]]:
-    """The relative errors of all combinations: (layers and distance) to (mode, images, transform)."""
+    """The relative errors: by layers and distance, then by mode, images and transform."""
     errors: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for file, layers in (
         ("test_gradients.py", "one model"),

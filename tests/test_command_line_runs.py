@@ -223,7 +223,7 @@ def test_log_levels(files: Path, tmp_path: Path, level: str, info: bool, warning
     assert process.returncode == 0
     log = log_of(tmp_path)
     assert ("elastix is started at" in log) == info
-    assert ('Metric "Impact":\n  Mode Static' in log) == info
+    assert ('Metric "Impact", resolution level 0:\n  Mode Static' in log) == info
     assert iterations(log) == (20 if info else 0)
     assert ("WARNING: The parameter" in log) == warnings
     # What stops a registration is an error.

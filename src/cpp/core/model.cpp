@@ -98,6 +98,33 @@ moveDeviceConstants(torch::jit::Block & block, at::Device device)
   }
 }
 
+/** Whether a graph turns tensors into half precision by itself, so that its weights must stay in it. */
+bool
+convertsToHalf(torch::jit::Block & block)
+{
+  for (torch::jit::Node * const node : block.nodes())
+  {
+    for (torch::jit::Block * const inner : node->blocks())
+    {
+      if (convertsToHalf(*inner))
+      {
+        return true;
+      }
+    }
+    // x.half() is traced as aten::to(x, 5, ...): the number of the type.
+    const auto isHalf = [](const torch::jit::Value * value) {
+      return torch::jit::toIValue(value) == c10::IValue(static_cast<std::int64_t>(at::kHalf));
+    };
+    const auto inputs = node->inputs();
+    if (node->kind() == c10::Symbol::fromQualString("aten::half") ||
+        (node->kind() == c10::aten::to && std::any_of(inputs.begin() + 1, inputs.end(), isHalf)))
+    {
+      return true;
+    }
+  }
+  return false;
+}
+
 /** Autocast to half precision on a GPU for as long as this lives. */
 class MixedPrecision
 {
@@ -140,12 +167,20 @@ public:
     , m_Extra(extraArguments(m_Module.get_method("forward").function().getSchema(), m_Path))
   {
     m_Module.eval();
+    // Half precision is for storage: gradients on their way back would underflow in it.
+    bool asksForHalf = false;
     for (const torch::jit::Module & part : m_Module.modules())
     {
       for (const torch::jit::Method & method : part.get_methods())
       {
-        moveDeviceConstants(*torch::jit::toGraphFunction(method.function()).graph()->block(), m_Device);
+        torch::jit::Block & block = *torch::jit::toGraphFunction(method.function()).graph()->block();
+        moveDeviceConstants(block, m_Device);
+        asksForHalf = asksForHalf || convertsToHalf(block);
       }
+    }
+    if (!asksForHalf)
+    {
+      m_Module.to(at::kFloat);
     }
     for (at::Tensor parameter : m_Module.parameters())
     {

@@ -200,6 +200,8 @@ private:
 
 #ifndef ITK_MANUAL_INSTANTIATION
 #  include "itkImpactImageToImageMetric.hxx"
+#  include "itkImpactImageToImageMetricPatches.hxx"
+#  include "itkImpactImageToImageMetricStatic.hxx"
 #endif
 
 #endif

@@ -105,7 +105,6 @@ class ParameterDescription:
     def allowed(self) -> str: ...
 
 def parameter_table() -> list[ParameterDescription]: ...
-
 def parse_settings(
     parameter_map: Mapping[str, Sequence[str]],
     number_of_levels: int,
