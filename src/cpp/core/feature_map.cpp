@@ -88,6 +88,9 @@ channelsLast(const at::Tensor & layer)
 
 } // namespace
 
+namespace
+{
+
 /** Along other axes no axis can be resampled by itself: every voxel's place is computed. */
 at::Tensor
 resampleObliquely(const at::Tensor & image, const Grid & from, const Grid & to)
@@ -130,14 +133,60 @@ resampleObliquely(const at::Tensor & image, const Grid & from, const Grid & to)
     .view({ to.size[2], to.size[1], to.size[0] });
 }
 
-at::Tensor
-resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
+/** Turns voxels over to other axes that are the old ones in another order or sense. \return whether they are. */
+bool
+rearrange(at::Tensor & image, Grid & grid, const Matrix & direction)
 {
-  if (from.direction != to.direction)
+  const Grid                old = grid;
+  Vector                    first{};
+  std::vector<std::int64_t> order(3);
+  std::vector<std::int64_t> flipped;
+  for (std::size_t axis = 0; axis < 3; ++axis)
   {
-    return resampleObliquely(image, from, to);
+    bool found = false;
+    for (std::size_t candidate = 0; candidate < 3; ++candidate)
+    {
+      double cosine = 0.0;
+      for (std::size_t i = 0; i < 3; ++i)
+      {
+        cosine += direction[i][axis] * old.direction[i][candidate];
+      }
+      if (std::abs(std::abs(cosine) - 1.0) < 1e-9)
+      {
+        found = true;
+        order[2 - axis] = static_cast<std::int64_t>(2 - candidate);
+        grid.size[axis] = old.size[candidate];
+        grid.spacing[axis] = old.spacing[candidate];
+        if (cosine < 0.0)
+        {
+          flipped.push_back(static_cast<std::int64_t>(2 - axis));
+          first[candidate] = static_cast<double>(old.size[candidate] - 1);
+        }
+      }
+    }
+    if (!found)
+    {
+      grid = old;
+      return false;
+    }
   }
-  at::Tensor   result = image;
+  grid.origin = old.pointAt(first);
+  grid.direction = direction;
+  image = image.permute(order).flip(flipped);
+  return true;
+}
+
+} // namespace
+
+at::Tensor
+resampleImage(const at::Tensor & original, const Grid & originalGrid, const Grid & to)
+{
+  at::Tensor result = original;
+  Grid       from = originalGrid;
+  if (from.direction != to.direction && !rearrange(result, from, to.direction))
+  {
+    return resampleObliquely(original, from, to);
+  }
   const Matrix toIndex = from.physicalToIndex();
   Vector       firstPoint{};
   for (std::size_t axis = 0; axis < 3; ++axis)
@@ -153,7 +202,7 @@ resampleImage(const at::Tensor & image, const Grid & from, const Grid & to)
       continue;
     }
     const std::int64_t        dim = 2 - axis;
-    const auto                options = at::dtype(at::kDouble).device(image.device());
+    const auto                options = at::dtype(at::kDouble).device(original.device());
     const at::Tensor          index = (at::arange(to.size[a], options) * (to.spacing[a] / from.spacing[a]) + first[a])
                                         .clamp(0.0, static_cast<double>(from.size[a] - 1));
     const at::Tensor          lower = index.floor();

@@ -26,8 +26,8 @@ Grid inputGrid(const ModelSettings & settings, const Grid & image, const Matrix 
 
 /** The image resampled to that grid.
  *
- * \param axes direction cosines of the axes along which the model sees the image: the fixed image's for both images,
- * since few networks give the same features for an image and its mirror image */
+ * \param axes direction cosines of the axes along which the model sees the image: the same for both images, since few
+ * networks give the same features for an image and its mirror image */
 ModelInput
 makeModelInput(const ModelSettings & settings, const ImageView & image, const Matrix & axes, at::Device device);
 
@@ -44,6 +44,6 @@ std::vector<FeatureMap> makeFeatureMaps(const Model & model, const ModelSettings
 at::Tensor sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels);
 
 /** An image at another grid, by linear interpolation; beyond its edges the edge's value. z x y x x. */
-at::Tensor resampleImage(const at::Tensor & image, const Grid & from, const Grid & to);
+at::Tensor resampleImage(const at::Tensor & original, const Grid & originalGrid, const Grid & to);
 
 } // namespace impact

@@ -82,7 +82,7 @@ PatchModel::voxelSizeAlong(int imageAxis, std::size_t patchAxis) const
 }
 
 std::vector<Vector>
-PatchModel::offsets(const Grid & grid, const std::vector<int> & axes) const
+PatchModel::offsets(const Matrix & direction, const std::vector<int> & axes) const
 {
   std::vector<Vector> result;
   result.reserve(static_cast<std::size_t>(voxelsPerPatch()));
@@ -99,7 +99,7 @@ PatchModel::offsets(const Grid & grid, const std::vector<int> & axes) const
           const double fromCentre = static_cast<double>(voxel[i]) - 0.5 * static_cast<double>(m_Size[i] - 1);
           along[static_cast<std::size_t>(axes[i])] = fromCentre * voxelSizeAlong(axes[i], i);
         }
-        result.push_back(multiply(grid.direction, along));
+        result.push_back(multiply(direction, along));
       }
     }
   }

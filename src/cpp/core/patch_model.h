@@ -40,8 +40,11 @@ public:
    * the centre falls between voxels of the layer */
   std::vector<at::Tensor> centreFeatures(const at::Tensor & patches) const;
 
-  /** Where the voxels of a patch lie around its centre, mm, physical. `axes`: the image axes that the patch spans. */
-  std::vector<Vector> offsets(const Grid & grid, const std::vector<int> & axes) const;
+  /** Where the voxels of a patch lie around its centre, mm, physical.
+   *
+   * \param direction direction cosines of the axes along which patches run
+   * \param axes which of these the patch spans */
+  std::vector<Vector> offsets(const Matrix & direction, const std::vector<int> & axes) const;
 
 private:
   double voxelSizeAlong(int imageAxis, std::size_t patchAxis) const;

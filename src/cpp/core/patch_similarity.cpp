@@ -1,6 +1,7 @@
 #include "channels.h"
 #include "distance.h"
 #include "error.h"
+#include "model_view.h"
 #include "patch_model.h"
 #include "principal_components.h"
 #include "similarity.h"
@@ -52,32 +53,26 @@ public:
   {
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
-      const ModelSettings & fixed = m_Settings.fixedModels[i];
-      const ModelSettings & moving = m_Settings.movingModels[i];
-      const Matrix &        axes = input.fixed.grid.direction;
-      Pair                  pair{ PatchModel(input.models->get(fixed.path, m_Device, input.settings.useMixedPrecision),
-                                             fixed,
-                                             input.fixed,
-                                             axes,
-                                             m_Device),
-                                  PatchModel(input.models->get(moving.path, m_Device, input.settings.useMixedPrecision),
-                                             moving,
-                                             input.moving,
-                                             axes,
-                                             m_Device),
-                                  {},
-                                  {},
-                                  {} };
+      const ModelView fixed = viewOf(m_Settings.fixedModels[i], input.fixed.grid, Mode::Jacobian);
+      const ModelView moving = viewOf(m_Settings.movingModels[i], input.fixed.grid, Mode::Jacobian);
+      const auto      modelFor = [&](const ModelView & view, const ImageView & image) {
+        return PatchModel(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision),
+                          view.settings,
+                          image,
+                          view.axes,
+                          m_Device);
+      };
+      Pair pair{ modelFor(fixed, input.fixed), modelFor(moving, input.moving), {}, {}, {} };
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
-        throw Error("Models \"" + fixed.path + "\" and \"" + moving.path +
+        throw Error("Models \"" + fixed.settings.path + "\" and \"" + moving.settings.path +
                     "\": the selected layers of the fixed and the moving model differ in their numbers of channels. "
                     "Choose models and LayersMask so that they agree.");
       }
-      for (const auto & plane : planesOf(fixed.dimension, input.fixed.grid.dimension))
+      for (const auto & plane : planesOf(fixed.settings.dimension, input.fixed.grid.dimension))
       {
-        pair.fixedOffsets.push_back(pair.fixed.offsets(input.fixed.grid, plane));
-        pair.movingOffsets.push_back(pair.moving.offsets(input.fixed.grid, plane));
+        pair.fixedOffsets.push_back(pair.fixed.offsets(fixed.axes, plane));
+        pair.movingOffsets.push_back(pair.moving.offsets(moving.axes, plane));
       }
       m_Pairs.push_back(std::move(pair));
     }

@@ -1,6 +1,7 @@
 #include "channels.h"
 #include "distance.h"
 #include "feature_map.h"
+#include "model_view.h"
 #include "principal_components.h"
 #include "similarity.h"
 #include "torch_scope.h"
@@ -25,25 +26,26 @@ public:
     , m_Device(deviceOf(input.settings.gpu))
     , m_Writer(input.writer)
   {
-    const Matrix & axes = input.fixed.grid.direction;
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
       named("Fixed", [&] {
-        m_FixedModels.push_back(
-          input.models->get(m_Settings.fixedModels[i].path, m_Device, input.settings.useMixedPrecision));
-        append(m_Fixed, true, i, makeModelInput(m_Settings.fixedModels[i], input.fixed, axes, m_Device));
+        const ModelView view = viewOf(m_Settings.fixedModels[i], input.fixed.grid, Mode::Static);
+        m_Settings.fixedModels[i] = view.settings;
+        m_FixedModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision));
+        append(m_Fixed, true, i, makeModelInput(view.settings, input.fixed, view.axes, m_Device));
       });
       named("Moving", [&] {
-        const ModelSettings & settings = m_Settings.movingModels[i];
-        m_MovingModels.push_back(input.models->get(settings.path, m_Device, input.settings.useMixedPrecision));
+        const ModelView view = viewOf(m_Settings.movingModels[i], input.fixed.grid, Mode::Static);
+        m_Settings.movingModels[i] = view.settings;
+        m_MovingModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision));
         if (m_Settings.featuresMapUpdateInterval > 0)
         {
-          m_WarpedGrids.push_back(inputGrid(settings, input.fixed.grid, axes));
-          m_MovingContexts.push_back(ImageContext::of(input.moving, axes, m_Device));
+          m_WarpedGrids.push_back(inputGrid(view.settings, input.fixed.grid, view.axes));
+          m_MovingContexts.push_back(ImageContext::of(input.moving, view.axes, m_Device));
         }
         else
         {
-          append(m_Moving, false, i, makeModelInput(settings, input.moving, axes, m_Device));
+          append(m_Moving, false, i, makeModelInput(view.settings, input.moving, view.axes, m_Device));
         }
       });
     }
