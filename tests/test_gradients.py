@@ -94,6 +94,21 @@ def test_derivative_and_value_with_principal_components(
     assert values[2] != pytest.approx(values[0], rel=1e-3)
 
 
+@pytest.mark.parametrize("mode", ["Static", "Jacobian"])
+def test_derivative_of_a_model_of_colours(smooth_models: SmoothModels, mode: str) -> None:
+    """Three channels of input, each the grey image, of which all give a gradient."""
+    settings = parameters([smooth_models(3, channels=3)], [3], 3, mode, "L2", "11")
+    evaluator = _metric.MetricEvaluator(
+        *images(3),
+        settings | {"NumberOfChannels": ["3"]},
+        "Affine",
+        sample_spacing={"Static": 1, "Jacobian": 2}[mode],
+        threads=2,
+    )
+    position, scale = start(evaluator, "Affine", 3)
+    assert relative_error(evaluator, position, scale) < RELATIVE_ERROR
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_derivative_with_cubic_interpolation(smooth_models: SmoothModels, dimension: int) -> None:
     """BSplineInterpolationOrder 3 in Jacobian mode: another intensity, another gradient."""

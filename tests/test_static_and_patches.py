@@ -212,6 +212,24 @@ def test_order_of_interpolation_in_elastix(itk_process: ItkProcess, layers: dict
     assert values == pytest.approx([values[0]] * 4, rel=0.2)  # of the same smooth images
 
 
+@pytest.mark.xfail(strict=True, reason="zeros around the image lie where they lay: they hold it")
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_network_that_pads_with_zeros(
+    itk_process: ItkProcess, layers: dict[int, str], dimension: int
+) -> None:
+    """As most do: in Static mode features along the image's edges are of the image, too.
+
+    With the same network and the edges' values repeated, 0.02 and 0.05 mm are left.
+    """
+    parameters = parameter_map(
+        dimension,
+        **impact(dimension, "Static", layers[dimension], LayersMask="010"),
+        ImageSampler="Grid",
+        SampleGridSpacing=dimension + 1,
+    )
+    assert translation_error(itk_process.register(*pair(dimension), parameters)) < 0.1
+
+
 class Negative(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 5.0 - x / 100.0

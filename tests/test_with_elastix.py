@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.images import Array, Image, Map, Scene, mean_distance
+from helpers.images import Array, Grid, Image, Map, Scene, mean_distance, shift
 from helpers.itk_process import ItkProcess, Registration
 from helpers.parameter_maps import Value, parameter_map
+from helpers.programs import as_points, run_elastix
 from helpers.registrations import (
     GRIDS,
     MODES,
@@ -21,7 +22,7 @@ from helpers.registrations import (
     translation_error,
 )
 
-# Millimetres; voxels are 1 to 1.5 mm, and registrations without noise end within some hundredths.
+# Millimetres; registrations without noise end within some hundredths.
 TENTH_OF_A_VOXEL = 0.1
 
 # The layer of tiny_models.Layers that suits each mode: the image itself does not turn with T.
@@ -121,6 +122,38 @@ def test_two_of_this_metric(
         ("Static", Path(mind[3]).name),
         ("Jacobian", Path(layers[3]).name),
     ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_beside_corresponding_points(layers: dict[int, str], tmp_path: Path, mode: str) -> None:
+    """They tell the shift along the axis along which the images do not change."""
+    grid = Grid((34, 30, 18), (1.0, 1.25, 1.5), (-20.0, 35.0, 110.0))
+    scene, vector = Scene(GRIDS[2]), np.array([2.6, -1.9, 2.3])
+    plane = Grid(grid.size[:2], grid.spacing[:2], (-5.0, 45.0))
+    fixed, moving = (
+        Image(np.broadcast_to(scene.seen(plane, move).voxels, grid.size[::-1]).copy(), grid)
+        for move in (None, shift(*-vector[:2]))
+    )
+    points = grid.random_points(6, margin=0.2)
+    (tmp_path / "fixed.txt").write_text(as_points(points))
+    (tmp_path / "moving.txt").write_text(as_points(points + vector))
+    parameters = parameter_map(
+        3,
+        **impact(3, mode, layers[3], LayersMask=MASKS[mode]),
+        MaximumNumberOfIterations=100,
+        Metric0Weight=1,
+        Metric1Weight=0.02,
+    )
+    alone = run_elastix(tmp_path, fixed, moving, parameters)
+    error = np.array(alone["TransformParameters"], float) - vector
+    assert np.linalg.norm(error[:2]) < TENTH_OF_A_VOXEL
+    assert abs(error[2]) > 1.0
+    parameters["Registration"] = [SEVERAL_METRICS]
+    parameters["Metric"] = ["Impact", "CorrespondingPointsEuclideanDistanceMetric"]
+    options: list[str | Path] = ["-fp", tmp_path / "fixed.txt", "-mp", tmp_path / "moving.txt"]
+    both = run_elastix(tmp_path, fixed, moving, parameters, options=options)
+    error = np.array(both["TransformParameters"], float) - vector
+    assert np.linalg.norm(error) < TENTH_OF_A_VOXEL
 
 
 SAMPLERS: dict[str, dict[str, Value]] = {

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,12 @@ def run(
 
 
 def run_elastix(
-    folder: Path, fixed: Image, moving: Image, parameters: ParameterMap, threads: int = 0
+    folder: Path,
+    fixed: Image,
+    moving: Image,
+    parameters: ParameterMap,
+    threads: int = 0,
+    options: Sequence[str | Path] = (),
 ) -> ParameterMap:
     """Register, by the command line on files in ``folder``, and read the transform.
 
@@ -46,12 +51,14 @@ def run_elastix(
         moving: Moving image.
         parameters: Parameter map.
         threads: Threads of elastix; 0 for its default.
+        options: Further ones of the command line.
     """
     (folder / "parameters.txt").write_text(as_text(parameters))
     arguments: list[str | Path] = [
         *("-f", fixed.write(folder / "fixed.mha"), "-m", moving.write(folder / "moving.mha")),
         *("-p", folder / "parameters.txt", "-out", folder),
         *(["-threads", str(threads)] if threads else []),
+        *options,
     ]
     command = [sys.executable, "-m", "impact_plugin.command_line", "elastix", *arguments]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
