@@ -164,6 +164,7 @@ def test_run(path: Path, folder: Path) -> None:
     )
     assert process.returncode == 0, process.stdout[-3000:]
     for warning in re.findall(r"WARNING: (.*)", process.stdout):  # elastix's own
-        assert re.match(r"The parameter \"|You have set MaximumNumberOfSamplingAttempts", warning)
+        expected = r"The parameter \"|You have set MaximumNumberOfSamplingAttempts"
+        assert re.match(expected, warning), warning
     assert iterations(process.stdout) == 2 * levels
     assert (out / "TransformParameters.0.txt").is_file()
