@@ -30,6 +30,43 @@ class Layers(nn.Module):
         return [image, features, self.pool(features)]
 
 
+class Identity(nn.Module):
+    """One layer: the image itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Small(nn.Module):
+    """One layer, for small images only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert max(x.shape[2:]) <= 64, "expected at most 64 voxels along each axis"
+        return x
+
+
+class Logarithm(nn.Module):
+    """One layer, which is no number anywhere."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log(x - 1e9)
+
+
+class InPlace(nn.Module):
+    """One layer: the image over 300, by a division that changes the input itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x /= 300.0
+        return x
+
+
+class Steps(nn.Module):
+    """One layer that says for each voxel whether it is bright: nothing to differentiate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 100.0).to(torch.float32)
+
+
 class Network(nn.Module):
     """As many layers as one likes, each made of every so many voxels of the image alone.
 
@@ -74,43 +111,6 @@ class Network(nn.Module):
             zeros = torch.zeros(last.shape, dtype=torch.long, device=last.device)
             features[-1] = zeros.scatter(1, last.argmax(1, keepdim=True), 1)
         return features
-
-
-class Identity(nn.Module):
-    """One layer: the image itself."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
-class Small(nn.Module):
-    """One layer, for small images only."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert max(x.shape[2:]) <= 64, "expected at most 64 voxels along each axis"
-        return x
-
-
-class Logarithm(nn.Module):
-    """One layer, which is no number anywhere."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.log(x - 1e9)
-
-
-class InPlace(nn.Module):
-    """One layer: the image over 300, by a division that changes the input itself."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        x /= 300.0
-        return x
-
-
-class Steps(nn.Module):
-    """One layer that says for each voxel whether it is bright: nothing to differentiate."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x > 100.0).to(torch.float32)
 
 
 class Sums(nn.Module):
