@@ -67,8 +67,8 @@ def test_files(files: set[str]) -> None:
         "impact_plugin/py.typed",
         "impact_plugin/_core.pyi",
         "impact_plugin/demo/__main__.py",
-        "impact_plugin/parameter_maps/lung_jacobian_M730.txt",
-        "impact_plugin/parameter_maps/lung_static_mind.txt",
+        "impact_plugin/parameter_maps/ct_cbct.txt",
+        "impact_plugin/parameter_maps/mind.txt",
     } <= found["package"]
     assert f"impact_plugin-{version}.dist-info/licenses/LICENSE" in files
     # No sources, headers, libraries to link, or models.

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 ParameterMap = dict[str, list[str]]
 Value = str | float | Iterable[str | float]
+
+_VALUE = re.compile(r'"[^"]*"|[^\s")]+')
+_LINE = re.compile(
+    rf"\s*(?:\((?P<name>\w+)(?P<values>(?:\s+(?:{_VALUE.pattern}))+)\s*\))?\s*(?://.*)?"
+)
 
 
 def parameter_map(dimension: int, **parameters: Value) -> ParameterMap:
@@ -66,6 +73,23 @@ def as_text(parameters: ParameterMap) -> str:
     return "".join(
         f"({name} {' '.join(map(quoted, values))})\n" for name, values in parameters.items()
     )
+
+
+def read(path: Path) -> ParameterMap:
+    """Read a parameter file.
+
+    Raises:
+        ValueError: A line is neither a parameter nor a comment, or a parameter stands there twice.
+    """
+    values: ParameterMap = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        found = _LINE.fullmatch(line)
+        if not found or found["name"] in values:
+            message = f"{path}:{number}: expected another parameter or a comment, got {line!r}"
+            raise ValueError(message)
+        if found["name"]:
+            values[found["name"]] = [text.strip('"') for text in _VALUE.findall(found["values"])]
+    return values
 
 
 def _texts(value: Value) -> list[str]:

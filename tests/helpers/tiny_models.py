@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -74,6 +75,52 @@ class Steps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x > 100.0).to(torch.float32)
+
+
+class Network(nn.Module):
+    """As many layers as one likes, each made of every so many voxels of the image alone.
+
+    It takes the number of layers to compute, as the networks of the IMPACT models' repository do.
+
+    Args:
+        dimension: Of the images.
+        channels: Of each layer.
+        strides: Of each layer: it sees each so many-th voxel along each axis.
+        inputs: Channels of the images.
+        labels: Whether the last layer has labels: whole numbers, 1 in one channel and 0 elsewhere.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        inputs: int = 1,
+        labels: bool = False,
+    ) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if dimension == 2 else nn.Conv3d
+        self.layers = nn.ModuleList(
+            nn.Sequential(convolution(inputs, number, 1, stride), nn.Tanh())
+            for number, stride in zip(channels, strides, strict=True)
+        )
+        self.labels = labels
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def forward(self, x: Tensor, nb_layers: Tensor) -> list[Tensor]:
+        count = int(nb_layers.item())
+        features: list[Tensor] = []
+        for i, layer in enumerate(self.layers):
+            if i < count:
+                features.append(layer(x / 300.0))
+        if self.labels and count == len(self.layers):
+            last = features[-1]
+            zeros = torch.zeros(last.shape, dtype=torch.long, device=last.device)
+            features[-1] = zeros.scatter(1, last.argmax(1, keepdim=True), 1)
+        return features
 
 
 class Sums(nn.Module):

@@ -23,8 +23,8 @@ class Run:
 
 
 RUNS = (
-    Run("jacobian", "lung_jacobian_M730.txt", "Jacobian mode, TotalSegmentator layer"),
-    Run("static", "lung_static_mind.txt", "Static mode, MIND"),
+    Run("jacobian", "ct_cbct.txt", "Jacobian mode, TotalSegmentator layer"),
+    Run("static", "mind.txt", "Static mode, MIND"),
 )
 
 
