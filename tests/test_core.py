@@ -36,8 +36,8 @@ def test_voxels_of_layers_lie_where_the_grid_says(
         for features, grid in maps:
             assert features.shape == (*grid.size[::-1], 1)
             expected = physical_points(grid)[..., axis]
-            # At the edges the image stays constant and padding brings in zeros.
-            inner = tuple(slice(2, -2) if n > 5 else slice(1, -1) for n in features.shape[:3])
+            # At the edges, and as far as a network sees beyond them, the image stays constant.
+            inner = tuple(slice(2, -2) if n > 4 else slice(1, 2) for n in features.shape[:3])
             np.testing.assert_allclose(features[..., 0][inner], expected[inner], atol=2e-3)
 
 

@@ -141,7 +141,7 @@ def test_model_of_2d_images_on_3d_images(
 ) -> None:
     parameters = parameter_map(
         3,
-        MaximumNumberOfIterations=40,
+        MaximumNumberOfIterations=60,
         **impact(2, mode, mind[2], voxel=1.5, patch=7),
     )
     assert translation_error(itk_process.register(*pair(3), parameters)) < 0.2

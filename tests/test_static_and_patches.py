@@ -80,7 +80,9 @@ def test_2d_model_on_a_3d_image_is_run_slice_by_slice(smooth_models: SmoothModel
     for layer in (0, 1):
         expected = np.stack([part[layer][0].permute(1, 2, 0).numpy() for part in slices])
         assert found[layer].shape == expected.shape
-        np.testing.assert_allclose(found[layer], expected, atol=1e-6)
+        # At its edges a slice is carried on by its own values, not by zeros.
+        inner = (slice(None), slice(2, -2), slice(2, -2))
+        np.testing.assert_allclose(found[layer][inner], expected[inner], atol=1e-6)
 
 
 class WhichPlane(torch.nn.Module):
@@ -212,15 +214,11 @@ def test_order_of_interpolation_in_elastix(itk_process: ItkProcess, layers: dict
     assert values == pytest.approx([values[0]] * 4, rel=0.2)  # of the same smooth images
 
 
-@pytest.mark.xfail(strict=True, reason="zeros around the image lie where they lay: they hold it")
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_network_that_pads_with_zeros(
     itk_process: ItkProcess, layers: dict[int, str], dimension: int
 ) -> None:
-    """As most do: in Static mode features along the image's edges are of the image, too.
-
-    With the same network and the edges' values repeated, 0.02 and 0.05 mm are left.
-    """
+    """As most do: zeros around the whole images would hold them, 1.3 and 1.5 mm off."""
     parameters = parameter_map(
         dimension,
         **impact(dimension, "Static", layers[dimension], LayersMask="010"),

@@ -127,9 +127,12 @@ class MakesTensors(nn.Module):
         return torch.conv3d(x / 100.0, torch.ones([2, 1, 3, 3, 3]) / 27.0, padding=1)
 
 
-@pytest.mark.xfail(strict=True, reason="models run with the default type that the user has set")
 def test_default_type_of_tensors_that_a_model_makes(tmp_path: Path) -> None:
+    """It is the process's and so left alone (docs/decisions.md): the model is named with why."""
     model = save(MakesTensors(), tmp_path / "m.pt")
-    expected = [evaluate(model, mode, "1") for mode in MODES]
-    with double_precision():
-        assert [evaluate(model, mode, "1") for mode in MODES] == expected
+    assert evaluate(model, "Static", "1")[0] > 0.0
+    with (
+        double_precision(),
+        pytest.raises(_core.Error, match=r"m\.pt.* refused .*expected scalar type"),
+    ):
+        evaluate(model, "Static", "1")

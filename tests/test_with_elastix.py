@@ -117,7 +117,7 @@ def test_two_of_this_metric(
 
     result = itk_process.register(*images, parameter_map(3, **both, NumberOfSpatialSamples=200))
     assert translation_error(result) < TENTH_OF_A_VOXEL
-    used = re.findall(r'Metric "Impact":\n  Mode (\w+), .*\n.* (\S+)\n', result.log)
+    used = re.findall(r'Metric "Impact", .*:\n  Mode (\w+), .*\n.*\n.* (\S+)\n', result.log)
     assert [(mode, Path(model).name) for mode, model in used] == [
         ("Static", Path(mind[3]).name),
         ("Jacobian", Path(layers[3]).name),

@@ -2,7 +2,7 @@
 
 #include "channels.h"
 #include "error.h"
-#include "tiles.h"
+#include "feature_extractor.h"
 
 #include <cmath>
 #include <sstream>
@@ -21,35 +21,6 @@ modelVoxelSize(const ModelSettings & settings)
     voxelSize[axis] = settings.voxelSize[axis];
   }
   return voxelSize;
-}
-
-/** Layouts for tiles: a layer whose reach cannot be measured is taken to see a quarter of a tile, and to be as large as
- * its input. \throws Error for a layer finer than its input, or between whole strides. */
-std::vector<LayerLayout>
-tileLayouts(const Model & model, const ModelSettings & settings, const ImageContext & context, at::Device device)
-{
-  LayerLayout unknown;
-  for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
-  {
-    unknown.reach[axis] = static_cast<double>(settings.patchSize[axis] / 4);
-  }
-  std::vector<LayerLayout> layouts;
-  for (const auto & measured :
-       measureLayouts(model, settings.dimension, settings.numberOfChannels, settings.layersMask, context, device))
-  {
-    layouts.push_back(measured.value_or(unknown));
-    for (const double stride : layouts.back().stride)
-    {
-      if (stride < 1.0 || stride != std::round(stride))
-      {
-        throw ParameterError("PatchSize",
-                             "a layer of \"" + settings.path +
-                               "\" has no whole stride, so that tiles of it cannot be put together. Allowed: 0, the "
-                               "whole image.");
-      }
-    }
-  }
-  return layouts;
 }
 
 /** \throws Error for a voxel size that makes more voxels than any memory holds, or a single one. */
@@ -239,66 +210,39 @@ std::vector<FeatureMap>
 makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input)
 {
   const auto & [voxels, grid, context] = input;
-  const at::Device device = voxels.device();
-  const bool       sliceBySlice = settings.dimension < grid.dimension;
+  const bool sliceBySlice = settings.dimension < grid.dimension;
+  const auto partSize = sliceBySlice ? std::array<std::int64_t, 3>{ grid.size[0], grid.size[1], 1 } : grid.size;
 
-  // One volume or slice to its layers and where their voxels lie: as a whole, or in tiles.
-  const auto run = [&, &context = context](const at::Tensor & part) {
-    std::vector<std::int64_t> shape(part.sizes().begin(), part.sizes().end());
-    shape.insert(shape.begin(), { 1, 1 });
-    auto channels = shape;
-    channels[1] = settings.numberOfChannels;
-    return model.selected(part.reshape(shape).expand(channels).contiguous(), settings.layersMask, context);
-  };
-  const bool               tiled = settings.patchSize.front() > 0;
-  std::vector<LayerLayout> layouts;
-  if (tiled)
-  {
-    layouts = tileLayouts(model, settings, context, device);
-  }
-  const auto extract = [&, &context = context](const at::Tensor & part, const std::array<std::int64_t, 3> & size) {
-    if (tiled)
-    {
-      return runTiled(part, settings.patchSize, layouts, run);
-    }
-    std::vector<at::Tensor> layers = run(part);
-    if (layouts.empty())
-    {
-      layouts =
-        layoutsOf(model, layers, size, settings.dimension, settings.numberOfChannels, settings.layersMask, context);
-    }
-    return layers;
-  };
-
+  FeatureExtractor        extractor(model, settings, context, voxels.device(), partSize);
   std::vector<FeatureMap> maps;
   if (!sliceBySlice)
   {
     // A 2D image has a third axis only in our books.
-    std::vector<at::Tensor> layers = extract(settings.dimension == 2 ? voxels.select(0, 0) : voxels, grid.size);
+    std::vector<at::Tensor> layers = extractor.extract(settings.dimension == 2 ? voxels.select(0, 0) : voxels);
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
       checkFinite(layers[i], settings);
-      const auto size = spatialSize(layers[i]);
-      maps.push_back({ channelsLast(layers[i]), grid.strided(layouts[i].stride, layouts[i].offset, size) });
+      const auto & layout = extractor.layouts()[i];
+      maps.push_back({ channelsLast(layers[i]), grid.strided(layout.stride, layout.offset, spatialSize(layers[i])) });
       layers[i].reset(); // two copies of one layer at a time, not of all
     }
     return maps;
   }
 
-  const std::array<std::int64_t, 3> sliceSize{ grid.size[0], grid.size[1], 1 };
   for (std::int64_t z = 0; z < grid.size[2]; ++z)
   {
-    const auto layers = extract(voxels.select(0, z), sliceSize);
+    const auto layers = extractor.extract(voxels.select(0, z));
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
       checkFinite(layers[i], settings);
       const at::Tensor slice = channelsLast(layers[i]);
-      auto             size = spatialSize(layers[i]);
-      size[2] = grid.size[2];
       if (z == 0)
       {
+        const auto & layout = extractor.layouts()[i];
+        auto         size = spatialSize(layers[i]);
+        size[2] = grid.size[2];
         maps.push_back({ at::empty({ slice.size(0) * size[2], slice.size(1) }, slice.options()),
-                         grid.strided(layouts[i].stride, layouts[i].offset, size) });
+                         grid.strided(layout.stride, layout.offset, size) });
       }
       maps[i].rows.narrow(0, z * slice.size(0), slice.size(0)).copy_(slice);
     }

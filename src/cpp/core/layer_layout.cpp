@@ -149,6 +149,12 @@ measureLayouts(const Model &             model,
                const ImageContext &      context,
                at::Device                device)
 {
+  const auto key = std::make_tuple(dimension, numberOfChannels, mask);
+  if (const auto known = model.layoutMemory().find(key); known != model.layoutMemory().end())
+  {
+    return known->second;
+  }
+
   // Large enough for most fields of view, whatever the size of the image or patch.
   constexpr std::int64_t      measuringSize = 64;
   std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
@@ -174,6 +180,7 @@ measureLayouts(const Model &             model,
   {
     // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
   }
+  model.layoutMemory()[key] = layouts;
   return layouts;
 }
 

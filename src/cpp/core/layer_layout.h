@@ -7,17 +7,6 @@
 namespace impact
 {
 
-/** Where the voxels of a layer lie in the model's input: voxel j of the layer at input index offset + stride * j. Axes
- * x, y, z. */
-struct LayerLayout
-{
-  Vector stride{ 1.0, 1.0, 1.0 };
-  Vector offset{ 0.0, 0.0, 0.0 };
-
-  /** How many input voxels to each side of its centre a layer voxel depends on; measured layouts only. */
-  Vector reach{ 0.0, 0.0, 0.0 };
-};
-
 /** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the layers it made of it.
  *
  * A layer as large as its input has the input's voxels. For others (strides, missing padding) the centre of a layer
@@ -31,7 +20,8 @@ std::vector<LayerLayout> layoutsOf(const Model &                       model,
                                    const std::vector<bool> &           mask,
                                    const ImageContext &                context);
 
-/** Layouts of the selected layers with their reach, measured; none for a layer that cannot be measured. */
+/** Layouts of the selected layers with their reach, measured; none for a layer that cannot be measured. The model keeps
+ * what was measured. */
 std::vector<std::optional<LayerLayout>> measureLayouts(const Model &             model,
                                                        int                       dimension,
                                                        int                       numberOfChannels,

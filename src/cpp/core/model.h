@@ -2,10 +2,12 @@
 
 #include "error.h"
 #include "geometry.h"
+#include "layout.h"
 #include "torch_headers.h"
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -43,6 +45,19 @@ public:
   /** The selected layers alone. \throws Error when mask and model do not fit. */
   std::vector<at::Tensor>
   selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const;
+
+  /** The layouts measured so far, by dimension, number of channels and mask: a memory for measureLayouts. */
+  using Layouts = std::vector<std::optional<LayerLayout>>;
+  using LayoutMemory = std::map<std::tuple<int, int, std::vector<bool>>, Layouts>;
+
+  LayoutMemory &
+  layoutMemory() const
+  {
+    return m_LayoutMemory;
+  }
+
+private:
+  mutable LayoutMemory m_LayoutMemory;
 };
 
 using ModelPointer = std::shared_ptr<const Model>;

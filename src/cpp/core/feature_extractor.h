@@ -1,0 +1,51 @@
+#pragma once
+
+#include "layer_layout.h"
+#include "settings.h"
+
+namespace impact
+{
+
+/** Runs a model over images (or slices) of one size, as a whole or in tiles.
+ *
+ * Most networks pad with zeros, which marks the edges of an image: features there hold a moving image in place however
+ * well its anatomy fits. So the image is carried on beyond its edges by its outermost values, as far as the model is
+ * measured to see, and what lies outside is cut off the layers again. */
+class FeatureExtractor
+{
+public:
+  /** \param size x, y (, z) of the images to come */
+  FeatureExtractor(const Model &                       model,
+                   const ModelSettings &               settings,
+                   const ImageContext &                context,
+                   at::Device                          device,
+                   const std::array<std::int64_t, 3> & size);
+
+  /** \param image (z) x y x x
+   * \return the selected layers, 1 x channels x (z) x y x x, each with the voxels whose centres lie in the image.
+   * \throws Error when the model does not fit */
+  std::vector<at::Tensor> extract(const at::Tensor & image);
+
+  /** Where the voxels of those layers lie; known after the first image. */
+  const std::vector<LayerLayout> &
+  layouts() const
+  {
+    return m_Layouts;
+  }
+
+private:
+  void                    decideMargin(const std::vector<std::optional<LayerLayout>> & measured);
+  std::vector<at::Tensor> run(const at::Tensor & part) const;
+  std::vector<at::Tensor> runWithMargin(const at::Tensor & image);
+  at::Tensor              crop(const at::Tensor & layer, std::size_t number);
+
+  const Model &               m_Model;
+  const ModelSettings &       m_Settings;
+  const ImageContext &        m_Context;
+  std::array<std::int64_t, 3> m_Size;
+  std::array<std::int64_t, 3> m_Margin{ 0, 0, 0 }; // voxels added on each side
+  std::vector<LayerLayout>    m_TileLayouts;       // in the image with its margin; only where there are tiles
+  std::vector<LayerLayout>    m_Layouts;
+};
+
+} // namespace impact
