@@ -170,7 +170,9 @@ checkLevel(const LevelSettings &          settings,
       const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
       const Grid            grid = isFixed ? fixedGrid : movingGrid.alongAxes(fixedGrid.direction);
       const std::string     side = isFixed ? "Fixed" : "Moving";
-      if (const auto text = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
+      const auto            text =
+        settings.mode == Mode::Jacobian ? patchTooLarge(model, grid, isFixed ? "fixed" : "moving") : std::nullopt;
+      if (text)
       {
         report(side + "PatchSize", *text);
         bothRan = false;

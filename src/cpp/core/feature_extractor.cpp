@@ -109,8 +109,13 @@ FeatureExtractor::runWithMargin(const at::Tensor & image)
   std::vector<at::Tensor> layers;
   if (!m_TileLayouts.empty())
   {
-    layers =
-      runTiled(padded, m_Settings.patchSize, m_TileLayouts, [this](const at::Tensor & tile) { return run(tile); });
+    // Where the image fits into one tile, the tile takes the margin, too.
+    std::vector<std::int64_t> tileSize = m_Settings.patchSize;
+    for (std::size_t axis = 0; axis < tileSize.size(); ++axis)
+    {
+      tileSize[axis] = m_Size[axis] <= tileSize[axis] ? size[axis] : tileSize[axis];
+    }
+    layers = runTiled(padded, tileSize, m_TileLayouts, [this](const at::Tensor & tile) { return run(tile); });
     m_Layouts = m_TileLayouts;
   }
   else
@@ -151,7 +156,7 @@ FeatureExtractor::crop(const at::Tensor & layer, std::size_t number)
 std::vector<at::Tensor>
 FeatureExtractor::extract(const at::Tensor & image)
 {
-  if (m_Margin == std::array<std::int64_t, 3>{} || !m_TileLayouts.empty())
+  if (m_Margin == std::array<std::int64_t, 3>{})
   {
     return runWithMargin(image);
   }
