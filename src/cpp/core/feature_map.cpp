@@ -1,6 +1,5 @@
 #include "feature_map.h"
 
-#include "channels.h"
 #include "error.h"
 #include "feature_extractor.h"
 
@@ -248,43 +247,6 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Model
     }
   }
   return maps;
-}
-
-at::Tensor
-sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels)
-{
-  const auto toTensor = [&points](const Matrix & m) {
-    return at::tensor({ m[0][0], m[0][1], m[0][2], m[1][0], m[1][1], m[1][2], m[2][0], m[2][1], m[2][2] }, at::kDouble)
-      .view({ 3, 3 })
-      .to(points.device());
-  };
-  const auto & size = map.grid.size;
-  const auto   origin =
-    at::tensor({ map.grid.origin[0], map.grid.origin[1], map.grid.origin[2] }, at::kDouble).to(points.device());
-  const auto index = at::matmul(points - origin, toTensor(map.grid.physicalToIndex()).t());
-
-  // The eight corners are built axis by axis: each axis doubles the flat indices and the weights.
-  at::Tensor   corners = at::zeros({ points.size(0), 1 }, at::dtype(at::kLong).device(points.device()));
-  at::Tensor   weights = at::ones({ points.size(0), 1 }, at::dtype(at::kFloat).device(points.device()));
-  std::int64_t step = 1;
-  for (std::int64_t axis = 0; axis < 3; ++axis)
-  {
-    const std::int64_t n = size[static_cast<std::size_t>(axis)];
-    if (n > 1)
-    {
-      const at::Tensor place = index.select(1, axis).clamp(0.0, static_cast<double>(n - 1));
-      const at::Tensor lower = place.detach().floor().clamp_max(static_cast<double>(n - 2));
-      const at::Tensor fraction = (place - lower).to(at::kFloat).unsqueeze(1);
-      const at::Tensor base = corners + lower.to(at::kLong).unsqueeze(1) * step;
-      corners = at::cat({ base, base + step }, 1);
-      weights = at::cat({ weights * (1.0 - fraction), weights * fraction }, 1);
-    }
-    step *= n;
-  }
-  at::Tensor values = map.rows.index_select(0, corners.reshape({ -1 }));
-  values = columns(values, channels);
-  values = values.view({ corners.size(0), corners.size(1), values.size(1) });
-  return at::bmm(weights.unsqueeze(1), values).squeeze(1);
 }
 
 } // namespace impact

@@ -36,13 +36,6 @@ makeModelInput(const ModelSettings & settings, const ImageView & image, const Ma
  * A 2D model on a 3D image sees it slice by slice along the third axis. */
 std::vector<FeatureMap> makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input);
 
-/** Features at points by linear interpolation; beyond the outermost voxel centres the nearest value holds.
- *
- * \param points N x 3, physical, mm, double; may require gradients
- * \param channels the columns wanted; undefined: all
- * \return N x channels, float */
-at::Tensor sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels);
-
 /** An image at another grid, by linear interpolation; beyond its edges the edge's value. z x y x x. */
 at::Tensor resampleImage(const at::Tensor & original, const Grid & originalGrid, const Grid & to);
 

@@ -20,7 +20,7 @@ LinearInterpolation::evaluate(const Vector & point, Vector * gradient) const
   for (std::size_t axis = 0; axis < 3; ++axis)
   {
     const auto   last = static_cast<double>(grid.size[axis] - 1);
-    const double place = std::clamp(index[axis], 0.0, last);
+    const double place = index[axis] > 0.0 ? std::min(index[axis], last) : 0.0; // also of what is no number
     const double lower = std::max(0.0, std::min(std::floor(place), last - 1.0));
     fraction[axis] = place - lower;
     inside[axis] = index[axis] >= 0.0 && index[axis] <= last ? 1.0 : 0.0;

@@ -1,6 +1,6 @@
 #include "channels.h"
 #include "distance.h"
-#include "feature_map.h"
+#include "feature_sampling.h"
 #include "model_view.h"
 #include "principal_components.h"
 #include "similarity.h"
@@ -94,29 +94,33 @@ public:
            std::vector<double> *       gradient)
   {
     const at::Tensor fixed = toTensor(fixedPoints);
-    at::Tensor       moving = toTensor(movingPoints);
-    at::AutoGradMode gradients(gradient != nullptr);
-    moving.set_requires_grad(gradient != nullptr);
-
-    at::Tensor total = at::zeros({}, at::dtype(at::kDouble).device(m_Device));
+    const at::Tensor moving = toTensor(movingPoints);
+    double           value = 0.0;
+    at::Tensor       total; // gradient with respect to the moving points
     for (std::size_t i = 0; i < m_Fixed.size(); ++i)
     {
       const LayerSettings & layer = m_Settings.layers[i];
       const at::Tensor      channels = drawChannels(m_Random, layer, m_Fixed[i].rows.size(1), m_Device);
-      total = total + layer.weight * distance(layer.distance,
-                                              sampleFeatures(m_Fixed[i], fixed, channels),
-                                              sampleFeatures(m_Moving[i], moving, channels));
+      const at::Tensor      fixedFeatures = sampleFeatures(m_Fixed[i], fixed, channels);
+      at::Tensor            movingFeatures = sampleFeatures(m_Moving[i], moving, channels);
+
+      at::AutoGradMode gradients(gradient != nullptr);
+      movingFeatures.set_requires_grad(gradient != nullptr);
+      const at::Tensor term = layer.weight * distance(layer.distance, fixedFeatures, movingFeatures);
+      value += term.item<double>();
+      if (gradient)
+      {
+        const at::Tensor ofFeatures = torch::autograd::grad({ term }, { movingFeatures })[0];
+        const at::Tensor ofPoints = pullBack(m_Moving[i], moving, channels, ofFeatures);
+        total = total.defined() ? total + ofPoints : ofPoints;
+      }
     }
-    if (gradient && !total.requires_grad()) // maps of one voxel, which is the same everywhere
+    if (gradient)
     {
-      gradient->assign(movingPoints.size(), 0.0);
-    }
-    else if (gradient)
-    {
-      const at::Tensor result = torch::autograd::grad({ total }, { moving })[0].cpu().contiguous();
+      const at::Tensor result = total.cpu().contiguous();
       gradient->assign(result.data_ptr<double>(), result.data_ptr<double>() + result.numel());
     }
-    return total.item<double>();
+    return value;
   }
 
   std::string
