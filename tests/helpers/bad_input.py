@@ -105,13 +105,13 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     "too many components": (
         {"PCA": 7},
         [
-            "Parameter PCA: 7 is not allowed, because selected layer 0 of model "
+            "PCA (resolution level 0): 7 is not allowed, because selected layer 0 of model "
             '"{files}/layers.pt" has 6 channels. Allowed: 0 to 6.'
         ],
     ),
     "layers that cannot be compared": (
         {"FixedLayersMask": "100", "MovingLayersMask": "010"},
-        ["their selected layers differ in number of channels", "FixedLayersMask"],
+        ["differ in the number of channels of their selected layers", "FixedLayersMask"],
     ),
     "too many channels": (
         {"NumberOfChannels": 3},
