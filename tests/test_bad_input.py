@@ -155,6 +155,18 @@ def test_features_that_are_no_numbers_in_jacobian_mode(
     check_refusal(itk_process, images, files, changes, ["{files}/logarithm.pt"])
 
 
+def test_tiles_that_are_too_small_at_a_later_level(
+    itk_process: ItkProcess, images: tuple[Image, Image], files: Path
+) -> None:
+    changes: dict[str, Value] = {
+        "Mode": "Static",
+        "NumberOfResolutions": 2,
+        "PatchSize": ["0*0*0", "2*2*2"],
+    }
+    expected = "PatchSize (resolution level 1): tiles of 2 voxels along axis x are too small"
+    check_refusal(itk_process, images, files, changes, [expected])
+
+
 def test_model_that_refuses_the_whole_image(
     itk_process: ItkProcess, images: tuple[Image, Image], files: Path
 ) -> None:

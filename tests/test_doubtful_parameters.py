@@ -35,6 +35,10 @@ def warnings(parameter_map: Map, levels: int = 2, label: str = "") -> list[str]:
         ("ImpactPatchSizes1", "ImpactPatchSize1"),
         ("ImpactLayerWeights", "ImpactLayersWeight"),
         ("ImpactPatchSizeInVoxels", "ImpactPatchSize"),
+        ("ImpctPatchSize0", "ImpactPatchSize0"),
+        ("impactPatchSize", "ImpactPatchSize"),
+        ("ImpacMode", "ImpactMode"),
+        ("ModelsPath0", "ModelsPath"),
     ],
 )
 def test_names_that_are_none(written: str, nearest: str) -> None:
@@ -65,7 +69,7 @@ def test_names_with_a_label() -> None:
         ({"ImpactVoxelSize": ["1*1*1"]}, ["VoxelSize"], "ImpactVoxelSize"),
         (
             {"ImpactGPU": ["-1"], "ImpactGPU0": ["-1"], "GPU": ["-1"]},
-            ["ImpactGPU", "GPU"],
+            ["GPU", "ImpactGPU"],
             "ImpactGPU0",
         ),
     ],
@@ -75,6 +79,23 @@ def test_contradicting_dialects(change: Map, unused: list[str], used: str) -> No
         f"{name}: it is not used, because {used} stands in the map too. Keep one of them."
         for name in unused
     ]
+
+
+def test_what_some_level_reads_is_used() -> None:
+    assert warnings({"PatchSize": ["9*9*9", "11*11*11"], "ImpactPatchSize1": ["7"]}) == []
+    assert warnings({"FixedPatchSize": ["5"], "MovingPatchSize": ["5"], "PatchSize": ["7"]}) == [
+        "PatchSize: it is not used, because FixedPatchSize and MovingPatchSize stand in the map "
+        "too. Keep one of them."
+    ]
+    # What the other metric reads; and labels that both have.
+    assert warnings({"Metric1VoxelSize": ["1"]}, label="Metric1") == []
+    assert warnings({"Metric1VoxelSize": ["1"], "Metric1ImpactVoxelSize": ["2"]}, label="Metric1")
+
+
+def test_levels_have_no_leading_zeros() -> None:
+    assert warnings({"ImpactPatchSize01": ["5"]})[0].startswith(
+        "ImpactPatchSize01: there is no such parameter. The nearest is ImpactPatchSize1."
+    )
 
 
 def test_one_dialect_over_levels_contradicts_nothing() -> None:

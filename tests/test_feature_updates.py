@@ -115,6 +115,32 @@ def test_derivative(smooth: str, transform: str, distance: str) -> None:
         )
 
 
+def test_derivative_of_a_transform_that_shrinks(smooth: str) -> None:
+    """What counts is whether space is folded, not how small it has become."""
+    metric = evaluator(smooth, "Affine", Mode="Static", FeaturesMapUpdateInterval="10")
+    parameters = np.array(metric.identity_parameters)
+    parameters[:9] *= 0.05
+    assert np.linalg.norm(metric.value_and_derivative(parameters.tolist())[1]) > 0
+
+
+def test_equal_images_agree_with_splines_too(smooth: str) -> None:
+    image = core_image(Scene(FIXED).seen(FIXED))
+    metric = _metric.MetricEvaluator(
+        image,
+        image,
+        {
+            "ModelsPath": [smooth],
+            "VoxelSize": ["1.3"],
+            "Mode": ["Static"],
+            "FeaturesMapUpdateInterval": ["5"],
+        },
+        "Translation",
+        interpolation_order=3,
+        sample_spacing=1,
+    )
+    assert metric.value([0.0] * 3) < 1e-9
+
+
 def test_features_follow_a_large_rotation(
     itk_process: ItkProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

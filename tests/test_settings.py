@@ -108,6 +108,17 @@ def test_metric_label_wins() -> None:
     assert parse(parameter_map, 1, label="Metric1")[0].fixed_models[0].path == "second.pt"
 
 
+def test_metric_label_wins_in_every_dialect() -> None:
+    parameter_map = {
+        "ImpactModelsPath0": ["shared.pt"],
+        "ImpactModelsPath1": ["shared.pt"],
+        "Metric1ModelsPath": ["second.pt"],
+        "VoxelSize": ["2"],
+    }
+    levels = parse(parameter_map, 2, label="Metric1")
+    assert [level.fixed_models[0].path for level in levels] == ["second.pt", "second.pt"]
+
+
 def test_a_level_without_its_own_value_uses_the_first_level_s() -> None:
     numbered = {"ImpactModelsPath0": ["a.pt"], "ImpactVoxelSize0": ["3", "2", "1"]}
     plain = {"ModelsPath": ["a.pt"], "VoxelSize": ["3*2*1"]}
@@ -205,6 +216,11 @@ VALID: Map = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}
         ({"SubsetFeatures": ["2.5"]}, ["SubsetFeatures", '"2.5"', "whole number"]),
         ({"GPU": ["cuda"]}, ["GPU", '"cuda"', "-1 for the CPU"]),
         ({"ImpactGPU": ["-2"]}, ["ImpactGPU", '"-2"']),
+        (
+            {"ImpactMode0": ["Static", "Jacobian"]},
+            ["ImpactMode0", '2 values ("Static" "Jacobian") for one resolution level'],
+        ),
+        ({"WriteFeatureMaps": ["True"], "Mode": ["Static"]}, ["WriteFeatureMaps", '"True"']),
         ({"PCA": ["-3"]}, ["PCA", '"-3"', "whole number"]),
         ({"FeaturesMapUpdateInterval": ["-2"]}, ["FeaturesMapUpdateInterval", '"-2"', "-1, to"]),
         ({"FeaturesMapUpdateInterval": ["often"]}, ["FeaturesMapUpdateInterval", '"often"']),

@@ -69,31 +69,6 @@ def test_tiles_as_large_as_the_image_are_the_whole_image(
         np.testing.assert_array_equal(found, expected)
 
 
-class OfOneSize(torch.nn.Module):
-    """A network that takes images of 48 voxels a side alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = torch.nn.Conv2d(1, 2, 3, padding=1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        assert x.shape[2] == 48 and x.shape[3] == 48, "expected 48 voxels"  # noqa: PT018
-        return self.convolution(x)
-
-
-@pytest.mark.parametrize("tile", [0, 48])
-@pytest.mark.parametrize("size", [[48, 48], [101, 87]])
-def test_networks_of_one_size(tmp_path: Path, tile: int, size: list[int]) -> None:
-    """They get the whole image, or tiles of that size."""
-    model = save(OfOneSize(), tmp_path / "m.pt")
-    image = smooth_image(size, [1.0, 1.0], 0.3, 0.0)
-    if tile == 0 and size != [48, 48]:
-        with pytest.raises(_core.Error, match=r"refused an input of 1 x 1 x 87 x 101.*48 voxels"):
-            features_of(image, tiled(model, tile, "1"))
-    else:
-        assert features_of(image, tiled(model, tile, "1"))[0].shape == (1, *size[::-1], 2)
-
-
 def test_tiles_that_disagree_are_blended(tmp_path: Path) -> None:
     image = smooth_image([101, 87], [1.0, 1.0], 0.3, 0.0)
     model = save(LessItsMean(), tmp_path / "m.pt")

@@ -1,4 +1,5 @@
 #include "error.h"
+#include "feature_extractor.h"
 #include "feature_map.h"
 #include "layer_layout.h"
 #include "model.h"
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <functional>
 #include <iomanip>
+#include <limits>
 #include <optional>
 #include <sstream>
 
@@ -50,43 +52,35 @@ patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string 
   return std::nullopt;
 }
 
-/** Size of the input on which a model is tried: its patch, or a part of the image large enough for most networks. */
+/** Size of the input on which a model is tried: its patch or tile, or the image, up to `most` voxels a side. */
 std::array<std::int64_t, 3>
-trialSize(const LevelSettings & settings, const ModelSettings & model, const Grid & grid)
+trialSize(const ModelSettings & model, const Grid & image, std::int64_t most)
 {
-  constexpr std::int64_t      enough = 64;
   std::array<std::int64_t, 3> size{ 1, 1, 1 };
-  Vector                      voxelSize{};
-  std::copy(model.voxelSize.begin(), model.voxelSize.end(), voxelSize.begin());
-  const Grid resampled = grid.resampled(voxelSize);
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(model.dimension); ++axis)
   {
-    size[axis] = settings.mode == Mode::Jacobian ? model.patchSize[axis] : std::min(enough, resampled.size[axis]);
+    size[axis] = model.patchSize[axis] > 0 ? model.patchSize[axis] : std::min(most, image.size[axis]);
   }
   return size;
 }
 
 /** Numbers of channels of the selected layers, from a run on a small input. */
 std::vector<std::int64_t>
-tryModel(const LevelSettings & settings,
-         const ModelSettings & model,
-         const Grid &          grid,
-         ModelRepository &     models,
-         at::Device            device)
+tryModel(const LevelSettings &               settings,
+         const ModelSettings &               model,
+         const std::array<std::int64_t, 3> & size,
+         const Model &                       loaded,
+         const ImageContext &                context)
 {
-  const ModelPointer loaded = models.get(model.path, device, settings.useMixedPrecision);
-  const auto         size = trialSize(settings, model, grid);
-  const auto         shape = inputShape(1, model.numberOfChannels, model.dimension, size);
+  const at::Device device = context.statistics.device();
+  const auto       shape = inputShape(1, model.numberOfChannels, model.dimension, size);
   at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
 
-  const int          dimension = grid.dimension;
-  const at::Tensor   direction = at::eye(dimension, at::dtype(at::kFloat).device(device));
-  const ImageContext context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device), direction };
-  const bool         differentiated = settings.mode == Mode::Jacobian;
-  at::AutoGradMode   gradients(differentiated);
+  const bool       differentiated = settings.mode == Mode::Jacobian;
+  at::AutoGradMode gradients(differentiated);
   input.set_requires_grad(differentiated);
   std::vector<std::int64_t> channels;
-  for (const at::Tensor & layer : loaded->selected(input, model.layersMask, context))
+  for (const at::Tensor & layer : loaded.selected(input, model.layersMask, context))
   {
     if (differentiated && !layer.requires_grad())
     {
@@ -97,6 +91,41 @@ tryModel(const LevelSettings & settings,
     }
     channels.push_back(layer.size(1));
   }
+  return channels;
+}
+
+/** The same for a model that sees whole images or tiles of them: also whether tiles are large enough. */
+std::vector<std::int64_t>
+tryStatically(const LevelSettings & settings,
+              const ModelSettings & model,
+              const Grid &          grid,
+              const Model &         loaded,
+              const ImageContext &  context)
+{
+  constexpr std::int64_t enough = 64; // for most networks
+  const Grid             seen = inputGrid(model, grid, grid.direction);
+  // A tile is as large as the image along an axis where that is smaller.
+  ModelSettings clipped = model;
+  for (std::size_t axis = 0; axis < clipped.patchSize.size(); ++axis)
+  {
+    clipped.patchSize[axis] = std::min(clipped.patchSize[axis], seen.size[axis]);
+  }
+  auto                      size = trialSize(clipped, seen, enough);
+  std::vector<std::int64_t> channels;
+  try
+  {
+    channels = tryModel(settings, model, size, loaded, context);
+  }
+  catch (const Error &)
+  {
+    const auto whole = trialSize(clipped, seen, std::numeric_limits<std::int64_t>::max());
+    if (whole == size)
+    {
+      throw;
+    }
+    channels = tryModel(settings, model, whole, loaded, context); // it may want images as large as they are
+  }
+  FeatureExtractor(loaded, model, context, context.statistics.device(), seen.size);
   return channels;
 }
 
@@ -160,7 +189,9 @@ checkLevel(const LevelSettings &          settings,
     }
     return findings;
   }
-  std::size_t firstLayer = 0;
+  const ImageContext context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device),
+                              at::eye(fixedGrid.dimension, at::dtype(at::kFloat).device(device)) };
+  std::size_t        firstLayer = 0;
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
   {
     std::array<std::vector<std::int64_t>, 2> channels;
@@ -180,11 +211,11 @@ checkLevel(const LevelSettings &          settings,
       }
       bothRan = attempt(side,
                         [&] {
-                          if (settings.mode == Mode::Static)
-                          {
-                            inputGrid(model, grid, fixedGrid.direction);
-                          }
-                          channels[isFixed ? 0 : 1] = tryModel(settings, model, grid, *models, device);
+                          const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
+                          channels[isFixed ? 0 : 1] =
+                            settings.mode == Mode::Static
+                              ? tryStatically(settings, model, grid, *loaded, context)
+                              : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
                         }) &&
                 bothRan;
     }

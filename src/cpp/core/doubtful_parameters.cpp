@@ -1,12 +1,12 @@
 #include "doubtful_parameters.h"
 
 #include "parameter_table.h"
+#include "values.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <cstdlib>
 #include <optional>
+#include <tuple>
 
 namespace impact
 {
@@ -76,12 +76,6 @@ struct Spelling
   std::string        name;  // what is left of label, Impact and level
   std::optional<int> level; // of Impact<Name><level>
   bool               known{ false };
-
-  int
-  dialect() const
-  {
-    return level ? 1 : (prefixed ? 2 : 3);
-  }
 };
 
 /** Takes a parameter's name apart; nothing for a name that belongs to another metric of the map. */
@@ -103,11 +97,13 @@ takeApart(const std::string & text, const std::string & label)
   {
     spelling.prefixed = true;
     rest = rest.substr(6);
-    const auto digits = rest.find_last_not_of("0123456789");
-    if (digits != std::string::npos && digits + 1 < rest.size() && rest.size() - digits <= 5)
+    // A level as the reader looks for it: without leading zeros.
+    const auto               end = rest.find_last_not_of("0123456789") + 1;
+    const std::optional<int> level = toNumber<int>(rest.substr(end));
+    if (level && std::to_string(*level) == rest.substr(end))
     {
-      spelling.level = std::atoi(rest.c_str() + digits + 1);
-      rest.resize(digits + 1);
+      spelling.level = level;
+      rest.resize(end);
     }
   }
   spelling.name = rest;
@@ -115,17 +111,20 @@ takeApart(const std::string & text, const std::string & label)
   return spelling;
 }
 
-/** The parameter whose name is nearest, and how far it is; case does not count. */
+/** The parameter whose name, with or without prefix, is nearest to a text, and how far it is; case does not count. */
 std::pair<std::string, std::size_t>
-nearest(const std::string & name)
+nearest(const std::string & text, const std::vector<std::string> & prefixes)
 {
   std::pair<std::string, std::size_t> best{ "", std::string::npos };
-  for (const std::string & candidate : allNames())
+  for (const std::string & prefix : prefixes)
   {
-    const std::size_t distance = editDistance(lowerCase(name), lowerCase(candidate));
-    if (distance < best.second)
+    for (const std::string & name : allNames())
     {
-      best = { candidate, distance };
+      const std::size_t distance = editDistance(lowerCase(text), lowerCase(prefix + name));
+      if (distance < best.second)
+      {
+        best = { prefix + name, distance };
+      }
     }
   }
   return best;
@@ -137,35 +136,44 @@ warn(std::vector<Finding> & findings, const std::string & parameter, const std::
   addFinding(findings, { Finding::Severity::Warning, parameter, text, {} });
 }
 
-/** Where one parameter is written in several dialects, those that are not read. */
+/** Names that no level reads, because another spelling of the parameter, or those of both images, come first. */
 void
-findOutranked(const ParameterMap & map, const std::string & label, std::vector<Finding> & findings)
+findOutranked(const ParameterMap &    map,
+              const ParameterReader & reader,
+              const std::string &     label,
+              std::vector<Finding> &  findings)
 {
-  for (const std::string & name : allNames())
+  const auto numberOfLevels = static_cast<int>(reader.numberOfLevels());
+  for (const auto & [text, values] : map)
   {
-    std::array<std::vector<std::string>, 3> spellings; // per dialect, in order of rank
-    for (const auto & [text, values] : map)
+    const auto spelling = takeApart(text, label);
+    if (!spelling || !spelling->known || values.empty() || spelling->level.value_or(0) >= numberOfLevels)
     {
-      const auto spelling = takeApart(text, label);
-      if (spelling && spelling->name == name && !values.empty())
+      continue;
+    }
+    std::string winner;
+    bool        used = false;
+    for (int level = 0; level < numberOfLevels; ++level)
+    {
+      const std::string read = reader.spelling(spelling->name, level);
+      const std::string fixed = reader.spelling("Fixed" + spelling->name, level);
+      const std::string moving = reader.spelling("Moving" + spelling->name, level);
+      const bool        ofBoth = !fixed.empty() && !moving.empty();
+      used = used || (read == text && !ofBoth);
+      if (winner.empty())
       {
-        spellings[static_cast<std::size_t>(spelling->dialect() - 1)].push_back(text);
+        winner = ofBoth ? fixed + " and " + moving : (read != text ? read : "");
       }
     }
-    std::string used;
-    for (const auto & ofDialect : spellings)
+    // What another metric of the map reads is no concern of this one.
+    const bool ofOthers = spelling->label.empty() && !label.empty() && startsWith(winner, label);
+    if (!used && !ofOthers)
     {
-      for (const std::string & text : ofDialect)
-      {
-        if (!used.empty())
-        {
-          warn(findings, text, "it is not used, because " + used + " stands in the map too. Keep one of them.");
-        }
-      }
-      if (used.empty() && !ofDialect.empty())
-      {
-        used = ofDialect.front();
-      }
+      const bool several = winner.find(" and ") != std::string::npos;
+      warn(findings,
+           text,
+           "it is not used, because " + winner + (several ? " stand" : " stands") +
+             " in the map too. Keep one of them.");
     }
   }
 }
@@ -196,17 +204,24 @@ findDoubtfulParameters(const ParameterMap &   map,
       }
       continue;
     }
-    const auto [candidate, distance] = nearest(spelling->name);
+    // Names that start with Impact can be meant for nobody else; others only if they are one letter off.
+    const std::string rest = text.substr(spelling->label.size());
+    const std::string bare = rest.substr(0, rest.find_last_not_of("0123456789") + 1);
+    auto [candidate, distance] = spelling->prefixed ? nearest(bare, { "Impact" }) : nearest(bare, { "", "Impact" });
+    if (!spelling->prefixed && distance > 1)
+    {
+      std::tie(candidate, distance) = nearest(rest, { "" });
+    }
     if (spelling->prefixed || distance <= 1)
     {
-      const std::string level = spelling->level ? std::to_string(*spelling->level) : "";
+      const bool ofLevel = startsWith(candidate, "Impact") && bare.size() < rest.size();
       warn(findings,
            text,
-           "there is no such parameter. The nearest is " + spelling->label + (spelling->prefixed ? "Impact" : "") +
-             candidate + level + ".");
+           "there is no such parameter. The nearest is " + spelling->label + candidate +
+             (ofLevel ? std::to_string(toNumber<int>(rest.substr(bare.size())).value_or(0)) : "") + ".");
     }
   }
-  findOutranked(map, label, findings);
+  findOutranked(map, ParameterReader(map, label, numberOfLevels), label, findings);
 }
 
 } // namespace impact

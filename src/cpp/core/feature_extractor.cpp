@@ -11,32 +11,45 @@ namespace impact
 namespace
 {
 
-/** Layouts for tiles: a layer whose reach cannot be measured is taken to see a quarter of a tile, and to be as large as
- * its input. \throws ParameterError for a layer finer than its input, or between whole strides. */
-std::vector<LayerLayout>
-tileLayouts(const ModelSettings & settings, const std::vector<std::optional<LayerLayout>> & measured)
+ParameterError
+noWholeStride(const ModelSettings & settings)
 {
-  LayerLayout unknown;
+  return ParameterError("PatchSize",
+                        "a layer of \"" + settings.path +
+                          "\" has no whole stride in tiles of that size, so that they cannot be put together. Allowed: "
+                          "0, the whole image, or another size.");
+}
+
+bool
+isWhole(double stride)
+{
+  return stride >= 1.0 && stride == std::round(stride);
+}
+
+/** The layout of a layer in tiles: as measured, where that fits the size of the layer of one tile; else from that size,
+ * with the reach taken to be a quarter of a tile. \throws ParameterError for a layer between whole strides */
+LayerLayout
+tileLayout(const ModelSettings &               settings,
+           const std::optional<LayerLayout> &  measured,
+           const std::array<std::int64_t, 3> & tile,
+           const std::array<std::int64_t, 3> & layer)
+{
+  LayerLayout layout;
   for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
   {
-    unknown.reach[axis] = static_cast<double>(settings.patchSize[axis] / 4);
-  }
-  std::vector<LayerLayout> layouts;
-  for (const auto & layout : measured)
-  {
-    layouts.push_back(layout.value_or(unknown));
-    for (const double stride : layouts.back().stride)
+    const double ratio = static_cast<double>(tile[axis]) / static_cast<double>(layer[axis]);
+    // Along an axis with a single tile nothing is put together.
+    const double ofSize = tile[axis] < settings.patchSize[axis] ? std::max(1.0, std::round(ratio)) : ratio;
+    const double stride = measured ? measured->stride[axis] : ofSize;
+    if (!isWhole(stride) || (measured && !fits(*measured, tile, layer)))
     {
-      if (stride < 1.0 || stride != std::round(stride))
-      {
-        throw ParameterError("PatchSize",
-                             "a layer of \"" + settings.path +
-                               "\" has no whole stride, so that tiles of it cannot be put together. Allowed: 0, the "
-                               "whole image.");
-      }
+      throw noWholeStride(settings);
     }
+    layout.stride[axis] = stride;
+    layout.offset[axis] = measured ? measured->offset[axis] : 0.5 * (stride - 1.0);
+    layout.reach[axis] = measured ? measured->reach[axis] : static_cast<double>(settings.patchSize[axis] / 4);
   }
-  return layouts;
+  return layout;
 }
 
 } // namespace
@@ -50,24 +63,41 @@ FeatureExtractor::FeatureExtractor(const Model &                       model,
   , m_Settings(settings)
   , m_Context(context)
   , m_Size(size)
+  , m_Tiled(settings.patchSize.front() > 0)
+  , m_Measured(
+      measureLayouts(model, settings.dimension, settings.numberOfChannels, settings.layersMask, context, device))
 {
-  const auto measured =
-    measureLayouts(model, settings.dimension, settings.numberOfChannels, settings.layersMask, context, device);
-  if (settings.patchSize.front() > 0)
+  bool oneTile = true;
+  for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
   {
-    m_TileLayouts = tileLayouts(settings, measured);
+    oneTile = oneTile && size[axis] <= settings.patchSize[axis];
   }
-  decideMargin(measured);
+  m_Tiled = m_Tiled && !oneTile;
+  decideMargin();
+  if (m_Tiled)
+  {
+    std::vector<LayerLayout> known;
+    for (const auto & layout : m_Measured)
+    {
+      known.push_back(layout.value_or(LayerLayout{}));
+      const Vector & stride = known.back().stride;
+      if (!std::all_of(stride.begin(), stride.end(), isWhole))
+      {
+        throw noWholeStride(settings);
+      }
+    }
+    checkTiles(size, settings.patchSize, known);
+  }
 }
 
 void
-FeatureExtractor::decideMargin(const std::vector<std::optional<LayerLayout>> & measured)
+FeatureExtractor::decideMargin()
 {
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(m_Settings.dimension); ++axis)
   {
     double       reach = 0.0;
     std::int64_t strides = 1;
-    for (const auto & layout : measured)
+    for (const auto & layout : m_Measured)
     {
       if (!layout)
       {
@@ -82,6 +112,24 @@ FeatureExtractor::decideMargin(const std::vector<std::optional<LayerLayout>> & m
     const auto wanted = static_cast<std::int64_t>(std::ceil(reach));
     const auto bounded = std::min(wanted, std::max<std::int64_t>(1, m_Size[axis] / 8));
     m_Margin[axis] = (bounded + strides - 1) / strides * strides;
+  }
+}
+
+void
+FeatureExtractor::decideTiles(const at::Tensor & padded)
+{
+  at::Tensor                  tile = padded;
+  std::array<std::int64_t, 3> size{ 1, 1, 1 };
+  for (std::size_t axis = 0; axis < m_Settings.patchSize.size(); ++axis)
+  {
+    const auto dim = static_cast<std::int64_t>(m_Settings.patchSize.size() - 1 - axis);
+    size[axis] = std::min(m_Settings.patchSize[axis], padded.size(dim));
+    tile = tile.narrow(dim, 0, size[axis]);
+  }
+  const auto layers = run(tile);
+  for (std::size_t i = 0; i < layers.size(); ++i)
+  {
+    m_TileLayouts.push_back(tileLayout(m_Settings, m_Measured[i], size, spatialSize(layers[i])));
   }
 }
 
@@ -107,8 +155,12 @@ FeatureExtractor::runWithMargin(const at::Tensor & image)
   }
   const at::Tensor        padded = at::pad(image.unsqueeze(0).unsqueeze(0), padding, "replicate").squeeze(0).squeeze(0);
   std::vector<at::Tensor> layers;
-  if (!m_TileLayouts.empty())
+  if (m_Tiled)
   {
+    if (m_TileLayouts.empty())
+    {
+      decideTiles(padded);
+    }
     // Where the image fits into one tile, the tile takes the margin, too.
     std::vector<std::int64_t> tileSize = m_Settings.patchSize;
     for (std::size_t axis = 0; axis < tileSize.size(); ++axis)
@@ -121,8 +173,18 @@ FeatureExtractor::runWithMargin(const at::Tensor & image)
   else
   {
     layers = run(padded);
-    m_Layouts = layoutsOf(
+    const auto known = layoutsOf(
       m_Model, layers, size, m_Settings.dimension, m_Settings.numberOfChannels, m_Settings.layersMask, m_Context);
+    m_Layouts.clear();
+    for (const KnownLayout & layer : known)
+    {
+      if (!layer.measured && m_Margin != std::array<std::int64_t, 3>{})
+      {
+        m_Margin.fill(0); // the network resizes its input: a margin would squeeze the image
+        return runWithMargin(image);
+      }
+      m_Layouts.push_back(layer.layout);
+    }
   }
   for (std::size_t i = 0; i < layers.size(); ++i)
   {

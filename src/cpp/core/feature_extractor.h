@@ -14,7 +14,8 @@ namespace impact
 class FeatureExtractor
 {
 public:
-  /** \param size x, y (, z) of the images to come */
+  /** \param size x, y (, z) of the images to come
+   * \throws ParameterError for tiles that are too small for what the model sees */
   FeatureExtractor(const Model &                       model,
                    const ModelSettings &               settings,
                    const ImageContext &                context,
@@ -34,18 +35,21 @@ public:
   }
 
 private:
-  void                    decideMargin(const std::vector<std::optional<LayerLayout>> & measured);
+  void                    decideMargin();
+  void                    decideTiles(const at::Tensor & padded);
   std::vector<at::Tensor> run(const at::Tensor & part) const;
   std::vector<at::Tensor> runWithMargin(const at::Tensor & image);
   at::Tensor              crop(const at::Tensor & layer, std::size_t number);
 
-  const Model &               m_Model;
-  const ModelSettings &       m_Settings;
-  const ImageContext &        m_Context;
-  std::array<std::int64_t, 3> m_Size;
-  std::array<std::int64_t, 3> m_Margin{ 0, 0, 0 }; // voxels added on each side
-  std::vector<LayerLayout>    m_TileLayouts;       // in the image with its margin; only where there are tiles
-  std::vector<LayerLayout>    m_Layouts;
+  const Model &                           m_Model;
+  const ModelSettings &                   m_Settings;
+  const ImageContext &                    m_Context;
+  std::array<std::int64_t, 3>             m_Size;
+  std::array<std::int64_t, 3>             m_Margin{ 0, 0, 0 }; // voxels added on each side
+  bool                                    m_Tiled;             // false where the image fits into one tile
+  std::vector<std::optional<LayerLayout>> m_Measured;
+  std::vector<LayerLayout>                m_TileLayouts; // in the image with its margin; only where there are tiles
+  std::vector<LayerLayout>                m_Layouts;
 };
 
 } // namespace impact

@@ -42,7 +42,7 @@ checkNumberOfVoxels(const Grid & grid, const ModelSettings & settings)
 void
 checkFinite(const at::Tensor & layer, const ModelSettings & settings)
 {
-  if (!at::isfinite(layer.sum()).item<bool>())
+  if (!allFinite(layer))
   {
     throw featuresNotFinite(settings.path);
   }

@@ -71,8 +71,9 @@ fieldOfView(const at::Tensor & layer, const at::Tensor & input, const std::array
   return result;
 }
 
+/** \param wholeStrides a layer of 10 voxels from 39 has stride 4, rather than 3.9 */
 LayerLayout
-symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer)
+symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer, bool wholeStrides)
 {
   LayerLayout layout;
   for (std::size_t axis = 0; axis < 3; ++axis)
@@ -80,7 +81,7 @@ symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std:
     const auto   n = static_cast<double>(input[axis]);
     const auto   m = static_cast<double>(layer[axis]);
     const double ratio = n / m;
-    layout.stride[axis] = ratio >= 1.0 ? std::max(1.0, std::round(ratio)) : ratio;
+    layout.stride[axis] = wholeStrides && ratio >= 1.0 ? std::max(1.0, std::round(ratio)) : ratio;
     layout.offset[axis] = 0.5 * ((n - 1.0) - layout.stride[axis] * (m - 1.0));
   }
   return layout;
@@ -118,6 +119,21 @@ measureLayout(const at::Tensor & layer, const at::Tensor & input)
 }
 
 } // namespace
+
+bool
+fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer)
+{
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    const double last = layout.offset[axis] + layout.stride[axis] * static_cast<double>(layer[axis] - 1);
+    const double after = static_cast<double>(input[axis] - 1) - last;
+    if (std::abs(after - layout.offset[axis]) > layout.stride[axis] + 1e-9)
+    {
+      return false;
+    }
+  }
+  return true;
+}
 
 std::vector<std::int64_t>
 inputShape(std::int64_t batch, int numberOfChannels, int dimension, const std::array<std::int64_t, 3> & size)
@@ -163,7 +179,12 @@ measureLayouts(const Model &             model,
 
   // Irregular but always the same: a wave whose period fits no grid.
   at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
-  input = (input * 12.9898).sin().mul(43758.5453).frac().to(at::kFloat).view(shape).to(device);
+  input = (input * 12.9898).sin().mul(43758.5453).frac().view(shape);
+  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
+  const auto   range = context.statistics.to(at::kCPU, at::kDouble);
+  const double low = range[0].item<double>();
+  const double high = range[1].item<double>();
+  input = ((high + low) / 2 + (high - low) / 2 * input).to(at::kFloat).to(device);
 
   at::AutoGradMode gradientsOn(true);
   input.set_requires_grad(true);
@@ -180,11 +201,14 @@ measureLayouts(const Model &             model,
   {
     // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
   }
-  model.layoutMemory()[key] = layouts;
+  if (std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); }))
+  {
+    model.layoutMemory()[key] = layouts;
+  }
   return layouts;
 }
 
-std::vector<LayerLayout>
+std::vector<KnownLayout>
 layoutsOf(const Model &                       model,
           const std::vector<at::Tensor> &     layers,
           const std::array<std::int64_t, 3> & inputSize,
@@ -193,7 +217,7 @@ layoutsOf(const Model &                       model,
           const std::vector<bool> &           mask,
           const ImageContext &                context)
 {
-  std::vector<LayerLayout>                layouts(layers.size());
+  std::vector<KnownLayout>                layouts(layers.size());
   std::vector<std::optional<LayerLayout>> measured;
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
@@ -206,7 +230,14 @@ layoutsOf(const Model &                       model,
     {
       measured = measureLayouts(model, dimension, numberOfChannels, mask, context, layers[i].device());
     }
-    layouts[i] = measured[i] ? *measured[i] : symmetricLayout(inputSize, size);
+    if (measured[i] && fits(*measured[i], inputSize, size))
+    {
+      layouts[i].layout = *measured[i];
+    }
+    else
+    {
+      layouts[i] = { symmetricLayout(inputSize, size, !measured[i]), false };
+    }
   }
   return layouts;
 }

@@ -7,12 +7,20 @@
 namespace impact
 {
 
+/** The layout of a layer, and whether it was measured and holds for an input of this size. */
+struct KnownLayout
+{
+  LayerLayout layout;
+  bool        measured{ true };
+};
+
 /** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the layers it made of it.
  *
  * A layer as large as its input has the input's voxels. For others (strides, missing padding) the centre of a layer
  * voxel is measured: it is the centre of the input region whose change changes the voxel, found by autograd on an
- * irregular input. Where that cannot be told, the layer is taken to lie symmetrically in its input. */
-std::vector<LayerLayout> layoutsOf(const Model &                       model,
+ * irregular input. Where that cannot be told, or does not fit the layer's size, as in networks that resize their input,
+ * the layer is taken to lie symmetrically in its input. */
+std::vector<KnownLayout> layoutsOf(const Model &                       model,
                                    const std::vector<at::Tensor> &     layers,
                                    const std::array<std::int64_t, 3> & inputSize,
                                    int                                 dimension,
@@ -20,8 +28,12 @@ std::vector<LayerLayout> layoutsOf(const Model &                       model,
                                    const std::vector<bool> &           mask,
                                    const ImageContext &                context);
 
-/** Layouts of the selected layers with their reach, measured; none for a layer that cannot be measured. The model keeps
- * what was measured. */
+/** Whether a layout leaves about as much of the input after a layer's last voxel as before its first. Sizes x, y, z. */
+bool
+fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer);
+
+/** Layouts of the selected layers with their reach, measured within the range of intensities of `context`; none for a
+ * layer that cannot be measured. The model keeps what was measured. */
 std::vector<std::optional<LayerLayout>> measureLayouts(const Model &             model,
                                                        int                       dimension,
                                                        int                       numberOfChannels,

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "error.h"
+#include "torchscript_graph.h"
 
 #include <torch/cuda.h>
 
@@ -21,7 +22,7 @@ shapeOf(const at::Tensor & tensor)
   {
     text += (text.empty() ? "" : " x ") + std::to_string(size);
   }
-  return text;
+  return text.empty() ? "a single number" : text;
 }
 
 /** What forward() takes besides the image. Read from the names of its arguments, or from their number. */
@@ -42,6 +43,10 @@ extraArguments(const c10::FunctionSchema & schema, const std::string & path)
   {
     const std::string & name = arguments[i].name();
     const auto          contains = [&name](const char * part) { return name.find(part) != std::string::npos; };
+    if (arguments[i].default_value() && arguments[i].type()->kind() != c10::TypeKind::TensorType)
+    {
+      break; // a switch of the model's own, and neither is what follows of concern to us
+    }
     if (contains("layer"))
     {
       extra.push_back(Argument::NumberOfLayers);
@@ -69,60 +74,6 @@ extraArguments(const c10::FunctionSchema & schema, const std::string & path)
     }
   }
   return extra;
-}
-
-/** A model traced or scripted for a GPU names that GPU wherever it makes a tensor: these places get our device. */
-void
-moveDeviceConstants(torch::jit::Block & block, at::Device device)
-{
-  for (torch::jit::Node * const node : block.nodes())
-  {
-    for (torch::jit::Block * const inner : node->blocks())
-    {
-      moveDeviceConstants(*inner, device);
-    }
-    if (node->kind() != c10::prim::Constant)
-    {
-      continue;
-    }
-    const auto & type = node->output()->type();
-    if (const auto function = type->cast<c10::FunctionType>())
-    {
-      moveDeviceConstants(*torch::jit::toGraphFunction(*function->function()).graph()->block(), device);
-    }
-    else if (type->kind() == c10::TypeKind::DeviceObjType && node->hasAttribute(c10::attr::value) &&
-             at::Device(node->s(c10::attr::value)).is_cuda())
-    {
-      node->s_(c10::attr::value, device.str());
-    }
-  }
-}
-
-/** Whether a graph turns tensors into half precision by itself, so that its weights must stay in it. */
-bool
-convertsToHalf(torch::jit::Block & block)
-{
-  for (torch::jit::Node * const node : block.nodes())
-  {
-    for (torch::jit::Block * const inner : node->blocks())
-    {
-      if (convertsToHalf(*inner))
-      {
-        return true;
-      }
-    }
-    // x.half() is traced as aten::to(x, 5, ...): the number of the type.
-    const auto isHalf = [](const torch::jit::Value * value) {
-      return torch::jit::toIValue(value) == c10::IValue(static_cast<std::int64_t>(at::kHalf));
-    };
-    const auto inputs = node->inputs();
-    if (node->kind() == c10::Symbol::fromQualString("aten::half") ||
-        (node->kind() == c10::aten::to && std::any_of(inputs.begin() + 1, inputs.end(), isHalf)))
-    {
-      return true;
-    }
-  }
-  return false;
 }
 
 /** Autocast to half precision on a GPU for as long as this lives. */
@@ -178,7 +129,12 @@ public:
         asksForHalf = asksForHalf || convertsToHalf(block);
       }
     }
-    if (!asksForHalf)
+    bool isHalf = false;
+    for (const at::Tensor & parameter : m_Module.parameters())
+    {
+      isHalf = isHalf || parameter.scalar_type() == at::kHalf;
+    }
+    if (isHalf && !asksForHalf)
     {
       m_Module.to(at::kFloat);
     }
@@ -269,6 +225,10 @@ private:
     }
     for (at::Tensor & tensor : result)
     {
+      if (tensor.is_complex())
+      {
+        throw Error("Model file \"" + m_Path + "\": forward() returned complex numbers. Allowed: real ones.");
+      }
       tensor = tensor.to(at::kFloat);
     }
     return result;
@@ -311,6 +271,13 @@ firstLine(const std::exception & error)
     reason += '.';
   }
   return reason;
+}
+
+bool
+allFinite(const at::Tensor & layer)
+{
+  // The sum is quick, and may overflow.
+  return at::isfinite(layer.sum()).item<bool>() || at::isfinite(layer).all().item<bool>();
 }
 
 Error

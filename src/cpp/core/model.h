@@ -80,6 +80,9 @@ private:
 /** The device of the parameter GPU. \throws Error when there is no such GPU. */
 at::Device deviceOf(int gpu);
 
+/** Whether every feature is a number. */
+bool allFinite(const at::Tensor & layer);
+
 /** What to say of a model that made something that is not a number. */
 Error featuresNotFinite(const std::string & path);
 

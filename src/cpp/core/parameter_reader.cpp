@@ -49,29 +49,28 @@ ParameterReader::find(const std::string & name, int level) const
     labels.insert(labels.begin(), m_Label);
   }
   const auto lookUp = [&](const std::string & candidate, bool ofThisLevel) -> std::optional<Found> {
-    for (const std::string & label : labels)
+    const auto found = m_Map.find(candidate);
+    if (found == m_Map.end() || found->second.empty())
     {
-      const auto found = m_Map.find(label + candidate);
-      if (found != m_Map.end() && !found->second.empty())
+      return std::nullopt;
+    }
+    return Found{ found->first, found->second, ofThisLevel };
+  };
+  for (const std::string & label : labels)
+  {
+    for (const int l : { level, 0 })
+    {
+      if (auto found = lookUp(label + "Impact" + name + std::to_string(l), true))
       {
-        return Found{ found->first, found->second, ofThisLevel };
+        return found;
       }
     }
-    return std::nullopt;
-  };
-
-  for (const int l : { level, 0 })
-  {
-    if (auto found = lookUp("Impact" + name + std::to_string(l), true))
+    for (const char * const prefix : { "Impact", "" })
     {
-      return found;
-    }
-  }
-  for (const char * const prefix : { "Impact", "" })
-  {
-    if (auto found = lookUp(prefix + name, false))
-    {
-      return found;
+      if (auto found = lookUp(label + prefix + name, false))
+      {
+        return found;
+      }
     }
   }
   return std::nullopt;
@@ -85,9 +84,11 @@ ParameterReader::perLevel(const std::string & name, int level) const
   {
     return std::nullopt;
   }
-  return ParameterEntry{ found->name,
-                         { entryOfLevel(found->entries, found->ofThisLevel ? 0 : level) },
-                         found->ofThisLevel ? 1 : found->entries.size() };
+  if (found->ofThisLevel)
+  {
+    return ParameterEntry{ found->name, found->entries };
+  }
+  return ParameterEntry{ found->name, { entryOfLevel(found->entries, level) }, found->entries.size() };
 }
 
 std::optional<ParameterEntry>

@@ -21,7 +21,7 @@ struct ParameterEntry
 
 /** Finds a parameter in any of the dialects in which maps for IMPACT have been written.
  *
- * The first that is present wins, each with the metric's label in front before without:
+ * The first that is present wins; all with the metric's label in front come before those without:
  *  1. `Impact<Name><level>`: one list per level, over the models or layers: `(ImpactPatchSize1 5 5 5 7 7 7)`;
  *  2. `Impact<Name>` and 3. `<Name>`: one entry per level, models and layers separated by spaces inside the entry:
  *     `(PatchSize "5*5*5 7*7*7" "3*3*3")`.
@@ -42,7 +42,16 @@ public:
     return m_NumberOfLevels;
   }
 
-  /** One value per level, in every dialect: Mode, GPU and the like. */
+  /** The name under which the map has a parameter for a level; empty where it has none. */
+  std::string
+  spelling(const std::string & name, int level) const
+  {
+    const auto found = find(name, level);
+    return found ? found->name : std::string();
+  }
+
+  /** One value per level, in every dialect: Mode, GPU and the like. Where a level has a list of its own, all of that.
+   */
   std::optional<ParameterEntry> perLevel(const std::string & name, int level) const;
 
   /** Several values per level: words split at spaces, `*` kept. */

@@ -65,7 +65,7 @@ PatchModel::centreFeatures(const at::Tensor & patches) const
     for (std::size_t axis = 0; axis < 3; ++axis)
     {
       const double centre = 0.5 * static_cast<double>(m_Size[axis] - 1);
-      place[axis] = (centre - m_Layouts[i].offset[axis]) / m_Layouts[i].stride[axis];
+      place[axis] = (centre - m_Layouts[i].layout.offset[axis]) / m_Layouts[i].layout.stride[axis];
     }
     features[i] = interpolateAt(features[i], place);
   }

@@ -55,7 +55,7 @@ private:
   ModelSettings               m_Settings;
   ImageContext                m_Context;
   std::array<std::int64_t, 3> m_Size{ 1, 1, 1 };
-  std::vector<LayerLayout>    m_Layouts;
+  std::vector<KnownLayout>    m_Layouts;
   std::vector<std::int64_t>   m_NumbersOfChannels;
 };
 

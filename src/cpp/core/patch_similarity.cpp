@@ -198,7 +198,7 @@ private:
   {
     for (const at::Tensor & layer : features)
     {
-      if (!at::isfinite(layer.sum()).item<bool>())
+      if (!allFinite(layer))
       {
         throw featuresNotFinite(path);
       }

@@ -5,6 +5,8 @@
 #include "model_parser.h"
 #include "values.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 
@@ -25,7 +27,8 @@ public:
   parse(LevelSettings & settings)
   {
     settings.mode = readMode();
-    settings.gpu = static_cast<int>(readWholeNumber("GPU", -1, "-1 for the CPU, or the index of a GPU: 0, 1, ..."));
+    settings.gpu =
+      static_cast<int>(readWholeNumber("GPU", -1, "-1 for the CPU, or the index of a GPU, counted from 0"));
     settings.featuresMapUpdateInterval = static_cast<int>(
       readWholeNumber("FeaturesMapUpdateInterval",
                       -1,
@@ -103,7 +106,14 @@ private:
   std::optional<ParameterEntry>
   level(const std::string & name)
   {
-    return m_Context.note(name, m_Context.reader.perLevel(name, m_Context.level));
+    auto entry = m_Context.note(name, m_Context.reader.perLevel(name, m_Context.level));
+    if (entry && entry->values.size() > 1)
+    {
+      m_Context.error(entry->name,
+                      std::to_string(entry->values.size()) + " values (" + quoted(entry->values) +
+                        ") for one resolution level. Give one");
+    }
+    return entry;
   }
 
   /** A whole number from -1 up. */
@@ -134,7 +144,10 @@ private:
       {
         m_Context.names["WriteFeatureMaps"] = entry->name;
         const std::string & value = entry->values.front();
-        if (value.find_first_not_of(" \t") == std::string::npos)
+        std::string         lower = value;
+        std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+        const bool isWord = lower == "true" || lower == "false";
+        if (value.find_first_not_of(" \t") == std::string::npos || (isWord && value != lower))
         {
           m_Context.wrongValue(*entry, value, "\"false\", \"true\", or the folder for the files");
           return {};

@@ -49,6 +49,26 @@ cutAxis(std::int64_t size, std::int64_t tile, double reach, std::int64_t strides
   return cut;
 }
 
+std::vector<Cut>
+cutAxes(const std::vector<std::int64_t> & imageSize,
+        const std::vector<std::int64_t> & tileSize,
+        const std::vector<LayerLayout> &  layouts)
+{
+  std::vector<Cut> cuts;
+  for (std::size_t axis = 0; axis < imageSize.size(); ++axis)
+  {
+    double       reach = 0.0;
+    std::int64_t strides = 1;
+    for (const LayerLayout & layout : layouts)
+    {
+      reach = std::max(reach, layout.reach[axis]);
+      strides = std::lcm(strides, std::max<std::int64_t>(1, std::llround(layout.stride[axis])));
+    }
+    cuts.push_back(cutAxis(imageSize[axis], tileSize[axis], reach, strides, "xyz"[axis]));
+  }
+  return cuts;
+}
+
 /** How much each layer voxel of a tile counts along one axis: nothing within reach of an inner edge, then rising. */
 at::Tensor
 rampOf(const Cut & cut, std::size_t number, double stride, double offset, std::int64_t count, const at::Tensor & like)
@@ -70,6 +90,14 @@ rampOf(const Cut & cut, std::size_t number, double stride, double offset, std::i
 
 } // namespace
 
+void
+checkTiles(const std::array<std::int64_t, 3> & imageSize,
+           const std::vector<std::int64_t> &   tileSize,
+           const std::vector<LayerLayout> &    layouts)
+{
+  cutAxes({ imageSize.begin(), imageSize.begin() + static_cast<std::ptrdiff_t>(tileSize.size()) }, tileSize, layouts);
+}
+
 std::vector<at::Tensor>
 runTiled(const at::Tensor &                                                      image,
          const std::vector<std::int64_t> &                                       tileSize,
@@ -77,21 +105,13 @@ runTiled(const at::Tensor &                                                     
          const std::function<std::vector<at::Tensor>(const at::Tensor & tile)> & run)
 {
   const auto                dimension = static_cast<std::size_t>(image.dim());
-  std::vector<Cut>          cuts;
+  std::vector<std::int64_t> imageSize(image.sizes().rbegin(), image.sizes().rend());
+  const std::vector<Cut>    cuts = cutAxes(imageSize, tileSize, layouts);
   std::vector<std::int64_t> padding;
-  for (std::size_t axis = 0; axis < dimension; ++axis)
+  for (const Cut & cut : cuts)
   {
-    double       reach = 0.0;
-    std::int64_t strides = 1;
-    for (const LayerLayout & layout : layouts)
-    {
-      reach = std::max(reach, layout.reach[axis]);
-      strides = std::lcm(strides, std::max<std::int64_t>(1, std::llround(layout.stride[axis])));
-    }
-    cuts.push_back(cutAxis(
-      image.size(static_cast<std::int64_t>(dimension - 1 - axis)), tileSize[axis], reach, strides, "xyz"[axis]));
     padding.push_back(0);
-    padding.push_back(cuts.back().padding);
+    padding.push_back(cut.padding);
   }
   const at::Tensor padded = at::pad(image.unsqueeze(0).unsqueeze(0), padding, "replicate").squeeze(0).squeeze(0);
 

@@ -7,6 +7,11 @@
 namespace impact
 {
 
+/** \throws ParameterError when tiles of that size are too small for the layers' reach. Sizes x, y (, z). */
+void checkTiles(const std::array<std::int64_t, 3> & imageSize,
+                const std::vector<std::int64_t> &   tileSize,
+                const std::vector<LayerLayout> &    layouts);
+
 /** Runs a model over overlapping tiles of an image and puts the layers together again.
  *
  * Where a layer depends on at most `LayerLayout::reach` voxels around it, the result equals that of the whole image.

@@ -40,6 +40,13 @@ public:
     return m_Image;
   }
 
+  /** By linear interpolation, whatever the interpolator. */
+  float
+  LinearlyAt(const Vector & physical) const
+  {
+    return m_Linear.evaluate(physical, nullptr);
+  }
+
   /** \param gradient null, or receives the gradient, per mm */
   float
   At(const Vector & physical, Vector * const gradient) const

@@ -72,7 +72,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::UpdateMovingFeatures(const 
       {
         const impact::Vector point =
           grid.pointAt({ static_cast<double>(x), static_cast<double>(y), static_cast<double>(z) });
-        voxels[line * perSlice + x] = m_MovingIntensity.At(this->Map(point), nullptr);
+        voxels[line * perSlice + x] = m_MovingIntensity.LinearlyAt(this->Map(point));
       }
     });
     warped.push_back(std::move(voxels));
@@ -114,7 +114,12 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::WarpedPoints(const ValidSam
         }
       }
       // Where the transform has folded space onto itself there is no way back: the sample stays where it is.
-      const bool invertible = std::abs(impact::determinant(jacobian)) > 1e-3;
+      double squares = 0.0;
+      for (const impact::Vector & row : jacobian)
+      {
+        squares += row[0] * row[0] + row[1] * row[1] + row[2] * row[2];
+      }
+      const bool invertible = std::abs(impact::determinant(jacobian)) > 1e-3 * std::pow(squares / 3.0, 1.5);
       toWarped[s] = invertible ? impact::inverse(jacobian) : impact::Matrix{};
       for (unsigned int i = 0; i < FixedImageDimension; ++i)
       {

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "torch_headers.h"
+
+namespace impact
+{
+
+/** A model traced or scripted for a GPU names that GPU wherever it makes a tensor: these places get our device. */
+void moveDeviceConstants(torch::jit::Block & block, at::Device device);
+
+/** Whether a graph turns tensors into half precision by itself, so that its weights must stay in it. */
+bool convertsToHalf(torch::jit::Block & block);
+
+} // namespace impact
