@@ -165,10 +165,18 @@ measureLayouts(const Model &             model,
                const ImageContext &      context,
                at::Device                device)
 {
-  const auto key = std::make_tuple(dimension, numberOfChannels, mask);
-  if (const auto known = model.layoutMemory().find(key); known != model.layoutMemory().end())
+  const auto             range = context.statistics.to(at::kCPU, at::kDouble);
+  const bool             isRange = at::isfinite(range).all().item<bool>();
+  const double           low = isRange ? range[0].item<double>() : -1.0;
+  const double           high = isRange ? range[1].item<double>() : 1.0;
+  const Model::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
+  const Model::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
+  for (const auto & key : { measuredKey, failedKey })
   {
-    return known->second;
+    if (const auto known = model.layoutMemory().find(key); known != model.layoutMemory().end())
+    {
+      return known->second;
+    }
   }
 
   // Large enough for most fields of view, whatever the size of the image or patch.
@@ -181,9 +189,6 @@ measureLayouts(const Model &             model,
   at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
   input = (input * 12.9898).sin().mul(43758.5453).frac().view(shape);
   // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
-  const auto   range = context.statistics.to(at::kCPU, at::kDouble);
-  const double low = range[0].item<double>();
-  const double high = range[1].item<double>();
   input = ((high + low) / 2 + (high - low) / 2 * input).to(at::kFloat).to(device);
 
   at::AutoGradMode gradientsOn(true);
@@ -201,10 +206,8 @@ measureLayouts(const Model &             model,
   {
     // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
   }
-  if (std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); }))
-  {
-    model.layoutMemory()[key] = layouts;
-  }
+  const bool all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
+  model.layoutMemory()[all ? measuredKey : failedKey] = layouts;
   return layouts;
 }
 

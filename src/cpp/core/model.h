@@ -46,9 +46,11 @@ public:
   std::vector<at::Tensor>
   selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const;
 
-  /** The layouts measured so far, by dimension, number of channels and mask: a memory for measureLayouts. */
+  /** The layouts measured so far, by dimension, number of channels, mask and, for those that could not be measured, the
+   * range of intensities in which that was tried: a memory for measureLayouts. */
   using Layouts = std::vector<std::optional<LayerLayout>>;
-  using LayoutMemory = std::map<std::tuple<int, int, std::vector<bool>>, Layouts>;
+  using LayoutKey = std::tuple<int, int, std::vector<bool>, double, double>;
+  using LayoutMemory = std::map<LayoutKey, Layouts>;
 
   LayoutMemory &
   layoutMemory() const
