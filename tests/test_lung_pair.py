@@ -16,7 +16,6 @@ def register(data: lung_pair.Data, text: str, folder: Path) -> tuple[list[int], 
     """Give the iterations of each level, and the errors of the 51 landmarks inside, in mm."""
     folder.mkdir(exist_ok=True)
     text = text.replace('(WriteResultImage "true")', '(WriteResultImage "false")')
-    text += "(NumberOfSamplesForExactGradient 10000)\n"
     (folder / "parameters.txt").write_text(text)
     log, _ = runs.elastix(
         [
@@ -41,12 +40,15 @@ def register(data: lung_pair.Data, text: str, folder: Path) -> tuple[list[int], 
 
 @pytest.mark.slow
 def test_lung_pair(elastix_testing: Path, tmp_path: Path, mind: dict[int, str]) -> None:
-    """The demo's Static registration, with fewer iterations."""
+    """The best of the curated maps as it is, with the bounds set for it, mm.
+
+    Other seeds give 1.33 to 1.34 and 0.85 to 0.95 (docs/validation.md).
+    """
     text = (MAPS / "mind.txt").read_text().replace("MIND_R1D2_3D.pt", mind[3])
-    text = runs.set_parameter(text, "MaximumNumberOfIterations", 100)
     levels, errors = register(lung_pair.Data(elastix_testing), text, tmp_path)
-    assert levels == [100, 100]
-    assert errors.mean <= 1.60
+    assert levels == [500, 500]
+    assert errors.mean <= 1.35
+    assert errors.median <= 1.00
 
 
 @pytest.mark.slow
@@ -71,6 +73,7 @@ def test_levels_after_an_initial_transform(
         }.items():
             text = runs.set_parameter(text, name, *values)
         lines = [line for line in text.splitlines() if not line.startswith("(VoxelSize ")]
+        lines.append("(NumberOfSamplesForExactGradient 10000)")
         lines.append("(VoxelSize " + " ".join(f'"{size}"' for size in sizes) + ")")
         data = lung_pair.Data(elastix_testing)
         iterations, errors = register(data, "\n".join(lines) + "\n", tmp_path / str(levels))

@@ -25,25 +25,8 @@ auto
 toItk(const Image & image)
 {
   using ImageType = itk::Image<TPixel, VDimension>;
-  const auto                        result = ImageType::New();
-  typename ImageType::SizeType      size;
-  typename ImageType::SpacingType   spacing;
-  typename ImageType::PointType     origin;
-  typename ImageType::DirectionType direction;
-  for (unsigned int i = 0; i < VDimension; ++i)
-  {
-    size[i] = static_cast<itk::SizeValueType>(image.grid.size[i]);
-    spacing[i] = image.grid.spacing[i];
-    origin[i] = image.grid.origin[i];
-    for (unsigned int j = 0; j < VDimension; ++j)
-    {
-      direction(i, j) = image.grid.direction[i][j];
-    }
-  }
-  result->SetRegions(size);
-  result->SetSpacing(spacing);
-  result->SetOrigin(origin);
-  result->SetDirection(direction);
+  const auto result = ImageType::New();
+  SetGrid(*result, image.grid);
   result->Allocate();
   std::copy_n(image.pixels.data(), image.grid.numberOfVoxels(), result->GetBufferPointer());
   return result;

@@ -1,6 +1,7 @@
 #include "elxImpactFeatureMaps.h"
 
 #include "error.h"
+#include "impactGridOf.h"
 
 #include "itkImageFileWriter.h"
 #include "itkMetaImageIO.h"
@@ -19,25 +20,8 @@ void
 Write(const std::string & path, const impact::MapToWrite & map)
 {
   using ImageType = itk::VectorImage<float, VDimension>;
-  const auto                        image = ImageType::New();
-  typename ImageType::SizeType      size;
-  typename ImageType::SpacingType   spacing;
-  typename ImageType::PointType     origin;
-  typename ImageType::DirectionType direction;
-  for (unsigned int i = 0; i < VDimension; ++i)
-  {
-    size[i] = static_cast<itk::SizeValueType>(map.grid.size[i]);
-    spacing[i] = map.grid.spacing[i];
-    origin[i] = map.grid.origin[i];
-    for (unsigned int j = 0; j < VDimension; ++j)
-    {
-      direction(i, j) = map.grid.direction[i][j];
-    }
-  }
-  image->SetRegions(size);
-  image->SetSpacing(spacing);
-  image->SetOrigin(origin);
-  image->SetDirection(direction);
+  const auto image = ImageType::New();
+  impact::SetGrid(*image, map.grid);
   image->SetVectorLength(static_cast<unsigned int>(map.channels));
   // Only read, and only while this function runs.
   image->GetPixelContainer()->SetImportPointer(

@@ -1,6 +1,8 @@
 #ifndef impactGridOf_h
 #define impactGridOf_h
 
+#include "itkIntTypes.h"
+
 #include "geometry.h"
 
 namespace impact
@@ -30,6 +32,31 @@ GridOf(const TImage & image)
     }
   }
   return grid;
+}
+
+/** Gives an image the geometry of a grid; its pixels are the caller's matter. */
+template <typename TImage>
+void
+SetGrid(TImage & image, const Grid & grid)
+{
+  typename TImage::SizeType      size;
+  typename TImage::SpacingType   spacing;
+  typename TImage::PointType     origin;
+  typename TImage::DirectionType direction;
+  for (unsigned int i = 0; i < TImage::ImageDimension; ++i)
+  {
+    size[i] = static_cast<itk::SizeValueType>(grid.size[i]);
+    spacing[i] = grid.spacing[i];
+    origin[i] = grid.origin[i];
+    for (unsigned int j = 0; j < TImage::ImageDimension; ++j)
+    {
+      direction(i, j) = grid.direction[i][j];
+    }
+  }
+  image.SetRegions(size);
+  image.SetSpacing(spacing);
+  image.SetOrigin(origin);
+  image.SetDirection(direction);
 }
 
 } // namespace impact

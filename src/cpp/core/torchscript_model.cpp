@@ -1,0 +1,273 @@
+#include "model.h"
+
+#include "error.h"
+#include "torchscript_graph.h"
+
+#include <algorithm>
+#include <fstream>
+
+namespace impact
+{
+namespace
+{
+
+/** What forward() takes besides the image. Read from the names of its arguments, or from their number. */
+enum class Argument
+{
+  NumberOfLayers,
+  Statistics,
+  Direction
+};
+
+std::vector<Argument>
+extraArguments(const c10::FunctionSchema & schema, const std::string & path)
+{
+  constexpr std::array<Argument, 3> byPlace{ Argument::NumberOfLayers, Argument::Statistics, Argument::Direction };
+  std::vector<Argument>             extra;
+  const auto &                      arguments = schema.arguments(); // self and the image first
+  for (std::size_t i = 2; i < arguments.size(); ++i)
+  {
+    const std::string & name = arguments[i].name();
+    const auto          contains = [&name](const char * part) { return name.find(part) != std::string::npos; };
+    if (arguments[i].default_value() && arguments[i].type()->kind() != c10::TypeKind::TensorType)
+    {
+      break; // a switch of the model's own, and neither is what follows of concern to us
+    }
+    if (contains("layer"))
+    {
+      extra.push_back(Argument::NumberOfLayers);
+    }
+    else if (contains("stat"))
+    {
+      extra.push_back(Argument::Statistics);
+    }
+    else if (contains("direction"))
+    {
+      extra.push_back(Argument::Direction);
+    }
+    else if (arguments[i].default_value())
+    {
+      break; // of no concern to us, and neither is what follows
+    }
+    else if (i - 2 < byPlace.size())
+    {
+      extra.push_back(byPlace[i - 2]);
+    }
+    else
+    {
+      throw Error("Model file \"" + path + "\": forward() takes " + std::to_string(arguments.size() - 1) +
+                  " arguments. Allowed: (x), (x, nb_layers), (x, nb_layers, stats), (x, nb_layers, stats, direction).");
+    }
+  }
+  return extra;
+}
+
+/** Autocast to half precision on a GPU for as long as this lives. */
+class MixedPrecision
+{
+public:
+  explicit MixedPrecision(bool wanted)
+    : m_Wanted(wanted)
+  {
+    if (m_Wanted)
+    {
+      at::autocast::increment_nesting();
+      at::autocast::set_autocast_enabled(at::kCUDA, true);
+    }
+  }
+  ~MixedPrecision()
+  {
+    if (m_Wanted)
+    {
+      at::autocast::set_autocast_enabled(at::kCUDA, false);
+      if (at::autocast::decrement_nesting() == 0)
+      {
+        at::autocast::clear_cache();
+      }
+    }
+  }
+  MixedPrecision(const MixedPrecision &) = delete;
+  MixedPrecision & operator=(const MixedPrecision &) = delete;
+
+private:
+  bool m_Wanted;
+};
+
+class TorchScriptModel : public Model
+{
+public:
+  TorchScriptModel(std::string path, torch::jit::Module module, at::Device device, bool mixedPrecision)
+    : m_Path(std::move(path))
+    , m_Module(std::move(module))
+    , m_Device(device)
+    , m_MixedPrecision(mixedPrecision && device.is_cuda())
+    , m_Extra(extraArguments(m_Module.get_method("forward").function().getSchema(), m_Path))
+  {
+    m_Module.eval();
+    // Half precision is for storage: gradients on their way back would underflow in it.
+    bool asksForHalf = false;
+    for (const torch::jit::Module & part : m_Module.modules())
+    {
+      for (const torch::jit::Method & method : part.get_methods())
+      {
+        torch::jit::Block & block = *torch::jit::toGraphFunction(method.function()).graph()->block();
+        moveDeviceConstants(block, m_Device);
+        asksForHalf = asksForHalf || convertsToHalf(block);
+      }
+    }
+    bool isHalf = false;
+    for (const at::Tensor & parameter : m_Module.parameters())
+    {
+      isHalf = isHalf || parameter.scalar_type() == at::kHalf;
+    }
+    if (isHalf && !asksForHalf)
+    {
+      m_Module.to(at::kFloat);
+    }
+    for (at::Tensor parameter : m_Module.parameters())
+    {
+      parameter.set_requires_grad(false);
+      m_ScalarType = parameter.is_floating_point() ? parameter.scalar_type() : m_ScalarType;
+    }
+  }
+
+  std::vector<at::Tensor>
+  layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const override
+  {
+    // A copy: a model that changes its input in place must not change anybody's image.
+    std::vector<c10::IValue> arguments{ input.to(m_ScalarType, /*non_blocking=*/false, /*copy=*/true) };
+    for (const Argument argument : m_Extra)
+    {
+      switch (argument)
+      {
+        case Argument::NumberOfLayers:
+          arguments.emplace_back(
+            at::full({ 1 }, static_cast<std::int64_t>(numberOfLayers), at::dtype(at::kLong).device(m_Device)));
+          break;
+        case Argument::Statistics:
+          arguments.emplace_back(context.statistics);
+          break;
+        case Argument::Direction:
+          arguments.emplace_back(context.direction);
+          break;
+      }
+    }
+    const MixedPrecision mixedPrecision(m_MixedPrecision);
+    c10::IValue          output;
+    try
+    {
+      // forward() is not const in torch's interface, though it changes nothing here.
+      output = const_cast<torch::jit::Module &>(m_Module).forward(std::move(arguments));
+    }
+    catch (const std::exception & error)
+    {
+      throw Error("Model file \"" + m_Path + "\" refused an input of " + shapeOf(input) +
+                  " (batch x channels x voxels): " + firstLine(error) +
+                  " Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");
+    }
+    return toTensors(output);
+  }
+
+  const std::string &
+  path() const override
+  {
+    return m_Path;
+  }
+
+  bool
+  takesNumberOfLayers() const override
+  {
+    return std::find(m_Extra.begin(), m_Extra.end(), Argument::NumberOfLayers) != m_Extra.end();
+  }
+
+private:
+  std::vector<at::Tensor>
+  toTensors(const c10::IValue & output) const
+  {
+    std::vector<at::Tensor> result;
+    if (output.isTensor())
+    {
+      result.push_back(output.toTensor());
+    }
+    else if (output.isTensorList())
+    {
+      result = output.toTensorVector();
+    }
+    else if (output.isList() || output.isTuple())
+    {
+      const auto elements = output.isList() ? output.toListRef().vec() : output.toTupleRef().elements().vec();
+      for (const c10::IValue & element : elements)
+      {
+        if (!element.isTensor())
+        {
+          throw wrongOutput(output);
+        }
+        result.push_back(element.toTensor());
+      }
+    }
+    else
+    {
+      throw wrongOutput(output);
+    }
+    for (at::Tensor & tensor : result)
+    {
+      if (tensor.is_complex())
+      {
+        throw Error("Model file \"" + m_Path + "\": forward() returned complex numbers. Allowed: real ones.");
+      }
+      tensor = tensor.to(at::kFloat);
+    }
+    return result;
+  }
+
+  Error
+  wrongOutput(const c10::IValue & output) const
+  {
+    return Error("Model file \"" + m_Path + "\": forward() returned " + output.tagKind() +
+                 ". Allowed: a tensor, or a list or tuple of tensors, one per layer.");
+  }
+
+  std::string           m_Path;
+  torch::jit::Module    m_Module;
+  at::Device            m_Device;
+  bool                  m_MixedPrecision;
+  std::vector<Argument> m_Extra;
+  at::ScalarType        m_ScalarType{ at::kFloat };
+};
+
+} // namespace
+
+ModelPointer
+loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision)
+{
+  const std::string advice = " Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
+                             "current folder; impact_plugin.models.mind() writes one.";
+  {
+    std::ifstream file(path, std::ios::binary);
+    char          byte{};
+    if (!file)
+    {
+      throw ParameterError("ModelsPath", "file \"" + path + "\" does not exist or cannot be read." + advice);
+    }
+    if (!file.get(byte))
+    {
+      throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder." + advice);
+    }
+  }
+  try
+  {
+    return std::make_shared<TorchScriptModel>(path, torch::jit::load(path, device), device, mixedPrecision);
+  }
+  catch (const Error &)
+  {
+    throw;
+  }
+  catch (const std::exception & error)
+  {
+    throw ParameterError("ModelsPath",
+                         "file \"" + path +
+                           "\" is not a TorchScript model that this torch can open: " + firstLine(error) + advice);
+  }
+}
+
+} // namespace impact
