@@ -233,3 +233,40 @@ def test_weights_of_half_precision(
     assert results[1][0] != results[0][0]
     bound = 1e-2 * float(np.abs(results[0][1]).max())
     np.testing.assert_allclose(results[1][1], results[0][1], atol=bound)
+
+
+class OfTheGpu(nn.Module):
+    """As a model traced on a GPU: the tensors that it makes are made there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return doubled(x) + torch.zeros([1], device=torch.device("cuda:0"))
+
+
+def doubled(x: Tensor) -> Tensor:
+    return x * torch.full([1], 2.0, device="cuda:1")
+
+
+class CastsToHalf(nn.Module):
+    """Asks for half precision itself, so that its weights must stay in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 2, 3, padding=1).half()
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.convolution(x.half())
+        return features
+
+
+@pytest.mark.parametrize("model", [OfTheGpu(), CastsToHalf()])
+def test_models_of_the_gpu_on_the_cpu(tmp_path: Path, model: nn.Module) -> None:
+    path = save(model, tmp_path / "m.pt")
+    levels, _ = _core.parse_settings(settings(path, "Static", 2, "1"), 1, 2)
+    image = images(2)[0]
+    ((features, _),) = _core.feature_maps(image, levels[0].fixed_models[0])
+    assert np.isfinite(features).all()
+    if isinstance(model, OfTheGpu):
+        path = save(nn.Identity(), tmp_path / "identity.pt")
+        levels, _ = _core.parse_settings(settings(path, "Static", 2, "1"), 1, 2)
+        ((as_is, _),) = _core.feature_maps(image, levels[0].fixed_models[0])
+        np.testing.assert_array_equal(features, 2.0 * as_is)
