@@ -70,7 +70,7 @@ register_similarity(py::module_ & module)
       double * const      room = gradient.mutable_data();
       {
         const py::gil_scoped_release release;
-        const TorchScope             scope(0);
+        const TorchScope             scope(nullptr);
         at::AutoGradMode             gradientsOn(true);
         m.set_requires_grad(true);
         const at::Tensor result = distance(chosen, f, m);
@@ -91,7 +91,7 @@ register_similarity(py::module_ & module)
       std::vector<FeatureMap> maps;
       {
         const py::gil_scoped_release release;
-        const TorchScope             scope(0);
+        const TorchScope             scope(nullptr);
         const at::Device             device = deviceOf(gpu);
         maps = makeFeatureMaps(*loadTorchScript(settings.path, device),
                                settings,
@@ -117,9 +117,13 @@ register_similarity(py::module_ & module)
     .def(
       py::init(
         [](const Image & fixed, const Image & moving, const LevelSettings & settings, std::uint64_t seed, int threads) {
-          const SimilarityInput input{
-            fixed.view(), moving.view(), settings, makeModelRepository(), seed, threads, {}
-          };
+          const SimilarityInput input{ fixed.view(),
+                                       moving.view(),
+                                       settings,
+                                       makeModelRepository(),
+                                       seed,
+                                       threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
+                                       {} };
           const py::gil_scoped_release release;
           return std::make_unique<StaticSimilarity>(input);
         }),

@@ -149,9 +149,10 @@ checkLevel(const LevelSettings &          settings,
            bool                           settingsAreRight,
            const Grid &                   fixedGrid,
            const Grid &                   movingGrid,
-           const ModelRepositoryPointer & models)
+           const ModelRepositoryPointer & models,
+           const std::shared_ptr<Workers> & workers)
 {
-  const TorchScope     scope(0);
+  const TorchScope     scope(workers);
   std::vector<Finding> findings;
   const auto           report = [&](const std::string & parameter, const std::string & text) {
     addFinding(findings, { Finding::Severity::Error, settings.nameOf(parameter), text, { settings.level } });

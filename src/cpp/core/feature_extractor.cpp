@@ -1,5 +1,6 @@
 #include "feature_extractor.h"
 
+#include "convolution_chain.h"
 #include "tiles.h"
 
 #include <algorithm>
@@ -64,6 +65,7 @@ FeatureExtractor::FeatureExtractor(const Model &                       model,
   , m_Context(context)
   , m_Size(size)
   , m_Tiled(settings.patchSize.front() > 0)
+  , m_Device(device)
   , m_Measured(
       measureLayouts(model, settings.dimension, settings.numberOfChannels, settings.layersMask, context, device))
 {
@@ -133,6 +135,14 @@ FeatureExtractor::decideTiles(const at::Tensor & padded)
   }
 }
 
+const ConvolutionChain *
+FeatureExtractor::chainFor(const std::array<std::int64_t, 3> & size) const
+{
+  const auto * const chain =
+    m_Device.is_cpu() ? m_Model.chain(m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels) : nullptr;
+  return chain && chain->takes(size) ? chain : nullptr;
+}
+
 std::vector<at::Tensor>
 FeatureExtractor::run(const at::Tensor & part) const
 {
@@ -140,6 +150,10 @@ FeatureExtractor::run(const at::Tensor & part) const
   shape.insert(shape.begin(), { 1, 1 });
   auto channels = shape;
   channels[1] = m_Settings.numberOfChannels;
+  if (const auto * const chain = chainFor(spatialSize(part.reshape(shape))))
+  {
+    return chain->layers(part);
+  }
   return m_Model.selected(part.reshape(shape).expand(channels).contiguous(), m_Settings.layersMask, m_Context);
 }
 
@@ -170,49 +184,90 @@ FeatureExtractor::runWithMargin(const at::Tensor & image)
     layers = runTiled(padded, tileSize, m_TileLayouts, [this](const at::Tensor & tile) { return run(tile); });
     m_Layouts = m_TileLayouts;
   }
+  else if (const ConvolutionChain * const chain = chainFor(size))
+  {
+    const auto sizes = chain->layerSizes(size);
+    if (!decideLayouts(size, sizes))
+    {
+      return runWithMargin(image);
+    }
+    std::vector<ConvolutionChain::Part> parts;
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+    {
+      parts.push_back(cut(i, sizes[i]));
+    }
+    return chain->layers(padded, parts);
+  }
   else
   {
     layers = run(padded);
-    const auto known = layoutsOf(
-      m_Model, layers, size, m_Settings.dimension, m_Settings.numberOfChannels, m_Settings.layersMask, m_Context);
-    m_Layouts.clear();
-    for (const KnownLayout & layer : known)
+    std::vector<std::array<std::int64_t, 3>> sizes;
+    for (const at::Tensor & layer : layers)
     {
-      if (!layer.measured && m_Margin != std::array<std::int64_t, 3>{})
-      {
-        m_Margin.fill(0); // the network resizes its input: a margin would squeeze the image
-        return runWithMargin(image);
-      }
-      m_Layouts.push_back(layer.layout);
+      sizes.push_back(spatialSize(layer));
+    }
+    if (!decideLayouts(size, sizes))
+    {
+      return runWithMargin(image);
     }
   }
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
-    layers[i] = crop(layers[i], i);
+    const ConvolutionChain::Part part = cut(i, spatialSize(layers[i]));
+    for (std::int64_t axis = 0; axis < layers[i].dim() - 2; ++axis)
+    {
+      const auto at = static_cast<std::size_t>(axis);
+      layers[i] = layers[i].narrow(layers[i].dim() - 1 - axis, part.begin[at], part.size[at]);
+    }
   }
   return layers;
 }
 
-at::Tensor
-FeatureExtractor::crop(const at::Tensor & layer, std::size_t number)
+bool
+FeatureExtractor::decideLayouts(const std::array<std::int64_t, 3> &              size,
+                                const std::vector<std::array<std::int64_t, 3>> & layers)
 {
-  at::Tensor    result = layer;
-  LayerLayout & layout = m_Layouts[number];
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(layer.dim() - 2) && m_Margin[axis] > 0; ++axis)
+  const auto known = layoutsOf(m_Model,
+                               layers,
+                               size,
+                               m_Settings.dimension,
+                               m_Settings.numberOfChannels,
+                               m_Settings.layersMask,
+                               m_Context,
+                               m_Device);
+  m_Layouts.clear();
+  for (const KnownLayout & layer : known)
+  {
+    if (!layer.measured && m_Margin != std::array<std::int64_t, 3>{})
+    {
+      m_Margin.fill(0); // a margin would squeeze the image
+      return false;
+    }
+    m_Layouts.push_back(layer.layout);
+  }
+  return true;
+}
+
+ConvolutionChain::Part
+FeatureExtractor::cut(std::size_t number, const std::array<std::int64_t, 3> & layer)
+{
+  ConvolutionChain::Part part{ {}, layer };
+  LayerLayout &          layout = m_Layouts[number];
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(m_Settings.dimension) && m_Margin[axis] > 0; ++axis)
   {
     // Voxel j lies at offset - margin + stride * j of the image: kept from half a stride before its first voxel to half
     // a stride beyond its last.
-    const auto   dim = static_cast<std::int64_t>(layer.dim()) - 1 - static_cast<std::int64_t>(axis);
     const double stride = layout.stride[axis];
     const double offset = layout.offset[axis] - static_cast<double>(m_Margin[axis]);
     const auto   last = static_cast<double>(m_Size[axis] - 1);
     const auto   begin = std::max<std::int64_t>(0, std::llround(std::ceil((-0.5 * stride - offset) / stride + 1e-9)));
     const auto   end =
-      std::min<std::int64_t>(layer.size(dim), std::llround(std::ceil((last + 0.5 * stride - offset) / stride - 1e-9)));
-    result = result.narrow(dim, begin, std::max<std::int64_t>(1, end - begin));
+      std::min<std::int64_t>(layer[axis], std::llround(std::ceil((last + 0.5 * stride - offset) / stride - 1e-9)));
+    part.begin[axis] = begin;
+    part.size[axis] = std::max<std::int64_t>(1, end - begin);
     layout.offset[axis] = offset + stride * static_cast<double>(begin);
   }
-  return result;
+  return part;
 }
 
 std::vector<at::Tensor>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "convolution_chain.h"
 #include "layer_layout.h"
 #include "settings.h"
 
@@ -39,7 +40,17 @@ private:
   void                    decideTiles(const at::Tensor & padded);
   std::vector<at::Tensor> run(const at::Tensor & part) const;
   std::vector<at::Tensor> runWithMargin(const at::Tensor & image);
-  at::Tensor              crop(const at::Tensor & layer, std::size_t number);
+
+  /** Decides, from the sizes of the layers of the image with its margin, where their voxels lie.
+   *
+   * \return false where that is not known: a network that resizes its input must not be given a margin */
+  bool decideLayouts(const std::array<std::int64_t, 3> & size, const std::vector<std::array<std::int64_t, 3>> & layers);
+
+  /** The part of a layer that lies in the image without its margin; its layout is changed to begin there. */
+  ConvolutionChain::Part cut(std::size_t number, const std::array<std::int64_t, 3> & layer);
+
+  /** The quicker way through the model, where there is one for inputs of that size; else null. */
+  const ConvolutionChain * chainFor(const std::array<std::int64_t, 3> & size) const;
 
   const Model &                           m_Model;
   const ModelSettings &                   m_Settings;
@@ -47,6 +58,7 @@ private:
   std::array<std::int64_t, 3>             m_Size;
   std::array<std::int64_t, 3>             m_Margin{ 0, 0, 0 }; // voxels added on each side
   bool                                    m_Tiled;             // false where the image fits into one tile
+  at::Device                              m_Device;
   std::vector<std::optional<LayerLayout>> m_Measured;
   std::vector<LayerLayout>                m_TileLayouts; // in the image with its margin; only where there are tiles
   std::vector<LayerLayout>                m_Layouts;

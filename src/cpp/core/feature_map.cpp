@@ -52,8 +52,7 @@ checkFinite(const at::Tensor & layer, const ModelSettings & settings)
 at::Tensor
 channelsLast(const at::Tensor & layer)
 {
-  const std::int64_t channels = layer.size(1);
-  return layer.select(0, 0).reshape({ channels, -1 }).t().contiguous();
+  return layer.select(0, 0).movedim(0, -1).reshape({ -1, layer.size(1) }).contiguous();
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "feature_sampling.h"
 
 #include "channels.h"
+#include "workers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -194,8 +195,9 @@ sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tens
   const double * const       point = points.const_data_ptr<double>();
   const std::int64_t * const chosen = channels.defined() ? channels.const_data_ptr<std::int64_t>() : nullptr;
   float * const              to = features.data_ptr<float>();
-  at::parallel_for(0, points.size(0), samplesPerTask, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t s = begin; s < end; ++s)
+  const std::int64_t         total = points.size(0);
+  inParallel((total + samplesPerTask - 1) / samplesPerTask, [&](std::int64_t task) {
+    for (std::int64_t s = task * samplesPerTask; s < std::min(total, (task + 1) * samplesPerTask); ++s)
     {
       const Corners corners = reader.at(point + 3 * s);
       const auto & [r, w] = std::tie(corners.rows, corners.weights);
@@ -231,8 +233,9 @@ pullBack(const FeatureMap & map, const at::Tensor & points, const at::Tensor & c
   const std::int64_t * const chosen = channels.defined() ? channels.const_data_ptr<std::int64_t>() : nullptr;
   const float * const        from = dense.const_data_ptr<float>();
   double * const             to = result.data_ptr<double>();
-  at::parallel_for(0, points.size(0), samplesPerTask, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t s = begin; s < end; ++s)
+  const std::int64_t         total = points.size(0);
+  inParallel((total + samplesPerTask - 1) / samplesPerTask, [&](std::int64_t task) {
+    for (std::int64_t s = task * samplesPerTask; s < std::min(total, (task + 1) * samplesPerTask); ++s)
     {
       const Corners         corners = reader.at(point + 3 * s);
       std::array<double, 8> sums{};

@@ -212,26 +212,27 @@ measureLayouts(const Model &             model,
 }
 
 std::vector<KnownLayout>
-layoutsOf(const Model &                       model,
-          const std::vector<at::Tensor> &     layers,
-          const std::array<std::int64_t, 3> & inputSize,
-          int                                 dimension,
-          int                                 numberOfChannels,
-          const std::vector<bool> &           mask,
-          const ImageContext &                context)
+layoutsOf(const Model &                                    model,
+          const std::vector<std::array<std::int64_t, 3>> & layers,
+          const std::array<std::int64_t, 3> &              inputSize,
+          int                                              dimension,
+          int                                              numberOfChannels,
+          const std::vector<bool> &                        mask,
+          const ImageContext &                             context,
+          at::Device                                       device)
 {
   std::vector<KnownLayout>                layouts(layers.size());
   std::vector<std::optional<LayerLayout>> measured;
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
-    const auto size = spatialSize(layers[i]);
+    const auto & size = layers[i];
     if (size == inputSize)
     {
       continue;
     }
     if (measured.empty())
     {
-      measured = measureLayouts(model, dimension, numberOfChannels, mask, context, layers[i].device());
+      measured = measureLayouts(model, dimension, numberOfChannels, mask, context, device);
     }
     if (measured[i] && fits(*measured[i], inputSize, size))
     {

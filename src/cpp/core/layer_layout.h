@@ -14,19 +14,20 @@ struct KnownLayout
   bool        measured{ true };
 };
 
-/** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the layers it made of it.
+/** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the sizes of the layers it made of it.
  *
  * A layer as large as its input has the input's voxels. For others (strides, missing padding) the centre of a layer
  * voxel is measured: it is the centre of the input region whose change changes the voxel, found by autograd on an
  * irregular input. Where that cannot be told, or does not fit the layer's size, as in networks that resize their input,
  * the layer is taken to lie symmetrically in its input. */
-std::vector<KnownLayout> layoutsOf(const Model &                       model,
-                                   const std::vector<at::Tensor> &     layers,
-                                   const std::array<std::int64_t, 3> & inputSize,
-                                   int                                 dimension,
-                                   int                                 numberOfChannels,
-                                   const std::vector<bool> &           mask,
-                                   const ImageContext &                context);
+std::vector<KnownLayout> layoutsOf(const Model &                                    model,
+                                   const std::vector<std::array<std::int64_t, 3>> & layers,
+                                   const std::array<std::int64_t, 3> &              inputSize,
+                                   int                                              dimension,
+                                   int                                              numberOfChannels,
+                                   const std::vector<bool> &                        mask,
+                                   const ImageContext &                             context,
+                                   at::Device                                       device);
 
 /** Whether a layout leaves about as much of the input after a layer's last voxel as before its first. Sizes x, y, z. */
 bool

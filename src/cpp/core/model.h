@@ -15,6 +15,8 @@
 namespace impact
 {
 
+class ConvolutionChain;
+
 /** What some models want to know of the whole image that their input comes from. */
 struct ImageContext
 {
@@ -38,6 +40,14 @@ public:
   layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const = 0;
 
   virtual const std::string & path() const = 0;
+
+  /** A quicker way to the selected layers on the CPU, for grey images repeated in all channels; null where there is none.
+   */
+  virtual const ConvolutionChain *
+  chain(const std::vector<bool> & /*mask*/, int /*dimension*/, int /*numberOfChannels*/) const
+  {
+    return nullptr;
+  }
 
   /** Whether the model is told how many layers to compute, so that a mask may be shorter than what it could give. */
   virtual bool takesNumberOfLayers() const = 0;

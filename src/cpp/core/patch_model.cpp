@@ -8,21 +8,36 @@ namespace impact
 namespace
 {
 
-/** The values of a layer at a place between its voxels, axis after axis. */
-at::Tensor
-interpolateAt(at::Tensor layer, const Vector & place)
+// Voxels that go through a network at once: the same for every number of threads, so that results are too.
+constexpr std::int64_t voxelsPerBatch = std::int64_t{ 1 } << 17;
+
+// Above this many bytes (estimated), the graphs of all batches are not kept for the way back but made anew.
+constexpr std::int64_t bytesOfKeptGraphs = std::int64_t{ 1 } << 30;
+
+/** The voxels of a layer around a place between them, and what each counts. */
+ConvolutionChain::Place
+cornersAt(const std::array<std::int64_t, 3> & size, const Vector & place)
 {
-  for (std::int64_t dim = layer.dim() - 1, axis = 0; dim >= 2; --dim, ++axis)
+  ConvolutionChain::Place corners{ { 0, 1.0F } };
+  for (std::size_t axis = 3; axis-- > 0;)
   {
-    const auto       last = static_cast<double>(layer.size(dim) - 1);
-    const double     index = std::min(std::max(place[static_cast<std::size_t>(axis)], 0.0), last);
-    const double     lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
-    const double     fraction = index - lower;
-    const auto       first = static_cast<std::int64_t>(lower);
-    const at::Tensor below = layer.select(dim, first);
-    layer = fraction == 0.0 ? below : below * (1.0 - fraction) + layer.select(dim, first + 1) * fraction;
+    const auto              last = static_cast<double>(size[axis] - 1);
+    const double            index = std::min(std::max(place[axis], 0.0), last);
+    const double            lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
+    const auto              fraction = static_cast<float>(index - lower);
+    const auto              first = static_cast<std::int64_t>(lower);
+    ConvolutionChain::Place next;
+    for (const auto & [voxel, weight] : corners)
+    {
+      next.emplace_back(voxel * size[axis] + first, weight * (1.0F - fraction));
+      if (fraction > 0.0F)
+      {
+        next.emplace_back(voxel * size[axis] + first + 1, weight * fraction);
+      }
+    }
+    corners = std::move(next);
   }
-  return layer;
+  return corners;
 }
 
 } // namespace
@@ -38,11 +53,35 @@ PatchModel::PatchModel(ModelPointer          model,
 {
   std::copy(settings.patchSize.begin(), settings.patchSize.end(), m_Size.begin());
   const auto layers = run(at::zeros({ 1, voxelsPerPatch() }, at::dtype(at::kFloat).device(device)));
-  m_Layouts =
-    layoutsOf(*m_Model, layers, m_Size, settings.dimension, settings.numberOfChannels, settings.layersMask, m_Context);
+  std::vector<std::array<std::int64_t, 3>> sizes;
   for (const at::Tensor & layer : layers)
   {
-    m_NumbersOfChannels.push_back(layer.size(1));
+    sizes.push_back(spatialSize(layer));
+  }
+  m_Layouts = layoutsOf(*m_Model,
+                        sizes,
+                        m_Size,
+                        settings.dimension,
+                        settings.numberOfChannels,
+                        settings.layersMask,
+                        m_Context,
+                        device);
+  for (std::size_t i = 0; i < layers.size(); ++i)
+  {
+    m_NumbersOfChannels.push_back(layers[i].size(1));
+    Vector place{};
+    for (std::size_t axis = 0; axis < 3; ++axis)
+    {
+      const double centre = 0.5 * static_cast<double>(m_Size[axis] - 1);
+      place[axis] = (centre - m_Layouts[i].layout.offset[axis]) / m_Layouts[i].layout.stride[axis];
+    }
+    m_Places.push_back(cornersAt(spatialSize(layers[i]), place));
+  }
+  m_Chain =
+    device.is_cpu() ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels) : nullptr;
+  if (m_Chain && !m_Chain->takes(m_Size))
+  {
+    m_Chain = nullptr;
   }
 }
 
@@ -55,21 +94,108 @@ PatchModel::run(const at::Tensor & patches) const
   return m_Model->selected(patches.view(grey).expand(shape).contiguous(), m_Settings.layersMask, m_Context);
 }
 
-std::vector<at::Tensor>
-PatchModel::centreFeatures(const at::Tensor & patches) const
+std::int64_t
+PatchModel::batchSize() const
 {
-  std::vector<at::Tensor> features = run(patches);
-  for (std::size_t i = 0; i < features.size(); ++i)
+  return std::max<std::int64_t>(1, voxelsPerBatch / voxelsPerPatch());
+}
+
+bool
+PatchModel::graphsFit(std::int64_t numberOfPatches) const
+{
+  constexpr std::int64_t tensorsPerLayer = 8; // a guess at what a network keeps beside its output
+  std::int64_t           channels = 0;
+  for (const std::int64_t count : m_NumbersOfChannels)
   {
-    Vector place{};
-    for (std::size_t axis = 0; axis < 3; ++axis)
-    {
-      const double centre = 0.5 * static_cast<double>(m_Size[axis] - 1);
-      place[axis] = (centre - m_Layouts[i].layout.offset[axis]) / m_Layouts[i].layout.stride[axis];
-    }
-    features[i] = interpolateAt(features[i], place);
+    channels += count;
   }
-  return features;
+  const auto bytes =
+    numberOfPatches * voxelsPerPatch() * channels * tensorsPerLayer * static_cast<std::int64_t>(sizeof(float));
+  return bytes <= bytesOfKeptGraphs;
+}
+
+PatchModel::Passed::Batch
+PatchModel::forward(const at::Tensor & patches, bool withGradient) const
+{
+  at::AutoGradMode gradients(withGradient);
+  Passed::Batch    batch;
+  batch.input = patches.detach();
+  batch.input.set_requires_grad(withGradient);
+  batch.features = run(batch.input);
+  for (std::size_t i = 0; i < batch.features.size(); ++i)
+  {
+    const at::Tensor layer = batch.features[i].flatten(2);
+    at::Tensor       atCentre;
+    for (const auto & [voxel, weight] : m_Places[i])
+    {
+      const at::Tensor part = weight == 1.0F ? layer.select(2, voxel) : layer.select(2, voxel) * weight;
+      atCentre = atCentre.defined() ? atCentre + part : part;
+    }
+    batch.features[i] = atCentre;
+  }
+  return batch;
+}
+
+std::vector<at::Tensor>
+PatchModel::features(const at::Tensor & patches, Passed * passed) const
+{
+  if (m_Chain)
+  {
+    return m_Chain->patchFeatures(patches, m_Size, m_Places, passed ? &passed->ofChain : nullptr);
+  }
+  const bool keep = passed && graphsFit(patches.size(0));
+  if (passed)
+  {
+    passed->batches.clear();
+  }
+  std::vector<std::vector<at::Tensor>> parts(m_NumbersOfChannels.size());
+  for (const at::Tensor & part : patches.split(batchSize()))
+  {
+    Passed::Batch batch = forward(part, keep);
+    for (std::size_t i = 0; i < parts.size(); ++i)
+    {
+      parts[i].push_back(batch.features[i].detach());
+    }
+    if (keep)
+    {
+      passed->batches.push_back(std::move(batch));
+    }
+  }
+  std::vector<at::Tensor> result;
+  for (const auto & part : parts)
+  {
+    result.push_back(at::cat(part));
+  }
+  return result;
+}
+
+at::Tensor
+PatchModel::pullBack(const at::Tensor &              patches,
+                     Passed &                        passed,
+                     const std::vector<at::Tensor> & featureGradients) const
+{
+  if (m_Chain)
+  {
+    return m_Chain->pullBack(patches, m_Size, m_Places, passed.ofChain, featureGradients);
+  }
+  std::vector<Passed::Batch> kept = std::move(passed.batches);
+  passed.batches.clear();
+  std::vector<at::Tensor> results;
+  std::int64_t            begin = 0;
+  std::size_t             number = 0;
+  for (const at::Tensor & part : patches.split(batchSize()))
+  {
+    Passed::Batch           batch = kept.empty() ? forward(part, true) : std::move(kept[number]);
+    std::vector<at::Tensor> wanted;
+    for (const at::Tensor & featureGradient : featureGradients)
+    {
+      wanted.push_back(featureGradient.narrow(0, begin, part.size(0)));
+    }
+    results.push_back(torch::autograd::grad(batch.features, { batch.input }, wanted)[0]);
+    begin += part.size(0);
+    ++number;
+  }
+  return at::cat(results);
 }
 
 double

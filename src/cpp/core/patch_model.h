@@ -1,5 +1,6 @@
 #pragma once
 
+#include "convolution_chain.h"
 #include "layer_layout.h"
 #include "settings.h"
 
@@ -35,10 +36,28 @@ public:
     return m_NumbersOfChannels;
   }
 
-  /** \param patches N x voxels, on the model's device; may require gradients
-   * \return for each selected layer N x channels: the features at the centre of each patch, linearly interpolated where
-   * the centre falls between voxels of the layer */
-  std::vector<at::Tensor> centreFeatures(const at::Tensor & patches) const;
+  /** What patches were on their way through the network, for the way back. Memory that is used again. */
+  struct Passed
+  {
+    struct Batch
+    {
+      at::Tensor              input;
+      std::vector<at::Tensor> features;
+    };
+    std::vector<Batch>       batches;
+    ConvolutionChain::Passed ofChain;
+  };
+
+  /** The features at the centre of each patch, linearly interpolated where the centre falls between voxels of the layer.
+   *
+   * \param patches N x voxels, float, on the model's device
+   * \param passed null, or receives what pullBack() wants, as far as it fits into memory
+   * \return for each selected layer N x channels, without a graph */
+  std::vector<at::Tensor> features(const at::Tensor & patches, Passed * passed) const;
+
+  /** The way back: what gradients with respect to those features are with respect to the patches, N x voxels. */
+  at::Tensor
+  pullBack(const at::Tensor & patches, Passed & passed, const std::vector<at::Tensor> & featureGradients) const;
 
   /** Where the voxels of a patch lie around its centre, mm, physical.
    *
@@ -51,12 +70,21 @@ private:
 
   std::vector<at::Tensor> run(const at::Tensor & patches) const;
 
+  Passed::Batch forward(const at::Tensor & patches, bool withGradient) const;
+
+  std::int64_t batchSize() const;
+
+  bool graphsFit(std::int64_t numberOfPatches) const;
+
   ModelPointer                m_Model;
   ModelSettings               m_Settings;
   ImageContext                m_Context;
   std::array<std::int64_t, 3> m_Size{ 1, 1, 1 };
   std::vector<KnownLayout>    m_Layouts;
   std::vector<std::int64_t>   m_NumbersOfChannels;
+
+  const ConvolutionChain *             m_Chain{ nullptr }; // m_Model's; null: the model runs itself
+  std::vector<ConvolutionChain::Place> m_Places;           // of the patch centres in the layers
 };
 
 } // namespace impact

@@ -15,12 +15,6 @@ namespace impact
 namespace
 {
 
-// Voxels that go through a network at once: the same for every number of threads, so that results are too.
-constexpr std::int64_t voxelsPerBatch = std::int64_t{ 1 } << 17;
-
-// Above this many bytes (estimated), the graphs of all batches are not kept for the way back but made anew.
-constexpr std::int64_t bytesOfKeptGraphs = std::int64_t{ 1 } << 30;
-
 /** The planes in which a model can see an image, as pairs of image axes; one, of all axes, where it sees it whole. */
 std::vector<std::vector<int>>
 planesOf(int modelDimension, int imageDimension)
@@ -33,13 +27,6 @@ planesOf(int modelDimension, int imageDimension)
   return { { 0, 1 }, { 0, 2 }, { 1, 2 } };
 }
 
-/** A batch on its way through a network, held until the gradient comes back. */
-struct Batch
-{
-  at::Tensor              input;
-  std::vector<at::Tensor> features;
-};
-
 } // namespace
 
 class PatchSimilarity::Implementation
@@ -47,7 +34,7 @@ class PatchSimilarity::Implementation
 public:
   explicit Implementation(const SimilarityInput & input)
     : m_Settings(input.settings)
-    , m_NumberOfThreads(input.numberOfThreads)
+    , m_Workers(input.workers)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
   {
@@ -109,7 +96,7 @@ public:
       const auto & [fixedModel, movingModel] = std::tie(m_Pairs[i].fixed, m_Pairs[i].moving);
       for (const auto & [model, patches] : { std::pair(&fixedModel, &fixed[i]), std::pair(&movingModel, &moving[i]) })
       {
-        checkFinite(allFeatures(*model, toTensor(*patches, model->voxelsPerPatch()), nullptr), model->path());
+        checkFinite(model->features(toTensor(*patches, model->voxelsPerPatch()), nullptr), model->path());
       }
     }
   }
@@ -143,10 +130,10 @@ public:
     return m_Pairs.size();
   }
 
-  int
-  numberOfThreads() const
+  const std::shared_ptr<Workers> &
+  workers() const
   {
-    return m_NumberOfThreads;
+    return m_Workers;
   }
 
 private:
@@ -155,42 +142,6 @@ private:
   {
     const auto count = static_cast<std::int64_t>(patches.size()) / voxelsPerPatch;
     return at::from_blob(const_cast<float *>(patches.data()), { count, voxelsPerPatch }, at::kFloat).to(m_Device);
-  }
-
-  Batch
-  forward(const PatchModel & model, const at::Tensor & patches, bool withGradient) const
-  {
-    at::AutoGradMode gradients(withGradient);
-    Batch            batch;
-    batch.input = patches.detach();
-    batch.input.set_requires_grad(withGradient);
-    batch.features = model.centreFeatures(batch.input);
-    return batch;
-  }
-
-  /** Features of all patches; `kept` receives the batches with their graphs where it is not null. */
-  std::vector<at::Tensor>
-  allFeatures(const PatchModel & model, const at::Tensor & patches, std::vector<Batch> * kept) const
-  {
-    std::vector<std::vector<at::Tensor>> parts(model.numbersOfChannels().size());
-    for (const at::Tensor & part : patches.split(batchSize(model)))
-    {
-      Batch batch = forward(model, part, kept != nullptr);
-      for (std::size_t i = 0; i < parts.size(); ++i)
-      {
-        parts[i].push_back(batch.features[i].detach());
-      }
-      if (kept)
-      {
-        kept->push_back(std::move(batch));
-      }
-    }
-    std::vector<at::Tensor> features;
-    for (const auto & part : parts)
-    {
-      features.push_back(at::cat(part));
-    }
-    return features;
   }
 
   static void
@@ -205,26 +156,6 @@ private:
     }
   }
 
-  static std::int64_t
-  batchSize(const PatchModel & model)
-  {
-    return std::max<std::int64_t>(1, voxelsPerBatch / model.voxelsPerPatch());
-  }
-
-  static bool
-  graphsFit(const PatchModel & model, std::int64_t numberOfPatches)
-  {
-    constexpr std::int64_t tensorsPerLayer = 8; // a guess at what a network keeps beside its output
-    std::int64_t           channels = 0;
-    for (const std::int64_t count : model.numbersOfChannels())
-    {
-      channels += count;
-    }
-    const auto bytes =
-      numberOfPatches * model.voxelsPerPatch() * channels * tensorsPerLayer * static_cast<std::int64_t>(sizeof(float));
-    return bytes <= bytesOfKeptGraphs;
-  }
-
   double
   evaluatePair(Pair &                     pair,
                std::size_t                firstLayer,
@@ -232,17 +163,15 @@ private:
                const std::vector<float> & movingPatches,
                std::vector<float> *       gradient)
   {
-    const at::Tensor   fixed = toTensor(fixedPatches, pair.fixed.voxelsPerPatch());
-    const at::Tensor   moving = toTensor(movingPatches, pair.moving.voxelsPerPatch());
-    std::vector<Batch> kept;
-    const bool         keep = gradient && graphsFit(pair.moving, moving.size(0));
-    const auto         fixedFeatures = allFeatures(pair.fixed, fixed, nullptr);
-    auto               movingFeatures = allFeatures(pair.moving, moving, keep ? &kept : nullptr);
+    const at::Tensor fixed = toTensor(fixedPatches, pair.fixed.voxelsPerPatch());
+    const at::Tensor moving = toTensor(movingPatches, pair.moving.voxelsPerPatch());
+    const auto       fixedFeatures = pair.fixed.features(fixed, nullptr);
+    auto             movingFeatures = pair.moving.features(moving, gradient ? &m_Passed : nullptr);
 
     checkFinite(fixedFeatures, pair.fixed.path());
     checkFinite(movingFeatures, pair.moving.path());
 
-    // The distances see all samples at once; what they ask of each feature then goes back batch by batch.
+    // The distances see all samples at once.
     at::Tensor total = at::zeros({}, at::dtype(at::kDouble).device(m_Device));
     {
       at::AutoGradMode gradients(gradient != nullptr);
@@ -258,23 +187,8 @@ private:
     }
     if (gradient)
     {
-      const auto              featureGradients = torch::autograd::grad({ total }, movingFeatures);
-      std::vector<at::Tensor> results;
-      std::int64_t            begin = 0;
-      std::size_t             number = 0;
-      for (const at::Tensor & part : moving.split(batchSize(pair.moving)))
-      {
-        Batch                   batch = keep ? std::move(kept[number]) : forward(pair.moving, part, true);
-        std::vector<at::Tensor> wanted;
-        for (const at::Tensor & featureGradient : featureGradients)
-        {
-          wanted.push_back(featureGradient.narrow(0, begin, part.size(0)));
-        }
-        results.push_back(torch::autograd::grad(batch.features, { batch.input }, wanted)[0]);
-        begin += part.size(0);
-        ++number;
-      }
-      const at::Tensor result = at::cat(results).cpu().contiguous();
+      const auto       featureGradients = torch::autograd::grad({ total }, movingFeatures);
+      const at::Tensor result = pair.moving.pullBack(moving, m_Passed, featureGradients).cpu().contiguous();
       gradient->assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
     }
     return total.item<double>();
@@ -299,17 +213,18 @@ private:
   }
 
   LevelSettings     m_Settings;
-  int               m_NumberOfThreads;
+  std::shared_ptr<Workers> m_Workers;
   Random            m_Random;
   at::Device        m_Device;
   std::vector<Pair> m_Pairs;
 
+  PatchModel::Passed                                        m_Passed;
   std::map<std::size_t, std::optional<PrincipalComponents>> m_Reductions;
 };
 
 PatchSimilarity::PatchSimilarity(const SimilarityInput & input)
 {
-  const TorchScope scope(input.numberOfThreads);
+  const TorchScope scope(input.workers);
   m_Implementation = std::make_unique<Implementation>(input);
 }
 
@@ -344,14 +259,14 @@ PatchSimilarity::movingOffsets(std::size_t model, std::size_t sample) const
 void
 PatchSimilarity::tryModels(const Patches & fixed, const Patches & moving)
 {
-  const TorchScope scope(m_Implementation->numberOfThreads());
+  const TorchScope scope(m_Implementation->workers());
   m_Implementation->tryModels(fixed, moving);
 }
 
 double
 PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
 {
-  const TorchScope scope(m_Implementation->numberOfThreads());
+  const TorchScope scope(m_Implementation->workers());
   return m_Implementation->evaluate(fixed, moving, gradient);
 }
 

@@ -3,6 +3,7 @@
 #include "finding.h"
 #include "geometry.h"
 #include "settings.h"
+#include "workers.h"
 
 #include <cstdint>
 #include <exception>
@@ -40,7 +41,9 @@ struct SimilarityInput
   LevelSettings          settings;
   ModelRepositoryPointer models;
   std::uint64_t          seed{ 0 };
-  int                    numberOfThreads{ 0 }; // for torch on the CPU; 0 leaves torch's own number
+
+  /** The threads to use; null: this one, and torch's own number of threads. */
+  std::shared_ptr<Workers> workers;
 
   /** Called in Static mode with what models see and give; none where nothing is to be written. */
   std::function<void(const MapToWrite &)> writer;
@@ -54,7 +57,8 @@ std::vector<Finding> checkLevel(const LevelSettings &          settings,
                                 bool                           settingsAreRight,
                                 const Grid &                   fixedGrid,
                                 const Grid &                   movingGrid,
-                                const ModelRepositoryPointer & models);
+                                const ModelRepositoryPointer & models,
+                                const std::shared_ptr<Workers> & workers = nullptr);
 
 /** What an exception says, without the C++ stack that torch adds to its own. */
 std::string messageOf(const std::exception & error);

@@ -21,7 +21,7 @@ class StaticSimilarity::Implementation
 public:
   explicit Implementation(const SimilarityInput & input)
     : m_Settings(input.settings)
-    , m_NumberOfThreads(input.numberOfThreads)
+    , m_Workers(input.workers)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
     , m_Writer(input.writer)
@@ -256,7 +256,7 @@ private:
   }
 
   LevelSettings           m_Settings;
-  int                     m_NumberOfThreads;
+  std::shared_ptr<Workers> m_Workers;
   Random                  m_Random;
   at::Device              m_Device;
   std::vector<FeatureMap> m_Fixed;
@@ -276,7 +276,7 @@ private:
 
 StaticSimilarity::StaticSimilarity(const SimilarityInput & input)
 {
-  const TorchScope scope(input.numberOfThreads);
+  const TorchScope scope(input.workers);
   m_Implementation = std::make_unique<Implementation>(input);
 }
 
@@ -291,7 +291,7 @@ StaticSimilarity::warpedGrids() const
 void
 StaticSimilarity::updateMovingFeatures(const std::vector<std::vector<float>> & warped)
 {
-  const TorchScope scope(m_Implementation->m_NumberOfThreads);
+  const TorchScope scope(m_Implementation->m_Workers);
   m_Implementation->updateMovingFeatures(warped);
 }
 
@@ -300,7 +300,7 @@ StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,
                            const std::vector<double> & movingPoints,
                            std::vector<double> *       gradient)
 {
-  const TorchScope scope(m_Implementation->m_NumberOfThreads);
+  const TorchScope scope(m_Implementation->m_Workers);
   return m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
 }
 

@@ -2,6 +2,10 @@
 
 #include "python_gil.h"
 #include "torch_headers.h"
+#include "workers.h"
+
+#include <memory>
+#include <optional>
 
 namespace impact
 {
@@ -10,16 +14,22 @@ namespace impact
 class TorchScope
 {
 public:
-  explicit TorchScope(int numberOfThreads)
+  /** \param workers those of inParallel(), whose number bounds torch's own threads; null: none, and torch's number stays
+   */
+  explicit TorchScope(const std::shared_ptr<Workers> & workers)
     : m_ThreadsBefore(at::get_num_threads())
     , m_CpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
     , m_GpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCUDA))
   {
     at::autocast::set_autocast_enabled(at::kCPU, false);
     at::autocast::set_autocast_enabled(at::kCUDA, false);
-    if (numberOfThreads > 0 && numberOfThreads != m_ThreadsBefore)
+    if (workers)
     {
-      at::set_num_threads(numberOfThreads);
+      m_WorkersScope.emplace(*workers);
+      if (workers->numberOfThreads() != m_ThreadsBefore)
+      {
+        at::set_num_threads(workers->numberOfThreads());
+      }
     }
   }
   ~TorchScope()
@@ -37,6 +47,7 @@ public:
 private:
   PythonGilRelease   m_GilRelease;
   int                m_ThreadsBefore;
+  std::optional<WorkersScope> m_WorkersScope;
   bool               m_CpuAutocastBefore;
   bool               m_GpuAutocastBefore;
   c10::InferenceMode m_InferenceOff{ false };

@@ -1,6 +1,9 @@
 #include "model.h"
 
+#include "chain_description.h"
+#include "convolution_chain.h"
 #include "error.h"
+#include "layer_layout.h"
 #include "torchscript_graph.h"
 
 #include <algorithm>
@@ -180,7 +183,77 @@ public:
     return std::find(m_Extra.begin(), m_Extra.end(), Argument::NumberOfLayers) != m_Extra.end();
   }
 
+  const ConvolutionChain *
+  chain(const std::vector<bool> & mask, int dimension, int numberOfChannels) const override
+  {
+    auto & known = m_Chains[{ mask, dimension, numberOfChannels }];
+    if (!known)
+    {
+      known = m_Device.is_cpu() && m_ScalarType == at::kFloat ? makeChain(mask, dimension, numberOfChannels) : nullptr;
+    }
+    return known->get();
+  }
+
 private:
+  using ChainPointer = std::shared_ptr<const ConvolutionChain>;
+
+  /** The network as a chain, where it is one, and where the chain was seen to give what the network gives. */
+  ChainPointer
+  makeChain(const std::vector<bool> & mask, int dimension, int numberOfChannels) const
+  {
+    std::size_t numberOfLayersArgument = 0;
+    for (std::size_t i = 0; i < m_Extra.size(); ++i)
+    {
+      numberOfLayersArgument = m_Extra[i] == Argument::NumberOfLayers ? i + 1 : numberOfLayersArgument;
+    }
+    const auto description = readChain(m_Module, numberOfLayersArgument, mask);
+    auto chain = description ? ConvolutionChain::make(*description, dimension, numberOfChannels) : nullptr;
+    return chain && givesTheSame(*chain, mask, dimension, numberOfChannels) ? chain : nullptr;
+  }
+
+  bool
+  givesTheSame(const ConvolutionChain & chain, const std::vector<bool> & mask, int dimension, int numberOfChannels) const
+  {
+    // Three different sizes, large enough for the deepest encoders.
+    for (const std::array<std::int64_t, 3> & whole : { std::array<std::int64_t, 3>{ 10, 11, 9 }, { 45, 40, 36 } })
+    {
+      auto size = whole;
+      size[2] = dimension == 2 ? 1 : size[2];
+      if (!chain.takes(size))
+      {
+        continue;
+      }
+      const auto shape = inputShape(1, 1, dimension, size);
+      const auto count = c10::multiply_integers(shape);
+      // A wave whose period fits no grid: irregular, always the same.
+      at::Tensor input = (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
+      auto       channels = shape;
+      channels[1] = numberOfChannels;
+      input = input.expand(channels).contiguous();
+      try
+      {
+        const ImageContext context{ at::tensor({ -437.5F, 437.5F, 0.0F, 309.0F }), at::eye(dimension, at::kFloat) };
+        const auto         expected = selected(input, mask, context);
+        const auto         found = chain.layers(input.select(0, 0).select(0, 0));
+        for (std::size_t i = 0; i < expected.size(); ++i)
+        {
+          const double tolerance = 1e-4 * expected[i].abs().max().item<double>();
+          if (expected[i].sizes() != found[i].sizes() ||
+              !((expected[i] - found[i]).abs().max().item<double>() <= tolerance))
+          {
+            return false;
+          }
+        }
+        return true;
+      }
+      catch (const std::exception &)
+      {
+        return false;
+      }
+    }
+    return false;
+  }
+
   std::vector<at::Tensor>
   toTensors(const c10::IValue & output) const
   {
@@ -233,6 +306,8 @@ private:
   bool                  m_MixedPrecision;
   std::vector<Argument> m_Extra;
   at::ScalarType        m_ScalarType{ at::kFloat };
+
+  mutable std::map<std::tuple<std::vector<bool>, int, int>, std::optional<ChainPointer>> m_Chains;
 };
 
 } // namespace

@@ -2,6 +2,7 @@
 #define itkImpactImageToImageMetric_h
 
 #include "impactIntensity.h"
+#include "impactPointMapper.h"
 #include "itkAdvancedImageToImageMetric.h"
 #include "similarity.h"
 
@@ -18,7 +19,7 @@ namespace itk
  *
  * Boussot et al., IMPACT: A Generic Semantic Loss for Multimodal Medical Image Registration, arXiv:2503.24121.
  *
- * This class does the geometry and the chain rule, over ITK's threads; the features and their comparison are
+ * This class does the geometry and the chain rule, over its own threads; the features and their comparison are
  * impact::StaticSimilarity's (features made once per level) or impact::PatchSimilarity's (features of patches around
  * every sample, at every evaluation).
  *
@@ -132,12 +133,14 @@ private:
     }
   };
 
-  /** Points with a gradient each: what the chain rule runs over. */
+  /** Fixed points, with the gradients with respect to what they are mapped to: what the chain rule runs over, in batches
+   * of at most so many. */
   struct PointGradients
   {
-    std::size_t                                       count{ 0 };
-    std::function<impact::Vector(std::size_t number)> fixedPoint;
-    std::function<const double *(std::size_t number)> gradient;
+    std::size_t numberOfBatches{ 0 };
+    std::size_t perBatch{ 0 };
+    /** Writes three numbers each. \return how many there are in the batch */
+    std::function<std::size_t(std::size_t batch, double * points, double * gradients)> fill;
   };
 
   MeasureType Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
@@ -150,9 +153,6 @@ private:
   ValidSamples MapSamples() const;
 
   void ChainRule(const PointGradients & points, DerivativeType & derivative) const;
-
-  /** The point that the transform makes of a point. */
-  impact::Vector Map(const impact::Vector & point) const;
 
   /** Warps the moving image by the transform, whose parameters these are, and makes the moving features from it. */
   void UpdateMovingFeatures(const ParametersType & parameters) const;
@@ -171,14 +171,12 @@ private:
   /** The user's MovingImageDerivativeScales, where there are any. */
   void ScaleGradient(double * gradient) const;
 
-  /** Calls the function with 0 ... count - 1 from ITK's threads; the first exception is passed on. */
-  void ParallelFor(std::size_t count, const std::function<void(std::size_t)> & function) const;
-
   template <typename TImage>
   static impact::ImageView ViewOf(const TImage & image, std::vector<float> & buffer);
 
   impact::LevelSettings          m_LevelSettings;
   impact::ModelRepositoryPointer m_Models;
+  std::shared_ptr<impact::Workers> m_Workers;
   uint64_t                       m_Seed{ 0 };
 
   std::vector<float>                                m_FixedPixels; // where the images are not of float
@@ -190,6 +188,9 @@ private:
   std::unique_ptr<impact::StaticSimilarity>         m_StaticSimilarity;
   std::unique_ptr<impact::PatchSimilarity>          m_PatchSimilarity;
   std::function<void(const impact::MapToWrite &)>   m_MapWriter;
+
+  mutable impact::PointMapper<FixedImageDimension> m_Mapper;
+  mutable std::vector<std::vector<double>>         m_Sums; // of the chain rule; kept for the next time
 
   // The transform at the last update of the moving features, and whether they are to be made anew.
   mutable ParametersType m_ParametersOfWarp;

@@ -4,7 +4,6 @@
 #include "itkImpactImageToImageMetric.h"
 
 #include "impactGridOf.h"
-#include "impactParallelFor.h"
 #include "python_gil.h"
 
 #include <algorithm>
@@ -60,11 +59,17 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.seed = m_Seed;
   input.writer = m_MapWriter;
   // ITK may make many more work units than there are threads to run them; torch takes every thread it is given.
-  input.numberOfThreads =
+  // elastix's threader may make many more work units than there are threads to run them.
+  const auto numberOfThreads =
     static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
                                                          this->m_Threader->GetMaximumNumberOfThreads(),
                                                          MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
                                             : 1);
+  if (!m_Workers || m_Workers->numberOfThreads() != numberOfThreads)
+  {
+    m_Workers = std::make_shared<impact::Workers>(numberOfThreads);
+  }
+  input.workers = m_Workers;
 
   // Both images are interpolated alike, or a perfect match would not be one.
   const auto * movingBSpline =
@@ -84,6 +89,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   m_MovingIntensity.Set(*this->GetMovingImage(), input.moving, movingBSpline);
   m_MovingDirection = input.moving.grid.direction;
   m_MovingFeaturesAreDue = m_LevelSettings.featuresMapUpdateInterval > 0;
+  m_Mapper.Set(*(this->m_AdvancedTransform));
 
   const impact::PythonGilRelease gilRelease;
   if (m_LevelSettings.mode == impact::Mode::Static)
@@ -131,6 +137,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
                                                               DerivativeType *       derivative) const -> MeasureType
 {
   this->BeforeThreadedGetValueAndDerivative(parameters);
+  m_Mapper.Update();
 
   const impact::PythonGilRelease gilRelease;
   const ValidSamples             samples = this->MapSamples();
@@ -166,19 +173,6 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
 
 
 template <typename TFixedImage, typename TMovingImage>
-impact::Vector
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::Map(const impact::Vector & point) const
-{
-  FixedPointType fixedPoint;
-  std::copy_n(point.begin(), FixedImageDimension, fixedPoint.Begin());
-  const MovingPointType movingPoint = this->TransformPoint(fixedPoint);
-  impact::Vector        result{};
-  std::copy_n(movingPoint.Begin(), MovingImageDimension, result.begin());
-  return result;
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
 auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> ValidSamples
 {
@@ -190,17 +184,20 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> Valid
   all.movingPoints.assign(3 * count, 0.0);
 
   constexpr std::size_t perChunk = 256;
-  this->ParallelFor((count + perChunk - 1) / perChunk, [&](std::size_t chunk) {
-    for (std::size_t s = chunk * perChunk; s < std::min(count, (chunk + 1) * perChunk); ++s)
+  m_Workers->run((count + perChunk - 1) / perChunk, [&](std::size_t chunk) {
+    const std::size_t begin = chunk * perChunk;
+    const std::size_t end = std::min(count, begin + perChunk);
+    for (std::size_t s = begin; s < end; ++s)
     {
       const FixedPointType & fixedPoint = sampleContainer[s].m_ImageCoordinates;
-      const MovingPointType  movingPoint = this->TransformPoint(fixedPoint);
+      std::copy_n(fixedPoint.Begin(), FixedImageDimension, all.fixedPoints.begin() + 3 * s);
+    }
+    m_Mapper.Map(all.fixedPoints.data() + 3 * begin, end - begin, all.movingPoints.data() + 3 * begin);
+    for (std::size_t s = begin; s < end; ++s)
+    {
+      MovingPointType movingPoint;
+      std::copy_n(all.movingPoints.begin() + 3 * s, MovingImageDimension, movingPoint.Begin());
       valid[s] = this->m_Interpolator->IsInsideBuffer(movingPoint) && this->IsInsideMovingMask(movingPoint);
-      for (unsigned int i = 0; i < FixedImageDimension; ++i)
-      {
-        all.fixedPoints[3 * s + i] = fixedPoint[i];
-        all.movingPoints[3 * s + i] = movingPoint[i];
-      }
     }
   });
 
@@ -226,52 +223,41 @@ void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradients & points,
                                                                DerivativeType &       derivative) const
 {
-  using GradientType = typename Superclass::AdvancedTransformType::MovingImageGradientType;
-  const auto & transform = *(this->m_AdvancedTransform);
-
-  // Each chunk has a sum of its own, added up in order: their number depends on the problem alone, never on the
-  // threads.
-  const std::size_t numberOfParameters = derivative.GetSize();
-  const std::size_t numberOfChunks = std::min<std::size_t>(numberOfParameters > 200000 ? 8 : 32, points.count);
-  std::vector<std::vector<double>> sums(numberOfChunks);
-  this->ParallelFor(numberOfChunks, [&](std::size_t chunk) {
-    std::vector<double> & sum = sums[chunk];
-    sum.assign(numberOfParameters, 0.0);
-    const auto                                      nonZeros = transform.GetNumberOfNonZeroJacobianIndices();
-    DerivativeType                                  product(nonZeros);
-    typename Superclass::NonZeroJacobianIndicesType indices(nonZeros);
-    FixedPointType                                  fixedPoint;
-    GradientType                                    gradient;
-    const std::size_t                               end = points.count * (chunk + 1) / numberOfChunks;
-    for (std::size_t number = points.count * chunk / numberOfChunks; number < end; ++number)
+  // Each chunk has sums of its own, added up in order: how many depends on the problem alone, never on the threads. More
+  // sums than what is added to them would cost more than they save.
+  const std::size_t     numberOfSums = m_Mapper.NumberOfSums();
+  const std::size_t     additions = points.numberOfBatches * points.perBatch * m_Mapper.SumsPerPoint();
+  constexpr std::size_t mostSums = std::size_t{ 1 } << 25;
+  const std::size_t     mostChunks = std::min<std::size_t>({ 32, points.numberOfBatches, mostSums / numberOfSums + 1 });
+  const std::size_t     numberOfChunks = std::clamp<std::size_t>(additions / (2 * numberOfSums), 1, mostChunks);
+  m_Sums.resize(numberOfChunks);
+  m_Workers->run(numberOfChunks, [&](std::size_t chunk) {
+    std::vector<double> & sums = m_Sums[chunk];
+    sums.assign(numberOfSums, 0.0);
+    std::vector<double> fixedPoints(3 * points.perBatch);
+    std::vector<double> gradients(3 * points.perBatch);
+    const std::size_t   end = points.numberOfBatches * (chunk + 1) / numberOfChunks;
+    for (std::size_t batch = points.numberOfBatches * chunk / numberOfChunks; batch < end; ++batch)
     {
-      const double * const pointGradient = points.gradient(number);
-      if (std::all_of(pointGradient, pointGradient + FixedImageDimension, [](double g) { return g == 0.0; }))
-      {
-        continue;
-      }
-      const impact::Vector point = points.fixedPoint(number);
-      std::copy_n(point.begin(), FixedImageDimension, fixedPoint.Begin());
-      std::copy_n(pointGradient, FixedImageDimension, gradient.Begin());
-      transform.EvaluateJacobianWithImageGradientProduct(fixedPoint, gradient, product, indices);
-      for (std::size_t i = 0; i < indices.size(); ++i)
-      {
-        sum[indices[i]] += product[i];
-      }
+      const std::size_t count = points.fill(batch, fixedPoints.data(), gradients.data());
+      m_Mapper.AddGradients(fixedPoints.data(), gradients.data(), count, sums.data());
     }
   });
 
-  constexpr std::size_t parametersPerChunk = 4096;
-  this->ParallelFor((numberOfParameters + parametersPerChunk - 1) / parametersPerChunk, [&](std::size_t chunk) {
-    const std::size_t end = std::min(numberOfParameters, (chunk + 1) * parametersPerChunk);
-    for (std::size_t p = chunk * parametersPerChunk; p < end; ++p)
+  std::vector<double> & total = m_Sums.front();
+  constexpr std::size_t perTask = 8192;
+  m_Workers->run((numberOfSums + perTask - 1) / perTask, [&](std::size_t task) {
+    const std::size_t end = std::min(numberOfSums, (task + 1) * perTask);
+    for (std::size_t chunk = 1; chunk < numberOfChunks; ++chunk)
     {
-      for (const std::vector<double> & sum : sums)
+      const std::vector<double> & sums = m_Sums[chunk];
+      for (std::size_t i = task * perTask; i < end; ++i)
       {
-        derivative[p] += sum[p];
+        total[i] += sums[i];
       }
     }
   });
+  m_Mapper.FromSums(total.data(), derivative.data_block(), derivative.GetSize());
 }
 
 
@@ -312,31 +298,15 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ScaleGradient(double * cons
 
 template <typename TFixedImage, typename TMovingImage>
 void
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::ParallelFor(
-  std::size_t                              count,
-  const std::function<void(std::size_t)> & function) const
-{
-  if (!this->m_UseMultiThread || count < 2)
-  {
-    for (std::size_t i = 0; i < count; ++i)
-    {
-      function(i);
-    }
-    return;
-  }
-  impact::ParallelFor(*this->m_Threader, count, function);
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::Release()
 {
   m_StaticSimilarity.reset();
   m_PatchSimilarity.reset();
   m_Models.reset();
+  m_Workers.reset();
   m_FixedPixels = {};
   m_MovingPixels = {};
+  m_Sums = {};
 }
 
 

@@ -55,16 +55,22 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
   const std::size_t         numberOfModels = similarity.numberOfModels();
   similarity.draw(numberOfSamples);
 
-  const auto patchPoint = [&samples](std::size_t s, const impact::Vector & offset) {
-    return impact::Vector{ samples.fixedPoints[3 * s] + offset[0],
-                           samples.fixedPoints[3 * s + 1] + offset[1],
-                           samples.fixedPoints[3 * s + 2] + offset[2] };
+  // Where the voxels of a patch lie around its sample.
+  const auto writePatch = [&samples](std::size_t s, const std::vector<impact::Vector> & offsets, double * points) {
+    const double * const centre = samples.fixedPoints.data() + 3 * s;
+    for (const impact::Vector & offset : offsets)
+    {
+      for (std::size_t i = 0; i < 3; ++i)
+      {
+        *points++ = centre[i] + offset[i];
+      }
+    }
   };
 
   // For each model: intensities of the patches, and the moving image's gradient at each of their voxels.
   impact::PatchSimilarity::Patches fixed(numberOfModels);
   impact::PatchSimilarity::Patches moving(numberOfModels);
-  std::vector<std::vector<double>> movingGradients(numberOfModels);
+  std::vector<std::vector<float>>  movingGradients(numberOfModels);
   for (std::size_t m = 0; m < numberOfModels; ++m)
   {
     const std::size_t fixedVoxels = similarity.fixedOffsets(m, 0).size();
@@ -72,19 +78,22 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
     fixed[m].resize(numberOfSamples * fixedVoxels);
     moving[m].resize(numberOfSamples * movingVoxels);
     movingGradients[m].resize(derivative ? 3 * numberOfSamples * movingVoxels : 0);
-    this->ParallelFor(numberOfSamples, [&, m](std::size_t s) {
-      const auto & fixedOffsets = similarity.fixedOffsets(m, s);
+    m_Workers->run(numberOfSamples, [&, m](std::size_t s) {
+      std::vector<double> points(3 * std::max(fixedVoxels, movingVoxels));
+      writePatch(s, similarity.fixedOffsets(m, s), points.data());
       for (std::size_t v = 0; v < fixedVoxels; ++v)
       {
-        fixed[m][s * fixedVoxels + v] = m_FixedIntensity.At(patchPoint(s, fixedOffsets[v]), nullptr);
+        fixed[m][s * fixedVoxels + v] =
+          m_FixedIntensity.At({ points[3 * v], points[3 * v + 1], points[3 * v + 2] }, nullptr);
       }
-      const auto & movingOffsets = similarity.movingOffsets(m, s);
+      writePatch(s, similarity.movingOffsets(m, s), points.data());
+      m_Mapper.Map(points.data(), movingVoxels, points.data());
       for (std::size_t v = 0; v < movingVoxels; ++v)
       {
-        const impact::Vector point = this->Map(patchPoint(s, movingOffsets[v]));
-        const std::size_t    place = s * movingVoxels + v;
-        impact::Vector       gradient{};
-        moving[m][place] = m_MovingIntensity.At(point, derivative ? &gradient : nullptr);
+        const std::size_t place = s * movingVoxels + v;
+        impact::Vector    gradient{};
+        moving[m][place] = m_MovingIntensity.At({ points[3 * v], points[3 * v + 1], points[3 * v + 2] },
+                                                derivative ? &gradient : nullptr);
         if (derivative)
         {
           std::copy(gradient.begin(), gradient.end(), movingGradients[m].begin() + 3 * place);
@@ -96,28 +105,31 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
   impact::PatchSimilarity::Patches intensityGradients;
   const double value = similarity.evaluate(fixed, moving, derivative ? &intensityGradients : nullptr);
 
-  for (std::size_t m = 0; derivative && m < numberOfModels; ++m)
+  if (derivative)
   {
-    std::vector<double> & gradients = movingGradients[m];
-    const std::size_t     voxels = similarity.movingOffsets(m, 0).size();
-    this->ParallelFor(numberOfSamples, [&](std::size_t s) {
-      for (std::size_t place = s * voxels; place < (s + 1) * voxels; ++place)
-      {
-        for (std::size_t i = 0; i < 3; ++i)
+    // The derivatives of all models add up.
+    DerivativeType ofModel(derivative->GetSize());
+    for (std::size_t m = 0; m < numberOfModels; ++m)
+    {
+      PointGradients points;
+      points.numberOfBatches = numberOfSamples;
+      points.perBatch = similarity.movingOffsets(m, 0).size();
+      points.fill = [&, m](std::size_t s, double * fixedPoints, double * gradients) {
+        writePatch(s, similarity.movingOffsets(m, s), fixedPoints);
+        for (std::size_t v = 0; v < points.perBatch; ++v, gradients += 3)
         {
-          gradients[3 * place + i] *= intensityGradients[m][place];
+          const std::size_t place = s * points.perBatch + v;
+          for (std::size_t i = 0; i < 3; ++i)
+          {
+            gradients[i] = static_cast<double>(intensityGradients[m][place]) * movingGradients[m][3 * place + i];
+          }
+          this->ScaleGradient(gradients);
         }
-        this->ScaleGradient(gradients.data() + 3 * place);
-      }
-    });
-    PointGradients points;
-    points.count = numberOfSamples * voxels;
-    points.fixedPoint = [&, m](std::size_t number) {
-      const std::size_t s = number / voxels;
-      return patchPoint(s, similarity.movingOffsets(m, s)[number % voxels]);
-    };
-    points.gradient = [&gradients](std::size_t number) { return gradients.data() + 3 * number; };
-    this->ChainRule(points, *derivative);
+        return points.perBatch;
+      };
+      this->ChainRule(points, ofModel);
+      *derivative += ofModel;
+    }
   }
   return value;
 }

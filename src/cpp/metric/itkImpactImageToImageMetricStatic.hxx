@@ -28,15 +28,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidS
     samples.fixedPoints, ofWarpedImage ? warpedPoints : samples.movingPoints, derivative ? &gradient : nullptr);
   if (derivative)
   {
-    PointGradients points;
-    points.count = samples.size();
-    points.fixedPoint = [&samples](std::size_t s) {
-      return impact::Vector{ samples.fixedPoints[3 * s],
-                             samples.fixedPoints[3 * s + 1],
-                             samples.fixedPoints[3 * s + 2] };
-    };
-    points.gradient = [&gradient](std::size_t s) { return gradient.data() + 3 * s; };
-    for (std::size_t s = 0; s < points.count; ++s)
+    for (std::size_t s = 0; s < samples.size(); ++s)
     {
       double * const g = gradient.data() + 3 * s;
       if (ofWarpedImage)
@@ -50,6 +42,16 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateStatic(const ValidS
       }
       this->ScaleGradient(g);
     }
+    PointGradients points;
+    points.perBatch = 64;
+    points.numberOfBatches = (samples.size() + points.perBatch - 1) / points.perBatch;
+    points.fill = [&](std::size_t batch, double * fixedPoints, double * gradients) {
+      const std::size_t begin = batch * points.perBatch;
+      const std::size_t count = std::min(points.perBatch, samples.size() - begin);
+      std::copy_n(samples.fixedPoints.data() + 3 * begin, 3 * count, fixedPoints);
+      std::copy_n(gradient.data() + 3 * begin, 3 * count, gradients);
+      return count;
+    };
     this->ChainRule(points, *derivative);
   }
   return value;
@@ -64,15 +66,22 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::UpdateMovingFeatures(const 
   for (const impact::Grid & grid : m_StaticSimilarity->warpedGrids())
   {
     std::vector<float> voxels(static_cast<std::size_t>(grid.numberOfVoxels()));
-    const auto         perSlice = static_cast<std::size_t>(grid.size[0]);
-    this->ParallelFor(voxels.size() / perSlice, [&](std::size_t line) {
-      const auto y = static_cast<std::int64_t>(line) % grid.size[1];
-      const auto z = static_cast<std::int64_t>(line) / grid.size[1];
-      for (std::size_t x = 0; x < perSlice; ++x)
+    const auto         perLine = static_cast<std::size_t>(grid.size[0]);
+    m_Workers->run(voxels.size() / perLine, [&](std::size_t line) {
+      std::vector<double> points(3 * perLine);
+      const auto          y = static_cast<std::int64_t>(line) % grid.size[1];
+      const auto          z = static_cast<std::int64_t>(line) / grid.size[1];
+      for (std::size_t x = 0; x < perLine; ++x)
       {
         const impact::Vector point =
           grid.pointAt({ static_cast<double>(x), static_cast<double>(y), static_cast<double>(z) });
-        voxels[line * perSlice + x] = m_MovingIntensity.LinearlyAt(this->Map(point));
+        std::copy(point.begin(), point.end(), points.begin() + 3 * x);
+      }
+      m_Mapper.Map(points.data(), perLine, points.data());
+      for (std::size_t x = 0; x < perLine; ++x)
+      {
+        voxels[line * perLine + x] =
+          m_MovingIntensity.LinearlyAt({ points[3 * x], points[3 * x + 1], points[3 * x + 2] });
       }
     });
     warped.push_back(std::move(voxels));
@@ -96,7 +105,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::WarpedPoints(const ValidSam
 
   this->SetTransformParameters(m_ParametersOfWarp);
   constexpr std::size_t perChunk = 256;
-  this->ParallelFor((samples.size() + perChunk - 1) / perChunk, [&](std::size_t chunk) {
+  m_Workers->run((samples.size() + perChunk - 1) / perChunk, [&](std::size_t chunk) {
     for (std::size_t s = chunk * perChunk; s < std::min(samples.size(), (chunk + 1) * perChunk); ++s)
     {
       FixedPointType fixedPoint;

@@ -1,0 +1,198 @@
+#pragma once
+
+#include "chain_description.h"
+#include "kernels/processor.h"
+#include "workers.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace impact
+{
+
+/** How the tasks of a volume are done: one after the other, or inParallel(). */
+using TaskLoop = void (*)(std::int64_t count, const std::function<void(std::int64_t)> & task);
+void serially(std::int64_t count, const std::function<void(std::int64_t)> & task);
+
+/** Memory for floats, aligned for vectors, not initialised. */
+class FloatBuffer
+{
+public:
+  float * get(std::size_t count);
+
+private:
+  std::unique_ptr<float[]> m_Floats;
+  std::size_t              m_Count{ 0 };
+};
+
+/** One unit of a chain, ready to run. Channels are padded with empty ones to a multiple of 32; the first unit of a chain
+ * sees one channel. Thread-safe. */
+class ConvolutionUnit
+{
+public:
+  using Size = std::array<std::int64_t, 3>; // along x, y, z
+
+  /** \param isFirst the input is one channel, which stands for all that the weights are made for */
+  ConvolutionUnit(const ChainUnit & unit, bool isFirst);
+
+  /** Zero or less where the input is too small. */
+  Size outputSize(const Size & input) const;
+
+  std::int64_t
+  channels() const
+  {
+    return m_Channels;
+  }
+
+  std::int64_t
+  paddedChannels() const
+  {
+    return m_Out;
+  }
+
+  /** Whether scale and shift come from each volume. */
+  bool
+  isNormalizedByInstance() const
+  {
+    return m_Unit.normalization == ChainUnit::Normalization::Instance;
+  }
+
+  /** Whether the unit is so quick that its output is made anew rather than kept. */
+  bool
+  isQuick() const
+  {
+    return m_Kind == Kind::Single;
+  }
+
+  /** How many slices of input, at most, before and after the one that it is at, a slice of output depends on. */
+  std::int64_t
+  reach() const
+  {
+    return m_Unit.dilation[2] * (m_Unit.kernel[2] - 1);
+  }
+
+  /** Part of a volume, in slices. */
+  struct Slices
+  {
+    std::int64_t begin;
+    std::int64_t end;
+  };
+
+  /** Which slices of input these slices of output are made from. */
+  Slices inputSlices(const Size & size, const Slices & output) const;
+
+  /** Convolves some slices of one volume, over the threads.
+   *
+   * \param input the first of inputSlices()
+   * \param map to be applied to the input on the way in; null: as it is
+   * \param size of the whole input
+   * \param output the first of those slices */
+  void forwardSlices(const float *      input,
+                     const ChannelMap * map,
+                     const Size &       size,
+                     const Slices &     slices,
+                     float *            output) const;
+
+  /** Convolves volumes that lie one after the other.
+   *
+   * \param maps one per volume, to be applied to the input on the way in; null: as it is */
+  void forward(const float *      input,
+               const ChannelMap * maps,
+               std::int64_t       count,
+               const Size &       size,
+               float *            output,
+               TaskLoop           loop) const;
+
+  /** The gradient with respect to the input as the convolution saw it, maps applied.
+   *
+   * \param size of the input
+   * \param gradient with respect to the output; overwritten nowhere */
+  void
+  backward(const float * gradient, std::int64_t count, const Size & size, float * inputGradient, TaskLoop loop) const;
+
+  /** Mean and sum of squared differences from it, for each channel, of so many voxels; parts of a volume add up. */
+  struct Moments
+  {
+    double              voxels{ 0.0 };
+    std::vector<double> mean;
+    std::vector<double> squares;
+
+    void of(const float * x, std::int64_t count, std::int64_t channels);
+    void add(const Moments & other);
+  };
+
+  Moments momentsOf(const float * output, std::int64_t voxels) const;
+
+  /** What becomes of one volume of output on the way to the next unit: from its moments, where normalised by instance.
+   *
+   * \param storage room for 4 x paddedChannels() floats, which the map points to */
+  ChannelMap mapFrom(const Moments & moments, float * storage) const;
+
+  /** The same, from the voxels themselves. */
+  ChannelMap mapOf(const float * output, std::int64_t voxels, float * storage) const;
+
+private:
+  enum class Kind
+  {
+    Spectral, // 3 voxels along each axis, in steps of one, edges padded with zeros
+    Single,   // of one channel, in steps of one
+    General
+  };
+
+  struct Spectrum
+  {
+    std::array<std::int32_t, 3> length{};
+    std::vector<std::int32_t>   slots;
+    std::int32_t                count{ 0 };
+    at::Tensor                  weights;
+  };
+
+  const Spectrum & spectrum(const Size & size, bool backward) const;
+
+  void convolveSpectrally(const float *      input,
+                          const ChannelMap * maps,
+                          std::int64_t       count,
+                          const Size &       size,
+                          bool               backward,
+                          const Slices &     slices,
+                          float *            output,
+                          TaskLoop           loop) const;
+
+  void forwardSingle(const float *  input,
+                     std::int64_t   count,
+                     const Size &   size,
+                     const Slices & slices,
+                     float *        output,
+                     TaskLoop       loop) const;
+  void backwardSingle(const float * gradient, const Size & size, float * inputGradient) const;
+  void forwardGenerally(const float *      input,
+                        const ChannelMap * maps,
+                        std::int64_t       count,
+                        const Size &       size,
+                        const Slices &     slices,
+                        float *            output,
+                        TaskLoop           loop) const;
+  void backwardGenerally(const float * gradient, const Size & size, float * inputGradient) const;
+
+  Size                        paddedSize(const Size & size) const;
+  std::vector<std::ptrdiff_t> tapOffsets(const Size & padded) const;
+
+  ChainUnit    m_Unit;
+  std::int64_t m_Channels;
+  std::int64_t m_In;  // 1, or padded
+  std::int64_t m_Out; // padded
+  std::int64_t m_Taps;
+  Kind         m_Kind;
+  at::Tensor   m_Weights;           // taps x in x out
+  at::Tensor   m_TransposedWeights; // taps x out x in padded; Single: out x taps padded
+  at::Tensor   m_Bias;              // out; undefined: none
+  at::Tensor   m_Scale;             // out, of the normalisation
+  at::Tensor   m_Shift;
+
+  mutable std::mutex                                                     m_Mutex;
+  mutable std::map<std::pair<std::array<std::int32_t, 3>, bool>, Spectrum> m_Spectra;
+};
+
+} // namespace impact

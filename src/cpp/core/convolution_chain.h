@@ -1,0 +1,102 @@
+#pragma once
+
+#include "chain_unit.h"
+
+namespace impact
+{
+
+/** Runs a chain of convolutions on the CPU, many times faster than layer by layer.
+ *
+ * Convolutions with kernels of 3 voxels go through the Fourier transform in small tiles (kernels/spectral_kernels.h), what
+ * follows a convolution is done where the next one reads it, and patches pass through the whole chain a few at a time, so
+ * that they stay in the cache. Results do not depend on the number of threads. */
+class ConvolutionChain
+{
+public:
+  using Size = ConvolutionUnit::Size; // along x, y, z
+
+  /** \return null where the description does not begin with a grey image, repeated in the number of channels */
+  static std::shared_ptr<const ConvolutionChain>
+  make(const ChainDescription & description, int dimension, int numberOfChannels);
+
+  /** The sizes of the selected layers. */
+  std::vector<Size> layerSizes(const Size & input) const;
+
+  /** A part of a layer: its first voxel and its size. */
+  struct Part
+  {
+    Size begin{};
+    Size size{};
+  };
+
+  /** The layers of a whole image. Made slice by slice, so that little more than the result is in memory.
+   *
+   * \param image (z) x y x x, float
+   * \param parts what is wanted of each selected layer
+   * \return for each selected layer 1 x C x (z) x y x x, the channels of a voxel side by side in memory */
+  std::vector<at::Tensor> layers(const at::Tensor & image, const std::vector<Part> & parts) const;
+
+  /** The same, whole. */
+  std::vector<at::Tensor> layers(const at::Tensor & image) const;
+
+  /** Where a feature is read: voxels of a layer and what each counts. */
+  using Place = std::vector<std::pair<std::int64_t, float>>;
+
+  /** What patches were on their way through the chain, for the way back. Memory that is used again. */
+  class Passed;
+
+  /** Whether the chain makes anything of inputs of this size. */
+  bool takes(const Size & size) const;
+
+  /** The features of patches.
+   *
+   * \param patches N x voxels, float, contiguous
+   * \param size of a patch
+   * \param places one per selected layer
+   * \param passed null, or receives what pullBack() wants, as far as it fits into a gigabyte
+   * \return for each selected layer N x C */
+  std::vector<at::Tensor> patchFeatures(const at::Tensor &         patches,
+                                        const Size &               size,
+                                        const std::vector<Place> & places,
+                                        Passed *                   passed) const;
+
+  /** The gradient with respect to the patches of what has these gradients with respect to their features.
+   *
+   * \return N x voxels */
+  at::Tensor pullBack(const at::Tensor &              patches,
+                      const Size &                    size,
+                      const std::vector<Place> &      places,
+                      Passed &                        passed,
+                      const std::vector<at::Tensor> & featureGradients) const;
+
+private:
+  struct Block;
+
+  ConvolutionChain(const ChainDescription & description, int dimension);
+
+  std::vector<Size> sizes(const Size & input) const;
+
+  void copyPart(const float * slices, const Size & size, std::int64_t firstSlice, const Part & part, std::int64_t padded, at::Tensor & to) const;
+
+  void passForward(const float * patches, std::int64_t count, const std::vector<Size> & sizes, Block & block) const;
+
+  int                                           m_Dimension;
+  std::vector<std::size_t>                      m_Outputs; // the unit that ends with each layer
+  std::vector<std::unique_ptr<ConvolutionUnit>> m_Units;
+};
+
+/** See ConvolutionChain. */
+class ConvolutionChain::Passed
+{
+public:
+  Passed();
+  ~Passed();
+
+private:
+  friend class ConvolutionChain;
+
+  std::vector<std::unique_ptr<Block>> m_Blocks;
+  std::size_t                         m_Kept{ 0 }; // so many of them, from the first, hold what the way back needs
+};
+
+} // namespace impact

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "geometry_kernels.h"
+#include "spectral_kernels.h"
+#include "volume_kernels.h"
+
+namespace impact
+{
+
+/** The kernels compiled for this machine's processor. */
+const SpectralKernels & spectralKernels();
+const VolumeKernels &   volumeKernels();
+const GeometryKernels & geometryKernels();
+
+} // namespace impact

@@ -1,0 +1,538 @@
+#include "spectral_kernels.h"
+
+#include "vectors.h"
+
+namespace impact
+{
+namespace
+{
+
+struct Complex
+{
+  Vec re;
+  Vec im;
+};
+
+/** cos(2 pi k / n) for the lengths that there are. */
+constexpr double
+cosine(int k, int n)
+{
+  // Taylor's series of an angle brought into [-pi, pi]: exact to double precision.
+  double angle = 2.0 * 3.14159265358979323846 * (k % n) / n;
+  angle = angle > 3.14159265358979323846 ? angle - 2.0 * 3.14159265358979323846 : angle;
+  double sum = 1.0;
+  double term = 1.0;
+  for (int i = 1; i < 20; ++i)
+  {
+    term *= -angle * angle / ((2 * i - 1) * (2 * i));
+    sum += term;
+  }
+  return sum;
+}
+
+template <int N>
+struct Table
+{
+  float cos[N]{};
+  float sin[N]{};
+
+  constexpr Table()
+  {
+    for (int k = 0; k < N; ++k)
+    {
+      cos[k] = static_cast<float>(cosine(k, N));
+      sin[k] = static_cast<float>(cosine(4 * k + 3 * N, 4 * N)); // sin(a) = cos(a - pi / 2)
+    }
+  }
+};
+
+template <int N>
+constexpr Table<N> table{};
+
+/** Transforms in place: sign -1 forward, +1 back, without any scale. */
+template <int N, int Sign>
+inline __attribute__((always_inline)) void
+transform(Complex (&x)[N])
+{
+  constexpr int half = N / 2;
+  Complex       even[half];
+  Complex       odd[half];
+#pragma GCC unroll 8
+  for (int j = 1; j < half; ++j)
+  {
+    even[j] = { x[j].re + x[N - j].re, x[j].im + x[N - j].im };
+    odd[j] = { x[j].re - x[N - j].re, x[j].im - x[N - j].im };
+  }
+  const Complex first = x[0];
+  const Complex middle = x[half];
+#pragma GCC unroll 8
+  for (int k = 0; k <= half; ++k)
+  {
+    Complex a = (k % 2) == 0 ? Complex{ first.re + middle.re, first.im + middle.im }
+                             : Complex{ first.re - middle.re, first.im - middle.im };
+    Complex b{};
+#pragma GCC unroll 8
+    for (int j = 1; j < half; ++j)
+    {
+      const float c = table<N>.cos[(j * k) % N];
+      const float s = table<N>.sin[(j * k) % N];
+      a.re += c * even[j].re;
+      a.im += c * even[j].im;
+      if (k > 0 && k < half)
+      {
+        b.re += s * odd[j].re;
+        b.im += s * odd[j].im;
+      }
+    }
+    if (k == 0 || k == half)
+    {
+      x[k] = a;
+    }
+    else if (Sign < 0)
+    {
+      x[k] = { a.re + b.im, a.im - b.re };
+      x[N - k] = { a.re - b.im, a.im + b.re };
+    }
+    else
+    {
+      x[k] = { a.re - b.im, a.im + b.re };
+      x[N - k] = { a.re + b.im, a.im - b.re };
+    }
+  }
+}
+
+/** N real numbers to their N / 2 + 1 frequencies. */
+template <int N>
+inline __attribute__((always_inline)) void
+transformReal(const Vec (&x)[N], Complex (&y)[N / 2 + 1])
+{
+  constexpr int half = N / 2;
+#pragma GCC unroll 8
+  for (int k = 0; k <= half; ++k)
+  {
+    Vec re = (k % 2) == 0 ? x[0] + x[half] : x[0] - x[half];
+    Vec im{};
+#pragma GCC unroll 8
+    for (int j = 1; j < half; ++j)
+    {
+      re += table<N>.cos[(j * k) % N] * (x[j] + x[N - j]);
+      if (k > 0 && k < half)
+      {
+        im -= table<N>.sin[(j * k) % N] * (x[j] - x[N - j]);
+      }
+    }
+    y[k] = { re, im };
+  }
+}
+
+/** And back, without any scale. */
+template <int N>
+inline __attribute__((always_inline)) void
+transformToReal(const Complex (&y)[N / 2 + 1], Vec (&x)[N])
+{
+  constexpr int half = N / 2;
+  Vec           re[half];
+  Vec           im[half];
+#pragma GCC unroll 8
+  for (int k = 1; k < half; ++k)
+  {
+    re[k] = y[k].re + y[k].re;
+    im[k] = y[k].im + y[k].im;
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j <= half; ++j)
+  {
+    Vec a = (j % 2) == 0 ? y[0].re + y[half].re : y[0].re - y[half].re;
+    Vec b{};
+#pragma GCC unroll 8
+    for (int k = 1; k < half; ++k)
+    {
+      a += table<N>.cos[(j * k) % N] * re[k];
+      if (j > 0 && j < half)
+      {
+        b += table<N>.sin[(j * k) % N] * im[k];
+      }
+    }
+    x[j] = a - b;
+    if (j > 0 && j < half)
+    {
+      x[N - j] = a + b;
+    }
+  }
+}
+
+/** One tile, one vector of channels, on its way through the transforms: [kx][z][y]. */
+struct TileBuffer
+{
+  Complex *    values;
+  std::int32_t ny;
+  std::int32_t nz;
+
+  Complex *
+  at(int kx, int z, int y) const
+  {
+    return values + (kx * nz + z) * ny + y;
+  }
+};
+
+template <int N>
+void
+enterAlongX(const SpectralPlan &  plan,
+            const std::int32_t *  size,
+            const SpectralTile &  tile,
+            const SpectralEntry & entry,
+            int                   channel,
+            const TileBuffer &    buffer)
+{
+  const Vec  scale = entry.scale ? load(entry.scale + channel) : spread(1.0F);
+  const Vec  shift = entry.scale ? load(entry.shift + channel) : Vec{};
+  const Vec  slope = spread(entry.slope);
+  const bool enters = entry.scale != nullptr;
+  const int  first = tile.begin[0] < 0 ? -tile.begin[0] : 0;
+  const int  last = size[0] - tile.begin[0] < N ? size[0] - tile.begin[0] : N;
+  for (int z = 0; z < buffer.nz; ++z)
+  {
+    const int inputZ = tile.begin[2] + z;
+    for (int y = 0; y < buffer.ny; ++y)
+    {
+      const int inputY = tile.begin[1] + y;
+      if (inputZ < 0 || inputZ >= size[2] || inputY < 0 || inputY >= size[1])
+      {
+        for (int k = 0; k <= N / 2; ++k)
+        {
+          *buffer.at(k, z, y) = Complex{};
+        }
+        continue;
+      }
+      const float * const line =
+        tile.input +
+        ((static_cast<std::ptrdiff_t>(inputZ) * size[1] + inputY) * size[0] + tile.begin[0]) * plan.channelsIn +
+        channel;
+      Vec x[N];
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        x[i] = Vec{};
+        if (i >= first && i < last)
+        {
+          x[i] = load(line + static_cast<std::ptrdiff_t>(i) * plan.channelsIn);
+          if (enters)
+          {
+            x[i] = scale * x[i] + shift;
+            x[i] = x[i] > 0.0F ? x[i] : slope * x[i];
+          }
+        }
+      }
+      Complex k[N / 2 + 1];
+      transformReal<N>(x, k);
+#pragma GCC unroll 8
+      for (int i = 0; i <= N / 2; ++i)
+      {
+        *buffer.at(i, z, y) = k[i];
+      }
+    }
+  }
+}
+
+template <int N>
+void
+leaveAlongX(const SpectralPlan & plan,
+            const std::int32_t * size,
+            const SpectralTile & tile,
+            int                  channel,
+            const TileBuffer &   buffer)
+{
+  const Vec bias = plan.bias ? load(plan.bias + channel) : Vec{};
+  for (int z = tile.keep[2]; z < tile.keepEnd[2]; ++z)
+  {
+    for (int y = tile.keep[1]; y < tile.keepEnd[1]; ++y)
+    {
+      Complex k[N / 2 + 1];
+#pragma GCC unroll 8
+      for (int i = 0; i <= N / 2; ++i)
+      {
+        k[i] = *buffer.at(i, z, y);
+      }
+      Vec x[N];
+      transformToReal<N>(k, x);
+      float * const line =
+        tile.output + ((static_cast<std::ptrdiff_t>(tile.begin[2] + z) * size[1] + tile.begin[1] + y) * size[0] +
+                       tile.begin[0]) *
+                        plan.channelsOut +
+        channel;
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        if (i >= tile.keep[0] && i < tile.keepEnd[0])
+        {
+          store(line + static_cast<std::ptrdiff_t>(i) * plan.channelsOut, x[i] + bias);
+        }
+      }
+    }
+  }
+}
+
+/** Along y, for the z in [begin, end). */
+template <int N, int Sign>
+void
+alongY(const TileBuffer & buffer, int numberOfX, int begin, int end)
+{
+  for (int kx = 0; kx < numberOfX; ++kx)
+  {
+    for (int z = begin; z < end; ++z)
+    {
+      Complex * const line = buffer.at(kx, z, 0);
+      Complex         x[N];
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        x[i] = line[i];
+      }
+      transform<N, Sign>(x);
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        line[i] = x[i];
+      }
+    }
+  }
+}
+
+/** Along z, and into the rows that are multiplied. */
+template <int N>
+void
+alongZToRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel, int row, int rows, float * in)
+{
+  const std::int32_t * slot = plan.slots;
+  const auto           pitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsIn;
+  for (int kx = 0; kx <= plan.length[0] / 2; ++kx)
+  {
+    for (int ky = 0; ky < buffer.ny; ++ky)
+    {
+      Complex x[N];
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        x[i] = *buffer.at(kx, i, ky);
+      }
+      if constexpr (N > 1)
+      {
+        transform<N, -1>(x);
+      }
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        if (slot[i] >= 0)
+        {
+          float * const to = in + slot[i] * 3 * pitch + static_cast<std::ptrdiff_t>(row) * plan.channelsIn + channel;
+          store(to, x[i].re + x[i].im);
+          store(to + pitch, x[i].re);
+          store(to + 2 * pitch, x[i].im);
+        }
+      }
+      slot += N;
+    }
+  }
+}
+
+template <int N>
+void
+alongZFromRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel, int row, int rows, const float * out)
+{
+  const std::int32_t * slot = plan.slots;
+  const auto           pitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsOut;
+  for (int kx = 0; kx <= plan.length[0] / 2; ++kx)
+  {
+    for (int ky = 0; ky < buffer.ny; ++ky)
+    {
+      Complex x[N];
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        const bool          own = slot[i] >= 0;
+        const int           number = own ? slot[i] : -1 - slot[i];
+        const float * const from =
+          out + number * 2 * pitch + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + channel;
+        x[i].re = load(from);
+        x[i].im = own ? load(from + pitch) : -load(from + pitch);
+      }
+      if constexpr (N > 1)
+      {
+        transform<N, 1>(x);
+      }
+#pragma GCC unroll 12
+      for (int i = 0; i < N; ++i)
+      {
+        *buffer.at(kx, i, ky) = x[i];
+      }
+      slot += N;
+    }
+  }
+}
+
+/** Rows x (channels in) times (channels in) x (two vectors of channels out), complex, by three products of reals. */
+inline __attribute__((always_inline)) void
+multiplyBlock(const float *  in,
+              std::ptrdiff_t inPitch,
+              const float *  weights,
+              float *        out,
+              std::ptrdiff_t outPitch,
+              int            channelsIn,
+              int            channelsOut)
+{
+  constexpr int rows = IMPACT_ROWS;
+  for (int p = 0; p < 3; ++p)
+  {
+    Vec           sums[rows][vectorsOfColumns]{};
+    const float * x = in + p * inPitch;
+    for (int k = 0; k < channelsIn; ++k, ++x, weights += channelsOut)
+    {
+      const Vec w0 = load(weights);
+      const Vec w1 = load(weights + lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r)
+      {
+        const Vec value = spread(x[static_cast<std::ptrdiff_t>(r) * channelsIn]);
+        sums[r][0] += value * w0;
+        sums[r][1] += value * w1;
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r)
+    {
+#pragma GCC unroll 2
+      for (int v = 0; v < vectorsOfColumns; ++v)
+      {
+        // c (a + b), then a (d - c) on top of it and b (c + d) off it: im and re.
+        float * const re = out + static_cast<std::ptrdiff_t>(r) * channelsOut + v * lanes;
+        float * const im = re + outPitch;
+        if (p == 0)
+        {
+          store(re, sums[r][v]);
+          store(im, sums[r][v]);
+        }
+        else if (p == 1)
+        {
+          store(im, load(im) + sums[r][v]);
+        }
+        else
+        {
+          store(re, load(re) - sums[r][v]);
+        }
+      }
+    }
+  }
+}
+
+void
+multiply(const SpectralPlan & plan, int rows, const float * in, float * out)
+{
+  const std::ptrdiff_t inPitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsIn;
+  const std::ptrdiff_t outPitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsOut;
+  for (int f = 0; f < plan.numberOfFrequencies; ++f)
+  {
+    const float * const weights =
+      plan.weights + static_cast<std::ptrdiff_t>(f) * 3 * plan.channelsIn * plan.channelsOut;
+    for (int column = 0; column < plan.channelsOut; column += vectorsOfColumns * lanes)
+    {
+      for (int row = 0; row < rows; row += IMPACT_ROWS)
+      {
+        multiplyBlock(in + f * 3 * inPitch + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
+                                   inPitch,
+                                   weights + column,
+                                   out + f * 2 * outPitch + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + column,
+                                   outPitch,
+                                   plan.channelsIn,
+                                   plan.channelsOut);
+      }
+    }
+  }
+}
+
+/** Calls a template of the length of an axis. */
+#define IMPACT_OF_LENGTH(length, call)                                                                                 \
+  switch (length)                                                                                                      \
+  {                                                                                                                    \
+    case 4: {                                                                                                          \
+      constexpr int N = 4;                                                                                             \
+      call;                                                                                                            \
+      break;                                                                                                           \
+    }                                                                                                                  \
+    case 6: {                                                                                                          \
+      constexpr int N = 6;                                                                                             \
+      call;                                                                                                            \
+      break;                                                                                                           \
+    }                                                                                                                  \
+    case 8: {                                                                                                          \
+      constexpr int N = 8;                                                                                             \
+      call;                                                                                                            \
+      break;                                                                                                           \
+    }                                                                                                                  \
+    case 10: {                                                                                                         \
+      constexpr int N = 10;                                                                                            \
+      call;                                                                                                            \
+      break;                                                                                                           \
+    }                                                                                                                  \
+    default: {                                                                                                         \
+      constexpr int N = 12;                                                                                            \
+      call;                                                                                                            \
+      break;                                                                                                           \
+    }                                                                                                                  \
+  }
+
+void
+convolve(const SpectralPlan &  plan,
+         const std::int32_t *  size,
+         const SpectralTile *  tiles,
+         const SpectralEntry * entries,
+         std::int32_t          count,
+         float *               workspace)
+{
+  const int     rows = (count + 7) / 8 * 8;
+  const int     numberOfX = plan.length[0] / 2 + 1;
+  float * const in = workspace;
+  float * const out = in + static_cast<std::ptrdiff_t>(plan.numberOfFrequencies) * 3 * rows * plan.channelsIn;
+  float * const tileFloats = out + static_cast<std::ptrdiff_t>(plan.numberOfFrequencies) * 2 * rows * plan.channelsOut;
+  const TileBuffer buffer{ reinterpret_cast<Complex *>(tileFloats), plan.length[1], plan.length[2] };
+
+  for (int t = 0; t < rows; ++t)
+  {
+    const int tile = t < count ? t : count - 1; // rows without a tile repeat the last one
+    for (int channel = 0; channel < plan.channelsIn; channel += lanes)
+    {
+      IMPACT_OF_LENGTH(plan.length[0], enterAlongX<N>(plan, size, tiles[tile], entries[tile], channel, buffer));
+      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, -1>(buffer, numberOfX, 0, buffer.nz)));
+      if (plan.length[2] == 1)
+      {
+        alongZToRows<1>(plan, buffer, channel, t, rows, in);
+      }
+      else
+      {
+        IMPACT_OF_LENGTH(plan.length[2], alongZToRows<N>(plan, buffer, channel, t, rows, in));
+      }
+    }
+  }
+  multiply(plan, rows, in, out);
+  for (int t = 0; t < count; ++t)
+  {
+    for (int channel = 0; channel < plan.channelsOut; channel += lanes)
+    {
+      if (plan.length[2] == 1)
+      {
+        alongZFromRows<1>(plan, buffer, channel, t, rows, out);
+      }
+      else
+      {
+        IMPACT_OF_LENGTH(plan.length[2], alongZFromRows<N>(plan, buffer, channel, t, rows, out));
+      }
+      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, 1>(buffer, numberOfX, tiles[t].keep[2], tiles[t].keepEnd[2])));
+      IMPACT_OF_LENGTH(plan.length[0], leaveAlongX<N>(plan, size, tiles[t], channel, buffer));
+    }
+  }
+}
+
+} // namespace
+
+const SpectralKernels IMPACT_SPECTRAL_KERNELS{ convolve };
+
+} // namespace impact

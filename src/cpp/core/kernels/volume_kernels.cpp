@@ -1,0 +1,198 @@
+#include "volume_kernels.h"
+
+#include "vectors.h"
+
+namespace impact
+{
+namespace
+{
+
+constexpr int rowsAtOnce = 8;
+
+void
+multiplyRows(const float * const * rows,
+             std::int32_t          taps,
+             std::int32_t          in,
+             const float *         weights,
+             const float *         bias,
+             std::int32_t          out,
+             float * const *       to)
+{
+  for (int column = 0; column < out; column += vectorsOfColumns * lanes)
+  {
+    for (int first = 0; first < rowsAtOnce; first += IMPACT_ROWS)
+    {
+      Vec           sums[IMPACT_ROWS][vectorsOfColumns]{};
+      const float * w = weights + column;
+      for (int tap = 0; tap < taps; ++tap)
+      {
+        const float * const * const x = rows + tap * rowsAtOnce + first;
+        for (int k = 0; k < in; ++k, w += out)
+        {
+          const Vec w0 = load(w);
+          const Vec w1 = load(w + lanes);
+#pragma GCC unroll 8
+          for (int r = 0; r < IMPACT_ROWS; ++r)
+          {
+            const Vec value = spread(x[r][k]);
+            sums[r][0] += value * w0;
+            sums[r][1] += value * w1;
+          }
+        }
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < IMPACT_ROWS; ++r)
+      {
+        if (to[first + r])
+        {
+          const Vec zero{};
+          store(to[first + r] + column, sums[r][0] + (bias ? load(bias + column) : zero));
+          store(to[first + r] + column + lanes, sums[r][1] + (bias ? load(bias + column + lanes) : zero));
+        }
+      }
+    }
+  }
+}
+
+template <int Count>
+inline void
+convolveVoxels(const float *          line,
+               const std::ptrdiff_t * offsets,
+               std::int32_t           taps,
+               const float *          weights,
+               const float *          bias,
+               std::int32_t           out,
+               float *                to)
+{
+  for (int column = 0; column < out; column += vectorsOfColumns * lanes)
+  {
+    Vec sums[Count][vectorsOfColumns]{};
+    for (int tap = 0; tap < taps; ++tap)
+    {
+      const Vec           w0 = load(weights + static_cast<std::ptrdiff_t>(tap) * out + column);
+      const Vec           w1 = load(weights + static_cast<std::ptrdiff_t>(tap) * out + column + lanes);
+      const float * const x = line + offsets[tap];
+#pragma GCC unroll 8
+      for (int r = 0; r < Count; ++r)
+      {
+        const Vec value = spread(x[r]);
+        sums[r][0] += value * w0;
+        sums[r][1] += value * w1;
+      }
+    }
+    const Vec b0 = bias ? load(bias + column) : Vec{};
+    const Vec b1 = bias ? load(bias + column + lanes) : Vec{};
+#pragma GCC unroll 8
+    for (int r = 0; r < Count; ++r)
+    {
+      store(to + static_cast<std::ptrdiff_t>(r) * out + column, sums[r][0] + b0);
+      store(to + static_cast<std::ptrdiff_t>(r) * out + column + lanes, sums[r][1] + b1);
+    }
+  }
+}
+
+void
+convolveLine(const float *          line,
+             std::int32_t           count,
+             const std::ptrdiff_t * offsets,
+             std::int32_t           taps,
+             const float *          weights,
+             const float *          bias,
+             std::int32_t           out,
+             float *                to)
+{
+  constexpr int block = IMPACT_ROWS < 5 ? IMPACT_ROWS : 5;
+  int           i = 0;
+  for (; i + block <= count; i += block)
+  {
+    convolveVoxels<block>(line + i, offsets, taps, weights, bias, out, to + static_cast<std::ptrdiff_t>(i) * out);
+  }
+  for (; i < count; ++i)
+  {
+    convolveVoxels<1>(line + i, offsets, taps, weights, bias, out, to + static_cast<std::ptrdiff_t>(i) * out);
+  }
+}
+
+void
+sums(const float * x,
+     std::int64_t  voxels,
+     std::int32_t  channels,
+     const float * mean,
+     std::int32_t  power,
+     double *      result)
+{
+  // Short sums of floats, added up as doubles.
+  constexpr std::int64_t block = 256;
+  for (std::int64_t begin = 0; begin < voxels; begin += block)
+  {
+    const std::int64_t end = begin + block < voxels ? begin + block : voxels;
+    for (int c = 0; c < channels; c += lanes)
+    {
+      const Vec     m = mean ? load(mean + c) : Vec{};
+      Vec           total[2]{};
+      const float * at = x + begin * channels + c;
+      for (std::int64_t v = begin; v < end; ++v, at += channels)
+      {
+        const Vec d = load(at) - m;
+        total[v & 1] += power == 2 ? d * d : d;
+      }
+      const Vec both = total[0] + total[1];
+      for (int i = 0; i < lanes; ++i)
+      {
+        result[c + i] += both[i];
+      }
+    }
+  }
+}
+
+void
+apply(const float * x, std::int64_t voxels, std::int32_t channels, const ChannelMap & map, float * to)
+{
+  const Vec slope = spread(map.slope);
+  for (std::int64_t v = 0; v < voxels; ++v)
+  {
+    for (int c = 0; c < channels; c += lanes)
+    {
+      const Vec y = load(map.scale + c) * load(x + v * channels + c) + load(map.shift + c);
+      store(to + v * channels + c, y > 0.0F ? y : slope * y);
+    }
+  }
+}
+
+void
+applyBack(const float * x, std::int64_t voxels, std::int32_t channels, const ChannelMap & map, float * gradient)
+{
+  const Vec slope = spread(map.slope);
+  for (int c = 0; c < channels; c += lanes)
+  {
+    const Vec scale = load(map.scale + c);
+    const Vec shift = load(map.shift + c);
+    const Vec mean = map.mean ? load(map.mean + c) : Vec{};
+    const Vec inverseDeviation = map.mean ? load(map.inverseDeviation + c) : Vec{};
+    Vec       sum{};
+    Vec       sumWithX{};
+    for (std::int64_t v = 0; v < voxels; ++v)
+    {
+      const Vec at = load(x + v * channels + c);
+      Vec       g = load(gradient + v * channels + c);
+      g = scale * at + shift > 0.0F ? g : slope * g;
+      store(gradient + v * channels + c, g);
+      sum += g;
+      sumWithX += g * ((at - mean) * inverseDeviation);
+    }
+    // Instance normalisation: what moves mean and deviation moves every voxel.
+    const Vec perVoxel = map.mean ? sum / static_cast<float>(voxels) : Vec{};
+    const Vec perDeviation = map.mean ? sumWithX / static_cast<float>(voxels) * inverseDeviation : Vec{};
+    for (std::int64_t v = 0; v < voxels; ++v)
+    {
+      const Vec g = load(gradient + v * channels + c) - perVoxel - (load(x + v * channels + c) - mean) * perDeviation;
+      store(gradient + v * channels + c, scale * g);
+    }
+  }
+}
+
+} // namespace
+
+const VolumeKernels IMPACT_VOLUME_KERNELS{ multiplyRows, convolveLine, sums, apply, applyBack };
+
+} // namespace impact

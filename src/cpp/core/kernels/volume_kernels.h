@@ -1,0 +1,75 @@
+#pragma once
+
+// Like spectral_kernels.h: no other headers.
+#include <cstddef>
+#include <cstdint>
+
+namespace impact
+{
+
+/** How a raw output of a convolution becomes what the next layer sees: leaky(scale * x + shift) per channel, where leaky
+ * multiplies what is negative by the slope. Instance normalisation makes scale and shift from mean and deviation. */
+struct ChannelMap
+{
+  const float * scale;
+  const float * shift;
+  const float * mean;             // of the raw output over the volume; null where scale and shift do not depend on it
+  const float * inverseDeviation; // likewise
+  float         slope;
+};
+
+/** Loops over volumes of channel-last voxels. Numbers of channels are multiples of 32. */
+struct VolumeKernels
+{
+  /** out = sum over the taps of (rows of eight voxels) x weights.
+   *
+   * \param rows for each tap, pointers to eight voxels of `in` channels each
+   * \param weights taps x in x out
+   * \param bias out, or null
+   * \param to eight pointers to voxels of `out` channels; null: not wanted */
+  void (*multiplyRows)(const float * const * rows,
+                       std::int32_t          taps,
+                       std::int32_t          in,
+                       const float *         weights,
+                       const float *         bias,
+                       std::int32_t          out,
+                       float * const *       to);
+
+  /** A line of `count` voxels of a convolution of one channel: in steps of one voxel through a padded volume.
+   *
+   * \param line the first voxel's first tap
+   * \param offsets of the taps from there
+   * \param weights taps x out */
+  void (*convolveLine)(const float *          line,
+                       std::int32_t           count,
+                       const std::ptrdiff_t * offsets,
+                       std::int32_t           taps,
+                       const float *          weights,
+                       const float *          bias,
+                       std::int32_t           out,
+                       float *                to);
+
+  /** Adds the sums of (x - mean)^power over the voxels; power 1 or 2, mean null: 0. */
+  void (*sums)(const float * x,
+               std::int64_t  voxels,
+               std::int32_t  channels,
+               const float * mean,
+               std::int32_t  power,
+               double *      result);
+
+  /** to = map(x); may be the same place. */
+  void (*apply)(const float * x, std::int64_t voxels, std::int32_t channels, const ChannelMap & map, float * to);
+
+  /** Turns a gradient with respect to map(x) into one with respect to x, in place. */
+  void (*applyBack)(const float *      x,
+                    std::int64_t       voxels,
+                    std::int32_t       channels,
+                    const ChannelMap & map,
+                    float *            gradient);
+};
+
+extern const VolumeKernels volumeKernelsV4;
+extern const VolumeKernels volumeKernelsV3;
+extern const VolumeKernels volumeKernelsV1;
+
+} // namespace impact
