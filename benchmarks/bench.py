@@ -30,9 +30,8 @@ from benchmarks.bench_cases import (  # noqa: E402
     RANDOM_NETWORKS,
     Case,
     parameter_map,
-    peer_memory,
-    voxels_at,
 )
+from benchmarks.bench_floors import peer_memory, voxels_at  # noqa: E402
 from benchmarks.bench_runs import Record  # noqa: E402
 
 from impact_plugin.demo import landmarks, lung_pair, metaimage, runs  # noqa: E402

@@ -2,81 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import re
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from benchmarks.bench_cases import (
-    CASES,
-    SWEEPS,
-    Case,
-    Sweep,
-    Work,
-    jacobian_iteration,
-    static_iteration,
-    static_start,
-)
+from benchmarks.bench_arithmetic import Spread, ratio, slope, steepest
+from benchmarks.bench_cases import CASES, SWEEPS, Case, Sweep
+from benchmarks.bench_floors import Work, growth, iteration, static_start
 from benchmarks.bench_runs import Record
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 MARKERS = ("<!-- made by make bench: do not edit -->", "<!-- end of what make bench made -->")
 UNITS = {"iteration_ms": 1.0, "peak": 2.0**-30}  # others: seconds
 LANDMARK_TOLERANCE = 0.05  # mm: what another seed changes, see docs/validation.md
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A median with the range it comes from; it prints as `median (min..max)`."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread | None:
-        """Take the spread of values, None of no values."""
-        return cls(statistics.median(values), min(values), max(values)) if values else None
-
-    def __str__(self) -> str:
-        if f"{self.low:.3g}" == f"{self.high:.3g}":
-            return f"{self.median:.3g}"
-        return f"{self.median:.3g} ({self.low:.3g}..{self.high:.3g})"
-
-
-def ratio(above: Sequence[Record], below: Sequence[Record], quantity: str) -> Spread | None:
-    """How many times as much the first runs took, run by run; None where either has none."""
-    return Spread.of(
-        [
-            one[quantity] / other[quantity]
-            for one, other in zip(above, below, strict=False)
-            if quantity in one
-            and quantity in other
-            and not {"failed"} & (one.keys() | other.keys())
-        ]
-    )
-
-
-def slope(points: dict[int, float]) -> float:
-    """Exponent p of the power law y ~ x^p nearest to the points, by least squares of logarithms."""
-    x, y = np.log(list(points)), np.log(list(points.values()))
-    return float(np.polyfit(x, y, 1)[0])
-
-
-def steepest(points: dict[int, float]) -> float:
-    """The largest exponent between two neighbours."""
-    known = sorted(points.items())
-    return max(
-        math.log(after / before) / math.log(more / less)
-        for (less, before), (more, after) in itertools.pairwise(known)
-    )
 
 
 def machine_facts(threads: int) -> str:
@@ -166,8 +107,8 @@ class Report:
 
         def add(title: str, target: float, found: Spread | None, more: bool = True) -> None:
             met = found and (found.median >= target if more else found.median <= target)
-            sign = "≥" if more else "≤"
-            rows.append([title, f"{sign} {target:g}", found, {True: "yes", False: "no"}.get(met)])  # type: ignore[arg-type]
+            answer = "" if met is None else "yes" if met else "no"
+            rows.append([title, f"{'≥' if more else '≤'} {target:g}", found, answer])
 
         for size, case in (("3 mm", "static-2000"), ("1 mm", "static-1mm-2000")):
             title = f"Static iteration, {size}, 2000 samples, 32 channels: "
@@ -185,8 +126,8 @@ class Report:
             name = f"whole-{mode}"
             title = f"Whole registration, {mode.capitalize()}: "
             add(title + "stock / ours", target, self.ratio(name, "peer", "ours", "total"))
-            errors = [self.spread(name, method, "landmarks") for method in ("ours", "peer")]
-            more = Spread.of([errors[0].median - errors[1].median]) if all(errors) else None  # type: ignore[union-attr]
+            ours, stock = (self.spread(name, method, "landmarks") for method in ("ours", "peer"))
+            more = Spread.of([ours.median - stock.median]) if ours and stock else None
             title += "landmark error, ours - stock, mm"
             add(title, LANDMARK_TOLERANCE, more, more=False)
         return table(["", "target", "reached", "met"], rows)
@@ -252,7 +193,7 @@ class Report:
     def _work(self, case: Case, quantity: str) -> tuple[Work, float]:
         if quantity == "start":
             return static_start(case, self._voxels[case.name]), 1.0
-        return (jacobian_iteration if case.mode == "Jacobian" else static_iteration)(case), 1e3
+        return iteration(case), 1e3
 
     def points(self, sweep: Sweep, method: str) -> dict[int, float]:
         """Milliseconds of an iteration along a sweep, where there are any."""
@@ -265,7 +206,7 @@ class Report:
     def _growth(self) -> str:
         rows = []
         for sweep in SWEEPS:
-            work = sweep.work()
+            work = growth(sweep)
             for method, name in (("ours", "ours"), ("peer", "stock")):
                 points = self.points(sweep, method)
                 if len(points) < 2:
