@@ -26,9 +26,13 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values)) if values else None
 
     def __str__(self) -> str:
-        if f"{self.low:.3g}" == f"{self.high:.3g}":
-            return f"{self.median:.3g}"
-        return f"{self.median:.3g} ({self.low:.3g}..{self.high:.3g})"
+        median, low, high = map(digits, (self.median, self.low, self.high))
+        return median if low == high else f"{median} ({low}..{high})"
+
+
+def digits(number: float) -> str:
+    """Write a number with three digits, or as many as it has before the point."""
+    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def ratio(above: Sequence[Record], below: Sequence[Record], quantity: str) -> Spread | None:

@@ -182,7 +182,13 @@ def _cases() -> tuple[Case, ...]:
         Case("static-two-models", "Static", networks=(M730, plain(32))),
         Case("static-encoder", "Static", networks=(ENCODER,)),
         *(
-            Case(f"static-channels-{n}", "Static", networks=(plain(n),), iterations=20)
+            Case(
+                f"static-channels-{n}",
+                "Static",
+                networks=(plain(n),),
+                iterations=10 if n > 128 else 20,
+                repeats=2,
+            )
             for n in CHANNELS
         ),
     ]
@@ -194,7 +200,7 @@ def _cases() -> tuple[Case, ...]:
         Case("jacobian-11-500", "Jacobian", 500, 10, patch=11),
         Case("jacobian-11-2000", "Jacobian", 2000, 5, patch=11),
         Case("jacobian-11-5000", "Jacobian", 5000, 4, patch=11, repeats=1),
-        Case("jacobian-11-20000", "Jacobian", 20000, 3, patch=11, repeats=1),
+        Case("jacobian-11-20000", "Jacobian", 20000, 2, patch=11, repeats=1),
         *(
             Case(f"jacobian-{size}-500", "Jacobian", 500, 15, patch=size, repeats=2)
             for size in (3, 7, 9)

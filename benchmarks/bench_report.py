@@ -9,7 +9,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.bench_arithmetic import Spread, ratio, slope, steepest
+from benchmarks.bench_arithmetic import Spread, digits, ratio, slope, steepest
 from benchmarks.bench_cases import CASES, SWEEPS, Case, Sweep
 from benchmarks.bench_floors import Work, growth, iteration, static_start
 from benchmarks.bench_runs import Record
@@ -186,7 +186,7 @@ class Report:
             found = self.spread(name, "ours", quantity)
             title = f"{name}, {'start, s' if quantity == 'start' else 'iteration, ms'}"
             above = f"{found.median / floor:.1f}" if found else None
-            amounts = f"{work.flops / 1e9:.3g}", f"{work.bytes / 1e6:.3g}", f"{floor:.2g}"
+            amounts = map(digits, (work.flops / 1e9, work.bytes / 1e6, floor))
             rows.append([title, *amounts, found, above])
         return table(["", "GFLOP", "MB", "floor", "ours", "ours / floor"], rows)
 
@@ -217,7 +217,7 @@ class Report:
                     + [f"{number:.2f}" for number in (slope(points), steepest(points), least)]
                 )
         head = ["", "along", "from, to", "exponent", "steepest part", "of the least work"]
-        return table(head, rows)
+        return "![Time per iteration](images/growth.svg)\n\n" + table(head, rows)
 
     def _threads(self) -> str:
         rows = []
@@ -237,7 +237,7 @@ def draw_growth(report: Report, path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "growth"
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(12, 6), layout="constrained", sharey=True)
     for axis, along in zip(axes, ("samples", "channels", "patch voxels"), strict=True):
         for number, sweep in enumerate(sweep for sweep in SWEEPS if sweep.along == along):
             for method, style in (("ours", "o-"), ("peer", "x--")):
@@ -250,7 +250,7 @@ def draw_growth(report: Report, path: Path) -> None:
         axis.set_xlabel(along)
         axis.grid(visible=True, which="major", alpha=0.3)
         if axis.lines:
-            axis.legend(fontsize="small")
+            axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
     axes[0].set_ylabel("ms per iteration")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

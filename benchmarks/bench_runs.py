@@ -131,9 +131,11 @@ def run(command: list[str], environment: Mapping[str, str], output: Path) -> End
     resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory, memory))
     timer = threading.Timer(TIMEOUT, kill)
     timer.start()
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:
+        timer.cancel()
     seconds = time.perf_counter() - start
-    timer.cancel()
     process.returncode = code = os.waitstatus_to_exitcode(status)
     failure = ""
     if killed.is_set():
