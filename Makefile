@@ -16,13 +16,14 @@ CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv wheel install demo test validation lint format clean
+.PHONY: help venv wheel install demo test validation bench lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     register the lung CT pair of elastix's test data; results in out/demo"
 	@echo "make test     build the wheel, try it in a clean environment, run the tests"
 	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
+	@echo "make bench    measure speed and memory beside elastix's own component, into docs/performance.md"
 	@echo "make lint     ruff, mypy, clang-format, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
@@ -64,6 +65,13 @@ test: install
 validation: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/validation.py "$$data"
+
+# An hour of registrations, and up to 13 GB of memory; what was done before is not done again. Options:
+# BENCH_FLAGS="--quick", --only REGEX, --again, --threads N, --repeats N.
+BENCH_FLAGS ?= --write-docs
+bench: install
+	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
+	  $(BIN)/python benchmarks/bench.py "$$data" $(BENCH_FLAGS)
 
 lint: venv
 	$(BIN)/ruff check
