@@ -122,6 +122,7 @@ register_similarity(py::module_ & module)
                                        settings,
                                        makeModelRepository(),
                                        seed,
+                                       nullptr,
                                        threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
                                        {} };
           const py::gil_scoped_release release;

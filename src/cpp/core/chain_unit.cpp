@@ -287,7 +287,7 @@ ConvolutionUnit::spectrum(const Size & size, bool backward) const
   const at::Tensor weights = (backward ? m_Weights.transpose(1, 2) : m_Weights).reshape({ m_Taps, -1 }).to(at::kDouble);
   const at::Tensor re = at::matmul(angles.cos() * scale, weights);
   const at::Tensor im = at::matmul(angles.sin() * (backward ? -scale : scale), weights);
-  result.weights = at::stack({ re, im - re, re + im }, 1).to(at::kFloat).contiguous();
+  result.weights = at::stack({ re, im }, 1).to(at::kFloat).contiguous();
   result.count = static_cast<std::int32_t>(number);
   return result;
 }
@@ -330,8 +330,9 @@ ConvolutionUnit::convolveSpectrally(const float *      input,
   numberOfTiles[2] = oneInZ ? 1 : (slices.end - slices.begin + innerZ - 1) / innerZ;
   const std::int64_t perVolume = voxelsOf(numberOfTiles);
   const std::int64_t total = count * perVolume;
-  // More channels: more work for each of the weights that are read.
-  const std::int64_t atOnce = 8 * std::clamp<std::int64_t>(std::max(in, out) / channelBlock, 1, 8);
+  // As much as stays in the cache; but where the weights themselves do not, more work for each that is read.
+  const std::int64_t weights = std::int64_t{ spectrum.count } * in * out;
+  const std::int64_t atOnce = 8 * std::clamp<std::int64_t>(weights >> 18, 1, 8);
 
   loop((total + atOnce - 1) / atOnce, [&](std::int64_t task) {
     const std::int64_t         first = task * atOnce;
@@ -424,8 +425,13 @@ ConvolutionUnit::backwardSingle(const float * gradient, const Size & size, float
   const auto         offsets = tapOffsets(padded);
   const std::int64_t columns = m_TransposedWeights.size(1);
   const auto         paddedVoxels = static_cast<std::size_t>(voxelsOf(padded));
-  float * const      sums = scratch(1).get(paddedVoxels);
-  float * const      products = scratch(2).get(static_cast<std::size_t>(rowsAtOnce * columns));
+  float * const      sums = scratch(1).get(paddedVoxels + 1); // addTaps() writes one more
+  float * const      products = scratch(2).get(static_cast<std::size_t>(rowsAtOnce * columns) + 1);
+  std::vector<std::ptrdiff_t> lines; // the first taps of lines of three, where the kernel is made of such
+  for (std::size_t tap = 0; m_Unit.kernel[0] == 3 && m_Unit.dilation[0] == 1 && tap < offsets.size(); tap += 3)
+  {
+    lines.push_back(offsets[tap]);
+  }
   std::memset(sums, 0, paddedVoxels * sizeof(float));
 
   std::array<const float *, rowsAtOnce> rows{};
@@ -452,6 +458,11 @@ ConvolutionUnit::backwardSingle(const float * gradient, const Size & size, float
     {
       const std::int64_t v = first + r;
       float * const      at = sums + (v / out[0] / out[1] * padded[1] + v / out[0] % out[1]) * padded[0] + v % out[0];
+      if (!lines.empty())
+      {
+        volumeKernels().addTaps(products + r * columns, lines.data(), static_cast<std::int32_t>(lines.size()), at);
+        continue;
+      }
       for (std::size_t tap = 0; tap < offsets.size(); ++tap)
       {
         at[offsets[tap]] += products[r * columns + static_cast<std::int64_t>(tap)];
@@ -611,19 +622,10 @@ ConvolutionUnit::Moments::add(const Moments & other)
 void
 ConvolutionUnit::Moments::of(const float * x, std::int64_t count, std::int64_t channels)
 {
-  const auto number = static_cast<std::int32_t>(channels);
   voxels = static_cast<double>(count);
-  mean.assign(static_cast<std::size_t>(channels), 0.0);
-  squares.assign(static_cast<std::size_t>(channels), 0.0);
-  thread_local std::vector<float> around;
-  around.resize(static_cast<std::size_t>(channels));
-  volumeKernels().sums(x, count, number, nullptr, 1, mean.data());
-  for (std::size_t c = 0; c < mean.size(); ++c)
-  {
-    mean[c] /= voxels;
-    around[c] = static_cast<float>(mean[c]);
-  }
-  volumeKernels().sums(x, count, number, around.data(), 2, squares.data());
+  mean.resize(static_cast<std::size_t>(channels));
+  squares.resize(static_cast<std::size_t>(channels));
+  volumeKernels().moments(x, count, static_cast<std::int32_t>(channels), mean.data(), squares.data());
 }
 
 ConvolutionUnit::Moments

@@ -352,6 +352,52 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
   return features;
 }
 
+void
+ConvolutionChain::pullBackLast(const Block &                      block,
+                               std::int64_t                       first,
+                               std::int64_t                       count,
+                               std::int64_t                       voxels,
+                               const std::vector<Place> &         places,
+                               const std::vector<const float *> & from,
+                               float *                            gradient) const
+{
+  const ConvolutionUnit & unit = *m_Units.back();
+  const Block::AtUnit &   at = block.units.back();
+  const std::int64_t      padded = unit.paddedChannels();
+
+  std::vector<std::int64_t> numbers;
+  std::vector<float>        given;
+  for (std::int64_t n = 0; n < count; ++n)
+  {
+    numbers.clear();
+    given.clear();
+    for (std::size_t layer = 0; layer < m_Outputs.size(); ++layer)
+    {
+      if (m_Outputs[layer] + 1 != m_Units.size())
+      {
+        continue;
+      }
+      const float * const row = from[layer] + (first + n) * unit.channels();
+      for (const auto & [voxel, weight] : places[layer])
+      {
+        numbers.push_back(voxel);
+        for (std::int64_t c = 0; c < padded; ++c)
+        {
+          given.push_back(c < unit.channels() ? weight * row[c] : 0.0F);
+        }
+      }
+    }
+    volumeKernels().applyBackFrom(at.values + n * voxels * padded,
+                                  voxels,
+                                  static_cast<std::int32_t>(padded),
+                                  at.maps[static_cast<std::size_t>(n)],
+                                  numbers.data(),
+                                  static_cast<std::int32_t>(numbers.size()),
+                                  given.data(),
+                                  gradient + n * voxels * padded);
+  }
+}
+
 at::Tensor
 ConvolutionChain::pullBack(const at::Tensor &              patches,
                            const Size &                    size,
@@ -398,9 +444,9 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
       const std::int64_t      perPatch = voxelsOf(all[u + 1]) * padded;
       if (u + 1 == m_Units.size())
       {
-        std::fill_n(gradient, count * perPatch, 0.0F);
+        pullBackLast(block, first, count, voxelsOf(all[u + 1]), places, from, gradient);
       }
-      for (std::size_t layer = 0; layer < m_Outputs.size(); ++layer)
+      for (std::size_t layer = 0; u + 1 < m_Units.size() && layer < m_Outputs.size(); ++layer)
       {
         for (std::int64_t n = 0; m_Outputs[layer] == u && n < count; ++n)
         {
@@ -415,7 +461,7 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
           }
         }
       }
-      for (std::int64_t n = 0; n < count; ++n)
+      for (std::int64_t n = 0; u + 1 < m_Units.size() && n < count; ++n)
       {
         volumeKernels().applyBack(at.values + n * perPatch,
                                   voxelsOf(all[u + 1]),

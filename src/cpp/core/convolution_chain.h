@@ -76,6 +76,14 @@ private:
 
   std::vector<Size> sizes(const Size & input) const;
 
+  void pullBackLast(const Block &                      block,
+                    std::int64_t                       first,
+                    std::int64_t                       count,
+                    std::int64_t                       voxels,
+                    const std::vector<Place> &         places,
+                    const std::vector<const float *> & from,
+                    float *                            gradient) const;
+
   void copyPart(const float * slices, const Size & size, std::int64_t firstSlice, const Part & part, std::int64_t padded, at::Tensor & to) const;
 
   void passForward(const float * patches, std::int64_t count, const std::vector<Size> & sizes, Block & block) const;

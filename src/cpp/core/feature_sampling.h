@@ -5,18 +5,30 @@
 namespace impact
 {
 
+/** Features at points. */
+struct SampledFeatures
+{
+  at::Tensor values; // N x channels, float, without a graph
+
+  /** What pullBack() wants, on the CPU: N x 3 x channels, the derivatives along the axes of the map. */
+  at::Tensor partials;
+};
+
 /** Features at points by linear interpolation; beyond the outermost voxel centres the nearest value holds.
  *
  * \param points N x 3, physical, mm, double
- * \param channels the columns wanted; undefined: all
- * \return N x channels, float, without a graph */
-at::Tensor sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels);
+ * \param channels the columns wanted; undefined: all */
+SampledFeatures
+sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels, bool withGradient);
 
 /** The way back: what a gradient with respect to those features is with respect to the points.
  *
  * \param gradient N x channels
  * \return N x 3, double, per mm */
-at::Tensor
-pullBack(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels, const at::Tensor & gradient);
+at::Tensor pullBack(const FeatureMap &      map,
+                    const at::Tensor &      points,
+                    const at::Tensor &      channels,
+                    const SampledFeatures & sampled,
+                    const at::Tensor &      gradient);
 
 } // namespace impact

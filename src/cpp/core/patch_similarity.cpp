@@ -35,6 +35,7 @@ public:
   explicit Implementation(const SimilarityInput & input)
     : m_Settings(input.settings)
     , m_Workers(input.workers)
+    , m_Times(input.times)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
   {
@@ -165,13 +166,17 @@ private:
   {
     const at::Tensor fixed = toTensor(fixedPatches, pair.fixed.voxelsPerPatch());
     const at::Tensor moving = toTensor(movingPatches, pair.moving.voxelsPerPatch());
+    StageTimer       network(m_Times, Stage::Network);
     const auto       fixedFeatures = pair.fixed.features(fixed, nullptr);
     auto             movingFeatures = pair.moving.features(moving, gradient ? &m_Passed : nullptr);
 
     checkFinite(fixedFeatures, pair.fixed.path());
     checkFinite(movingFeatures, pair.moving.path());
 
+    network.stop();
+
     // The distances see all samples at once.
+    StageTimer timer(m_Times, Stage::Distance);
     at::Tensor total = at::zeros({}, at::dtype(at::kDouble).device(m_Device));
     {
       at::AutoGradMode gradients(gradient != nullptr);
@@ -187,7 +192,9 @@ private:
     }
     if (gradient)
     {
-      const auto       featureGradients = torch::autograd::grad({ total }, movingFeatures);
+      const auto featureGradients = torch::autograd::grad({ total }, movingFeatures);
+      timer.stop();
+      const StageTimer back(m_Times, Stage::Network);
       const at::Tensor result = pair.moving.pullBack(moving, m_Passed, featureGradients).cpu().contiguous();
       gradient->assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
     }
@@ -214,6 +221,7 @@ private:
 
   LevelSettings     m_Settings;
   std::shared_ptr<Workers> m_Workers;
+  StageTimes *             m_Times;
   Random            m_Random;
   at::Device        m_Device;
   std::vector<Pair> m_Pairs;

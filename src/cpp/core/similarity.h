@@ -3,6 +3,7 @@
 #include "finding.h"
 #include "geometry.h"
 #include "settings.h"
+#include "stage_times.h"
 #include "workers.h"
 
 #include <cstdint>
@@ -41,6 +42,9 @@ struct SimilarityInput
   LevelSettings          settings;
   ModelRepositoryPointer models;
   std::uint64_t          seed{ 0 };
+
+  /** Receives how long it took; null: nothing is measured. Must outlive the similarity. */
+  StageTimes * times{ nullptr };
 
   /** The threads to use; null: this one, and torch's own number of threads. */
   std::shared_ptr<Workers> workers;

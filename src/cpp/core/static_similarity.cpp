@@ -22,6 +22,7 @@ public:
   explicit Implementation(const SimilarityInput & input)
     : m_Settings(input.settings)
     , m_Workers(input.workers)
+    , m_Times(input.times)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
     , m_Writer(input.writer)
@@ -101,8 +102,12 @@ public:
     {
       const LayerSettings & layer = m_Settings.layers[i];
       const at::Tensor      channels = drawChannels(m_Random, layer, m_Fixed[i].rows.size(1), m_Device);
-      const at::Tensor      fixedFeatures = sampleFeatures(m_Fixed[i], fixed, channels);
-      at::Tensor            movingFeatures = sampleFeatures(m_Moving[i], moving, channels);
+      StageTimer            sampling(m_Times, Stage::Sampling);
+      const at::Tensor      fixedFeatures = sampleFeatures(m_Fixed[i], fixed, channels, false).values;
+      const SampledFeatures sampled = sampleFeatures(m_Moving[i], moving, channels, gradient != nullptr);
+      at::Tensor            movingFeatures = sampled.values;
+      sampling.stop();
+      StageTimer timer(m_Times, Stage::Distance);
 
       at::AutoGradMode gradients(gradient != nullptr);
       movingFeatures.set_requires_grad(gradient != nullptr);
@@ -111,7 +116,9 @@ public:
       if (gradient)
       {
         const at::Tensor ofFeatures = torch::autograd::grad({ term }, { movingFeatures })[0];
-        const at::Tensor ofPoints = pullBack(m_Moving[i], moving, channels, ofFeatures);
+        timer.stop();
+        const StageTimer back(m_Times, Stage::Sampling);
+        const at::Tensor ofPoints = pullBack(m_Moving[i], moving, channels, sampled, ofFeatures);
         total = total.defined() ? total + ofPoints : ofPoints;
       }
     }
@@ -257,6 +264,7 @@ private:
 
   LevelSettings           m_Settings;
   std::shared_ptr<Workers> m_Workers;
+  StageTimes *             m_Times;
   Random                  m_Random;
   at::Device              m_Device;
   std::vector<FeatureMap> m_Fixed;

@@ -105,6 +105,9 @@ public:
   /** Counts iterations for FeaturesMapUpdateInterval. */
   void AfterEachIteration() override;
 
+  /** Logs where the time of the level went. */
+  void AfterEachResolution() override;
+
   void AfterRegistration() override;
 
 protected:

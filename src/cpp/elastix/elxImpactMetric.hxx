@@ -132,6 +132,15 @@ ImpactMetric<TElastix>::AfterEachIteration()
 
 template <typename TElastix>
 void
+ImpactMetric<TElastix>::AfterEachResolution()
+{
+  log::info("Metric \"Impact\", resolution level " + std::to_string(this->GetLevelSettings().level) +
+            " took: " + this->DescribeTimes() + ".");
+}
+
+
+template <typename TElastix>
+void
 ImpactMetric<TElastix>::AfterRegistration()
 {
   // Whoever keeps the registration object does not keep the features with it.

@@ -4,7 +4,7 @@
 #include "itkBSplineInterpolateImageFunction.h"
 
 #include "impactGridOf.h"
-#include "linear_interpolation.h"
+#include "kernels/processor.h"
 
 #include <algorithm>
 
@@ -28,9 +28,16 @@ public:
   Set(const TImage & image, const ImageView & view, const BSplineType * bspline)
   {
     m_Image = &image;
-    m_Linear = LinearInterpolation(view);
+    m_Linear.voxels = view.pixels;
+    const Matrix toIndex = view.grid.physicalToIndex();
+    for (std::size_t i = 0; i < 3; ++i)
+    {
+      m_Linear.size[i] = view.grid.size[i];
+      m_Linear.origin[i] = view.grid.origin[i];
+      std::copy(toIndex[i].begin(), toIndex[i].end(), m_Linear.toIndex + 3 * i);
+    }
     m_ToPhysical = view.grid.indexToPhysical();
-    m_ToIndex = view.grid.physicalToIndex();
+    m_ToIndex = toIndex;
     m_BSpline = bspline;
   }
 
@@ -41,20 +48,37 @@ public:
   }
 
   /** By linear interpolation, whatever the interpolator. */
-  float
-  LinearlyAt(const Vector & physical) const
+  void
+  LinearlyAt(const double * points, std::size_t count, float * values) const
   {
-    return m_Linear.evaluate(physical, nullptr);
+    geometryKernels().interpolate(m_Linear, points, static_cast<std::int64_t>(count), values, nullptr);
   }
 
-  /** \param gradient null, or receives the gradient, per mm */
-  float
-  At(const Vector & physical, Vector * const gradient) const
+  /** \param points three numbers each, physical
+   * \param gradients null, or receives three numbers each, per mm */
+  void
+  At(const double * points, std::size_t count, float * values, float * gradients) const
   {
     if (!m_BSpline)
     {
-      return m_Linear.evaluate(physical, gradient);
+      geometryKernels().interpolate(m_Linear, points, static_cast<std::int64_t>(count), values, gradients);
+      return;
     }
+    for (std::size_t n = 0; n < count; ++n)
+    {
+      Vector gradient{};
+      values[n] = ByBSpline({ points[3 * n], points[3 * n + 1], points[3 * n + 2] }, gradients ? &gradient : nullptr);
+      if (gradients)
+      {
+        std::copy(gradient.begin(), gradient.end(), gradients + 3 * n);
+      }
+    }
+  }
+
+private:
+  float
+  ByBSpline(const Vector & physical, Vector * const gradient) const
+  {
     PointType point;
     std::copy_n(physical.begin(), Dimension, point.Begin());
     auto       index = m_Image->template TransformPhysicalPointToContinuousIndex<double>(point);
@@ -92,9 +116,8 @@ public:
     return static_cast<float>(value);
   }
 
-private:
   const TImage *      m_Image{ nullptr };
-  LinearInterpolation m_Linear;
+  VoxelGrid           m_Linear{};
   Matrix              m_ToPhysical{};
   Matrix              m_ToIndex{};
   const BSplineType * m_BSpline{ nullptr };

@@ -110,6 +110,9 @@ public:
   /** One line per feature map of this level, for the log; empty in Jacobian mode. */
   std::string DescribeFeatures() const;
 
+  /** One line on where the time since Initialize() went, for the log. */
+  std::string DescribeTimes() const;
+
 protected:
   ImpactImageToImageMetric();
   ~ImpactImageToImageMetric() override = default;
@@ -190,7 +193,14 @@ private:
   std::function<void(const impact::MapToWrite &)>   m_MapWriter;
 
   mutable impact::PointMapper<FixedImageDimension> m_Mapper;
-  mutable std::vector<std::vector<double>>         m_Sums; // of the chain rule; kept for the next time
+
+  mutable impact::StageTimes m_Times;
+
+  // Memory of an evaluation, used again by the next.
+  mutable std::vector<std::vector<double>> m_Sums; // of the chain rule
+  mutable impact::PatchSimilarity::Patches m_FixedPatches;
+  mutable impact::PatchSimilarity::Patches m_MovingPatches;
+  mutable impact::PatchSimilarity::Patches m_MovingGradients;
 
   // The transform at the last update of the moving features, and whether they are to be made anew.
   mutable ParametersType m_ParametersOfWarp;

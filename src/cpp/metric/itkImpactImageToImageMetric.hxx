@@ -70,6 +70,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
     m_Workers = std::make_shared<impact::Workers>(numberOfThreads);
   }
   input.workers = m_Workers;
+  m_Times = {};
+  input.times = &m_Times;
 
   // Both images are interpolated alike, or a perfect match would not be one.
   const auto * movingBSpline =
@@ -92,6 +94,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   m_Mapper.Set(*(this->m_AdvancedTransform));
 
   const impact::PythonGilRelease gilRelease;
+  const impact::StageTimer       timer(&m_Times, impact::Stage::Features);
   if (m_LevelSettings.mode == impact::Mode::Static)
   {
     m_StaticSimilarity = std::make_unique<impact::StaticSimilarity>(input);
@@ -137,10 +140,13 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
                                                               DerivativeType *       derivative) const -> MeasureType
 {
   this->BeforeThreadedGetValueAndDerivative(parameters);
-  m_Mapper.Update();
+  ++m_Times.evaluations;
 
   const impact::PythonGilRelease gilRelease;
-  const ValidSamples             samples = this->MapSamples();
+  impact::StageTimer             mapping(&m_Times, impact::Stage::Mapping);
+  m_Mapper.Update();
+  const ValidSamples samples = this->MapSamples();
+  mapping.stop();
   this->m_NumberOfPixelsCounted = samples.size();
   this->CheckNumberOfSamples();
   if (derivative)
@@ -223,13 +229,15 @@ void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradients & points,
                                                                DerivativeType &       derivative) const
 {
+  const impact::StageTimer timer(&m_Times, impact::Stage::ChainRule);
+
   // Each chunk has sums of its own, added up in order: how many depends on the problem alone, never on the threads. More
   // sums than what is added to them would cost more than they save.
   const std::size_t     numberOfSums = m_Mapper.NumberOfSums();
   const std::size_t     additions = points.numberOfBatches * points.perBatch * m_Mapper.SumsPerPoint();
   constexpr std::size_t mostSums = std::size_t{ 1 } << 25;
-  const std::size_t     mostChunks = std::min<std::size_t>({ 32, points.numberOfBatches, mostSums / numberOfSums + 1 });
-  const std::size_t     numberOfChunks = std::clamp<std::size_t>(additions / (2 * numberOfSums), 1, mostChunks);
+  const std::size_t     mostChunks = std::min<std::size_t>({ 16, points.numberOfBatches, mostSums / numberOfSums + 1 });
+  const std::size_t     numberOfChunks = std::clamp<std::size_t>(additions / (16 * numberOfSums), 1, mostChunks);
   m_Sums.resize(numberOfChunks);
   m_Workers->run(numberOfChunks, [&](std::size_t chunk) {
     std::vector<double> & sums = m_Sums[chunk];
@@ -307,6 +315,17 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Release()
   m_FixedPixels = {};
   m_MovingPixels = {};
   m_Sums = {};
+  m_FixedPatches = {};
+  m_MovingPatches = {};
+  m_MovingGradients = {};
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+std::string
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::DescribeTimes() const
+{
+  return m_Times.describe();
 }
 
 

@@ -27,10 +27,13 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::TryPatches() const
       index[axis] = (static_cast<double>(rest % perAxis) + 0.5) / perAxis * static_cast<double>(grid.size[axis] - 1);
     }
     const impact::Vector centre = grid.pointAt(index);
+    std::vector<double>  points;
     for (const impact::Vector & o : offsets)
     {
-      patches.push_back(image.At({ centre[0] + o[0], centre[1] + o[1], centre[2] + o[2] }, nullptr));
+      points.insert(points.end(), { centre[0] + o[0], centre[1] + o[1], centre[2] + o[2] });
     }
+    patches.resize(patches.size() + offsets.size());
+    image.At(points.data(), offsets.size(), patches.data() + patches.size() - offsets.size(), nullptr);
   };
   similarity.draw(count);
   for (std::size_t m = 0; m < similarity.numberOfModels(); ++m)
@@ -67,43 +70,41 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
     }
   };
 
+  impact::StageTimer timer(&m_Times, impact::Stage::Sampling);
+
   // For each model: intensities of the patches, and the moving image's gradient at each of their voxels.
-  impact::PatchSimilarity::Patches fixed(numberOfModels);
-  impact::PatchSimilarity::Patches moving(numberOfModels);
-  std::vector<std::vector<float>>  movingGradients(numberOfModels);
+  m_FixedPatches.resize(numberOfModels);
+  m_MovingPatches.resize(numberOfModels);
+  m_MovingGradients.resize(numberOfModels);
   for (std::size_t m = 0; m < numberOfModels; ++m)
   {
     const std::size_t fixedVoxels = similarity.fixedOffsets(m, 0).size();
     const std::size_t movingVoxels = similarity.movingOffsets(m, 0).size();
-    fixed[m].resize(numberOfSamples * fixedVoxels);
-    moving[m].resize(numberOfSamples * movingVoxels);
-    movingGradients[m].resize(derivative ? 3 * numberOfSamples * movingVoxels : 0);
-    m_Workers->run(numberOfSamples, [&, m](std::size_t s) {
+    m_FixedPatches[m].resize(numberOfSamples * fixedVoxels);
+    m_MovingPatches[m].resize(numberOfSamples * movingVoxels);
+    m_MovingGradients[m].resize(derivative ? 3 * numberOfSamples * movingVoxels : 0);
+    constexpr std::size_t perTask = 16;
+    m_Workers->run((numberOfSamples + perTask - 1) / perTask, [&, m](std::int64_t task) {
       std::vector<double> points(3 * std::max(fixedVoxels, movingVoxels));
-      writePatch(s, similarity.fixedOffsets(m, s), points.data());
-      for (std::size_t v = 0; v < fixedVoxels; ++v)
+      const std::size_t   first = static_cast<std::size_t>(task) * perTask;
+      for (std::size_t s = first; s < std::min(numberOfSamples, first + perTask); ++s)
       {
-        fixed[m][s * fixedVoxels + v] =
-          m_FixedIntensity.At({ points[3 * v], points[3 * v + 1], points[3 * v + 2] }, nullptr);
-      }
-      writePatch(s, similarity.movingOffsets(m, s), points.data());
-      m_Mapper.Map(points.data(), movingVoxels, points.data());
-      for (std::size_t v = 0; v < movingVoxels; ++v)
-      {
-        const std::size_t place = s * movingVoxels + v;
-        impact::Vector    gradient{};
-        moving[m][place] = m_MovingIntensity.At({ points[3 * v], points[3 * v + 1], points[3 * v + 2] },
-                                                derivative ? &gradient : nullptr);
-        if (derivative)
-        {
-          std::copy(gradient.begin(), gradient.end(), movingGradients[m].begin() + 3 * place);
-        }
+        writePatch(s, similarity.fixedOffsets(m, s), points.data());
+        m_FixedIntensity.At(points.data(), fixedVoxels, m_FixedPatches[m].data() + s * fixedVoxels, nullptr);
+        writePatch(s, similarity.movingOffsets(m, s), points.data());
+        m_Mapper.Map(points.data(), movingVoxels, points.data());
+        m_MovingIntensity.At(points.data(),
+                             movingVoxels,
+                             m_MovingPatches[m].data() + s * movingVoxels,
+                             derivative ? m_MovingGradients[m].data() + 3 * s * movingVoxels : nullptr);
       }
     });
   }
 
+  timer.stop();
+
   impact::PatchSimilarity::Patches intensityGradients;
-  const double value = similarity.evaluate(fixed, moving, derivative ? &intensityGradients : nullptr);
+  const double value = similarity.evaluate(m_FixedPatches, m_MovingPatches, derivative ? &intensityGradients : nullptr);
 
   if (derivative)
   {
@@ -121,7 +122,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
           const std::size_t place = s * points.perBatch + v;
           for (std::size_t i = 0; i < 3; ++i)
           {
-            gradients[i] = static_cast<double>(intensityGradients[m][place]) * movingGradients[m][3 * place + i];
+            gradients[i] = static_cast<double>(intensityGradients[m][place]) * m_MovingGradients[m][3 * place + i];
           }
           this->ScaleGradient(gradients);
         }

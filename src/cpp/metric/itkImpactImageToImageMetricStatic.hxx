@@ -62,6 +62,7 @@ template <typename TFixedImage, typename TMovingImage>
 void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::UpdateMovingFeatures(const ParametersType & parameters) const
 {
+  const impact::StageTimer        timer(&m_Times, impact::Stage::Features);
   std::vector<std::vector<float>> warped;
   for (const impact::Grid & grid : m_StaticSimilarity->warpedGrids())
   {
@@ -78,11 +79,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::UpdateMovingFeatures(const 
         std::copy(point.begin(), point.end(), points.begin() + 3 * x);
       }
       m_Mapper.Map(points.data(), perLine, points.data());
-      for (std::size_t x = 0; x < perLine; ++x)
-      {
-        voxels[line * perLine + x] =
-          m_MovingIntensity.LinearlyAt({ points[3 * x], points[3 * x + 1], points[3 * x + 2] });
-      }
+      m_MovingIntensity.LinearlyAt(points.data(), perLine, voxels.data() + line * perLine);
     });
     warped.push_back(std::move(voxels));
   }

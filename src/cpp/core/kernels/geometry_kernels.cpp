@@ -5,8 +5,21 @@ namespace impact
 namespace
 {
 
-using Four = double __attribute__((vector_size(32)));
-using LooseFour = double __attribute__((vector_size(32), aligned(8), may_alias));
+/** Two control points side by side: x, y, z, 0 of each. */
+using Pair = double __attribute__((vector_size(64)));
+using LoosePair = double __attribute__((vector_size(64), aligned(8), may_alias));
+
+inline Pair
+loadPair(const double * from)
+{
+  return *reinterpret_cast<const LoosePair *>(from);
+}
+
+inline Pair
+pairOf(double first, double second)
+{
+  return Pair{ first, first, first, first, second, second, second, second };
+}
 
 /** Where a point lies in the grid: the first control point around it, and the weights of the four along each axis. */
 struct Support
@@ -73,27 +86,24 @@ mapPoints(const BSplineGrid & grid, const double * points, std::int64_t count, d
     double        moved[3] = { support.point[0], support.point[1], support.point[2] };
     if (support.inside)
     {
-      Four along[4]{};
+      Pair sums[2][2]{}; // of the first and last two along x; even and odd rows apart, so that none waits for another
       for (int z = 0; z < (Is3D ? 4 : 1); ++z)
       {
 #pragma GCC unroll 4
         for (int y = 0; y < 4; ++y)
         {
-          const Four           weight = (Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y]) - Four{};
+          const double weight = Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y];
           const double * const row =
             grid.coefficients + 4 * (support.first + (z * grid.size[1] + y) * grid.size[0]);
-#pragma GCC unroll 4
-          for (int x = 0; x < 4; ++x)
-          {
-            along[x] += weight * *reinterpret_cast<const LooseFour *>(row + 4 * x);
-          }
+          sums[0][y & 1] += weight * loadPair(row);
+          sums[1][y & 1] += weight * loadPair(row + 8);
         }
       }
-      const Four displacement = support.weights[0][0] * along[0] + support.weights[0][1] * along[1] +
-                                support.weights[0][2] * along[2] + support.weights[0][3] * along[3];
+      const Pair displacement = pairOf(support.weights[0][0], support.weights[0][1]) * (sums[0][0] + sums[0][1]) +
+                                pairOf(support.weights[0][2], support.weights[0][3]) * (sums[1][0] + sums[1][1]);
       for (int i = 0; i < 3; ++i)
       {
-        moved[i] += displacement[i];
+        moved[i] += displacement[i] + displacement[i + 4];
       }
     }
     for (int i = 0; i < 3; ++i)
@@ -113,8 +123,8 @@ pullBackPoints(const BSplineGrid & grid,
 {
   for (std::int64_t n = 0; n < count; ++n)
   {
-    const Four gradient{ gradients[3 * n], gradients[3 * n + 1], gradients[3 * n + 2], 0.0 };
-    if (gradient[0] == 0.0 && gradient[1] == 0.0 && gradient[2] == 0.0)
+    const double * const g = gradients + 3 * n;
+    if (g[0] == 0.0 && g[1] == 0.0 && g[2] == 0.0)
     {
       continue;
     }
@@ -123,24 +133,18 @@ pullBackPoints(const BSplineGrid & grid,
     {
       continue;
     }
-    Four along[4];
-#pragma GCC unroll 4
-    for (int x = 0; x < 4; ++x)
-    {
-      along[x] = support.weights[0][x] * gradient;
-    }
+    const Pair gradient{ g[0], g[1], g[2], 0.0, g[0], g[1], g[2], 0.0 };
+    const Pair first = pairOf(support.weights[0][0], support.weights[0][1]) * gradient;
+    const Pair second = pairOf(support.weights[0][2], support.weights[0][3]) * gradient;
     for (int z = 0; z < (Is3D ? 4 : 1); ++z)
     {
 #pragma GCC unroll 4
       for (int y = 0; y < 4; ++y)
       {
-        const Four     weight = (Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y]) - Four{};
+        const double   weight = Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y];
         double * const row = sums + 4 * (support.first + (z * grid.size[1] + y) * grid.size[0]);
-#pragma GCC unroll 4
-        for (int x = 0; x < 4; ++x)
-        {
-          *reinterpret_cast<LooseFour *>(row + 4 * x) += weight * along[x];
-        }
+        *reinterpret_cast<LoosePair *>(row) += weight * first;
+        *reinterpret_cast<LoosePair *>(row + 8) += weight * second;
       }
     }
   }
@@ -159,8 +163,89 @@ pullBack(const BSplineGrid & grid, const double * points, const double * gradien
                    : pullBackPoints<false>(grid, points, gradients, count, sums);
 }
 
+/** Linear interpolation, a few points at a time: first where they lie, then what is there. */
+void
+interpolate(const VoxelGrid & grid, const double * points, std::int64_t count, float * values, float * gradients)
+{
+  constexpr int      block = 64;
+  const std::int64_t steps[3] = { grid.size[0] > 1 ? 1 : 0,
+                                  grid.size[1] > 1 ? grid.size[0] : 0,
+                                  grid.size[2] > 1 ? grid.size[0] * grid.size[1] : 0 };
+  const std::int64_t strides[3] = { 1, grid.size[0], grid.size[0] * grid.size[1] };
+  double             last[3];
+  double             lastLower[3];
+  for (int axis = 0; axis < 3; ++axis)
+  {
+    last[axis] = static_cast<double>(grid.size[axis] - 1);
+    lastLower[axis] = grid.size[axis] > 1 ? last[axis] - 1.0 : 0.0;
+  }
+  for (std::int64_t begin = 0; begin < count; begin += block)
+  {
+    const int    number = static_cast<int>(count - begin < block ? count - begin : block);
+    std::int64_t base[block];
+    float        fraction[3][block];
+    float        inside[3][block];
+    for (int n = 0; n < number; ++n)
+    {
+      base[n] = 0;
+    }
+    for (int axis = 0; axis < 3; ++axis)
+    {
+      const double * const m = grid.toIndex + 3 * axis;
+      for (int n = 0; n < number; ++n)
+      {
+        const double * const p = points + 3 * (begin + n);
+        const double         index =
+          m[0] * (p[0] - grid.origin[0]) + m[1] * (p[1] - grid.origin[1]) + m[2] * (p[2] - grid.origin[2]);
+        double place = index > 0.0 ? index : 0.0; // also of what is no number
+        place = place < last[axis] ? place : last[axis];
+        const double truncated = static_cast<double>(static_cast<std::int32_t>(place));
+        const double lower = truncated < lastLower[axis] ? truncated : lastLower[axis];
+        fraction[axis][n] = static_cast<float>(place - lower);
+        inside[axis][n] = index >= 0.0 && index <= last[axis] ? 1.0F : 0.0F;
+        base[n] += static_cast<std::int64_t>(static_cast<std::int32_t>(lower)) * strides[axis];
+      }
+    }
+    for (int n = 0; n < number; ++n)
+    {
+      const float * const corner = grid.voxels + base[n];
+      const float         x = fraction[0][n];
+      const float         y = fraction[1][n];
+      const float         z = fraction[2][n];
+      const float * const c10 = corner + steps[1];
+      const float * const c01 = corner + steps[2];
+      const float * const c11 = c10 + steps[2];
+      const float         d00 = corner[steps[0]] - corner[0];
+      const float         d10 = c10[steps[0]] - c10[0];
+      const float         d01 = c01[steps[0]] - c01[0];
+      const float         d11 = c11[steps[0]] - c11[0];
+      const float         v00 = corner[0] + x * d00;
+      const float         v10 = c10[0] + x * d10;
+      const float         v01 = c01[0] + x * d01;
+      const float         v11 = c11[0] + x * d11;
+      const float         v0 = v00 + y * (v10 - v00);
+      const float         v1 = v01 + y * (v11 - v01);
+      values[begin + n] = v0 + z * (v1 - v0);
+      if (gradients)
+      {
+        const float d0 = d00 + y * (d10 - d00);
+        const float d1 = d01 + y * (d11 - d01);
+        const float gx = inside[0][n] * (d0 + z * (d1 - d0));
+        const float gy = inside[1][n] * ((v10 - v00) + z * ((v11 - v01) - (v10 - v00)));
+        const float gz = inside[2][n] * (v1 - v0);
+        for (int i = 0; i < 3; ++i)
+        {
+          gradients[3 * (begin + n) + i] = static_cast<float>(grid.toIndex[i]) * gx +
+                                           static_cast<float>(grid.toIndex[3 + i]) * gy +
+                                           static_cast<float>(grid.toIndex[6 + i]) * gz;
+        }
+      }
+    }
+  }
+}
+
 } // namespace
 
-const GeometryKernels IMPACT_GEOMETRY_KERNELS{ map, pullBack };
+const GeometryKernels IMPACT_GEOMETRY_KERNELS{ map, pullBack, interpolate };
 
 } // namespace impact

@@ -24,6 +24,17 @@ struct BSplineGrid
   const double * coefficients;
 };
 
+/** A scalar image. */
+struct VoxelGrid
+{
+  const float * voxels; // x fastest
+  std::int64_t  size[3];
+
+  /** p -> toIndex (p - origin): index 0 is the first voxel's centre. */
+  double toIndex[9];
+  double origin[3];
+};
+
 /** Work on many points, three doubles each. */
 struct GeometryKernels
 {
@@ -37,6 +48,14 @@ struct GeometryKernels
                    const double *      gradients,
                    std::int64_t        count,
                    double *            sums);
+
+  /** The image at points, linearly interpolated, and its derivative there, per mm, where `gradients` is not null. Beyond
+   * the outermost voxel centres the edge's value holds and the derivative across the edge is zero. */
+  void (*interpolate)(const VoxelGrid & grid,
+                      const double *    points,
+                      std::int64_t      count,
+                      float *           values,
+                      float *           gradients);
 };
 
 extern const GeometryKernels geometryKernelsV4;

@@ -47,6 +47,12 @@ volumeKernels()
   return chosen(volumeKernelsV1, volumeKernelsV3, volumeKernelsV4);
 }
 
+const SamplingKernels &
+samplingKernels()
+{
+  return chosen(samplingKernelsV1, samplingKernelsV3, samplingKernelsV4);
+}
+
 const GeometryKernels &
 geometryKernels()
 {

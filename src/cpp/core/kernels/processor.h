@@ -1,6 +1,7 @@
 #pragma once
 
 #include "geometry_kernels.h"
+#include "sampling_kernels.h"
 #include "spectral_kernels.h"
 #include "volume_kernels.h"
 
@@ -11,5 +12,6 @@ namespace impact
 const SpectralKernels & spectralKernels();
 const VolumeKernels &   volumeKernels();
 const GeometryKernels & geometryKernels();
+const SamplingKernels & samplingKernels();
 
 } // namespace impact

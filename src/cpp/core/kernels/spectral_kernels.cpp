@@ -324,7 +324,7 @@ alongZToRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel, 
       {
         if (slot[i] >= 0)
         {
-          float * const to = in + slot[i] * 3 * pitch + static_cast<std::ptrdiff_t>(row) * plan.channelsIn + channel;
+          float * const to = in + slot[i] * frequencyPitch(3 * pitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn + channel;
           store(to, x[i].re + x[i].im);
           store(to + pitch, x[i].re);
           store(to + 2 * pitch, x[i].im);
@@ -352,7 +352,7 @@ alongZFromRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel
         const bool          own = slot[i] >= 0;
         const int           number = own ? slot[i] : -1 - slot[i];
         const float * const from =
-          out + number * 2 * pitch + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + channel;
+          out + number * frequencyPitch(2 * pitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + channel;
         x[i].re = load(from);
         x[i].im = own ? load(from + pitch) : -load(from + pitch);
       }
@@ -381,14 +381,29 @@ multiplyBlock(const float *  in,
               int            channelsOut)
 {
   constexpr int rows = IMPACT_ROWS;
+  const std::ptrdiff_t product = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
+#pragma GCC unroll 3
   for (int p = 0; p < 3; ++p)
   {
     Vec           sums[rows][vectorsOfColumns]{};
     const float * x = in + p * inPitch;
-    for (int k = 0; k < channelsIn; ++k, ++x, weights += channelsOut)
+    const float * w = weights;
+    for (int k = 0; k < channelsIn; ++k, ++x, w += channelsOut)
     {
-      const Vec w0 = load(weights);
-      const Vec w1 = load(weights + lanes);
+      // Of the next frequency: the first to be waited for.
+      __builtin_prefetch(weights + 2 * product + (p * channelsIn + k) * 2 * channelsOut / 3);
+      Vec w0 = load(w);
+      Vec w1 = load(w + lanes);
+      if (p == 1)
+      {
+        w0 = load(w + product) - w0;
+        w1 = load(w + product + lanes) - w1;
+      }
+      else if (p == 2)
+      {
+        w0 += load(w + product);
+        w1 += load(w + product + lanes);
+      }
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r)
       {
@@ -403,7 +418,7 @@ multiplyBlock(const float *  in,
 #pragma GCC unroll 2
       for (int v = 0; v < vectorsOfColumns; ++v)
       {
-        // c (a + b), then a (d - c) on top of it and b (c + d) off it: im and re.
+        // (a + i b) (c + i d): c (a + b), then a (d - c) on top of it and b (c + d) off it, are im and re.
         float * const re = out + static_cast<std::ptrdiff_t>(r) * channelsOut + v * lanes;
         float * const im = re + outPitch;
         if (p == 0)
@@ -432,15 +447,15 @@ multiply(const SpectralPlan & plan, int rows, const float * in, float * out)
   for (int f = 0; f < plan.numberOfFrequencies; ++f)
   {
     const float * const weights =
-      plan.weights + static_cast<std::ptrdiff_t>(f) * 3 * plan.channelsIn * plan.channelsOut;
+      plan.weights + static_cast<std::ptrdiff_t>(f) * 2 * plan.channelsIn * plan.channelsOut;
     for (int column = 0; column < plan.channelsOut; column += vectorsOfColumns * lanes)
     {
       for (int row = 0; row < rows; row += IMPACT_ROWS)
       {
-        multiplyBlock(in + f * 3 * inPitch + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
+        multiplyBlock(in + f * frequencyPitch(3 * inPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
                                    inPitch,
                                    weights + column,
-                                   out + f * 2 * outPitch + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + column,
+                                   out + f * frequencyPitch(2 * outPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + column,
                                    outPitch,
                                    plan.channelsIn,
                                    plan.channelsOut);
@@ -491,8 +506,9 @@ convolve(const SpectralPlan &  plan,
   const int     rows = (count + 7) / 8 * 8;
   const int     numberOfX = plan.length[0] / 2 + 1;
   float * const in = workspace;
-  float * const out = in + static_cast<std::ptrdiff_t>(plan.numberOfFrequencies) * 3 * rows * plan.channelsIn;
-  float * const tileFloats = out + static_cast<std::ptrdiff_t>(plan.numberOfFrequencies) * 2 * rows * plan.channelsOut;
+  float * const out = in + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 3 } * rows * plan.channelsIn);
+  float * const tileFloats =
+    out + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 2 } * rows * plan.channelsOut);
   const TileBuffer buffer{ reinterpret_cast<Complex *>(tileFloats), plan.length[1], plan.length[2] };
 
   for (int t = 0; t < rows; ++t)

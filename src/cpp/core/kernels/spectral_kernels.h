@@ -28,7 +28,7 @@ struct SpectralPlan
   std::int32_t channelsIn;  // multiples of 16
   std::int32_t channelsOut; // multiples of 16
 
-  /** For each frequency and complex c + i d: c, d - c and c + d, each channelsIn x channelsOut. */
+  /** For each frequency: real and imaginary parts, each channelsIn x channelsOut. */
   const float * weights;
 
   const float * bias; // channelsOut, or null
@@ -72,14 +72,22 @@ extern const SpectralKernels spectralKernelsV4;
 extern const SpectralKernels spectralKernelsV3;
 extern const SpectralKernels spectralKernelsV1;
 
+/** From one frequency to the next in the workspace: a cache line more than the numbers, since steps of whole kilobytes
+ * would all fall into a few places of the cache. */
+inline std::ptrdiff_t
+frequencyPitch(std::ptrdiff_t numbers)
+{
+  return numbers + 16;
+}
+
 /** How many floats of workspace so many tiles need. */
 inline std::size_t
 workspaceFloats(const SpectralPlan & plan, std::int32_t tiles)
 {
-  const auto        rows = static_cast<std::size_t>((tiles + 7) / 8 * 8);
+  const auto        rows = static_cast<std::ptrdiff_t>((tiles + 7) / 8 * 8);
   const auto        frequencies = static_cast<std::size_t>(plan.numberOfFrequencies);
-  const std::size_t in = frequencies * 3 * rows * static_cast<std::size_t>(plan.channelsIn);
-  const std::size_t out = frequencies * 2 * rows * static_cast<std::size_t>(plan.channelsOut);
+  const std::size_t in = frequencies * static_cast<std::size_t>(frequencyPitch(3 * rows * plan.channelsIn));
+  const std::size_t out = frequencies * static_cast<std::size_t>(frequencyPitch(2 * rows * plan.channelsOut));
   const std::size_t lanes = 16;
   const std::size_t tile = 2 * lanes * static_cast<std::size_t>(plan.length[0] / 2 + 1) *
                            static_cast<std::size_t>(plan.length[1]) * static_cast<std::size_t>(plan.length[2]);

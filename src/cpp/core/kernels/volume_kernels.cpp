@@ -114,34 +114,46 @@ convolveLine(const float *          line,
 }
 
 void
-sums(const float * x,
-     std::int64_t  voxels,
-     std::int32_t  channels,
-     const float * mean,
-     std::int32_t  power,
-     double *      result)
+moments(const float * x, std::int64_t voxels, std::int32_t channels, double * mean, double * squares)
 {
-  // Short sums of floats, added up as doubles.
-  constexpr std::int64_t block = 256;
-  for (std::int64_t begin = 0; begin < voxels; begin += block)
+  const auto count = static_cast<double>(voxels);
+  for (int c = 0; c < channels; c += lanes)
   {
-    const std::int64_t end = begin + block < voxels ? begin + block : voxels;
-    for (int c = 0; c < channels; c += lanes)
+    // Around the first voxel: near enough to the mean for what is subtracted below to be small.
+    const Vec     origin = load(x + c);
+    Vec           sums[2]{};
+    Vec           ofSquares[2]{};
+    const float * at = x + c;
+    for (std::int64_t v = 0; v < voxels; ++v, at += channels)
     {
-      const Vec     m = mean ? load(mean + c) : Vec{};
-      Vec           total[2]{};
-      const float * at = x + begin * channels + c;
-      for (std::int64_t v = begin; v < end; ++v, at += channels)
-      {
-        const Vec d = load(at) - m;
-        total[v & 1] += power == 2 ? d * d : d;
-      }
-      const Vec both = total[0] + total[1];
-      for (int i = 0; i < lanes; ++i)
-      {
-        result[c + i] += both[i];
-      }
+      const Vec d = load(at) - origin;
+      sums[v & 1] += d;
+      ofSquares[v & 1] += d * d;
     }
+    const Vec sum = sums[0] + sums[1];
+    const Vec ofSquare = ofSquares[0] + ofSquares[1];
+    for (int i = 0; i < lanes; ++i)
+    {
+      const double fromOrigin = static_cast<double>(sum[i]) / count;
+      const double rest = static_cast<double>(ofSquare[i]) - count * fromOrigin * fromOrigin;
+      mean[c + i] = static_cast<double>(origin[i]) + fromOrigin;
+      squares[c + i] = rest > 0.0 ? rest : 0.0;
+    }
+  }
+}
+
+void
+addTaps(const float * products, const std::ptrdiff_t * offsets, std::int32_t lines, float * to)
+{
+  using Four = float __attribute__((vector_size(16)));
+  using LooseFour = float __attribute__((vector_size(16), aligned(4), may_alias));
+  using Mask = std::int32_t __attribute__((vector_size(16)));
+  constexpr Mask three{ -1, -1, -1, 0 };
+  for (int line = 0; line < lines; ++line)
+  {
+    const Four taps = *reinterpret_cast<const LooseFour *>(products + 3 * line);
+    const Four masked = reinterpret_cast<Four>(reinterpret_cast<Mask>(taps) & three);
+    *reinterpret_cast<LooseFour *>(to + offsets[line]) += masked;
   }
 }
 
@@ -191,8 +203,53 @@ applyBack(const float * x, std::int64_t voxels, std::int32_t channels, const Cha
   }
 }
 
+void
+applyBackFrom(const float *        x,
+              std::int64_t         voxels,
+              std::int32_t         channels,
+              const ChannelMap &   map,
+              const std::int64_t * numbers,
+              std::int32_t         count,
+              const float *        given,
+              float *              gradient)
+{
+  const Vec slope = spread(map.slope);
+  for (int c = 0; c < channels; c += lanes)
+  {
+    const Vec  scale = load(map.scale + c);
+    const Vec  shift = load(map.shift + c);
+    const Vec  mean = map.mean ? load(map.mean + c) : Vec{};
+    const Vec  inverseDeviation = map.mean ? load(map.inverseDeviation + c) : Vec{};
+    Vec        sum{};
+    Vec        sumWithX{};
+    const auto rectified = [&](int i) {
+      const Vec at = load(x + numbers[i] * channels + c);
+      const Vec g = load(given + static_cast<std::int64_t>(i) * channels + c);
+      return scale * at + shift > 0.0F ? g : slope * g;
+    };
+    for (int i = 0; i < count; ++i)
+    {
+      const Vec g = rectified(i);
+      sum += g;
+      sumWithX += g * ((load(x + numbers[i] * channels + c) - mean) * inverseDeviation);
+    }
+    const Vec perVoxel = map.mean ? scale * sum / static_cast<float>(voxels) : Vec{};
+    const Vec perDeviation = map.mean ? scale * sumWithX / static_cast<float>(voxels) * inverseDeviation : Vec{};
+    const Vec constant = mean * perDeviation - perVoxel;
+    for (std::int64_t v = 0; v < voxels; ++v)
+    {
+      store(gradient + v * channels + c, constant - load(x + v * channels + c) * perDeviation);
+    }
+    for (int i = 0; i < count; ++i)
+    {
+      float * const to = gradient + numbers[i] * channels + c;
+      store(to, load(to) + scale * rectified(i));
+    }
+  }
+}
+
 } // namespace
 
-const VolumeKernels IMPACT_VOLUME_KERNELS{ multiplyRows, convolveLine, sums, apply, applyBack };
+const VolumeKernels IMPACT_VOLUME_KERNELS{ addTaps, multiplyRows, convolveLine, moments, apply, applyBackFrom, applyBack };
 
 } // namespace impact

@@ -21,6 +21,10 @@ struct ChannelMap
 /** Loops over volumes of channel-last voxels. Numbers of channels are multiples of 32. */
 struct VolumeKernels
 {
+  /** Adds lines of three taps each to where they belong: to[offsets[i] + j] += products[3 i + j]. Reads one float beyond
+   * the products, and writes one beyond each line, unchanged. */
+  void (*addTaps)(const float * products, const std::ptrdiff_t * offsets, std::int32_t lines, float * to);
+
   /** out = sum over the taps of (rows of eight voxels) x weights.
    *
    * \param rows for each tap, pointers to eight voxels of `in` channels each
@@ -49,16 +53,25 @@ struct VolumeKernels
                        std::int32_t           out,
                        float *                to);
 
-  /** Adds the sums of (x - mean)^power over the voxels; power 1 or 2, mean null: 0. */
-  void (*sums)(const float * x,
-               std::int64_t  voxels,
-               std::int32_t  channels,
-               const float * mean,
-               std::int32_t  power,
-               double *      result);
+  /** Mean, and sum of squared differences from it, of each channel; of at most some thousand voxels. */
+  void (*moments)(const float * x, std::int64_t voxels, std::int32_t channels, double * mean, double * squares);
 
   /** to = map(x); may be the same place. */
   void (*apply)(const float * x, std::int64_t voxels, std::int32_t channels, const ChannelMap & map, float * to);
+
+  /** What gradients with respect to map(x) at a few voxels, zero elsewhere, are with respect to x.
+   *
+   * \param numbers of those voxels
+   * \param given their gradients, one voxel after the other
+   * \param gradient receives the result, for all voxels */
+  void (*applyBackFrom)(const float *        x,
+                        std::int64_t         voxels,
+                        std::int32_t         channels,
+                        const ChannelMap &   map,
+                        const std::int64_t * numbers,
+                        std::int32_t         count,
+                        const float *        given,
+                        float *              gradient);
 
   /** Turns a gradient with respect to map(x) into one with respect to x, in place. */
   void (*applyBack)(const float *      x,

@@ -1,0 +1,31 @@
+#include "stage_times.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <sstream>
+
+#include <sys/resource.h>
+
+namespace impact
+{
+
+std::string
+StageTimes::describe() const
+{
+  constexpr std::array<const char *, numberOfStages> names{ "features",      "mapping points", "sampling",
+                                                            "network",       "distance",       "chain rule" };
+  std::ostringstream                                 text;
+  text << std::fixed << "features " << std::setprecision(2) << seconds.front() << " s; " << evaluations
+       << " evaluations, each" << std::setprecision(3);
+  for (std::size_t i = 1; i < numberOfStages; ++i)
+  {
+    text << (i > 1 ? ", " : " ") << names[i] << " "
+         << 1e3 * seconds[i] / static_cast<double>(std::max<std::int64_t>(1, evaluations)) << " ms";
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  text << "; peak memory of the process " << usage.ru_maxrss / 1024 << " MiB";
+  return text.str();
+}
+
+} // namespace impact
