@@ -113,6 +113,20 @@ register_similarity(py::module_ & module)
     "Features of a whole image as Static mode makes them: for each selected layer the array (z, y, x, channels) and "
     "its Grid. Raises Error when the model does not fit.");
 
+  module.def(
+    "runs_as_chain",
+    [](const std::string & path, const std::vector<bool> & layersMask, int dimension, int numberOfChannels) {
+      const TorchScope scope(nullptr);
+      return loadTorchScript(path, at::kCPU)->chain(layersMask, dimension, numberOfChannels) != nullptr;
+    },
+    py::arg("path"),
+    py::arg("layers_mask"),
+    py::arg("dimension"),
+    py::arg("number_of_channels") = 1,
+    py::call_guard<py::gil_scoped_release>(),
+    "Whether the layers of a model that the mask selects are made by our own kernels on the CPU: convolutions, instance "
+    "or batch normalisation and rectifiers, one after the other. Raises Error when the file is no model.");
+
   py::class_<StaticSimilarity>(module, "StaticSimilarity", "Features of two images made once, compared at points.")
     .def(
       py::init(

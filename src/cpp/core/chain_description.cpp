@@ -55,7 +55,7 @@ changesThings(torch::jit::Block & block, bool inner)
 bool
 mayBeChain(torch::jit::Block & block, bool & hasConvolution)
 {
-  const std::set<std::string> others{ "aten::linear", "aten::matmul", "aten::softmax", "aten::layer_norm", "aten::cat" };
+  const std::set<std::string> others{ "aten::linear", "aten::matmul", "aten::softmax", "aten::layer_norm" };
   for (Node * const node : block.nodes())
   {
     const std::string kind = kindOf(*node);

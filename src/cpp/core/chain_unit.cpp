@@ -238,31 +238,48 @@ ConvolutionUnit::spectrum(const Size & size, bool backward) const
   {
     return result;
   }
-  const auto [nx, ny, nz] = length;
+  const int nx = length[0];
+  const int ny = length[1];
+  const int nz = length[2];
   result.length = length;
   std::vector<std::array<int, 3>> frequencies;
-  const auto                      place = [ny = ny, nz = nz](int x, int y, int z) {
+  const auto                      place = [ny, nz](int x, int y, int z) {
     return static_cast<std::size_t>((x * ny + y) * nz + z);
   };
+  // In the planes of kx = 0 and n / 2 the conjugate of a frequency lies in the same plane; its own, where all are such.
+  const auto conjugateOf = [&](int x, int y, int z) {
+    return x == 0 || x == nx / 2 ? place(x, (ny - y) % ny, (nz - z) % nz) : std::size_t(-1);
+  };
   result.slots.resize(place(nx / 2 + 1, 0, 0));
-  for (int x = 0; x <= nx / 2; ++x)
+  for (const bool real : { true, false })
   {
-    for (int y = 0; y < ny; ++y)
+    for (int x = 0; x <= nx / 2; ++x)
     {
-      for (int z = 0; z < nz; ++z)
+      for (int y = 0; y < ny; ++y)
       {
-        // In the planes of kx = 0 and n / 2 the conjugate of a frequency lies in the same plane.
-        const std::size_t conjugate = place(x, (ny - y) % ny, (nz - z) % nz);
-        if ((x == 0 || x == nx / 2) && conjugate < place(x, y, z))
+        for (int z = 0; z < nz; ++z)
         {
-          result.slots[place(x, y, z)] = -1 - result.slots[conjugate];
-        }
-        else
-        {
-          result.slots[place(x, y, z)] = static_cast<std::int32_t>(frequencies.size());
-          frequencies.push_back({ x, y, z });
+          const std::size_t here = place(x, y, z);
+          const std::size_t conjugate = conjugateOf(x, y, z);
+          if (real != (conjugate == here))
+          {
+            continue;
+          }
+          if (conjugate < here)
+          {
+            result.slots[here] = -1 - result.slots[conjugate];
+          }
+          else
+          {
+            result.slots[here] = static_cast<std::int32_t>(frequencies.size());
+            frequencies.push_back({ x, y, z });
+          }
         }
       }
+    }
+    if (real)
+    {
+      result.realCount = static_cast<std::int32_t>(frequencies.size());
     }
   }
 
@@ -309,6 +326,7 @@ ConvolutionUnit::convolveSpectrally(const float *      input,
   SpectralPlan plan{};
   std::copy(spectrum.length.begin(), spectrum.length.end(), plan.length);
   plan.numberOfFrequencies = spectrum.count;
+  plan.numberOfRealFrequencies = spectrum.realCount;
   plan.slots = spectrum.slots.data();
   plan.channelsIn = in;
   plan.channelsOut = out;

@@ -146,6 +146,7 @@ private:
     std::array<std::int32_t, 3> length{};
     std::vector<std::int32_t>   slots;
     std::int32_t                count{ 0 };
+    std::int32_t                realCount{ 0 };
     at::Tensor                  weights;
   };
 

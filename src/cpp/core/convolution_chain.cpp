@@ -62,16 +62,19 @@ rectified(float value, float slope)
 
 } // namespace
 
-/** A few patches at every unit of the chain. */
+/** A few patches at a unit of the chain. */
+struct ConvolutionChain::AtUnit
+{
+  FloatBuffer             output; // as the convolution made it
+  FloatBuffer             storage;
+  std::vector<ChannelMap> maps; // one per patch
+  float *                 values{ nullptr };
+};
+
+/** A few patches at every unit of the chain. What the first unit gives is made anew where that is quicker than to fetch it
+ * from memory: it is kept for the block that a thread is at. */
 struct ConvolutionChain::Block
 {
-  struct AtUnit
-  {
-    FloatBuffer             output; // as the convolution made it
-    FloatBuffer             storage;
-    std::vector<ChannelMap> maps; // one per patch
-    float *                 values{ nullptr };
-  };
   std::vector<AtUnit> units;
 };
 
@@ -91,6 +94,7 @@ ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dim
 std::shared_ptr<const ConvolutionChain>
 ConvolutionChain::make(const ChainDescription & description, int dimension, int numberOfChannels)
 {
+  spectralKernels(); // says what is wrong with the environment, if anything, before anything is run
   const at::Tensor & first = description.units.front().weight;
   if (first.dim() != dimension + 2 || first.size(1) != numberOfChannels)
   {
@@ -262,30 +266,34 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
   return results;
 }
 
-void
-ConvolutionChain::passForward(const float *             patches,
-                              std::int64_t              count,
-                              const std::vector<Size> & sizes,
-                              Block &                   block) const
+ConvolutionChain::AtUnit &
+ConvolutionChain::atUnit(Block & block, std::size_t u) const
 {
-  block.units.resize(m_Units.size());
-  const float * input = patches;
-  for (std::size_t u = 0; u < m_Units.size(); ++u)
+  thread_local AtUnit first;
+  return u == 0 && m_Units.front()->isQuick() ? first : block.units[u];
+}
+
+void
+ConvolutionChain::passUnit(std::size_t               u,
+                           const float *             patches,
+                           std::int64_t              count,
+                           const std::vector<Size> & sizes,
+                           Block &                   block) const
+{
+  const ConvolutionUnit & unit = *m_Units[u];
+  AtUnit &                at = atUnit(block, u);
+  const AtUnit * const    before = u > 0 ? &atUnit(block, u - 1) : nullptr;
+  const std::int64_t      channels = unit.paddedChannels();
+  const std::int64_t      voxels = voxelsOf(sizes[u + 1]);
+  at.values = at.output.get(static_cast<std::size_t>(patchesPerBlock * voxels * channels));
+  at.maps.resize(static_cast<std::size_t>(count));
+  unit.forward(
+    before ? before->values : patches, before ? before->maps.data() : nullptr, count, sizes[u], at.values, serially);
+  float * const storage = at.storage.get(static_cast<std::size_t>(4 * patchesPerBlock * channels));
+  for (std::int64_t n = 0; n < count; ++n)
   {
-    const ConvolutionUnit & unit = *m_Units[u];
-    Block::AtUnit &         at = block.units[u];
-    const std::int64_t      channels = unit.paddedChannels();
-    const std::int64_t      voxels = voxelsOf(sizes[u + 1]);
-    at.values = at.output.get(static_cast<std::size_t>(patchesPerBlock * voxels * channels));
-    at.maps.resize(static_cast<std::size_t>(count));
-    unit.forward(input, u > 0 ? block.units[u - 1].maps.data() : nullptr, count, sizes[u], at.values, serially);
-    float * const storage = at.storage.get(static_cast<std::size_t>(4 * patchesPerBlock * channels));
-    for (std::int64_t n = 0; n < count; ++n)
-    {
-      at.maps[static_cast<std::size_t>(n)] =
-        unit.mapOf(at.values + n * voxels * channels, voxels, storage + 4 * n * channels);
-    }
-    input = at.values;
+    at.maps[static_cast<std::size_t>(n)] =
+      unit.mapOf(at.values + n * voxels * channels, voxels, storage + 4 * n * channels);
   }
 }
 
@@ -308,12 +316,12 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
   if (passed)
   {
     std::size_t bytesPerBlock = 0;
-    for (std::size_t u = 0; u < m_Units.size(); ++u)
+    for (std::size_t u = m_Units.front()->isQuick() ? 1 : 0; u < m_Units.size(); ++u)
     {
       bytesPerBlock += static_cast<std::size_t>(patchesPerBlock * voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels()) *
                        sizeof(float);
     }
-    passed->m_Kept = std::min(static_cast<std::size_t>(numberOfBlocks), bytesKept / bytesPerBlock);
+    passed->m_Kept = std::min(static_cast<std::size_t>(numberOfBlocks), bytesKept / std::max<std::size_t>(1, bytesPerBlock));
     while (passed->m_Blocks.size() < passed->m_Kept)
     {
       passed->m_Blocks.push_back(std::make_unique<Block>());
@@ -326,11 +334,15 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
       passed && static_cast<std::size_t>(b) < passed->m_Kept ? *passed->m_Blocks[static_cast<std::size_t>(b)] : own;
     const std::int64_t first = b * patchesPerBlock;
     const std::int64_t count = std::min(patchesPerBlock, number - first);
-    passForward(from + first * voxelsOf(size), count, all, block);
+    block.units.resize(m_Units.size());
+    for (std::size_t u = 0; u < m_Units.size(); ++u)
+    {
+      passUnit(u, from + first * voxelsOf(size), count, all, block);
+    }
     for (std::size_t layer = 0; layer < m_Outputs.size(); ++layer)
     {
       const std::size_t     u = m_Outputs[layer];
-      const Block::AtUnit & at = block.units[u];
+      const AtUnit &        at = atUnit(block, u);
       const std::int64_t    channels = m_Units[u]->channels();
       const std::int64_t    padded = m_Units[u]->paddedChannels();
       for (std::int64_t n = 0; n < count; ++n)
@@ -353,7 +365,7 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
 }
 
 void
-ConvolutionChain::pullBackLast(const Block &                      block,
+ConvolutionChain::pullBackLast(const AtUnit &                     at,
                                std::int64_t                       first,
                                std::int64_t                       count,
                                std::int64_t                       voxels,
@@ -362,7 +374,6 @@ ConvolutionChain::pullBackLast(const Block &                      block,
                                float *                            gradient) const
 {
   const ConvolutionUnit & unit = *m_Units.back();
-  const Block::AtUnit &   at = block.units.back();
   const std::int64_t      padded = unit.paddedChannels();
 
   std::vector<std::int64_t> numbers;
@@ -430,21 +441,23 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
     const std::int64_t                      count = std::min(patchesPerBlock, number - first);
     const bool                              kept = static_cast<std::size_t>(b) < passed.m_Kept;
     Block &                                 block = kept ? *passed.m_Blocks[static_cast<std::size_t>(b)] : own;
-    if (!kept)
+    block.units.resize(m_Units.size());
+    const std::size_t missing = kept ? (m_Units.front()->isQuick() ? 1 : 0) : m_Units.size();
+    for (std::size_t u = 0; u < missing; ++u)
     {
-      passForward(input + first * voxelsOf(size), count, all, block);
+      passUnit(u, input + first * voxelsOf(size), count, all, block);
     }
     float * gradient = buffers[0].get(static_cast<std::size_t>(patchesPerBlock * largest));
     float * next = buffers[1].get(static_cast<std::size_t>(patchesPerBlock * largest));
     for (std::size_t u = m_Units.size(); u-- > 0;)
     {
       const ConvolutionUnit & unit = *m_Units[u];
-      const Block::AtUnit &   at = block.units[u];
+      const AtUnit &          at = atUnit(block, u);
       const std::int64_t      padded = unit.paddedChannels();
       const std::int64_t      perPatch = voxelsOf(all[u + 1]) * padded;
       if (u + 1 == m_Units.size())
       {
-        pullBackLast(block, first, count, voxelsOf(all[u + 1]), places, from, gradient);
+        pullBackLast(at, first, count, voxelsOf(all[u + 1]), places, from, gradient);
       }
       for (std::size_t layer = 0; u + 1 < m_Units.size() && layer < m_Outputs.size(); ++layer)
       {

@@ -70,13 +70,14 @@ public:
                       const std::vector<at::Tensor> & featureGradients) const;
 
 private:
+  struct AtUnit;
   struct Block;
 
   ConvolutionChain(const ChainDescription & description, int dimension);
 
   std::vector<Size> sizes(const Size & input) const;
 
-  void pullBackLast(const Block &                      block,
+  void pullBackLast(const AtUnit &                     at,
                     std::int64_t                       first,
                     std::int64_t                       count,
                     std::int64_t                       voxels,
@@ -86,7 +87,14 @@ private:
 
   void copyPart(const float * slices, const Size & size, std::int64_t firstSlice, const Part & part, std::int64_t padded, at::Tensor & to) const;
 
-  void passForward(const float * patches, std::int64_t count, const std::vector<Size> & sizes, Block & block) const;
+  AtUnit & atUnit(Block & block, std::size_t u) const;
+
+  /** Runs one unit on a few patches, after those before it. */
+  void passUnit(std::size_t               u,
+                const float *             patches,
+                std::int64_t              count,
+                const std::vector<Size> & sizes,
+                Block &                   block) const;
 
   int                                           m_Dimension;
   std::vector<std::size_t>                      m_Outputs; // the unit that ends with each layer

@@ -118,6 +118,10 @@ def feature_maps(
     image: Image, settings: ModelSettings, gpu: int = -1
 ) -> list[tuple[NDArray[np.float32], Grid]]: ...
 
+def runs_as_chain(
+    path: str, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
+) -> bool: ...
+
 class StaticSimilarity:
     def __init__(
         self,

@@ -1,5 +1,11 @@
 #include "processor.h"
 
+#include "error.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
 namespace impact
 {
 namespace
@@ -17,11 +23,22 @@ processor()
 {
   static const Processor found = [] {
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4"))
+    const Processor here = __builtin_cpu_supports("x86-64-v4")   ? Processor::V4
+                           : __builtin_cpu_supports("x86-64-v3") ? Processor::V3
+                                                                 : Processor::V1;
+    // Results differ in their last bits from one kind to another: who compares machines may ask for the lesser one's.
+    const char * const wanted = std::getenv("IMPACT_PROCESSOR");
+    const std::string  name = wanted ? wanted : "";
+    if (name == "x86-64-v3")
     {
-      return Processor::V4;
+      return std::min(here, Processor::V3);
     }
-    return __builtin_cpu_supports("x86-64-v3") ? Processor::V3 : Processor::V1;
+    if (!name.empty() && name != "x86-64" && name != "x86-64-v4")
+    {
+      throw Error("The environment variable IMPACT_PROCESSOR is \"" + name +
+                  "\". Allowed: x86-64, x86-64-v3, x86-64-v4, the most that is used of the processor; or unset.");
+    }
+    return name == "x86-64" ? Processor::V1 : here;
   }();
   return found;
 }

@@ -370,8 +370,10 @@ alongZFromRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel
   }
 }
 
-/** Rows x (channels in) times (channels in) x (two vectors of channels out), complex, by three products of reals. */
-inline __attribute__((always_inline)) void
+/** Rows x (channels in) times (channels in) x (two vectors of channels out), complex, by three products of reals; where
+ * the frequency is real by one. */
+template <bool IsReal>
+void
 multiplyBlock(const float *  in,
               std::ptrdiff_t inPitch,
               const float *  weights,
@@ -383,7 +385,7 @@ multiplyBlock(const float *  in,
   constexpr int rows = IMPACT_ROWS;
   const std::ptrdiff_t product = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
 #pragma GCC unroll 3
-  for (int p = 0; p < 3; ++p)
+  for (int p = 0; p < (IsReal ? 1 : 3); ++p)
   {
     Vec           sums[rows][vectorsOfColumns]{};
     const float * x = in + p * inPitch;
@@ -424,7 +426,7 @@ multiplyBlock(const float *  in,
         if (p == 0)
         {
           store(re, sums[r][v]);
-          store(im, sums[r][v]);
+          store(im, IsReal ? Vec{} : sums[r][v]);
         }
         else if (p == 1)
         {
@@ -452,13 +454,14 @@ multiply(const SpectralPlan & plan, int rows, const float * in, float * out)
     {
       for (int row = 0; row < rows; row += IMPACT_ROWS)
       {
-        multiplyBlock(in + f * frequencyPitch(3 * inPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
-                                   inPitch,
-                                   weights + column,
-                                   out + f * frequencyPitch(2 * outPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + column,
-                                   outPitch,
-                                   plan.channelsIn,
-                                   plan.channelsOut);
+        const auto multiplyRows = f < plan.numberOfRealFrequencies ? multiplyBlock<true> : multiplyBlock<false>;
+        multiplyRows(in + f * frequencyPitch(3 * inPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
+                     inPitch,
+                     weights + column,
+                     out + f * frequencyPitch(2 * outPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + column,
+                     outPitch,
+                     plan.channelsIn,
+                     plan.channelsOut);
       }
     }
   }

@@ -18,8 +18,10 @@ struct SpectralPlan
   /** Transform lengths along x, y, z: even, up to 12; 1 along an axis without taps. */
   std::int32_t length[3];
 
-  /** Complex numbers that a real tile is made into: frequencies whose conjugates are not among them. */
+  /** Complex numbers that a real tile is made into: frequencies whose conjugates are not among them. The first ones are
+   * their own conjugates: real. */
   std::int32_t numberOfFrequencies;
+  std::int32_t numberOfRealFrequencies;
 
   /** For each (kx, ky, kz), kx up to length[0] / 2, kz fastest: the number of its frequency; -1 - number where it is
    * the conjugate of that one. */

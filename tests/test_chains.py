@@ -1,0 +1,276 @@
+"""Networks that are chains of convolutions run by our own kernels: the same numbers as torch's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from impact_plugin import _core, _metric
+
+Parts = list[nn.Module]
+
+
+class Layers(nn.Module):
+    """Every stage's output, in a list; `opaque` hides the chain from the reader."""
+
+    def __init__(self, stages: list[Parts], opaque: bool = False) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(nn.Sequential(*parts) for parts in stages)
+        self.opaque = opaque
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The outputs of all stages."""
+        layers = []
+        for stage in self.stages:
+            x = stage(x)
+            layers.append(torch.cat([x], 1) if self.opaque else x)
+        return layers
+
+
+def _unit(
+    dimension: int, channels: tuple[int, int], stride: int = 1, kernel: int = 3, norm: str = "instance"
+) -> Parts:
+    convolution = (nn.Conv2d, nn.Conv3d)[dimension - 2](
+        *channels, kernel, stride=stride, padding=kernel // 2, bias=norm != "batch"
+    )
+    parts: Parts = [convolution]
+    if norm == "instance":
+        parts.append((nn.InstanceNorm2d, nn.InstanceNorm3d)[dimension - 2](channels[1], affine=True))
+    elif norm == "batch":
+        batch = (nn.BatchNorm2d, nn.BatchNorm3d)[dimension - 2](channels[1])
+        nn.init.uniform_(batch.running_mean, -1.0, 1.0)
+        nn.init.uniform_(batch.running_var, 0.5, 2.0)
+        parts.append(batch)
+    if norm != "none":
+        nn.init.uniform_(parts[1].weight, 0.5, 1.5)
+        nn.init.uniform_(parts[1].bias, -0.5, 0.5)
+    parts.append(nn.LeakyReLU(0.01) if norm == "instance" else nn.ReLU())
+    return parts
+
+
+# Stages by name; every kind of unit and size of channels that the kernels tell apart.
+NETWORKS: dict[str, Callable[[int, int], list[Parts]]] = {
+    "like M730": lambda d, c: [_unit(d, (c, 32)) + _unit(d, (32, 32))],
+    "encoder": lambda d, c: [
+        _unit(d, (c, 32)) + _unit(d, (32, 32)),
+        _unit(d, (32, 64), stride=2) + _unit(d, (64, 64)),
+    ],
+    "odd channels": lambda d, c: [_unit(d, (c, 5)) + _unit(d, (5, 40), kernel=5) + _unit(d, (40, 3))],
+    "batch norm": lambda d, c: [_unit(d, (c, 16), norm="batch"), _unit(d, (16, 33), norm="batch")],
+    "no norm, strided first": lambda d, c: [
+        _unit(d, (c, 32), stride=2, norm="none"),
+        _unit(d, (32, 32), kernel=1, norm="none"),
+    ],
+}
+
+
+def _save(folder: Path, name: str, dimension: int, channels: int, opaque: bool = False) -> str:
+    torch.manual_seed(1)
+    network = Layers(NETWORKS[name](dimension, channels), opaque).eval()
+    path = folder / f"{name} {dimension} {channels} {opaque}.pt"
+    torch.jit.script(network).save(str(path))
+    return str(path)
+
+
+def _image(size: tuple[int, ...], seed: int) -> _core.Image:
+    generator = np.random.default_rng(seed)
+    voxels = generator.normal(0.0, 100.0, size[::-1]).astype(np.float32)
+    for axis in range(voxels.ndim):
+        voxels = voxels + np.roll(voxels, 1, axis) + np.roll(voxels, 2, axis)
+    n = len(size)
+    return _core.Image(voxels, [1.2, 0.9, 1.5][:n], [5.0, -3.0, 2.0][:n], np.eye(n))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("dimension", "channels"), [(2, 1), (3, 1), (3, 3), (2, 3)])
+def test_is_read_as_a_chain(tmp_path: Path, name: str, dimension: int, channels: int) -> None:
+    """What the other tests compare does run by our kernels, and what they compare with does not."""
+    mask = [True] * len(NETWORKS[name](dimension, channels))
+    for opaque in (False, True):
+        path = _save(tmp_path, name, dimension, channels, opaque)
+        assert _core.runs_as_chain(path, mask, dimension, channels) is not opaque
+
+
+class Residual(Layers):
+    """A connection past a stage: no chain."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The outputs of the stages."""
+        layers = []
+        for i, stage in enumerate(self.stages):
+            y = stage(x)
+            x = y + x if i > 0 else y
+            layers.append(x)
+        return layers
+
+
+class BeforeRectifier(Layers):
+    """A layer from within a unit: no chain."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What the rectifier sees, and what it gives."""
+        for stage in self.stages:
+            x = stage(x)
+        return [x, torch.relu(x)]
+
+
+@pytest.mark.parametrize("kind", [Residual, BeforeRectifier])
+def test_other_networks_are_left_to_torch(tmp_path: Path, kind: type[Layers]) -> None:
+    """Networks that look like chains and are none."""
+    stages = [_unit(3, (1, 32))[:1], _unit(3, (32, 32))[:1]]
+    torch.jit.script(kind(stages).eval()).save(str(tmp_path / "network.pt"))
+    assert not _core.runs_as_chain(str(tmp_path / "network.pt"), [True, True], 3, 1)
+
+
+def test_layers_beyond_the_mask_are_not_run(tmp_path: Path) -> None:
+    """A mask that ends early makes a shorter chain."""
+    path = _save(tmp_path, "encoder", 3, 1)
+    assert _core.runs_as_chain(path, [True, False], 3, 1)
+    (found,) = _maps(path, 3, 1, "10")
+    (expected,) = _maps(_save(tmp_path, "encoder", 3, 1, True), 3, 1, "10")
+    _close(found, expected)
+
+
+def _maps(path: str, dimension: int, channels: int, mask: str, size: str = "0") -> list[np.ndarray]:
+    # Three sizes, of which some take several tiles and one a single one.
+    image = _image((41, 26, 9)[:dimension], 3)
+    values = {
+        "ModelsPath": [path],
+        "Mode": ["Static"],
+        "NumberOfChannels": [str(channels)],
+        "LayersMask": [mask],
+        "VoxelSize": ["*".join(["1.1"] * dimension)],
+        "PatchSize": [size],
+    }
+    levels, findings = _core.parse_settings(values, 1, dimension)
+    assert not [finding for finding in findings if finding.is_error]
+    return [np.asarray(rows) for rows, _ in _core.feature_maps(image, levels[0].fixed_models[0])]
+
+
+def _close(found: np.ndarray, expected: np.ndarray) -> None:
+    scale = np.abs(expected).max()
+    assert scale > 0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("dimension", "channels"), [(2, 1), (3, 1), (3, 3)])
+def test_feature_maps(tmp_path: Path, name: str, dimension: int, channels: int) -> None:
+    """Whole images through our kernels and through torch."""
+    mask = "1" * len(NETWORKS[name](dimension, channels))
+    found = _maps(_save(tmp_path, name, dimension, channels), dimension, channels, mask)
+    expected = _maps(_save(tmp_path, name, dimension, channels, True), dimension, channels, mask)
+    for one, other in zip(found, expected, strict=True):
+        _close(one, other)
+
+
+def _evaluator(
+    model: str, layers: int, dimension: int, size: str, threads: int = 2, imaged: int = 0
+) -> _metric.MetricEvaluator:
+    imaged = imaged or dimension
+    parameters = {
+        "ModelsPath": [model],
+        "Dimension": [str(dimension)],
+        "LayersMask": ["1" * layers],
+        "VoxelSize": ["*".join(["1.1"] * imaged)],
+        "PatchSize": [size],
+        "Mode": ["Jacobian"],
+    }
+    return _metric.MetricEvaluator(
+        _image((23, 19, 17)[:imaged], 1),
+        _image((23, 19, 17)[:imaged], 2),
+        parameters,
+        "BSpline",
+        control_point_spacing=9.0,
+        sample_spacing=5,
+        threads=threads,
+    )
+
+
+def _compare(plain: _metric.MetricEvaluator, opaque: _metric.MetricEvaluator) -> None:
+    x = np.asarray(plain.identity_parameters)
+    x = x + np.random.default_rng(4).normal(0.0, 0.3, x.shape)
+    value, derivative = plain.value_and_derivative(x)
+    expected_value, expected_derivative = opaque.value_and_derivative(x)
+    assert value == pytest.approx(expected_value, rel=1e-5)
+    difference = np.abs(np.asarray(derivative) - expected_derivative) / np.abs(expected_derivative).max()
+    # Where a rectifier's input is all but zero, rounding decides which slope its gradient takes.
+    assert np.quantile(difference, 0.95) < 2e-5
+    assert difference.max() < 2e-3
+
+
+PATCHES = {2: ("3*3", "7*9", "16*11"), 3: ("3*3*3", "5*5*5", "4*6*11", "13*5*9")}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("dimension", "size"), [(d, size) for d, sizes in PATCHES.items() for size in sizes]
+)
+def test_patches(tmp_path: Path, name: str, dimension: int, size: str) -> None:
+    """Value and derivative of Jacobian mode by our kernels and by torch."""
+    layers = len(NETWORKS[name](dimension, 1))
+    _compare(
+        _evaluator(_save(tmp_path, name, dimension, 1), layers, dimension, size),
+        _evaluator(_save(tmp_path, name, dimension, 1, True), layers, dimension, size),
+    )
+
+
+def test_patches_of_planes(tmp_path: Path) -> None:
+    """A 2D network in 3D images."""
+    _compare(
+        _evaluator(_save(tmp_path, "like M730", 2, 1), 1, 2, "7*7", imaged=3),
+        _evaluator(_save(tmp_path, "like M730", 2, 1, True), 1, 2, "7*7", imaged=3),
+    )
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    """The same bits whatever the number of threads."""
+    path = _save(tmp_path, "encoder", 3, 1)
+    results = []
+    for threads in (1, 2, 5):
+        evaluator = _evaluator(path, 2, 3, "5*5*5", threads)
+        x = np.asarray(evaluator.identity_parameters) + 0.1
+        value, derivative = evaluator.value_and_derivative(x)
+        results.append((value, np.asarray(derivative).tobytes()))
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.skipif("IMPACT_PROCESSOR" in os.environ, reason="runs within itself")
+@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
+def test_kernels_of_other_processors(processor: str) -> None:
+    """All of this with the kernels of older processors, which this one runs, too."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    run = subprocess.run(
+        command,
+        env={**os.environ, "IMPACT_PROCESSOR": processor},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert " passed" in run.stdout
+
+
+def test_unknown_processor(tmp_path: Path) -> None:
+    """A wrong name is refused with what is allowed."""
+    path = _save(tmp_path, "like M730", 3, 1)
+    code = f"from impact_plugin import _core; _core.runs_as_chain({path!r}, [True], 3, 1)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "IMPACT_PROCESSOR": "x86-64-v9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "IMPACT_PROCESSOR" in run.stderr
+    assert "x86-64-v9" in run.stderr
+    assert "x86-64-v3" in run.stderr
