@@ -36,22 +36,28 @@ class Layers(nn.Module):
 
 
 def _unit(
-    dimension: int, channels: tuple[int, int], stride: int = 1, kernel: int = 3, norm: str = "instance"
+    dimension: int,
+    channels: tuple[int, int],
+    stride: int = 1,
+    kernel: int = 3,
+    norm: str = "instance",
 ) -> Parts:
     convolution = (nn.Conv2d, nn.Conv3d)[dimension - 2](
         *channels, kernel, stride=stride, padding=kernel // 2, bias=norm != "batch"
     )
     parts: Parts = [convolution]
     if norm == "instance":
-        parts.append((nn.InstanceNorm2d, nn.InstanceNorm3d)[dimension - 2](channels[1], affine=True))
+        parts.append(
+            (nn.InstanceNorm2d, nn.InstanceNorm3d)[dimension - 2](channels[1], affine=True)
+        )
     elif norm == "batch":
         batch = (nn.BatchNorm2d, nn.BatchNorm3d)[dimension - 2](channels[1])
-        nn.init.uniform_(batch.running_mean, -1.0, 1.0)
-        nn.init.uniform_(batch.running_var, 0.5, 2.0)
+        nn.init.uniform_(batch.get_buffer("running_mean"), -1.0, 1.0)
+        nn.init.uniform_(batch.get_buffer("running_var"), 0.5, 2.0)
         parts.append(batch)
     if norm != "none":
-        nn.init.uniform_(parts[1].weight, 0.5, 1.5)
-        nn.init.uniform_(parts[1].bias, -0.5, 0.5)
+        nn.init.uniform_(parts[1].get_parameter("weight"), 0.5, 1.5)
+        nn.init.uniform_(parts[1].get_parameter("bias"), -0.5, 0.5)
     parts.append(nn.LeakyReLU(0.01) if norm == "instance" else nn.ReLU())
     return parts
 
@@ -63,7 +69,9 @@ NETWORKS: dict[str, Callable[[int, int], list[Parts]]] = {
         _unit(d, (c, 32)) + _unit(d, (32, 32)),
         _unit(d, (32, 64), stride=2) + _unit(d, (64, 64)),
     ],
-    "odd channels": lambda d, c: [_unit(d, (c, 5)) + _unit(d, (5, 40), kernel=5) + _unit(d, (40, 3))],
+    "odd channels": lambda d, c: [
+        _unit(d, (c, 5)) + _unit(d, (5, 40), kernel=5) + _unit(d, (40, 3))
+    ],
     "batch norm": lambda d, c: [_unit(d, (c, 16), norm="batch"), _unit(d, (16, 33), norm="batch")],
     "no norm, strided first": lambda d, c: [
         _unit(d, (c, 32), stride=2, norm="none"),
@@ -76,7 +84,7 @@ def _save(folder: Path, name: str, dimension: int, channels: int, opaque: bool =
     torch.manual_seed(1)
     network = Layers(NETWORKS[name](dimension, channels), opaque).eval()
     path = folder / f"{name} {dimension} {channels} {opaque}.pt"
-    torch.jit.script(network).save(str(path))
+    torch.jit.save(torch.jit.script(network), str(path))
     return str(path)
 
 
@@ -126,7 +134,7 @@ class BeforeRectifier(Layers):
 def test_other_networks_are_left_to_torch(tmp_path: Path, kind: type[Layers]) -> None:
     """Networks that look like chains and are none."""
     stages = [_unit(3, (1, 32))[:1], _unit(3, (32, 32))[:1]]
-    torch.jit.script(kind(stages).eval()).save(str(tmp_path / "network.pt"))
+    torch.jit.save(torch.jit.script(kind(stages).eval()), str(tmp_path / "network.pt"))
     assert not _core.runs_as_chain(str(tmp_path / "network.pt"), [True, True], 3, 1)
 
 
@@ -196,12 +204,13 @@ def _evaluator(
 
 
 def _compare(plain: _metric.MetricEvaluator, opaque: _metric.MetricEvaluator) -> None:
-    x = np.asarray(plain.identity_parameters)
-    x = x + np.random.default_rng(4).normal(0.0, 0.3, x.shape)
+    identity = np.asarray(plain.identity_parameters)
+    x = (identity + np.random.default_rng(4).normal(0.0, 0.3, identity.shape)).tolist()
     value, derivative = plain.value_and_derivative(x)
     expected_value, expected_derivative = opaque.value_and_derivative(x)
     assert value == pytest.approx(expected_value, rel=1e-5)
-    difference = np.abs(np.asarray(derivative) - expected_derivative) / np.abs(expected_derivative).max()
+    expected = np.asarray(expected_derivative)
+    difference = np.abs(np.asarray(derivative) - expected) / np.abs(expected).max()
     # Where a rectifier's input is all but zero, rounding decides which slope its gradient takes.
     assert np.quantile(difference, 0.95) < 2e-5
     assert difference.max() < 2e-3
@@ -237,7 +246,7 @@ def test_threads_change_nothing(tmp_path: Path) -> None:
     results = []
     for threads in (1, 2, 5):
         evaluator = _evaluator(path, 2, 3, "5*5*5", threads)
-        x = np.asarray(evaluator.identity_parameters) + 0.1
+        x = [0.1 + parameter for parameter in evaluator.identity_parameters]
         value, derivative = evaluator.value_and_derivative(x)
         results.append((value, np.asarray(derivative).tobytes()))
     assert results[0] == results[1] == results[2]

@@ -124,21 +124,22 @@ register_similarity(py::module_ & module)
     py::arg("dimension"),
     py::arg("number_of_channels") = 1,
     py::call_guard<py::gil_scoped_release>(),
-    "Whether the layers of a model that the mask selects are made by our own kernels on the CPU: convolutions, instance "
+    "Whether the layers of a model that the mask selects are made by our own kernels on the CPU: convolutions, "
+    "instance "
     "or batch normalisation and rectifiers, one after the other. Raises Error when the file is no model.");
 
   py::class_<StaticSimilarity>(module, "StaticSimilarity", "Features of two images made once, compared at points.")
     .def(
       py::init(
         [](const Image & fixed, const Image & moving, const LevelSettings & settings, std::uint64_t seed, int threads) {
-          const SimilarityInput input{ fixed.view(),
-                                       moving.view(),
-                                       settings,
-                                       makeModelRepository(),
-                                       seed,
-                                       nullptr,
-                                       threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
-                                       {} };
+          const SimilarityInput        input{ fixed.view(),
+                                              moving.view(),
+                                              settings,
+                                              makeModelRepository(),
+                                              seed,
+                                              nullptr,
+                                              threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
+                                              {} };
           const py::gil_scoped_release release;
           return std::make_unique<StaticSimilarity>(input);
         }),

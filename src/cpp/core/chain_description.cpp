@@ -139,7 +139,7 @@ private:
     for (const Node * node = value->node();; node = value->node())
     {
       const std::string kind = kindOf(*node);
-      const bool        offDropout = kind.find("dropout") != std::string::npos && constant(*node, 2) == c10::IValue(false);
+      const bool offDropout = kind.find("dropout") != std::string::npos && constant(*node, 2) == c10::IValue(false);
       if (kind != "aten::contiguous" && kind != "aten::clone" && kind != "aten::detach" && !offDropout)
       {
         return node;
@@ -226,7 +226,8 @@ private:
     return true;
   }
 
-  /** (input, weight, bias, stride, padding, dilation, groups), or with (transposed, output padding) before the groups. */
+  /** (input, weight, bias, stride, padding, dilation, groups), or with (transposed, output padding) before the groups.
+   */
   static bool
   readConvolution(const Node & node, ChainUnit & unit)
   {
@@ -307,7 +308,7 @@ read(const torch::jit::Module & module, std::size_t numberOfLayersArgument, cons
   auto                     graph = frozen.get_method("forward").graph()->copy();
   if (numberOfLayersArgument > 0)
   {
-    Value * const argument = graph->inputs()[1 + numberOfLayersArgument];
+    Value * const                     argument = graph->inputs()[1 + numberOfLayersArgument];
     const torch::jit::WithInsertPoint first(*graph->nodes().begin());
     argument->replaceAllUsesWith(
       graph->insertConstant(at::full({ 1 }, static_cast<std::int64_t>(mask.size()), at::kLong)));
@@ -362,9 +363,8 @@ readChain(const torch::jit::Module & module, std::size_t numberOfLayersArgument,
     const auto graph = module.get_method("forward").graph()->copy();
     torch::jit::Inline(*graph);
     bool hasConvolution = false;
-    return mayBeChain(*graph->block(), hasConvolution) && hasConvolution
-             ? read(module, numberOfLayersArgument, mask)
-             : std::nullopt;
+    return mayBeChain(*graph->block(), hasConvolution) && hasConvolution ? read(module, numberOfLayersArgument, mask)
+                                                                         : std::nullopt;
   }
   catch (const std::exception &)
   {

@@ -19,8 +19,8 @@ struct ChainUnit
     Instance // by mean and deviation of each channel over its volume
   };
 
-  at::Tensor                  weight; // out x in x (z) x y x x, float
-  at::Tensor                  bias;   // out, float; undefined: none
+  at::Tensor                  weight;            // out x in x (z) x y x x, float
+  at::Tensor                  bias;              // out, float; undefined: none
   std::array<std::int64_t, 3> kernel{ 1, 1, 1 }; // along x, y, z, as all that follow
   std::array<std::int64_t, 3> stride{ 1, 1, 1 };
   std::array<std::int64_t, 3> padding{ 0, 0, 0 };
@@ -41,7 +41,8 @@ struct ChainDescription
 
 /** Reads a chain out of a TorchScript module.
  *
- * \param numberOfLayersArgument which argument of forward() is the number of layers, counted from the image's 0; 0: none
+ * \param numberOfLayersArgument which argument of forward() is the number of layers, counted from the image's 0; 0:
+ * none
  * \param mask which of the layers are wanted
  * \return nothing where the network is anything but a chain of convolutions (2D or 3D, without groups), instance or
  * batch normalisation and rectifiers; nothing is thrown */

@@ -27,8 +27,11 @@ private:
   std::size_t              m_Count{ 0 };
 };
 
-/** One unit of a chain, ready to run. Channels are padded with empty ones to a multiple of 32; the first unit of a chain
- * sees one channel. Thread-safe. */
+/** Memory that a thread uses again and again, for what does not outlive a call. */
+FloatBuffer & scratch(int number);
+
+/** One unit of a chain, ready to run. Channels are padded with empty ones to a multiple of 32; the first unit of a
+ * chain sees one channel. Thread-safe. */
 class ConvolutionUnit
 {
 public:
@@ -134,6 +137,8 @@ public:
   ChannelMap mapOf(const float * output, std::int64_t voxels, float * storage) const;
 
 private:
+  static constexpr std::int64_t channelBlock = 32;
+
   enum class Kind
   {
     Spectral, // 3 voxels along each axis, in steps of one, edges padded with zeros
@@ -192,8 +197,14 @@ private:
   at::Tensor   m_Scale;             // out, of the normalisation
   at::Tensor   m_Shift;
 
-  mutable std::mutex                                                     m_Mutex;
+  mutable std::mutex                                                       m_Mutex;
   mutable std::map<std::pair<std::array<std::int32_t, 3>, bool>, Spectrum> m_Spectra;
 };
+
+inline std::int64_t
+voxelsOf(const ConvolutionUnit::Size & size)
+{
+  return size[0] * size[1] * size[2];
+}
 
 } // namespace impact

@@ -145,11 +145,11 @@ makeModelRepository()
 }
 
 std::vector<Finding>
-checkLevel(const LevelSettings &          settings,
-           bool                           settingsAreRight,
-           const Grid &                   fixedGrid,
-           const Grid &                   movingGrid,
-           const ModelRepositoryPointer & models,
+checkLevel(const LevelSettings &            settings,
+           bool                             settingsAreRight,
+           const Grid &                     fixedGrid,
+           const Grid &                     movingGrid,
+           const ModelRepositoryPointer &   models,
            const std::shared_ptr<Workers> & workers)
 {
   const TorchScope     scope(workers);

@@ -12,12 +12,6 @@ constexpr std::int64_t patchesPerBlock = 8;
 // What is kept of patches for the way back; the rest is made anew there.
 constexpr std::size_t bytesKept = std::size_t{ 1 } << 30;
 
-std::int64_t
-voxelsOf(const ConvolutionChain::Size & size)
-{
-  return size[0] * size[1] * size[2];
-}
-
 ConvolutionChain::Size
 sizeOf(const at::Tensor & image)
 {
@@ -71,8 +65,8 @@ struct ConvolutionChain::AtUnit
   float *                 values{ nullptr };
 };
 
-/** A few patches at every unit of the chain. What the first unit gives is made anew where that is quicker than to fetch it
- * from memory: it is kept for the block that a thread is at. */
+/** A few patches at every unit of the chain. What the first unit gives is made anew where that is quicker than to fetch
+ * it from memory: it is kept for the block that a thread is at. */
 struct ConvolutionChain::Block
 {
   std::vector<AtUnit> units;
@@ -146,12 +140,12 @@ ConvolutionChain::layers(const at::Tensor & image) const
 }
 
 void
-ConvolutionChain::copyPart(const float *  slices,
-                           const Size &   size,
-                           std::int64_t   firstSlice,
-                           const Part &   part,
-                           std::int64_t   padded,
-                           at::Tensor &   to) const
+ConvolutionChain::copyPart(const float * slices,
+                           const Size &  size,
+                           std::int64_t  firstSlice,
+                           const Part &  part,
+                           std::int64_t  padded,
+                           at::Tensor &  to) const
 {
   const std::int64_t channels = to.size(1);
   const std::int64_t begin = std::max(firstSlice, part.begin[2]);
@@ -160,9 +154,8 @@ ConvolutionChain::copyPart(const float *  slices,
   inParallel(std::max<std::int64_t>(0, end - begin) * part.size[1], [&](std::int64_t row) {
     const std::int64_t z = begin + row / part.size[1];
     const std::int64_t y = row % part.size[1];
-    const float *      from =
-      slices + (((z - firstSlice) * size[1] + part.begin[1] + y) * size[0] + part.begin[0]) * padded;
-    float * at = first + ((z - part.begin[2]) * part.size[1] + y) * part.size[0] * channels;
+    const float * from = slices + (((z - firstSlice) * size[1] + part.begin[1] + y) * size[0] + part.begin[0]) * padded;
+    float *       at = first + ((z - part.begin[2]) * part.size[1] + y) * part.size[0] * channels;
     if (channels == padded)
     {
       std::copy_n(from, part.size[0] * channels, at);
@@ -229,8 +222,8 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
       {
         const ConvolutionUnit & before = *m_Units[u - 1];
         const std::int64_t      perInputSlice = all[u][0] * all[u][1] * before.paddedChannels();
-        float * const           made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
-        const auto              itsInput = before.inputSlices(all[u - 1], from);
+        float * const made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
+        const auto    itsInput = before.inputSlices(all[u - 1], from);
         before.forwardSlices(
           grey.const_data_ptr<float>() + itsInput.begin * all[0][0] * all[0][1], nullptr, all[u - 1], from, made);
         input = made;
@@ -318,10 +311,11 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
     std::size_t bytesPerBlock = 0;
     for (std::size_t u = m_Units.front()->isQuick() ? 1 : 0; u < m_Units.size(); ++u)
     {
-      bytesPerBlock += static_cast<std::size_t>(patchesPerBlock * voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels()) *
-                       sizeof(float);
+      bytesPerBlock +=
+        static_cast<std::size_t>(patchesPerBlock * voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels()) * sizeof(float);
     }
-    passed->m_Kept = std::min(static_cast<std::size_t>(numberOfBlocks), bytesKept / std::max<std::size_t>(1, bytesPerBlock));
+    passed->m_Kept =
+      std::min(static_cast<std::size_t>(numberOfBlocks), bytesKept / std::max<std::size_t>(1, bytesPerBlock));
     while (passed->m_Blocks.size() < passed->m_Kept)
     {
       passed->m_Blocks.push_back(std::make_unique<Block>());
@@ -341,10 +335,10 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
     }
     for (std::size_t layer = 0; layer < m_Outputs.size(); ++layer)
     {
-      const std::size_t     u = m_Outputs[layer];
-      const AtUnit &        at = atUnit(block, u);
-      const std::int64_t    channels = m_Units[u]->channels();
-      const std::int64_t    padded = m_Units[u]->paddedChannels();
+      const std::size_t  u = m_Outputs[layer];
+      const AtUnit &     at = atUnit(block, u);
+      const std::int64_t channels = m_Units[u]->channels();
+      const std::int64_t padded = m_Units[u]->paddedChannels();
       for (std::int64_t n = 0; n < count; ++n)
       {
         const ChannelMap & map = at.maps[static_cast<std::size_t>(n)];

@@ -7,9 +7,9 @@ namespace impact
 
 /** Runs a chain of convolutions on the CPU, many times faster than layer by layer.
  *
- * Convolutions with kernels of 3 voxels go through the Fourier transform in small tiles (kernels/spectral_kernels.h), what
- * follows a convolution is done where the next one reads it, and patches pass through the whole chain a few at a time, so
- * that they stay in the cache. Results do not depend on the number of threads. */
+ * Convolutions with kernels of 3 voxels go through the Fourier transform in small tiles (kernels/spectral_kernels.h),
+ * what follows a convolution is done where the next one reads it, and patches pass through the whole chain a few at a
+ * time, so that they stay in the cache. Results do not depend on the number of threads. */
 class ConvolutionChain
 {
 public:
@@ -85,7 +85,12 @@ private:
                     const std::vector<const float *> & from,
                     float *                            gradient) const;
 
-  void copyPart(const float * slices, const Size & size, std::int64_t firstSlice, const Part & part, std::int64_t padded, at::Tensor & to) const;
+  void copyPart(const float * slices,
+                const Size &  size,
+                std::int64_t  firstSlice,
+                const Part &  part,
+                std::int64_t  padded,
+                at::Tensor &  to) const;
 
   AtUnit & atUnit(Block & block, std::size_t u) const;
 

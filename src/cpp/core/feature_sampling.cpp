@@ -71,9 +71,8 @@ void
 forSamples(std::int64_t count, const Function & function)
 {
   constexpr std::int64_t perTask = 128;
-  inParallel((count + perTask - 1) / perTask, [&](std::int64_t task) {
-    function(task * perTask, std::min(perTask, count - task * perTask));
-  });
+  inParallel((count + perTask - 1) / perTask,
+             [&](std::int64_t task) { function(task * perTask, std::min(perTask, count - task * perTask)); });
 }
 
 } // namespace
@@ -130,7 +129,8 @@ pullBack(const FeatureMap &      map,
   const float * const from = dense.const_data_ptr<float>();
   double * const      to = result.data_ptr<double>();
   forSamples(points.size(0), [&](std::int64_t first, std::int64_t count) {
-    samplingKernels().pullBack(grid, partials + 3 * first * wanted, from + first * wanted, count, wanted, to + 3 * first);
+    samplingKernels().pullBack(
+      grid, partials + 3 * first * wanted, from + first * wanted, count, wanted, to + 3 * first);
   });
   return result;
 }

@@ -14,7 +14,8 @@ struct KnownLayout
   bool        measured{ true };
 };
 
-/** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the sizes of the layers it made of it.
+/** Layouts of the selected layers of a model for an input of `inputSize` (x, y, z), given the sizes of the layers it
+ * made of it.
  *
  * A layer as large as its input has the input's voxels. For others (strides, missing padding) the centre of a layer
  * voxel is measured: it is the centre of the input region whose change changes the voxel, found by autograd on an

@@ -41,7 +41,8 @@ public:
 
   virtual const std::string & path() const = 0;
 
-  /** A quicker way to the selected layers on the CPU, for grey images repeated in all channels; null where there is none.
+  /** A quicker way to the selected layers on the CPU, for grey images repeated in all channels; null where there is
+   * none.
    */
   virtual const ConvolutionChain *
   chain(const std::vector<bool> & /*mask*/, int /*dimension*/, int /*numberOfChannels*/) const

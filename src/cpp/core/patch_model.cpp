@@ -58,14 +58,8 @@ PatchModel::PatchModel(ModelPointer          model,
   {
     sizes.push_back(spatialSize(layer));
   }
-  m_Layouts = layoutsOf(*m_Model,
-                        sizes,
-                        m_Size,
-                        settings.dimension,
-                        settings.numberOfChannels,
-                        settings.layersMask,
-                        m_Context,
-                        device);
+  m_Layouts = layoutsOf(
+    *m_Model, sizes, m_Size, settings.dimension, settings.numberOfChannels, settings.layersMask, m_Context, device);
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
     m_NumbersOfChannels.push_back(layers[i].size(1));

@@ -48,7 +48,8 @@ public:
     ConvolutionChain::Passed ofChain;
   };
 
-  /** The features at the centre of each patch, linearly interpolated where the centre falls between voxels of the layer.
+  /** The features at the centre of each patch, linearly interpolated where the centre falls between voxels of the
+   * layer.
    *
    * \param patches N x voxels, float, on the model's device
    * \param passed null, or receives what pullBack() wants, as far as it fits into memory

@@ -219,12 +219,12 @@ private:
     return reduction->apply(features);
   }
 
-  LevelSettings     m_Settings;
+  LevelSettings            m_Settings;
   std::shared_ptr<Workers> m_Workers;
   StageTimes *             m_Times;
-  Random            m_Random;
-  at::Device        m_Device;
-  std::vector<Pair> m_Pairs;
+  Random                   m_Random;
+  at::Device               m_Device;
+  std::vector<Pair>        m_Pairs;
 
   PatchModel::Passed                                        m_Passed;
   std::map<std::size_t, std::optional<PrincipalComponents>> m_Reductions;

@@ -57,11 +57,11 @@ struct SimilarityInput
  *
  * \param settingsAreRight false after errors of the parser: the models are then opened, but not run
  * \return the findings; nothing is thrown for what a user can mend. */
-std::vector<Finding> checkLevel(const LevelSettings &          settings,
-                                bool                           settingsAreRight,
-                                const Grid &                   fixedGrid,
-                                const Grid &                   movingGrid,
-                                const ModelRepositoryPointer & models,
+std::vector<Finding> checkLevel(const LevelSettings &            settings,
+                                bool                             settingsAreRight,
+                                const Grid &                     fixedGrid,
+                                const Grid &                     movingGrid,
+                                const ModelRepositoryPointer &   models,
                                 const std::shared_ptr<Workers> & workers = nullptr);
 
 /** What an exception says, without the C++ stack that torch adds to its own. */

@@ -12,8 +12,8 @@ namespace impact
 std::string
 StageTimes::describe() const
 {
-  constexpr std::array<const char *, numberOfStages> names{ "features",      "mapping points", "sampling",
-                                                            "network",       "distance",       "chain rule" };
+  constexpr std::array<const char *, numberOfStages> names{ "features", "mapping points", "sampling",
+                                                            "network",  "distance",       "chain rule" };
   std::ostringstream                                 text;
   text << std::fixed << "features " << std::setprecision(2) << seconds.front() << " s; " << evaluations
        << " evaluations, each" << std::setprecision(3);

@@ -262,13 +262,13 @@ private:
       .to(m_Device);
   }
 
-  LevelSettings           m_Settings;
+  LevelSettings            m_Settings;
   std::shared_ptr<Workers> m_Workers;
   StageTimes *             m_Times;
-  Random                  m_Random;
-  at::Device              m_Device;
-  std::vector<FeatureMap> m_Fixed;
-  std::vector<FeatureMap> m_Moving;
+  Random                   m_Random;
+  at::Device               m_Device;
+  std::vector<FeatureMap>  m_Fixed;
+  std::vector<FeatureMap>  m_Moving;
 
   std::vector<ModelPointer>                       m_FixedModels;
   std::vector<ModelPointer>                       m_MovingModels;

@@ -14,7 +14,8 @@ namespace impact
 class TorchScope
 {
 public:
-  /** \param workers those of inParallel(), whose number bounds torch's own threads; null: none, and torch's number stays
+  /** \param workers those of inParallel(), whose number bounds torch's own threads; null: none, and torch's number
+   * stays
    */
   explicit TorchScope(const std::shared_ptr<Workers> & workers)
     : m_ThreadsBefore(at::get_num_threads())
@@ -45,13 +46,13 @@ public:
   TorchScope & operator=(const TorchScope &) = delete;
 
 private:
-  PythonGilRelease   m_GilRelease;
-  int                m_ThreadsBefore;
+  PythonGilRelease            m_GilRelease;
+  int                         m_ThreadsBefore;
   std::optional<WorkersScope> m_WorkersScope;
-  bool               m_CpuAutocastBefore;
-  bool               m_GpuAutocastBefore;
-  c10::InferenceMode m_InferenceOff{ false };
-  at::AutoGradMode   m_GradientsOff{ false };
+  bool                        m_CpuAutocastBefore;
+  bool                        m_GpuAutocastBefore;
+  c10::InferenceMode          m_InferenceOff{ false };
+  at::AutoGradMode            m_GradientsOff{ false };
 };
 
 } // namespace impact

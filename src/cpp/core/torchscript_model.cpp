@@ -207,12 +207,15 @@ private:
       numberOfLayersArgument = m_Extra[i] == Argument::NumberOfLayers ? i + 1 : numberOfLayersArgument;
     }
     const auto description = readChain(m_Module, numberOfLayersArgument, mask);
-    auto chain = description ? ConvolutionChain::make(*description, dimension, numberOfChannels) : nullptr;
+    auto       chain = description ? ConvolutionChain::make(*description, dimension, numberOfChannels) : nullptr;
     return chain && givesTheSame(*chain, mask, dimension, numberOfChannels) ? chain : nullptr;
   }
 
   bool
-  givesTheSame(const ConvolutionChain & chain, const std::vector<bool> & mask, int dimension, int numberOfChannels) const
+  givesTheSame(const ConvolutionChain &  chain,
+               const std::vector<bool> & mask,
+               int                       dimension,
+               int                       numberOfChannels) const
   {
     // Three different sizes, large enough for the deepest encoders.
     for (const std::array<std::int64_t, 3> & whole : { std::array<std::int64_t, 3>{ 10, 11, 9 }, { 45, 40, 36 } })
@@ -226,8 +229,9 @@ private:
       const auto shape = inputShape(1, 1, dimension, size);
       const auto count = c10::multiply_integers(shape);
       // A wave whose period fits no grid: irregular, always the same.
-      at::Tensor input = (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
-      auto       channels = shape;
+      at::Tensor input =
+        (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
+      auto channels = shape;
       channels[1] = numberOfChannels;
       input = input.expand(channels).contiguous();
       try

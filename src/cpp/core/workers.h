@@ -65,8 +65,8 @@ private:
   Workers * m_Before;
 };
 
-/** Calls the task with 0 ... count - 1 from the workers of this thread; one after the other where it has none, as in the
- * workers themselves. */
+/** Calls the task with 0 ... count - 1 from the workers of this thread; one after the other where it has none, as in
+ * the workers themselves. */
 void inParallel(std::int64_t count, const Workers::Task & task);
 
 } // namespace impact

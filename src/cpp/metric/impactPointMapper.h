@@ -17,10 +17,10 @@ namespace impact
 
 /** Maps points by a transform of elastix, many at a time, and pulls gradients back from them to its parameters.
  *
- * What is known is done here: cubic B-splines by their formula, transforms that are linear in the point through the sums
- * of gradients and of their products with points, which is all that their parameters see. Everything else goes through
- * the virtual functions of the transform. A transform before the optimised one (elastix's initial transform, composed)
- * is known where it is linear. Thread-safe but for Set() and Update(). */
+ * What is known is done here: cubic B-splines by their formula, transforms that are linear in the point through the
+ * sums of gradients and of their products with points, which is all that their parameters see. Everything else goes
+ * through the virtual functions of the transform. A transform before the optimised one (elastix's initial transform,
+ * composed) is known where it is linear. Thread-safe but for Set() and Update(). */
 template <unsigned int VDimension>
 class PointMapper
 {
@@ -48,8 +48,8 @@ public:
     }
     const std::string name = m_Current->GetNameOfClass();
     m_BSpline = dynamic_cast<const BSplineType *>(m_Current);
-    if (m_BSpline && (m_BSpline->GetSplineOrder() != 3 || (name != "AdvancedBSplineDeformableTransform" &&
-                                                           name != "RecursiveBSplineTransform")))
+    if (m_BSpline && (m_BSpline->GetSplineOrder() != 3 ||
+                      (name != "AdvancedBSplineDeformableTransform" && name != "RecursiveBSplineTransform")))
     {
       m_BSpline = nullptr; // cyclic grids and other orders
     }
@@ -176,7 +176,8 @@ public:
   {
     switch (m_Kind)
     {
-      case Kind::BSpline: {
+      case Kind::BSpline:
+      {
         const std::size_t perDimension = numberOfParameters / VDimension;
         for (std::size_t d = 0; d < VDimension; ++d)
         {
@@ -325,8 +326,8 @@ private:
     }
   }
 
-  /** The derivative of a linear transform with respect to its parameters is linear in the point, too: dT/dmu(p) = J(0) +
-   * sum over the axes i of p_i (J(e_i) - J(0)). */
+  /** The derivative of a linear transform with respect to its parameters is linear in the point, too: dT/dmu(p) = J(0)
+   * + sum over the axes i of p_i (J(e_i) - J(0)). */
   void
   FromMoments(const double * sums, double * derivative, std::size_t numberOfParameters) const
   {

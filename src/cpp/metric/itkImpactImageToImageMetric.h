@@ -136,8 +136,8 @@ private:
     }
   };
 
-  /** Fixed points, with the gradients with respect to what they are mapped to: what the chain rule runs over, in batches
-   * of at most so many. */
+  /** Fixed points, with the gradients with respect to what they are mapped to: what the chain rule runs over, in
+   * batches of at most so many. */
   struct PointGradients
   {
     std::size_t numberOfBatches{ 0 };
@@ -177,10 +177,10 @@ private:
   template <typename TImage>
   static impact::ImageView ViewOf(const TImage & image, std::vector<float> & buffer);
 
-  impact::LevelSettings          m_LevelSettings;
-  impact::ModelRepositoryPointer m_Models;
+  impact::LevelSettings            m_LevelSettings;
+  impact::ModelRepositoryPointer   m_Models;
   std::shared_ptr<impact::Workers> m_Workers;
-  uint64_t                       m_Seed{ 0 };
+  uint64_t                         m_Seed{ 0 };
 
   std::vector<float>                                m_FixedPixels; // where the images are not of float
   std::vector<float>                                m_MovingPixels;

@@ -231,8 +231,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradie
 {
   const impact::StageTimer timer(&m_Times, impact::Stage::ChainRule);
 
-  // Each chunk has sums of its own, added up in order: how many depends on the problem alone, never on the threads. More
-  // sums than what is added to them would cost more than they save.
+  // Each chunk has sums of its own, added up in order: how many depends on the problem alone, never on the threads.
+  // More sums than what is added to them would cost more than they save.
   const std::size_t     numberOfSums = m_Mapper.NumberOfSums();
   const std::size_t     additions = points.numberOfBatches * points.perBatch * m_Mapper.SumsPerPoint();
   constexpr std::size_t mostSums = std::size_t{ 1 } << 25;

@@ -117,7 +117,6 @@ def distance(
 def feature_maps(
     image: Image, settings: ModelSettings, gpu: int = -1
 ) -> list[tuple[NDArray[np.float32], Grid]]: ...
-
 def runs_as_chain(
     path: str, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
 ) -> bool: ...

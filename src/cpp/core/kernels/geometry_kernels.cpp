@@ -50,6 +50,7 @@ supportOf(const BSplineGrid & grid, const double * x)
       grid.matrix[3 * i] * x[0] + grid.matrix[3 * i + 1] * x[1] + grid.matrix[3 * i + 2] * x[2] + grid.offset[i];
     fromOrigin[i] = result.point[i] - grid.origin[i];
   }
+  constexpr double sixth = 1.0 / 6.0;
   result.first = 0;
   result.inside = true;
   std::int64_t stride = 1;
@@ -66,10 +67,10 @@ supportOf(const BSplineGrid & grid, const double * x)
     const double below = wholeBelow(index);
     const double t = index - below;
     const double s = 1.0 - t;
-    result.weights[axis][0] = s * s * s / 6.0;
+    result.weights[axis][0] = s * s * s * sixth;
     result.weights[axis][1] = 2.0 / 3.0 - t * t * (1.0 - 0.5 * t);
     result.weights[axis][2] = 2.0 / 3.0 - s * s * (1.0 - 0.5 * s);
-    result.weights[axis][3] = t * t * t / 6.0;
+    result.weights[axis][3] = t * t * t * sixth;
     result.first += (static_cast<std::int64_t>(below) - 1) * stride;
     stride *= grid.size[axis];
   }
@@ -92,9 +93,8 @@ mapPoints(const BSplineGrid & grid, const double * points, std::int64_t count, d
 #pragma GCC unroll 4
         for (int y = 0; y < 4; ++y)
         {
-          const double weight = Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y];
-          const double * const row =
-            grid.coefficients + 4 * (support.first + (z * grid.size[1] + y) * grid.size[0]);
+          const double         weight = Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y];
+          const double * const row = grid.coefficients + 4 * (support.first + (z * grid.size[1] + y) * grid.size[0]);
           sums[0][y & 1] += weight * loadPair(row);
           sums[1][y & 1] += weight * loadPair(row + 8);
         }

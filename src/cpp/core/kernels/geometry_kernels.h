@@ -6,8 +6,8 @@
 namespace impact
 {
 
-/** A cubic B-spline transform: point + sum over the control points around it of weight times coefficients. Points outside
- * the grid's inner region stay where they are. */
+/** A cubic B-spline transform: point + sum over the control points around it of weight times coefficients. Points
+ * outside the grid's inner region stay where they are. */
 struct BSplineGrid
 {
   /** x -> matrix x + offset, applied before; row by row. */
@@ -41,21 +41,18 @@ struct GeometryKernels
   /** The points that the transform makes of points. */
   void (*map)(const BSplineGrid & grid, const double * points, std::int64_t count, double * result);
 
-  /** Adds to `sums`, laid out as the coefficients, what gradients with respect to the transformed points are with respect
-   * to the coefficients. */
+  /** Adds to `sums`, laid out as the coefficients, what gradients with respect to the transformed points are with
+   * respect to the coefficients. */
   void (*pullBack)(const BSplineGrid & grid,
                    const double *      points,
                    const double *      gradients,
                    std::int64_t        count,
                    double *            sums);
 
-  /** The image at points, linearly interpolated, and its derivative there, per mm, where `gradients` is not null. Beyond
-   * the outermost voxel centres the edge's value holds and the derivative across the edge is zero. */
-  void (*interpolate)(const VoxelGrid & grid,
-                      const double *    points,
-                      std::int64_t      count,
-                      float *           values,
-                      float *           gradients);
+  /** The image at points, linearly interpolated, and its derivative there, per mm, where `gradients` is not null.
+   * Beyond the outermost voxel centres the edge's value holds and the derivative across the edge is zero. */
+  void (
+    *interpolate)(const VoxelGrid & grid, const double * points, std::int64_t count, float * values, float * gradients);
 };
 
 extern const GeometryKernels geometryKernelsV4;

@@ -55,8 +55,7 @@ cornersOf(const FeatureGrid & grid, const Cell & cell)
   Corners            corners;
   for (int k = 0; k < 8; ++k)
   {
-    corners.rows[k >> 2][(k >> 1) & 1][k & 1] =
-      grid.rows + cell.base + (k & 1) * x + ((k >> 1) & 1) * y + (k >> 2) * z;
+    corners.rows[k >> 2][(k >> 1) & 1][k & 1] = grid.rows + cell.base + (k & 1) * x + ((k >> 1) & 1) * y + (k >> 2) * z;
   }
   return corners;
 }
@@ -67,7 +66,7 @@ inline __attribute__((always_inline)) void
 interpolate(const Corners & corners, const Cell & cell, const Read & read, T & value, T * partials)
 {
   const auto & [fx, fy, fz] = cell.fraction;
-  const auto   along = [&](int z, int y, T & at, T & slope) __attribute__((always_inline)) {
+  const auto along = [&](int z, int y, T & at, T & slope) __attribute__((always_inline)) {
     const T lower = read(corners.rows[z][y][0]);
     slope = read(corners.rows[z][y][1]) - lower;
     at = lower + fx * slope;

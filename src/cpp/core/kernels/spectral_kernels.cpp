@@ -256,9 +256,9 @@ leaveAlongX(const SpectralPlan & plan,
       Vec x[N];
       transformToReal<N>(k, x);
       float * const line =
-        tile.output + ((static_cast<std::ptrdiff_t>(tile.begin[2] + z) * size[1] + tile.begin[1] + y) * size[0] +
-                       tile.begin[0]) *
-                        plan.channelsOut +
+        tile.output +
+        ((static_cast<std::ptrdiff_t>(tile.begin[2] + z) * size[1] + tile.begin[1] + y) * size[0] + tile.begin[0]) *
+          plan.channelsOut +
         channel;
 #pragma GCC unroll 12
       for (int i = 0; i < N; ++i)
@@ -324,10 +324,10 @@ alongZToRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel, 
       {
         if (slot[i] >= 0)
         {
-          float * const to = in + slot[i] * frequencyPitch(3 * pitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn + channel;
-          store(to, x[i].re + x[i].im);
-          store(to + pitch, x[i].re);
-          store(to + 2 * pitch, x[i].im);
+          float * const to =
+            in + slot[i] * frequencyPitch(2 * pitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn + channel;
+          store(to, x[i].re);
+          store(to + pitch, x[i].im);
         }
       }
       slot += N;
@@ -370,8 +370,8 @@ alongZFromRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel
   }
 }
 
-/** Rows x (channels in) times (channels in) x (two vectors of channels out), complex, by three products of reals; where
- * the frequency is real by one. */
+/** Rows x (channels in) times (channels in) x (a vector of channels out), complex. Three products of reals instead of
+ * four would save a quarter of the operations, but want more memory, which is what there is less of. */
 template <bool IsReal>
 void
 multiplyBlock(const float *  in,
@@ -382,62 +382,37 @@ multiplyBlock(const float *  in,
               int            channelsIn,
               int            channelsOut)
 {
-  constexpr int rows = IMPACT_ROWS;
-  const std::ptrdiff_t product = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
-#pragma GCC unroll 3
-  for (int p = 0; p < (IsReal ? 1 : 3); ++p)
+  constexpr int        rows = IMPACT_ROWS;
+  const std::ptrdiff_t imaginary = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
+  Vec                  re[rows]{};
+  Vec                  im[rows]{};
+  // The weights of the next frequency are what would be waited for.
+  const float * next = weights + 2 * imaginary;
+  for (int k = 0; k < channelsIn; ++k, ++in, weights += channelsOut, next += channelsOut)
   {
-    Vec           sums[rows][vectorsOfColumns]{};
-    const float * x = in + p * inPitch;
-    const float * w = weights;
-    for (int k = 0; k < channelsIn; ++k, ++x, w += channelsOut)
-    {
-      // Of the next frequency: the first to be waited for.
-      __builtin_prefetch(weights + 2 * product + (p * channelsIn + k) * 2 * channelsOut / 3);
-      Vec w0 = load(w);
-      Vec w1 = load(w + lanes);
-      if (p == 1)
-      {
-        w0 = load(w + product) - w0;
-        w1 = load(w + product + lanes) - w1;
-      }
-      else if (p == 2)
-      {
-        w0 += load(w + product);
-        w1 += load(w + product + lanes);
-      }
-#pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r)
-      {
-        const Vec value = spread(x[static_cast<std::ptrdiff_t>(r) * channelsIn]);
-        sums[r][0] += value * w0;
-        sums[r][1] += value * w1;
-      }
-    }
-#pragma GCC unroll 16
+    __builtin_prefetch(next);
+    __builtin_prefetch(next + imaginary);
+    const Vec c = load(weights);
+    const Vec d = IsReal ? Vec{} : load(weights + imaginary);
+#pragma GCC unroll 8
     for (int r = 0; r < rows; ++r)
     {
-#pragma GCC unroll 2
-      for (int v = 0; v < vectorsOfColumns; ++v)
+      const Vec a = spread(in[static_cast<std::ptrdiff_t>(r) * channelsIn]);
+      re[r] += a * c;
+      if (!IsReal)
       {
-        // (a + i b) (c + i d): c (a + b), then a (d - c) on top of it and b (c + d) off it, are im and re.
-        float * const re = out + static_cast<std::ptrdiff_t>(r) * channelsOut + v * lanes;
-        float * const im = re + outPitch;
-        if (p == 0)
-        {
-          store(re, sums[r][v]);
-          store(im, IsReal ? Vec{} : sums[r][v]);
-        }
-        else if (p == 1)
-        {
-          store(im, load(im) + sums[r][v]);
-        }
-        else
-        {
-          store(re, load(re) - sums[r][v]);
-        }
+        const Vec b = spread(in[inPitch + static_cast<std::ptrdiff_t>(r) * channelsIn]);
+        im[r] += a * d;
+        re[r] -= b * d;
+        im[r] += b * c;
       }
     }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+  {
+    store(out + static_cast<std::ptrdiff_t>(r) * channelsOut, re[r]);
+    store(out + outPitch + static_cast<std::ptrdiff_t>(r) * channelsOut, im[r]);
   }
 }
 
@@ -450,15 +425,16 @@ multiply(const SpectralPlan & plan, int rows, const float * in, float * out)
   {
     const float * const weights =
       plan.weights + static_cast<std::ptrdiff_t>(f) * 2 * plan.channelsIn * plan.channelsOut;
-    for (int column = 0; column < plan.channelsOut; column += vectorsOfColumns * lanes)
+    for (int column = 0; column < plan.channelsOut; column += lanes)
     {
       for (int row = 0; row < rows; row += IMPACT_ROWS)
       {
         const auto multiplyRows = f < plan.numberOfRealFrequencies ? multiplyBlock<true> : multiplyBlock<false>;
-        multiplyRows(in + f * frequencyPitch(3 * inPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
+        multiplyRows(in + f * frequencyPitch(2 * inPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
                      inPitch,
                      weights + column,
-                     out + f * frequencyPitch(2 * outPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut + column,
+                     out + f * frequencyPitch(2 * outPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut +
+                       column,
                      outPitch,
                      plan.channelsIn,
                      plan.channelsOut);
@@ -471,27 +447,32 @@ multiply(const SpectralPlan & plan, int rows, const float * in, float * out)
 #define IMPACT_OF_LENGTH(length, call)                                                                                 \
   switch (length)                                                                                                      \
   {                                                                                                                    \
-    case 4: {                                                                                                          \
+    case 4:                                                                                                            \
+    {                                                                                                                  \
       constexpr int N = 4;                                                                                             \
       call;                                                                                                            \
       break;                                                                                                           \
     }                                                                                                                  \
-    case 6: {                                                                                                          \
+    case 6:                                                                                                            \
+    {                                                                                                                  \
       constexpr int N = 6;                                                                                             \
       call;                                                                                                            \
       break;                                                                                                           \
     }                                                                                                                  \
-    case 8: {                                                                                                          \
+    case 8:                                                                                                            \
+    {                                                                                                                  \
       constexpr int N = 8;                                                                                             \
       call;                                                                                                            \
       break;                                                                                                           \
     }                                                                                                                  \
-    case 10: {                                                                                                         \
+    case 10:                                                                                                           \
+    {                                                                                                                  \
       constexpr int N = 10;                                                                                            \
       call;                                                                                                            \
       break;                                                                                                           \
     }                                                                                                                  \
-    default: {                                                                                                         \
+    default:                                                                                                           \
+    {                                                                                                                  \
       constexpr int N = 12;                                                                                            \
       call;                                                                                                            \
       break;                                                                                                           \
@@ -509,7 +490,7 @@ convolve(const SpectralPlan &  plan,
   const int     rows = (count + 7) / 8 * 8;
   const int     numberOfX = plan.length[0] / 2 + 1;
   float * const in = workspace;
-  float * const out = in + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 3 } * rows * plan.channelsIn);
+  float * const out = in + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 2 } * rows * plan.channelsIn);
   float * const tileFloats =
     out + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 2 } * rows * plan.channelsOut);
   const TileBuffer buffer{ reinterpret_cast<Complex *>(tileFloats), plan.length[1], plan.length[2] };

@@ -88,7 +88,7 @@ workspaceFloats(const SpectralPlan & plan, std::int32_t tiles)
 {
   const auto        rows = static_cast<std::ptrdiff_t>((tiles + 7) / 8 * 8);
   const auto        frequencies = static_cast<std::size_t>(plan.numberOfFrequencies);
-  const std::size_t in = frequencies * static_cast<std::size_t>(frequencyPitch(3 * rows * plan.channelsIn));
+  const std::size_t in = frequencies * static_cast<std::size_t>(frequencyPitch(2 * rows * plan.channelsIn));
   const std::size_t out = frequencies * static_cast<std::size_t>(frequencyPitch(2 * rows * plan.channelsOut));
   const std::size_t lanes = 16;
   const std::size_t tile = 2 * lanes * static_cast<std::size_t>(plan.length[0] / 2 + 1) *

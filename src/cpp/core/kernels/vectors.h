@@ -1,7 +1,7 @@
 #pragma once
 
-// Vectors of floats for the kernels. IMPACT_LANES: floats in a vector; IMPACT_ROWS: rows that go through a multiplication
-// at once, so that their sums fit into the registers (a divisor of 8).
+// Vectors of floats for the kernels. IMPACT_LANES: floats in a vector; IMPACT_ROWS: rows that go through a
+// multiplication at once, so that their sums fit into the registers (a divisor of 8).
 
 namespace impact
 {

@@ -54,62 +54,77 @@ multiplyRows(const float * const * rows,
   }
 }
 
-template <int Count>
-inline void
-convolveVoxels(const float *          line,
-               const std::ptrdiff_t * offsets,
-               std::int32_t           taps,
-               const float *          weights,
-               const float *          bias,
-               std::int32_t           out,
-               float *                to)
+/** Count voxels each of some lines one below the other. */
+template <int Lines, int Count>
+inline __attribute__((always_inline)) void
+convolveVoxels(const LinePlan & plan, const float * from, float * to)
 {
-  for (int column = 0; column < out; column += vectorsOfColumns * lanes)
+  for (int column = 0; column < plan.channels; column += vectorsOfColumns * lanes)
   {
-    Vec sums[Count][vectorsOfColumns]{};
-    for (int tap = 0; tap < taps; ++tap)
+    Vec           sums[Lines][Count][vectorsOfColumns]{};
+    const float * weights = plan.weights + column;
+    for (int tap = 0; tap < plan.taps; ++tap, weights += plan.channels)
     {
-      const Vec           w0 = load(weights + static_cast<std::ptrdiff_t>(tap) * out + column);
-      const Vec           w1 = load(weights + static_cast<std::ptrdiff_t>(tap) * out + column + lanes);
-      const float * const x = line + offsets[tap];
+      const Vec           w0 = load(weights);
+      const Vec           w1 = load(weights + lanes);
+      const float * const x = from + plan.offsets[tap];
+#pragma GCC unroll 2
+      for (int l = 0; l < Lines; ++l)
+      {
+#pragma GCC unroll 8
+        for (int r = 0; r < Count; ++r)
+        {
+          const Vec value = spread(x[l * plan.pitch + r]);
+          sums[l][r][0] += value * w0;
+          sums[l][r][1] += value * w1;
+        }
+      }
+    }
+    const Vec b0 = plan.bias ? load(plan.bias + column) : Vec{};
+    const Vec b1 = plan.bias ? load(plan.bias + column + lanes) : Vec{};
+#pragma GCC unroll 2
+    for (int l = 0; l < Lines; ++l)
+    {
 #pragma GCC unroll 8
       for (int r = 0; r < Count; ++r)
       {
-        const Vec value = spread(x[r]);
-        sums[r][0] += value * w0;
-        sums[r][1] += value * w1;
+        float * const at = to + (l * plan.count + r) * static_cast<std::ptrdiff_t>(plan.channels) + column;
+        store(at, sums[l][r][0] + b0);
+        store(at + lanes, sums[l][r][1] + b1);
       }
-    }
-    const Vec b0 = bias ? load(bias + column) : Vec{};
-    const Vec b1 = bias ? load(bias + column + lanes) : Vec{};
-#pragma GCC unroll 8
-    for (int r = 0; r < Count; ++r)
-    {
-      store(to + static_cast<std::ptrdiff_t>(r) * out + column, sums[r][0] + b0);
-      store(to + static_cast<std::ptrdiff_t>(r) * out + column + lanes, sums[r][1] + b1);
     }
   }
 }
 
-void
-convolveLine(const float *          line,
-             std::int32_t           count,
-             const std::ptrdiff_t * offsets,
-             std::int32_t           taps,
-             const float *          weights,
-             const float *          bias,
-             std::int32_t           out,
-             float *                to)
+template <int Lines>
+inline void
+convolveLinesTogether(const LinePlan & plan, const float * from, float * to)
 {
-  constexpr int block = IMPACT_ROWS < 5 ? IMPACT_ROWS : 5;
+  constexpr int block = IMPACT_ROWS < 5 ? 3 : 5;
   int           i = 0;
-  for (; i + block <= count; i += block)
+  for (; i + block <= plan.count; i += block)
   {
-    convolveVoxels<block>(line + i, offsets, taps, weights, bias, out, to + static_cast<std::ptrdiff_t>(i) * out);
+    convolveVoxels<Lines, block>(plan, from + i, to + static_cast<std::ptrdiff_t>(i) * plan.channels);
   }
-  for (; i < count; ++i)
+  for (; i < plan.count; ++i)
   {
-    convolveVoxels<1>(line + i, offsets, taps, weights, bias, out, to + static_cast<std::ptrdiff_t>(i) * out);
+    convolveVoxels<Lines, 1>(plan, from + i, to + static_cast<std::ptrdiff_t>(i) * plan.channels);
+  }
+}
+
+void
+convolveLines(const LinePlan & plan, const float * from, std::int32_t number, float * to)
+{
+  constexpr int together = IMPACT_ROWS < 8 ? 1 : 2; // as many as there are registers for
+  const auto    perLine = static_cast<std::ptrdiff_t>(plan.count) * plan.channels;
+  int           line = 0;
+  for (; line + together <= number; line += together)
+  {
+    convolveLinesTogether<together>(plan, from + line * plan.pitch, to + line * perLine);
+  }
+  for (; line < number; ++line)
+  {
+    convolveLinesTogether<1>(plan, from + line * plan.pitch, to + line * perLine);
   }
 }
 
@@ -250,6 +265,7 @@ applyBackFrom(const float *        x,
 
 } // namespace
 
-const VolumeKernels IMPACT_VOLUME_KERNELS{ addTaps, multiplyRows, convolveLine, moments, apply, applyBackFrom, applyBack };
+const VolumeKernels IMPACT_VOLUME_KERNELS{ addTaps, multiplyRows,  convolveLines, moments,
+                                           apply,   applyBackFrom, applyBack };
 
 } // namespace impact

@@ -7,8 +7,9 @@
 namespace impact
 {
 
-/** How a raw output of a convolution becomes what the next layer sees: leaky(scale * x + shift) per channel, where leaky
- * multiplies what is negative by the slope. Instance normalisation makes scale and shift from mean and deviation. */
+/** How a raw output of a convolution becomes what the next layer sees: leaky(scale * x + shift) per channel, where
+ * leaky multiplies what is negative by the slope. Instance normalisation makes scale and shift from mean and deviation.
+ */
 struct ChannelMap
 {
   const float * scale;
@@ -18,11 +19,23 @@ struct ChannelMap
   float         slope;
 };
 
+/** See VolumeKernels::convolveLines. */
+struct LinePlan
+{
+  std::int32_t           count;   // of voxels in a line of output
+  std::ptrdiff_t         pitch;   // from one line of the padded volume to the next
+  const std::ptrdiff_t * offsets; // of the taps from the first
+  std::int32_t           taps;
+  const float *          weights; // taps x channels
+  const float *          bias;    // channels, or null
+  std::int32_t           channels;
+};
+
 /** Loops over volumes of channel-last voxels. Numbers of channels are multiples of 32. */
 struct VolumeKernels
 {
-  /** Adds lines of three taps each to where they belong: to[offsets[i] + j] += products[3 i + j]. Reads one float beyond
-   * the products, and writes one beyond each line, unchanged. */
+  /** Adds lines of three taps each to where they belong: to[offsets[i] + j] += products[3 i + j]. Reads one float
+   * beyond the products, and writes one beyond each line, unchanged. */
   void (*addTaps)(const float * products, const std::ptrdiff_t * offsets, std::int32_t lines, float * to);
 
   /** out = sum over the taps of (rows of eight voxels) x weights.
@@ -39,19 +52,11 @@ struct VolumeKernels
                        std::int32_t          out,
                        float * const *       to);
 
-  /** A line of `count` voxels of a convolution of one channel: in steps of one voxel through a padded volume.
+  /** Some lines, one below the other, of a convolution of one channel in steps of one voxel.
    *
-   * \param line the first voxel's first tap
-   * \param offsets of the taps from there
-   * \param weights taps x out */
-  void (*convolveLine)(const float *          line,
-                       std::int32_t           count,
-                       const std::ptrdiff_t * offsets,
-                       std::int32_t           taps,
-                       const float *          weights,
-                       const float *          bias,
-                       std::int32_t           out,
-                       float *                to);
+   * \param from the first voxel's first tap, in a padded volume
+   * \param to lines x count x channels */
+  void (*convolveLines)(const LinePlan & plan, const float * from, std::int32_t number, float * to);
 
   /** Mean, and sum of squared differences from it, of each channel; of at most some thousand voxels. */
   void (*moments)(const float * x, std::int64_t voxels, std::int32_t channels, double * mean, double * squares);
@@ -74,11 +79,8 @@ struct VolumeKernels
                         float *              gradient);
 
   /** Turns a gradient with respect to map(x) into one with respect to x, in place. */
-  void (*applyBack)(const float *      x,
-                    std::int64_t       voxels,
-                    std::int32_t       channels,
-                    const ChannelMap & map,
-                    float *            gradient);
+  void (
+    *applyBack)(const float * x, std::int64_t voxels, std::int32_t channels, const ChannelMap & map, float * gradient);
 };
 
 extern const VolumeKernels volumeKernelsV4;

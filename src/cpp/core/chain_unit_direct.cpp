@@ -1,0 +1,274 @@
+#include "chain_unit.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace impact
+{
+namespace
+{
+
+constexpr std::int64_t rowsAtOnce = 8; // of VolumeKernels::multiplyRows
+
+} // namespace
+
+ConvolutionUnit::Size
+ConvolutionUnit::paddedSize(const Size & size) const
+{
+  Size result{};
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    result[axis] = size[axis] + 2 * m_Unit.padding[axis];
+  }
+  return result;
+}
+
+std::vector<std::ptrdiff_t>
+ConvolutionUnit::tapOffsets(const Size & padded) const
+{
+  std::vector<std::ptrdiff_t> offsets;
+  for (std::int64_t z = 0; z < m_Unit.kernel[2]; ++z)
+  {
+    for (std::int64_t y = 0; y < m_Unit.kernel[1]; ++y)
+    {
+      for (std::int64_t x = 0; x < m_Unit.kernel[0]; ++x)
+      {
+        offsets.push_back((z * m_Unit.dilation[2] * padded[1] + y * m_Unit.dilation[1]) * padded[0] +
+                          x * m_Unit.dilation[0]);
+      }
+    }
+  }
+  return offsets;
+}
+
+void
+ConvolutionUnit::forwardSingle(const float *  input,
+                               std::int64_t   count,
+                               const Size &   size,
+                               const Slices & slices,
+                               float *        output,
+                               TaskLoop       loop) const
+{
+  // A copy of the slices that are read, with room for the padding.
+  const Size         padded = paddedSize(size);
+  const Size         out = outputSize(size);
+  const auto         offsets = tapOffsets(padded);
+  const std::int64_t depth = slices.end - slices.begin + reach();
+  const auto         voxels = static_cast<std::size_t>(depth * padded[1] * padded[0]);
+  FloatBuffer        own;
+  FloatBuffer &      buffer = loop == &serially ? scratch(1) : own;
+  for (std::int64_t n = 0; n < count; ++n)
+  {
+    float * const copy = buffer.get(voxels);
+    std::memset(copy, 0, voxels * sizeof(float));
+    for (std::int64_t slice = 0; slice < depth; ++slice)
+    {
+      const std::int64_t z = slices.begin + slice - m_Unit.padding[2];
+      for (std::int64_t y = 0; z >= 0 && z < size[2] && y < size[1]; ++y)
+      {
+        std::memcpy(copy + (slice * padded[1] + y + m_Unit.padding[1]) * padded[0] + m_Unit.padding[0],
+                    input + n * voxelsOf(size) + (z * size[1] + y) * size[0],
+                    static_cast<std::size_t>(size[0]) * sizeof(float));
+      }
+    }
+    const LinePlan plan{ static_cast<std::int32_t>(out[0]),
+                         static_cast<std::ptrdiff_t>(padded[0]),
+                         offsets.data(),
+                         static_cast<std::int32_t>(m_Taps),
+                         m_Weights.const_data_ptr<float>(),
+                         m_Bias.defined() ? m_Bias.const_data_ptr<float>() : nullptr,
+                         static_cast<std::int32_t>(m_Out) };
+    loop(slices.end - slices.begin, [&](std::int64_t slice) {
+      volumeKernels().convolveLines(plan,
+                                    copy + slice * padded[1] * padded[0],
+                                    static_cast<std::int32_t>(out[1]),
+                                    output + (n * voxelsOf(out) + (slices.begin + slice) * out[1] * out[0]) * m_Out);
+    });
+  }
+}
+
+void
+ConvolutionUnit::backwardSingle(const float * gradient, const Size & size, float * inputGradient) const
+{
+  const Size                  padded = paddedSize(size);
+  const Size                  out = outputSize(size);
+  const auto                  offsets = tapOffsets(padded);
+  const std::int64_t          columns = m_TransposedWeights.size(1);
+  const auto                  paddedVoxels = static_cast<std::size_t>(voxelsOf(padded));
+  float * const               sums = scratch(1).get(paddedVoxels + 1); // addTaps() writes one more
+  float * const               products = scratch(2).get(static_cast<std::size_t>(rowsAtOnce * columns) + 1);
+  std::vector<std::ptrdiff_t> lines; // the first taps of lines of three, where the kernel is made of such
+  for (std::size_t tap = 0; m_Unit.kernel[0] == 3 && m_Unit.dilation[0] == 1 && tap < offsets.size(); tap += 3)
+  {
+    lines.push_back(offsets[tap]);
+  }
+  std::memset(sums, 0, paddedVoxels * sizeof(float));
+
+  std::array<const float *, rowsAtOnce> rows{};
+  std::array<float *, rowsAtOnce>       to{};
+  for (std::size_t r = 0; r < rowsAtOnce; ++r)
+  {
+    to[r] = products + static_cast<std::int64_t>(r) * columns;
+  }
+  for (std::int64_t first = 0; first < voxelsOf(out); first += rowsAtOnce)
+  {
+    const std::int64_t count = std::min(rowsAtOnce, voxelsOf(out) - first);
+    for (std::int64_t r = 0; r < rowsAtOnce; ++r)
+    {
+      rows[static_cast<std::size_t>(r)] = gradient + (first + std::min(r, count - 1)) * m_Out;
+    }
+    volumeKernels().multiplyRows(rows.data(),
+                                 1,
+                                 static_cast<std::int32_t>(m_Out),
+                                 m_TransposedWeights.const_data_ptr<float>(),
+                                 nullptr,
+                                 static_cast<std::int32_t>(columns),
+                                 to.data());
+    for (std::int64_t r = 0; r < count; ++r)
+    {
+      const std::int64_t v = first + r;
+      float * const      at = sums + (v / out[0] / out[1] * padded[1] + v / out[0] % out[1]) * padded[0] + v % out[0];
+      if (!lines.empty())
+      {
+        volumeKernels().addTaps(products + r * columns, lines.data(), static_cast<std::int32_t>(lines.size()), at);
+        continue;
+      }
+      for (std::size_t tap = 0; tap < offsets.size(); ++tap)
+      {
+        at[offsets[tap]] += products[r * columns + static_cast<std::int64_t>(tap)];
+      }
+    }
+  }
+  for (std::int64_t z = 0; z < size[2]; ++z)
+  {
+    for (std::int64_t y = 0; y < size[1]; ++y)
+    {
+      std::memcpy(inputGradient + (z * size[1] + y) * size[0],
+                  sums + ((z + m_Unit.padding[2]) * padded[1] + y + m_Unit.padding[1]) * padded[0] + m_Unit.padding[0],
+                  static_cast<std::size_t>(size[0]) * sizeof(float));
+    }
+  }
+}
+
+void
+ConvolutionUnit::forwardGenerally(const float *      input,
+                                  const ChannelMap * maps,
+                                  std::int64_t       count,
+                                  const Size &       size,
+                                  const Slices &     slices,
+                                  float *            output,
+                                  TaskLoop           loop) const
+{
+  const Size               out = outputSize(size);
+  const std::int64_t       inVoxels = voxelsOf(size);
+  const std::int64_t       outVoxels = voxelsOf(out);
+  const Slices             from = inputSlices(size, slices);
+  const std::int64_t       inBegin = from.begin * size[0] * size[1];
+  const std::int64_t       inEnd = from.end * size[0] * size[1];
+  const std::int64_t       outBegin = slices.begin * out[0] * out[1];
+  const std::int64_t       outEnd = slices.end * out[0] * out[1];
+  const std::vector<float> zeros(static_cast<std::size_t>(m_In), 0.0F);
+  FloatBuffer              mapped;
+  for (std::int64_t n = 0; n < count; ++n)
+  {
+    const float * volume = input + n * inVoxels * m_In;
+    if (maps)
+    {
+      FloatBuffer &          buffer = loop == &serially ? scratch(1) : mapped;
+      float * const          to = buffer.get(static_cast<std::size_t>((inEnd - inBegin) * m_In)) - inBegin * m_In;
+      constexpr std::int64_t chunk = 4096;
+      loop((inEnd - inBegin + chunk - 1) / chunk, [&](std::int64_t c) {
+        const std::int64_t begin = inBegin + c * chunk;
+        volumeKernels().apply(volume + begin * m_In,
+                              std::min(chunk, inEnd - begin),
+                              static_cast<std::int32_t>(m_In),
+                              maps[n],
+                              to + begin * m_In);
+      });
+      volume = to;
+    }
+    loop((outEnd - outBegin + rowsAtOnce - 1) / rowsAtOnce, [&](std::int64_t block) {
+      std::vector<const float *>      rows(static_cast<std::size_t>(m_Taps * rowsAtOnce));
+      std::array<float *, rowsAtOnce> to{};
+      for (std::int64_t r = 0; r < rowsAtOnce; ++r)
+      {
+        const std::int64_t wanted = outBegin + block * rowsAtOnce + r;
+        const std::int64_t v = std::min(wanted, outEnd - 1);
+        to[static_cast<std::size_t>(r)] = wanted < outEnd ? output + (n * outVoxels + v) * m_Out : nullptr;
+        const Size at{ v % out[0], v / out[0] % out[1], v / out[0] / out[1] };
+        for (std::int64_t tap = 0; tap < m_Taps; ++tap)
+        {
+          const Size   t{ tap % m_Unit.kernel[0],
+                          tap / m_Unit.kernel[0] % m_Unit.kernel[1],
+                          tap / m_Unit.kernel[0] / m_Unit.kernel[1] };
+          std::int64_t index = 0;
+          bool         inside = true;
+          for (std::size_t axis = 3; axis-- > 0;)
+          {
+            const std::int64_t i =
+              at[axis] * m_Unit.stride[axis] + t[axis] * m_Unit.dilation[axis] - m_Unit.padding[axis];
+            inside = inside && i >= 0 && i < size[axis];
+            index = index * size[axis] + i;
+          }
+          rows[static_cast<std::size_t>(tap * rowsAtOnce + r)] = inside ? volume + index * m_In : zeros.data();
+        }
+      }
+      volumeKernels().multiplyRows(rows.data(),
+                                   static_cast<std::int32_t>(m_Taps),
+                                   static_cast<std::int32_t>(m_In),
+                                   m_Weights.const_data_ptr<float>(),
+                                   m_Bias.defined() ? m_Bias.const_data_ptr<float>() : nullptr,
+                                   static_cast<std::int32_t>(m_Out),
+                                   to.data());
+    });
+  }
+}
+
+void
+ConvolutionUnit::backwardGenerally(const float * gradient, const Size & size, float * inputGradient) const
+{
+  const Size                      out = outputSize(size);
+  const std::int64_t              columns = m_TransposedWeights.size(2);
+  const std::int64_t              voxels = voxelsOf(size);
+  const std::vector<float>        zeros(static_cast<std::size_t>(m_Out), 0.0F);
+  std::vector<const float *>      rows(static_cast<std::size_t>(m_Taps * rowsAtOnce));
+  std::array<float *, rowsAtOnce> to{};
+  float * const                   products = scratch(2).get(static_cast<std::size_t>(rowsAtOnce * columns));
+  for (std::int64_t first = 0; first < voxels; first += rowsAtOnce)
+  {
+    for (std::int64_t r = 0; r < rowsAtOnce; ++r)
+    {
+      const std::int64_t v = std::min(first + r, voxels - 1);
+      to[static_cast<std::size_t>(r)] = products + r * columns;
+      const Size at{ v % size[0], v / size[0] % size[1], v / size[0] / size[1] };
+      for (std::int64_t tap = 0; tap < m_Taps; ++tap)
+      {
+        const Size   t{ tap % m_Unit.kernel[0],
+                        tap / m_Unit.kernel[0] % m_Unit.kernel[1],
+                        tap / m_Unit.kernel[0] / m_Unit.kernel[1] };
+        std::int64_t index = 0;
+        bool         touches = true;
+        for (std::size_t axis = 3; axis-- > 0;)
+        {
+          const std::int64_t i = at[axis] + m_Unit.padding[axis] - t[axis] * m_Unit.dilation[axis];
+          touches = touches && i >= 0 && i % m_Unit.stride[axis] == 0 && i / m_Unit.stride[axis] < out[axis];
+          index = index * out[axis] + i / m_Unit.stride[axis];
+        }
+        rows[static_cast<std::size_t>(tap * rowsAtOnce + r)] = touches ? gradient + index * m_Out : zeros.data();
+      }
+    }
+    volumeKernels().multiplyRows(rows.data(),
+                                 static_cast<std::int32_t>(m_Taps),
+                                 static_cast<std::int32_t>(m_Out),
+                                 m_TransposedWeights.const_data_ptr<float>(),
+                                 nullptr,
+                                 static_cast<std::int32_t>(columns),
+                                 to.data());
+    for (std::int64_t r = 0; r < std::min(rowsAtOnce, voxels - first); ++r)
+    {
+      std::copy_n(products + r * columns, m_In, inputGradient + (first + r) * m_In);
+    }
+  }
+}
+
+} // namespace impact
