@@ -125,6 +125,32 @@ def test_two_of_this_metric(
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_each_level_ends_with_its_times(
+    itk_process: ItkProcess, mind: dict[int, str], mode: str
+) -> None:
+    """Where the time went, and the memory: one line a level, with numbers that fit the run."""
+    metric = impact(3, mode, mind[3], voxel=1.5, patch=7)
+    parameters = parameter_map(3, NumberOfResolutions=2, MaximumNumberOfIterations=7, **metric)
+    result = itk_process.register(*pair(3), parameters)
+    lines = re.findall(
+        r'Metric "Impact", resolution level (\d) took: features ([\d.]+) s; (\d+) evaluations, '
+        r"each mapping points ([\d.]+) ms, sampling ([\d.]+) ms, network ([\d.]+) ms, "
+        r"distance ([\d.]+) ms, chain rule ([\d.]+) ms; peak memory of the process (\d+) MiB\.",
+        result.log,
+    )
+    assert [line[0] for line in lines] == ["0", "1"]
+    for line in lines:
+        features, evaluations, mapping, sampling, network, distance, chain, memory = map(
+            float, line[1:]
+        )
+        assert features > 0 or mode == "Jacobian"
+        assert evaluations >= 7
+        assert min(mapping, sampling, distance, chain) > 0
+        assert (network > 0) == (mode == "Jacobian")
+        assert 100 < memory < 20000
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_beside_corresponding_points(layers: dict[int, str], tmp_path: Path, mode: str) -> None:
     """They tell the shift along the axis along which the images do not change."""
     grid = Grid((34, 30, 18), (1.0, 1.25, 1.5), (-20.0, 35.0, 110.0))

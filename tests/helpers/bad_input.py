@@ -218,6 +218,13 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
         {"Mode": "Static", "VoxelSize": "0.001*0.001*0.001", "PatchSize": "0*0*0"},
         ["VoxelSize (resolution level 0): 0.001 mm makes an image of 34000 x 37500 x 39000 voxels"],
     ),
+    "feature maps that no memory holds": (
+        {"Mode": "Static", "VoxelSize": "0.018*0.018*0.018", "PatchSize": "0*0*0"},
+        [
+            "VoxelSize (resolution level 0): the feature maps of this level would take at least 38",
+            "GiB are available. Choose a larger VoxelSize",
+        ],
+    ),
     "features that are no numbers": (
         {
             "Mode": "Static",

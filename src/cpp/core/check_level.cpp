@@ -2,6 +2,7 @@
 #include "feature_extractor.h"
 #include "feature_map.h"
 #include "layer_layout.h"
+#include "memory.h"
 #include "model.h"
 #include "similarity.h"
 #include "torch_scope.h"
@@ -64,8 +65,14 @@ trialSize(const ModelSettings & model, const Grid & image, std::int64_t most)
   return size;
 }
 
-/** Numbers of channels of the selected layers, from a run on a small input. */
-std::vector<std::int64_t>
+/** What a run on a small input tells of a layer. */
+struct TriedLayer
+{
+  std::int64_t channels;
+  double       voxels; // for each voxel of the input
+};
+
+std::vector<TriedLayer>
 tryModel(const LevelSettings &               settings,
          const ModelSettings &               model,
          const std::array<std::int64_t, 3> & size,
@@ -79,7 +86,7 @@ tryModel(const LevelSettings &               settings,
   const bool       differentiated = settings.mode == Mode::Jacobian;
   at::AutoGradMode gradients(differentiated);
   input.set_requires_grad(differentiated);
-  std::vector<std::int64_t> channels;
+  std::vector<TriedLayer> layers;
   for (const at::Tensor & layer : loaded.selected(input, model.layersMask, context))
   {
     if (differentiated && !layer.requires_grad())
@@ -89,13 +96,16 @@ tryModel(const LevelSettings &               settings,
                              model.path +
                              "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
     }
-    channels.push_back(layer.size(1));
+    const auto ofLayer = spatialSize(layer);
+    layers.push_back(
+      { layer.size(1),
+        static_cast<double>(ofLayer[0] * ofLayer[1] * ofLayer[2]) / static_cast<double>(size[0] * size[1] * size[2]) });
   }
-  return channels;
+  return layers;
 }
 
 /** The same for a model that sees whole images or tiles of them: also whether tiles are large enough. */
-std::vector<std::int64_t>
+std::vector<TriedLayer>
 tryStatically(const LevelSettings & settings,
               const ModelSettings & model,
               const Grid &          grid,
@@ -110,11 +120,11 @@ tryStatically(const LevelSettings & settings,
   {
     clipped.patchSize[axis] = std::min(clipped.patchSize[axis], seen.size[axis]);
   }
-  auto                      size = trialSize(clipped, seen, enough);
-  std::vector<std::int64_t> channels;
+  auto                    size = trialSize(clipped, seen, enough);
+  std::vector<TriedLayer> layers;
   try
   {
-    channels = tryModel(settings, model, size, loaded, context);
+    layers = tryModel(settings, model, size, loaded, context);
   }
   catch (const Error &)
   {
@@ -123,11 +133,46 @@ tryStatically(const LevelSettings & settings,
     {
       throw;
     }
-    channels = tryModel(settings, model, whole, loaded, context); // it may want images as large as they are
+    layers = tryModel(settings, model, whole, loaded, context); // it may want images as large as they are
   }
   FeatureExtractor(loaded, model, context, context.statistics.device(), seen.size);
-  return channels;
+  return layers;
 }
+
+/** What the feature maps of a level will take, at the least: all of them, and the largest one before its reduction. */
+class MapMemory
+{
+public:
+  void
+  add(const Grid & grid, const TriedLayer & layer, std::int64_t components)
+  {
+    const double perChannel = static_cast<double>(grid.numberOfVoxels()) * layer.voxels * sizeof(float);
+    const double made = perChannel * static_cast<double>(layer.channels);
+    const double kept = components > 0 ? perChannel * static_cast<double>(components) : made;
+    m_Kept += kept;
+    m_Made = std::max(m_Made, made - kept);
+  }
+
+  /** \return what to say where it is more than there is */
+  std::optional<std::string>
+  tooMuch() const
+  {
+    const double needed = m_Kept + m_Made;
+    const auto   available = static_cast<double>(availableMemory());
+    if (needed <= available)
+    {
+      return std::nullopt;
+    }
+    return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
+           gibibytes(available) +
+           " are available. Choose a larger VoxelSize (half the size takes eight times the memory), fewer layers in "
+           "LayersMask, a PCA of fewer components, or Mode \"Jacobian\".";
+  }
+
+private:
+  double m_Kept{ 0.0 };
+  double m_Made{ 0.0 };
+};
 
 } // namespace
 
@@ -192,11 +237,12 @@ checkLevel(const LevelSettings &            settings,
   }
   const ImageContext context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device),
                               at::eye(fixedGrid.dimension, at::dtype(at::kFloat).device(device)) };
+  MapMemory          memory;
   std::size_t        firstLayer = 0;
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
   {
-    std::array<std::vector<std::int64_t>, 2> channels;
-    bool                                     bothRan = true;
+    std::array<std::vector<TriedLayer>, 2> tried;
+    bool                                   bothRan = true;
     for (const bool isFixed : { true, false })
     {
       const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
@@ -213,12 +259,26 @@ checkLevel(const LevelSettings &            settings,
       bothRan = attempt(side,
                         [&] {
                           const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
-                          channels[isFixed ? 0 : 1] =
+                          tried[isFixed ? 0 : 1] =
                             settings.mode == Mode::Static
                               ? tryStatically(settings, model, grid, *loaded, context)
                               : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
                         }) &&
                 bothRan;
+    }
+    std::array<std::vector<std::int64_t>, 2> channels;
+    for (std::size_t side = 0; bothRan && side < 2; ++side)
+    {
+      const ModelSettings & model = side == 0 ? settings.fixedModels[i] : settings.movingModels[i];
+      const Grid &          grid = side == 0 ? fixedGrid : movingGrid;
+      for (std::size_t n = 0; n < tried[side].size(); ++n)
+      {
+        channels[side].push_back(tried[side][n].channels);
+        if (settings.mode == Mode::Static && firstLayer + n < settings.layers.size())
+        {
+          memory.add(inputGrid(model, grid, fixedGrid.direction), tried[side][n], settings.layers[firstLayer + n].pca);
+        }
+      }
     }
     for (std::size_t n = 0; bothRan && n < channels[0].size() && firstLayer + n < settings.layers.size(); ++n)
     {
@@ -239,6 +299,10 @@ checkLevel(const LevelSettings &            settings,
           "\" differ in the number of channels of their selected layers, so that features cannot be compared. Choose "
           "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
     }
+  }
+  if (const auto text = device.is_cpu() ? memory.tooMuch() : std::nullopt)
+  {
+    report("VoxelSize", *text);
   }
   return findings;
 }

@@ -37,10 +37,16 @@ ImpactMetric<TElastix>::BeforeRegistration()
 
   // Models are opened even where parameters are wrong: all that is to be said is said at once.
   const auto models = impact::makeModelRepository();
+  const auto workers = std::make_shared<impact::Workers>(
+    static_cast<int>(itk::MultiThreaderBase::GetGlobalMaximumNumberOfThreads())); // elastix's -threads
   for (impact::LevelSettings & level : parsed.levels)
   {
-    for (impact::Finding & finding : impact::checkLevel(
-           level, !impact::hasErrors(parsed.findings), impact::GridOf(fixedImage), impact::GridOf(movingImage), models))
+    for (impact::Finding & finding : impact::checkLevel(level,
+                                                        !impact::hasErrors(parsed.findings),
+                                                        impact::GridOf(fixedImage),
+                                                        impact::GridOf(movingImage),
+                                                        models,
+                                                        workers))
     {
       impact::addFinding(findings, std::move(finding));
     }
