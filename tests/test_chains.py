@@ -62,6 +62,23 @@ def _unit(
     return parts
 
 
+def _flat(channels: tuple[int, int], flat: int, stride: int = 1, dilation: int = 1) -> Parts:
+    """A 3D unit without a reach along one axis (of torch's order: 0 is z)."""
+
+    def each(along: int, across: int) -> tuple[int, int, int]:
+        z, y, x = (along if axis == flat else across for axis in range(3))
+        return z, y, x
+
+    convolution = nn.Conv3d(
+        *channels,
+        each(1, 3),
+        stride=each(1, stride),
+        padding=each(0, dilation),
+        dilation=each(1, dilation),
+    )
+    return [convolution, nn.InstanceNorm3d(channels[1]), nn.LeakyReLU(0.2)]
+
+
 # Stages by name; every kind of unit and size of channels that the kernels tell apart.
 NETWORKS: dict[str, Callable[[int, int], list[Parts]]] = {
     "like M730": lambda d, c: [_unit(d, (c, 32)) + _unit(d, (32, 32))],
@@ -80,9 +97,26 @@ NETWORKS: dict[str, Callable[[int, int], list[Parts]]] = {
 }
 
 
+FLAT_NETWORKS: dict[str, Callable[[], list[Parts]]] = {
+    f"{kind} flat along {'zyx'[flat]}": stages
+    for flat in range(3)
+    for kind, stages in (
+        ("two", lambda flat=flat: [_flat((1, 32), flat) + _flat((32, 32), flat)]),
+        ("strided", lambda flat=flat: [_flat((1, 8), flat), _flat((8, 32), flat, stride=2)]),
+        ("dilated", lambda flat=flat: [_flat((1, 32), flat, dilation=2) + _flat((32, 9), flat)]),
+    )
+}
+
+
+def _stages(name: str, dimension: int, channels: int) -> list[Parts]:
+    if name in FLAT_NETWORKS:
+        return FLAT_NETWORKS[name]()
+    return NETWORKS[name](dimension, channels)
+
+
 def _save(folder: Path, name: str, dimension: int, channels: int, opaque: bool = False) -> str:
     torch.manual_seed(1)
-    network = Layers(NETWORKS[name](dimension, channels), opaque).eval()
+    network = Layers(_stages(name, dimension, channels), opaque).eval()
     path = folder / f"{name} {dimension} {channels} {opaque}.pt"
     torch.jit.save(torch.jit.script(network), str(path))
     return str(path)
@@ -147,16 +181,22 @@ def test_layers_beyond_the_mask_are_not_run(tmp_path: Path) -> None:
     _close(found, expected)
 
 
-def _maps(path: str, dimension: int, channels: int, mask: str, size: str = "0") -> list[np.ndarray]:
-    # Three sizes, of which some take several tiles and one a single one.
-    image = _image((41, 26, 9)[:dimension], 3)
+def _maps(
+    path: str,
+    dimension: int,
+    channels: int,
+    mask: str,
+    tile: str = "0",
+    size: tuple[int, ...] = (41, 26, 9),
+) -> list[np.ndarray]:
+    image = _image(size[:dimension], 3)
     values = {
         "ModelsPath": [path],
         "Mode": ["Static"],
         "NumberOfChannels": [str(channels)],
         "LayersMask": [mask],
         "VoxelSize": ["*".join(["1.1"] * dimension)],
-        "PatchSize": [size],
+        "PatchSize": [tile],
     }
     levels, findings = _core.parse_settings(values, 1, dimension)
     assert not [finding for finding in findings if finding.is_error]
@@ -178,6 +218,84 @@ def test_feature_maps(tmp_path: Path, name: str, dimension: int, channels: int) 
     expected = _maps(_save(tmp_path, name, dimension, channels, True), dimension, channels, mask)
     for one, other in zip(found, expected, strict=True):
         _close(one, other)
+
+
+@pytest.mark.parametrize("name", FLAT_NETWORKS)
+def test_flat_kernels(tmp_path: Path, name: str) -> None:
+    """Kernels of one voxel along an axis: whole images and patches."""
+    plain, opaque = (_save(tmp_path, name, 3, 1, hidden) for hidden in (False, True))
+    layers = len(FLAT_NETWORKS[name]())
+    assert _core.runs_as_chain(plain, [True] * layers, 3)
+    for one, other in zip(
+        _maps(plain, 3, 1, "1" * layers), _maps(opaque, 3, 1, "1" * layers), strict=True
+    ):
+        _close(one, other)
+    _compare(*(_evaluator(path, layers, 3, "7*6*5") for path in (plain, opaque)))
+
+
+# The margin adds two voxels on each side: single tiles of 6 to 12, and what just takes two.
+@pytest.mark.parametrize("voxels", [(2, 3, 4), (5, 6, 7), (8, 9, 3), (7, 13, 26), (3, 4, 50)])
+def test_sizes_of_images(tmp_path: Path, voxels: tuple[int, ...]) -> None:
+    """Few voxels along an axis, and many slices."""
+    size = tuple(round(n * 1.1 / s) for n, s in zip(voxels, (1.2, 0.9, 1.5), strict=True))
+    plain, opaque = (_save(tmp_path, "like M730", 3, 1, hidden) for hidden in (False, True))
+    found = _maps(plain, 3, 1, "1", size=size)
+    expected = _maps(opaque, 3, 1, "1", size=size)
+    _close(found[0], expected[0])
+
+
+def test_tiles_of_images(tmp_path: Path) -> None:
+    """Static mode in tiles."""
+    plain, opaque = (_save(tmp_path, "batch norm", 3, 1, hidden) for hidden in (False, True))
+    for one, other in zip(
+        _maps(plain, 3, 1, "11", tile="16*16*16"),
+        _maps(opaque, 3, 1, "11", tile="16*16*16"),
+        strict=True,
+    ):
+        _close(one, other)
+
+
+def test_second_layer_alone(tmp_path: Path) -> None:
+    """A mask that begins late."""
+    plain, opaque = (_save(tmp_path, "encoder", 3, 1, hidden) for hidden in (False, True))
+    (found,), (expected,) = (_maps(path, 3, 1, "01") for path in (plain, opaque))
+    _close(found, expected)
+
+
+class Arguments(nn.Module):
+    """A chain whose bias depends on what else a network is told, or seems to."""
+
+    def __init__(self, uses: str) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(32, 1, 3, 3, 3))
+        self.bias = nn.Parameter(torch.randn(32))
+        self.uses = uses
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        nb_layers: torch.Tensor,
+        stats: torch.Tensor,
+        direction: torch.Tensor,
+    ) -> list[torch.Tensor]:
+        """One layer."""
+        bias: torch.Tensor = self.bias
+        if self.uses == "stats":
+            bias = self.bias - stats[2]
+        elif self.uses == "direction":
+            bias = self.bias + (direction[0, 0] - 1)
+        elif self.uses == "layers":
+            bias = self.bias + nb_layers
+        return [torch.relu(torch.conv3d(x, self.weight, bias, padding=[1, 1, 1]))]
+
+
+@pytest.mark.parametrize("uses", ["nothing", "stats", "direction", "layers"])
+def test_arguments(tmp_path: Path, uses: str) -> None:
+    """The number of layers is known; what else a network is told is not, and no chain uses it."""
+    torch.manual_seed(0)
+    path = tmp_path / "arguments.pt"
+    torch.jit.save(torch.jit.script(Arguments(uses).eval()), str(path))
+    assert _core.runs_as_chain(str(path), [True], 3) is (uses in ("nothing", "layers"))
 
 
 def _evaluator(

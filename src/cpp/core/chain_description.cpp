@@ -108,29 +108,43 @@ public:
   }
 
 private:
-  static c10::IValue
+  /** An argument that is the same for every image; nothing where it is computed. */
+  static std::optional<c10::IValue>
   constant(const Node & node, std::size_t input)
   {
     if (input >= node.inputs().size())
     {
-      return {};
+      return std::nullopt;
     }
     const Value * const value = node.inputs()[input];
-    if (value->node()->kind() == c10::prim::ListConstruct)
+    if (value->node()->kind() != c10::prim::ListConstruct)
     {
-      c10::List<std::int64_t> numbers;
-      for (const Value * const element : value->node()->inputs())
-      {
-        const auto number = torch::jit::toIValue(element);
-        if (!number || !number->isInt())
-        {
-          return {};
-        }
-        numbers.push_back(number->toInt());
-      }
-      return numbers;
+      return torch::jit::toIValue(value);
     }
-    return torch::jit::toIValue(value).value_or(c10::IValue());
+    c10::List<std::int64_t> numbers;
+    for (const Value * const element : value->node()->inputs())
+    {
+      const auto number = torch::jit::toIValue(element);
+      if (!number || !number->isInt())
+      {
+        return std::nullopt;
+      }
+      numbers.push_back(number->toInt());
+    }
+    return c10::IValue(numbers);
+  }
+
+  /** A tensor, or None as an undefined one. \return whether it is one of these, and constant */
+  static bool
+  readTensor(const Node & node, std::size_t input, at::ScalarType type, at::Tensor & tensor)
+  {
+    const auto value = constant(node, input);
+    if (!value || !(value->isTensor() || value->isNone()))
+    {
+      return false;
+    }
+    tensor = value->isTensor() ? value->toTensor().to(at::kCPU, type).contiguous() : at::Tensor();
+    return true;
   }
 
   static const Node *
@@ -140,7 +154,7 @@ private:
     {
       const std::string kind = kindOf(*node);
       const bool offDropout = kind.find("dropout") != std::string::npos && constant(*node, 2) == c10::IValue(false);
-      if (kind != "aten::contiguous" && kind != "aten::clone" && kind != "aten::detach" && !offDropout)
+      if (kind != "aten::contiguous" && kind != "aten::clone" && !offDropout)
       {
         return node;
       }
@@ -159,11 +173,11 @@ private:
       if (kindOf(*node).find("leaky") != std::string::npos)
       {
         const auto slope = constant(*node, 1);
-        if (!slope.isScalar())
+        if (!slope || !slope->isScalar())
         {
           return nullptr;
         }
-        unit.slope = slope.toScalar().toDouble();
+        unit.slope = slope->toScalar().toDouble();
       }
       value = node->inputs()[0];
       node = skipIdentities(value);
@@ -186,35 +200,20 @@ private:
   {
     const auto fromInput = constant(node, 5);
     const auto epsilon = constant(node, 7);
-    if (!fromInput.isBool() || !epsilon.isDouble())
-    {
-      return false;
-    }
-    unit.epsilon = epsilon.toDouble();
-    const auto vector = [&node](std::size_t input) {
-      const auto value = constant(node, input);
-      return value.isTensor() ? value.toTensor().to(at::kCPU, at::kDouble) : at::Tensor();
-    };
     const bool isInstance = kindOf(node) == "aten::instance_norm";
-    if (isInstance != fromInput.toBool())
+    if (!fromInput || *fromInput != c10::IValue(isInstance) || !epsilon || !epsilon->isDouble() ||
+        !readTensor(node, 1, at::kDouble, unit.scale) || !readTensor(node, 2, at::kDouble, unit.shift))
     {
       return false;
     }
-    for (const std::size_t input : { 1, 2 })
-    {
-      if (!vector(input).defined() && !constant(node, input).isNone())
-      {
-        return false; // made from the input, whatever it is
-      }
-    }
-    unit.scale = vector(1);
-    unit.shift = vector(2);
+    unit.epsilon = epsilon->toDouble();
     unit.normalization = ChainUnit::Normalization::Instance;
     if (!isInstance)
     {
-      const at::Tensor mean = vector(3);
-      const at::Tensor variance = vector(4);
-      if (!mean.defined() || !variance.defined())
+      at::Tensor mean;
+      at::Tensor variance;
+      if (!readTensor(node, 3, at::kDouble, mean) || !readTensor(node, 4, at::kDouble, variance) || !mean.defined() ||
+          !variance.defined())
       {
         return false;
       }
@@ -232,16 +231,13 @@ private:
   readConvolution(const Node & node, ChainUnit & unit)
   {
     const bool general = kindOf(node).find("convolution") != std::string::npos;
-    const auto weight = constant(node, 1);
-    const auto bias = constant(node, 2);
     const auto groups = constant(node, general ? 8 : 6);
-    if (!weight.isTensor() || !(bias.isTensor() || bias.isNone()) || !groups.isInt() || groups.toInt() != 1 ||
+    if (!readTensor(node, 1, at::kFloat, unit.weight) || !unit.weight.defined() ||
+        !readTensor(node, 2, at::kFloat, unit.bias) || groups != c10::IValue(1) ||
         (general && constant(node, 6) != c10::IValue(false)))
     {
       return false;
     }
-    unit.weight = weight.toTensor().to(at::kCPU, at::kFloat).contiguous();
-    unit.bias = bias.isTensor() ? bias.toTensor().to(at::kCPU, at::kFloat).contiguous() : at::Tensor();
     const auto axes = static_cast<std::size_t>(unit.weight.dim() - 2);
     if (axes != 2 && axes != 3)
     {
@@ -251,11 +247,11 @@ private:
     for (auto * const numbers : { &unit.stride, &unit.padding, &unit.dilation })
     {
       const auto value = constant(node, input++);
-      if (!value.isIntList())
+      if (!value || !value->isIntList())
       {
         return false;
       }
-      const auto list = value.toIntVector();
+      const auto list = value->toIntVector();
       if (list.size() != axes && list.size() != 1)
       {
         return false;
@@ -334,6 +330,10 @@ read(const torch::jit::Module & module, std::size_t numberOfLayersArgument, cons
       }
       ofLayers.push_back(std::move(*units));
     }
+  }
+  if (ofLayers.empty())
+  {
+    return std::nullopt;
   }
   const auto longest = *std::max_element(
     ofLayers.begin(), ofLayers.end(), [](const auto & a, const auto & b) { return a.size() < b.size(); });

@@ -8,6 +8,9 @@ namespace impact
 namespace
 {
 
+// As many as VolumeKernels::moments takes at once.
+constexpr std::int64_t voxelsOfMoments = 4096;
+
 std::int64_t
 roundUp(std::int64_t number, std::int64_t step)
 {
@@ -83,7 +86,7 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
       const bool one = axis == 2 && unit.kernel[axis] == 1 && unit.padding[axis] == 0;
       threes = threes && (three || one);
     }
-    m_Kind = threes && !isFirst ? Kind::Spectral : Kind::General;
+    m_Kind = threes && !isFirst && bytesOfSpectrum(tileLength) <= mostBytes ? Kind::Spectral : Kind::General;
     m_TransposedWeights = padLast(m_Weights.transpose(1, 2), roundUp(m_In, channelBlock));
   }
 
@@ -215,7 +218,7 @@ ConvolutionUnit::Moments
 ConvolutionUnit::momentsOf(const float * output, std::int64_t voxels) const
 {
   // Chunks of a fixed size, added up in order.
-  constexpr std::int64_t chunk = 4096;
+  constexpr std::int64_t chunk = voxelsOfMoments;
   std::vector<Moments>   parts(static_cast<std::size_t>((voxels + chunk - 1) / chunk));
   inParallel(static_cast<std::int64_t>(parts.size()), [&](std::int64_t c) {
     parts[static_cast<std::size_t>(c)].of(output + c * chunk * m_Out, std::min(chunk, voxels - c * chunk), m_Out);
@@ -259,7 +262,13 @@ ConvolutionUnit::mapOf(const float * output, std::int64_t voxels, float * storag
   thread_local Moments moments;
   if (isNormalizedByInstance())
   {
-    moments.of(output, voxels, m_Out);
+    moments.of(output, std::min(voxelsOfMoments, voxels), m_Out);
+    for (std::int64_t begin = voxelsOfMoments; begin < voxels; begin += voxelsOfMoments)
+    {
+      Moments part;
+      part.of(output + begin * m_Out, std::min(voxelsOfMoments, voxels - begin), m_Out);
+      moments.add(part);
+    }
   }
   return mapFrom(moments, storage);
 }

@@ -138,6 +138,15 @@ public:
 
 private:
   static constexpr std::int64_t channelBlock = 32;
+  static constexpr std::int32_t tileLength = 8;
+  static constexpr std::int64_t mostBytes = std::int64_t{ 1 } << 28; // of the weights of a transformed convolution
+
+  /** What the weights of transforms of a length take, about. */
+  std::int64_t
+  bytesOfSpectrum(std::int64_t length) const
+  {
+    return length * length * length * m_In * m_Out * static_cast<std::int64_t>(sizeof(float));
+  }
 
   enum class Kind
   {

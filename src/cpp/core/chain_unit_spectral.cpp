@@ -9,12 +9,14 @@ namespace impact
 const ConvolutionUnit::Spectrum &
 ConvolutionUnit::spectrum(const Size & size, bool backward) const
 {
+  // The weights of long transforms of many channels would fill the memory: they get tiles.
+  const std::int64_t          longest = bytesOfSpectrum(12) <= mostBytes ? 12 : tileLength;
   std::array<std::int32_t, 3> length{};
   for (std::size_t axis = 0; axis < 3; ++axis)
   {
     // One tile with room for a voxel of zeros, the padding of both sides at once; larger volumes in tiles that overlap.
     const std::int64_t whole = std::max<std::int64_t>(4, (size[axis] + 2) / 2 * 2);
-    length[axis] = m_Unit.kernel[axis] == 1 ? 1 : whole <= 12 ? static_cast<std::int32_t>(whole) : 8;
+    length[axis] = m_Unit.kernel[axis] == 1 ? 1 : whole <= longest ? static_cast<std::int32_t>(whole) : tileLength;
   }
   const std::lock_guard<std::mutex> lock(m_Mutex);
   Spectrum &                        result = m_Spectra[{ length, backward }];
@@ -65,29 +67,45 @@ ConvolutionUnit::spectrum(const Size & size, bool backward) const
     }
   }
 
-  // sum over the taps t of weight(t) exp(2 pi i k (t - 1) / n), over the number of voxels.
-  const auto number = static_cast<std::int64_t>(frequencies.size());
-  at::Tensor angles = at::empty({ number, m_Taps }, at::kDouble);
-  auto       angle = angles.accessor<double, 2>();
-  for (std::int64_t f = 0; f < number; ++f)
+  // sum over the taps t of weight(t) exp(2 pi i k (t - 1) / n), over the number of voxels. Added up here, in order:
+  // torch's products of matrices may round otherwise with another number of threads.
+  const std::int64_t  perTap = m_Weights.size(1) * m_Weights.size(2);
+  const at::Tensor    ordered = backward ? m_Weights.transpose(1, 2).contiguous() : m_Weights;
+  const float * const weights = ordered.const_data_ptr<float>();
+  const double        scale = 1.0 / (static_cast<double>(nx) * ny * nz);
+  std::vector<double> re(static_cast<std::size_t>(perTap));
+  std::vector<double> im(static_cast<std::size_t>(perTap));
+  at::Tensor          all = at::empty({ static_cast<std::int64_t>(frequencies.size()), 2, perTap }, at::kFloat);
+  float *             to = all.data_ptr<float>();
+  for (const auto & frequency : frequencies)
   {
+    std::fill(re.begin(), re.end(), 0.0);
+    std::fill(im.begin(), im.end(), 0.0);
     for (std::int64_t tap = 0; tap < m_Taps; ++tap)
     {
-      const std::array<std::int64_t, 3> t{ tap % 3 - 1, tap / 3 % 3 - 1, m_Taps > 9 ? tap / 9 - 1 : 0 };
+      const std::array<std::int64_t, 3> t{ tap % m_Unit.kernel[0],
+                                           tap / m_Unit.kernel[0] % m_Unit.kernel[1],
+                                           tap / m_Unit.kernel[0] / m_Unit.kernel[1] };
       double                            turns = 0.0;
       for (std::size_t axis = 0; axis < 3; ++axis)
       {
-        turns += static_cast<double>(t[axis] * frequencies[static_cast<std::size_t>(f)][axis]) / length[axis];
+        const auto fromCentre = static_cast<double>(t[axis] - m_Unit.padding[axis]);
+        turns += fromCentre * frequency[axis] / length[axis];
       }
-      angle[f][tap] = 2.0 * M_PI * turns;
+      const double        cosine = scale * std::cos(2.0 * M_PI * turns);
+      const double        sine = (backward ? -scale : scale) * std::sin(2.0 * M_PI * turns);
+      const float * const ofTap = weights + tap * perTap;
+      for (std::int64_t i = 0; i < perTap; ++i)
+      {
+        re[static_cast<std::size_t>(i)] += cosine * ofTap[i];
+        im[static_cast<std::size_t>(i)] += sine * ofTap[i];
+      }
     }
+    to = std::copy(re.begin(), re.end(), to);
+    to = std::copy(im.begin(), im.end(), to);
   }
-  const double     scale = 1.0 / (static_cast<double>(nx) * ny * nz);
-  const at::Tensor weights = (backward ? m_Weights.transpose(1, 2) : m_Weights).reshape({ m_Taps, -1 }).to(at::kDouble);
-  const at::Tensor re = at::matmul(angles.cos() * scale, weights);
-  const at::Tensor im = at::matmul(angles.sin() * (backward ? -scale : scale), weights);
-  result.weights = at::stack({ re, im }, 1).to(at::kFloat).contiguous();
-  result.count = static_cast<std::int32_t>(number);
+  result.weights = all;
+  result.count = static_cast<std::int32_t>(frequencies.size());
   return result;
 }
 
@@ -133,7 +151,7 @@ ConvolutionUnit::convolveSpectrally(const float *      input,
   const std::int64_t total = count * perVolume;
   // As much as stays in the cache; but where the weights themselves do not, more work for each that is read.
   const std::int64_t weights = std::int64_t{ spectrum.count } * in * out;
-  const std::int64_t atOnce = 8 * std::clamp<std::int64_t>(weights >> 18, 1, 8);
+  const std::int64_t atOnce = 8 * std::clamp<std::int64_t>(weights >> 18, 1, 4);
 
   loop((total + atOnce - 1) / atOnce, [&](std::int64_t task) {
     const std::int64_t         first = task * atOnce;

@@ -1,6 +1,7 @@
 #include "error.h"
 #include "feature_extractor.h"
 #include "feature_map.h"
+#include "kernels/processor.h"
 #include "layer_layout.h"
 #include "memory.h"
 #include "model.h"
@@ -165,7 +166,8 @@ public:
     }
     return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
            gibibytes(available) +
-           " are available. Choose a larger VoxelSize (half the size takes eight times the memory), fewer layers in "
+           " are available. Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers "
+           "in "
            "LayersMask, a PCA of fewer components, or Mode \"Jacobian\".";
   }
 
@@ -219,6 +221,8 @@ checkLevel(const LevelSettings &            settings,
     return false;
   };
 
+  attempt("", [] { geometryKernels(); }); // says what is wrong with the environment, if anything
+
   at::Device device(at::kCPU);
   if (!attempt("", [&] { device = deviceOf(settings.gpu); }))
   {
@@ -270,7 +274,8 @@ checkLevel(const LevelSettings &            settings,
     for (std::size_t side = 0; bothRan && side < 2; ++side)
     {
       const ModelSettings & model = side == 0 ? settings.fixedModels[i] : settings.movingModels[i];
-      const Grid &          grid = side == 0 ? fixedGrid : movingGrid;
+      // Features of a warped image lie on the fixed grid.
+      const Grid & grid = side == 0 || settings.featuresMapUpdateInterval > 0 ? fixedGrid : movingGrid;
       for (std::size_t n = 0; n < tried[side].size(); ++n)
       {
         channels[side].push_back(tried[side][n].channels);

@@ -7,7 +7,15 @@ namespace impact
 namespace
 {
 
-constexpr std::int64_t patchesPerBlock = 8;
+/** So many go through the chain together: a function of their size alone, so that results do not depend on threads. */
+std::int64_t
+patchesPerBlock(const ConvolutionChain::Size & patch)
+{
+  return std::clamp<std::int64_t>((std::int64_t{ 1 } << 15) / voxelsOf(patch), 1, 8);
+}
+
+// What a patch may take on its way through the chain; larger ones go through torch, one at a time.
+constexpr std::int64_t bytesPerPatch = std::int64_t{ 1 } << 28;
 
 // What is kept of patches for the way back; the rest is made anew there.
 constexpr std::size_t bytesKept = std::size_t{ 1 } << 30;
@@ -114,6 +122,18 @@ ConvolutionChain::takes(const Size & size) const
   // A mean over a single voxel is refused by torch, too.
   const auto all = sizes(size);
   return std::all_of(all.begin(), all.end(), [](const Size & s) { return voxelsOf(s) > 1; });
+}
+
+bool
+ConvolutionChain::takesPatches(const Size & size) const
+{
+  const auto   all = sizes(size);
+  std::int64_t bytes = 0;
+  for (std::size_t u = 0; u < m_Units.size(); ++u)
+  {
+    bytes += voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels() * static_cast<std::int64_t>(sizeof(float));
+  }
+  return takes(size) && bytes <= bytesPerPatch;
 }
 
 std::vector<ConvolutionChain::Size>
@@ -278,11 +298,11 @@ ConvolutionChain::passUnit(std::size_t               u,
   const AtUnit * const    before = u > 0 ? &atUnit(block, u - 1) : nullptr;
   const std::int64_t      channels = unit.paddedChannels();
   const std::int64_t      voxels = voxelsOf(sizes[u + 1]);
-  at.values = at.output.get(static_cast<std::size_t>(patchesPerBlock * voxels * channels));
+  at.values = at.output.get(static_cast<std::size_t>(count * voxels * channels));
   at.maps.resize(static_cast<std::size_t>(count));
   unit.forward(
     before ? before->values : patches, before ? before->maps.data() : nullptr, count, sizes[u], at.values, serially);
-  float * const storage = at.storage.get(static_cast<std::size_t>(4 * patchesPerBlock * channels));
+  float * const storage = at.storage.get(static_cast<std::size_t>(4 * count * channels));
   for (std::int64_t n = 0; n < count; ++n)
   {
     at.maps[static_cast<std::size_t>(n)] =
@@ -298,7 +318,8 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
 {
   const auto              all = sizes(size);
   const std::int64_t      number = patches.size(0);
-  const std::int64_t      numberOfBlocks = (number + patchesPerBlock - 1) / patchesPerBlock;
+  const std::int64_t      perBlock = patchesPerBlock(size);
+  const std::int64_t      numberOfBlocks = (number + perBlock - 1) / perBlock;
   std::vector<at::Tensor> features;
   std::vector<float *>    to;
   for (const std::size_t unit : m_Outputs)
@@ -312,7 +333,7 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
     for (std::size_t u = m_Units.front()->isQuick() ? 1 : 0; u < m_Units.size(); ++u)
     {
       bytesPerBlock +=
-        static_cast<std::size_t>(patchesPerBlock * voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels()) * sizeof(float);
+        static_cast<std::size_t>(perBlock * voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels()) * sizeof(float);
     }
     passed->m_Kept =
       std::min(static_cast<std::size_t>(numberOfBlocks), bytesKept / std::max<std::size_t>(1, bytesPerBlock));
@@ -326,8 +347,8 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
     thread_local Block own;
     Block &            block =
       passed && static_cast<std::size_t>(b) < passed->m_Kept ? *passed->m_Blocks[static_cast<std::size_t>(b)] : own;
-    const std::int64_t first = b * patchesPerBlock;
-    const std::int64_t count = std::min(patchesPerBlock, number - first);
+    const std::int64_t first = b * perBlock;
+    const std::int64_t count = std::min(perBlock, number - first);
     block.units.resize(m_Units.size());
     for (std::size_t u = 0; u < m_Units.size(); ++u)
     {
@@ -412,7 +433,8 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
 {
   const auto                 all = sizes(size);
   const std::int64_t         number = patches.size(0);
-  const std::int64_t         numberOfBlocks = (number + patchesPerBlock - 1) / patchesPerBlock;
+  const std::int64_t         perBlock = patchesPerBlock(size);
+  const std::int64_t         numberOfBlocks = (number + perBlock - 1) / perBlock;
   const at::Tensor           result = at::empty_like(patches);
   std::vector<at::Tensor>    dense;
   std::vector<const float *> from;
@@ -431,8 +453,8 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
   inParallel(numberOfBlocks, [&](std::int64_t b) {
     thread_local Block                      own;
     thread_local std::array<FloatBuffer, 2> buffers;
-    const std::int64_t                      first = b * patchesPerBlock;
-    const std::int64_t                      count = std::min(patchesPerBlock, number - first);
+    const std::int64_t                      first = b * perBlock;
+    const std::int64_t                      count = std::min(perBlock, number - first);
     const bool                              kept = static_cast<std::size_t>(b) < passed.m_Kept;
     Block &                                 block = kept ? *passed.m_Blocks[static_cast<std::size_t>(b)] : own;
     block.units.resize(m_Units.size());
@@ -441,8 +463,8 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
     {
       passUnit(u, input + first * voxelsOf(size), count, all, block);
     }
-    float * gradient = buffers[0].get(static_cast<std::size_t>(patchesPerBlock * largest));
-    float * next = buffers[1].get(static_cast<std::size_t>(patchesPerBlock * largest));
+    float * gradient = buffers[0].get(static_cast<std::size_t>(count * largest));
+    float * next = buffers[1].get(static_cast<std::size_t>(count * largest));
     for (std::size_t u = m_Units.size(); u-- > 0;)
     {
       const ConvolutionUnit & unit = *m_Units[u];

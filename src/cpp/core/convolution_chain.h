@@ -29,7 +29,8 @@ public:
     Size size{};
   };
 
-  /** The layers of a whole image. Made slice by slice, so that little more than the result is in memory.
+  /** The layers of a whole image. Made slice by slice; of the layers between, no more than two are in
+   * memory, and the first one is made again instead.
    *
    * \param image (z) x y x x, float
    * \param parts what is wanted of each selected layer
@@ -47,6 +48,9 @@ public:
 
   /** Whether the chain makes anything of inputs of this size. */
   bool takes(const Size & size) const;
+
+  /** The same of patches, which must not take too much memory on their way. */
+  bool takesPatches(const Size & size) const;
 
   /** The features of patches.
    *

@@ -254,8 +254,12 @@ FeatureExtractor::cut(std::size_t number, const std::array<std::int64_t, 3> & la
 {
   ConvolutionChain::Part part{ {}, layer };
   LayerLayout &          layout = m_Layouts[number];
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(m_Settings.dimension) && m_Margin[axis] > 0; ++axis)
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(m_Settings.dimension); ++axis)
   {
+    if (m_Margin[axis] == 0)
+    {
+      continue;
+    }
     // Voxel j lies at offset - margin + stride * j of the image: kept from half a stride before its first voxel to half
     // a stride beyond its last.
     const double stride = layout.stride[axis];

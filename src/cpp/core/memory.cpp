@@ -43,7 +43,14 @@ ofControlGroup()
     return file >> value ? value : unknown; // "max": no bound
   };
   const std::uint64_t most = number("/sys/fs/cgroup/memory.max");
-  const std::uint64_t used = number("/sys/fs/cgroup/memory.current");
+  std::uint64_t       used = number("/sys/fs/cgroup/memory.current");
+  // Cached files make room when it is needed.
+  std::ifstream statistics("/sys/fs/cgroup/memory.stat");
+  std::string   name;
+  for (std::uint64_t value = 0; used != unknown && statistics >> name >> value;)
+  {
+    used -= name == "inactive_file" || name == "slab_reclaimable" ? std::min(used, value) : 0;
+  }
   return most == unknown || used == unknown ? unknown : most > used ? most - used : 0;
 }
 

@@ -73,7 +73,7 @@ PatchModel::PatchModel(ModelPointer          model,
   }
   m_Chain =
     device.is_cpu() ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels) : nullptr;
-  if (m_Chain && !m_Chain->takes(m_Size))
+  if (m_Chain && !m_Chain->takesPatches(m_Size))
   {
     m_Chain = nullptr;
   }

@@ -15,8 +15,8 @@ StageTimes::describe() const
   constexpr std::array<const char *, numberOfStages> names{ "features", "mapping points", "sampling",
                                                             "network",  "distance",       "chain rule" };
   std::ostringstream                                 text;
-  text << std::fixed << "features " << std::setprecision(2) << seconds.front() << " s; " << evaluations
-       << " evaluations, each" << std::setprecision(3);
+  text << std::fixed << "features " << std::setprecision(3) << seconds.front() << " s; " << evaluations
+       << " evaluations, each";
   for (std::size_t i = 1; i < numberOfStages; ++i)
   {
     text << (i > 1 ? ", " : " ") << names[i] << " "

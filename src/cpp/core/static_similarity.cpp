@@ -33,7 +33,15 @@ public:
         const ModelView view = viewOf(m_Settings.fixedModels[i], input.fixed.grid, Mode::Static);
         m_Settings.fixedModels[i] = view.settings;
         m_FixedModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision));
+        const std::size_t first = m_Fixed.size();
         append(m_Fixed, true, i, makeModelInput(view.settings, input.fixed, view.axes, m_Device));
+        for (std::size_t layer = first; layer < m_Fixed.size(); ++layer)
+        {
+          const std::int64_t components = m_Settings.layers[layer].pca;
+          m_Reductions.push_back(
+            components > 0 ? std::optional(PrincipalComponents::fit(m_Fixed[layer].rows, components)) : std::nullopt);
+        }
+        reduce(m_Fixed, first);
       });
       named("Moving", [&] {
         const ModelView view = viewOf(m_Settings.movingModels[i], input.fixed.grid, Mode::Static);
@@ -46,20 +54,14 @@ public:
         }
         else
         {
+          const std::size_t first = m_Moving.size();
           append(m_Moving, false, i, makeModelInput(view.settings, input.moving, view.axes, m_Device));
+          reduce(m_Moving, first);
         }
       });
     }
-    for (std::size_t i = 0; i < m_Fixed.size(); ++i)
-    {
-      const std::int64_t components = m_Settings.layers[i].pca;
-      m_Reductions.push_back(components > 0 ? std::optional(PrincipalComponents::fit(m_Fixed[i].rows, components))
-                                            : std::nullopt);
-    }
-    reduce(m_Fixed);
     if (m_WarpedGrids.empty())
     {
-      reduce(m_Moving);
       checkChannels();
       write("Moving", m_Settings.movingModels, m_Moving);
     }
@@ -76,9 +78,10 @@ public:
       const at::Tensor voxels =
         at::from_blob(const_cast<float *>(warped[i].data()), { grid.size[2], grid.size[1], grid.size[0] }, at::kFloat)
           .to(m_Device);
+      const std::size_t first = m_Moving.size();
       named("Moving", [&] { append(m_Moving, false, i, { voxels, grid, m_MovingContexts[i] }); });
+      reduce(m_Moving, first);
     }
-    reduce(m_Moving);
     checkChannels();
     write("Moving", m_Settings.movingModels, m_Moving);
   }
@@ -186,10 +189,11 @@ private:
     }
   }
 
+  /** Reduces the maps from a number on: those of one model, so that no more are whole at a time. */
   void
-  reduce(std::vector<FeatureMap> & maps) const
+  reduce(std::vector<FeatureMap> & maps, std::size_t first) const
   {
-    for (std::size_t i = 0; i < maps.size(); ++i)
+    for (std::size_t i = first; i < maps.size(); ++i)
     {
       if (m_Reductions[i])
       {

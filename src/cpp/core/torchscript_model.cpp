@@ -211,51 +211,96 @@ private:
     return chain && givesTheSame(*chain, mask, dimension, numberOfChannels) ? chain : nullptr;
   }
 
+  /** Compares a chain with the network itself: images of a single tile, of several, and patches there and back. */
   bool
   givesTheSame(const ConvolutionChain &  chain,
                const std::vector<bool> & mask,
                int                       dimension,
                int                       numberOfChannels) const
   {
-    // Three different sizes, large enough for the deepest encoders.
-    for (const std::array<std::int64_t, 3> & whole : { std::array<std::int64_t, 3>{ 10, 11, 9 }, { 45, 40, 36 } })
-    {
-      auto size = whole;
-      size[2] = dimension == 2 ? 1 : size[2];
-      if (!chain.takes(size))
-      {
-        continue;
-      }
-      const auto shape = inputShape(1, 1, dimension, size);
+    // What would make a network depend on the rest of its arguments has no round numbers here.
+    const ImageContext context{ at::tensor({ -437.5F, 431.0F, 23.5F, 309.0F }), -at::eye(dimension, at::kFloat) };
+    const auto         irregular = [&](std::int64_t number, const ConvolutionChain::Size & size) {
+      const auto shape = inputShape(number, 1, dimension, size);
       const auto count = c10::multiply_integers(shape);
       // A wave whose period fits no grid: irregular, always the same.
-      at::Tensor input =
-        (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
-      auto channels = shape;
-      channels[1] = numberOfChannels;
-      input = input.expand(channels).contiguous();
-      try
+      return (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
+    };
+    const auto repeated = [&](const at::Tensor & grey) {
+      auto shape = grey.sizes().vec();
+      shape[1] = numberOfChannels;
+      return grey.expand(shape).contiguous();
+    };
+    const auto alike = [](const at::Tensor & found, const at::Tensor & expected, double tolerance) {
+      return found.sizes() == expected.sizes() &&
+             (found - expected).abs().max().item<double>() <= tolerance * expected.abs().max().item<double>();
+    };
+    try
+    {
+      int compared = 0;
+      for (ConvolutionChain::Size size :
+           { ConvolutionChain::Size{ 10, 11, 9 }, { 27, 20, 15 }, { 45, 40, 36 }, { 75, 70, 66 } })
       {
-        const ImageContext context{ at::tensor({ -437.5F, 437.5F, 0.0F, 309.0F }), at::eye(dimension, at::kFloat) };
-        const auto         expected = selected(input, mask, context);
-        const auto         found = chain.layers(input.select(0, 0).select(0, 0));
+        size[2] = dimension == 2 ? 1 : size[2];
+        if (compared == 2 || !chain.takes(size))
+        {
+          continue;
+        }
+        const at::Tensor image = irregular(1, size);
+        const auto       expected = selected(repeated(image), mask, context);
+        const auto       found = chain.layers(image.select(0, 0).select(0, 0));
         for (std::size_t i = 0; i < expected.size(); ++i)
         {
-          const double tolerance = 1e-4 * expected[i].abs().max().item<double>();
-          if (expected[i].sizes() != found[i].sizes() ||
-              !((expected[i] - found[i]).abs().max().item<double>() <= tolerance))
+          if (!alike(found[i], expected[i], 1e-4))
           {
             return false;
           }
         }
-        return true;
+        ++compared;
       }
-      catch (const std::exception &)
+      for (ConvolutionChain::Size size : { ConvolutionChain::Size{ 5, 4, 6 }, { 19, 18, 17 } })
       {
-        return false;
+        size[2] = dimension == 2 ? 1 : size[2];
+        if (!chain.takesPatches(size))
+        {
+          continue;
+        }
+        at::AutoGradMode gradientsOn(true);
+        const at::Tensor patches = irregular(3, size).requires_grad_(true);
+        const auto       layers = selected(repeated(patches), mask, context);
+        const at::Tensor flat = patches.detach().flatten(1);
+
+        // The last voxel of each layer stands for all.
+        std::vector<ConvolutionChain::Place> places;
+        std::vector<at::Tensor>              expected;
+        std::vector<at::Tensor>              gradients;
+        for (const at::Tensor & layer : layers)
+        {
+          const at::Tensor voxels = layer.flatten(2);
+          places.push_back({ { voxels.size(2) - 1, 1.0F } });
+          expected.push_back(voxels.select(2, voxels.size(2) - 1));
+          gradients.push_back(
+            at::linspace(0.5, 1.5, expected.back().numel(), at::kFloat).view(expected.back().sizes()));
+        }
+        ConvolutionChain::Passed passed;
+        const auto               found = chain.patchFeatures(flat, size, places, &passed);
+        for (std::size_t i = 0; i < expected.size(); ++i)
+        {
+          if (!alike(found[i], expected[i].detach(), 1e-4))
+          {
+            return false;
+          }
+        }
+        const at::Tensor back = torch::autograd::grad(expected, { patches }, gradients)[0];
+        // Looser: a rectifier's input that is all but zero may be taken for either side.
+        return compared > 0 && alike(chain.pullBack(flat, size, places, passed, gradients), back.flatten(1), 1e-2);
       }
+      return compared > 0;
     }
-    return false;
+    catch (const std::exception &)
+    {
+      return false;
+    }
   }
 
   std::vector<at::Tensor>

@@ -1,6 +1,8 @@
 #include "workers.h"
 
 #include <algorithm>
+#include <system_error>
+#include <utility>
 
 namespace impact
 {
@@ -30,9 +32,17 @@ spinUntil(const Condition & condition)
 
 Workers::Workers(int numberOfThreads)
 {
-  for (int i = 1; i < numberOfThreads; ++i)
+  m_Threads.reserve(static_cast<std::size_t>(std::max(0, numberOfThreads - 1)));
+  try
   {
-    m_Threads.emplace_back([this] { work(); });
+    for (int i = 1; i < numberOfThreads; ++i)
+    {
+      m_Threads.emplace_back([this] { work(); });
+    }
+  }
+  catch (const std::system_error &)
+  {
+    // The machine gives no more: those that there are do the work, with the same result.
   }
 }
 
@@ -123,10 +133,9 @@ Workers::run(std::int64_t count, const Task & task)
     std::unique_lock<std::mutex> lock(m_Mutex);
     m_Done.wait(lock, [this] { return m_Busy == 0; });
   }
-  const std::lock_guard<std::mutex> lock(m_Mutex); // the last worker has let go of it
   if (m_Exception)
   {
-    std::rethrow_exception(m_Exception);
+    std::rethrow_exception(std::exchange(m_Exception, nullptr));
   }
 }
 

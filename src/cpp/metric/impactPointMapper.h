@@ -318,6 +318,7 @@ private:
         continue;
       }
       std::copy_n(points + 3 * n, VDimension, point.Begin());
+      product.Fill(0.0); // some transforms leave it as it is where a point lies outside their region
       m_Transform->EvaluateJacobianWithImageGradientProduct(point, gradient, product, indices);
       for (std::size_t i = 0; i < indices.size(); ++i)
       {

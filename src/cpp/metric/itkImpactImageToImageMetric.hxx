@@ -58,7 +58,6 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.models = m_Models;
   input.seed = m_Seed;
   input.writer = m_MapWriter;
-  // ITK may make many more work units than there are threads to run them; torch takes every thread it is given.
   // elastix's threader may make many more work units than there are threads to run them.
   const auto numberOfThreads =
     static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
@@ -233,7 +232,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradie
 
   // Each chunk has sums of its own, added up in order: how many depends on the problem alone, never on the threads.
   // More sums than what is added to them would cost more than they save.
-  const std::size_t     numberOfSums = m_Mapper.NumberOfSums();
+  const std::size_t     numberOfSums = std::max<std::size_t>(1, m_Mapper.NumberOfSums());
   const std::size_t     additions = points.numberOfBatches * points.perBatch * m_Mapper.SumsPerPoint();
   constexpr std::size_t mostSums = std::size_t{ 1 } << 25;
   const std::size_t     mostChunks = std::min<std::size_t>({ 16, points.numberOfBatches, mostSums / numberOfSums + 1 });

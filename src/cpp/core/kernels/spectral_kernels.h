@@ -76,14 +76,14 @@ extern const SpectralKernels spectralKernelsV1;
 
 /** From one frequency to the next in the workspace: a cache line more than the numbers, since steps of whole kilobytes
  * would all fall into a few places of the cache. */
-inline std::ptrdiff_t
+static inline std::ptrdiff_t
 frequencyPitch(std::ptrdiff_t numbers)
 {
   return numbers + 16;
 }
 
 /** How many floats of workspace so many tiles need. */
-inline std::size_t
+static inline std::size_t
 workspaceFloats(const SpectralPlan & plan, std::int32_t tiles)
 {
   const auto        rows = static_cast<std::ptrdiff_t>((tiles + 7) / 8 * 8);
