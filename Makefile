@@ -66,7 +66,7 @@ validation: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/validation.py "$$data"
 
-# An hour of registrations, and up to 13 GB of memory; what was done before is not done again. Options:
+# An hour of registrations, and up to 17 GB of memory; what was done before is not done again. Options:
 # BENCH_FLAGS="--quick", --only REGEX, --again, --threads N, --repeats N.
 BENCH_FLAGS ?= --write-docs
 bench: install
