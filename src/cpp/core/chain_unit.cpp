@@ -234,7 +234,6 @@ ConvolutionUnit::momentsOf(const float * output, std::int64_t voxels) const
 ChannelMap
 ConvolutionUnit::mapFrom(const Moments & moments, float * storage) const
 {
-  const auto          channels = static_cast<std::size_t>(m_Out);
   const auto          slope = static_cast<float>(m_Unit.slope);
   const float * const gain = m_Scale.const_data_ptr<float>();
   const float * const offset = m_Shift.const_data_ptr<float>();
@@ -242,18 +241,15 @@ ConvolutionUnit::mapFrom(const Moments & moments, float * storage) const
   {
     return { gain, offset, nullptr, nullptr, slope };
   }
-  float * const scale = storage;
-  float * const shift = storage + channels;
-  float * const mean = storage + 2 * channels;
-  float * const inverse = storage + 3 * channels;
-  for (std::size_t c = 0; c < channels; ++c)
-  {
-    mean[c] = static_cast<float>(moments.mean[c]);
-    inverse[c] = static_cast<float>(1.0 / std::sqrt(moments.squares[c] / moments.voxels + m_Unit.epsilon));
-    scale[c] = gain[c] * inverse[c];
-    shift[c] = offset[c] - mean[c] * scale[c];
-  }
-  return { scale, shift, mean, inverse, slope };
+  volumeKernels().normalization(moments.mean.data(),
+                                moments.squares.data(),
+                                moments.voxels,
+                                m_Unit.epsilon,
+                                gain,
+                                offset,
+                                static_cast<std::int32_t>(m_Out),
+                                storage);
+  return { storage, storage + m_Out, storage + 2 * m_Out, storage + 3 * m_Out, slope };
 }
 
 ChannelMap

@@ -73,8 +73,8 @@ struct ConvolutionChain::AtUnit
   float *                 values{ nullptr };
 };
 
-/** A few patches at every unit of the chain. What the first unit gives is made anew where that is quicker than to fetch
- * it from memory: it is kept for the block that a thread is at. */
+/** A few patches at every unit of the chain. What a quick first unit gives is made anew rather than fetched from
+ * memory: it is kept for the block that a thread is at. */
 struct ConvolutionChain::Block
 {
   std::vector<AtUnit> units;
@@ -279,29 +279,29 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
   return results;
 }
 
-ConvolutionChain::AtUnit &
-ConvolutionChain::atUnit(Block & block, std::size_t u) const
-{
-  thread_local AtUnit first;
-  return u == 0 && m_Units.front()->isQuick() ? first : block.units[u];
-}
-
 void
 ConvolutionChain::passUnit(std::size_t               u,
                            const float *             patches,
                            std::int64_t              count,
                            const std::vector<Size> & sizes,
+                           bool                      again,
                            Block &                   block) const
 {
-  const ConvolutionUnit & unit = *m_Units[u];
-  AtUnit &                at = atUnit(block, u);
-  const AtUnit * const    before = u > 0 ? &atUnit(block, u - 1) : nullptr;
-  const std::int64_t      channels = unit.paddedChannels();
-  const std::int64_t      voxels = voxelsOf(sizes[u + 1]);
-  at.values = at.output.get(static_cast<std::size_t>(count * voxels * channels));
-  at.maps.resize(static_cast<std::size_t>(count));
+  const ConvolutionUnit &  unit = *m_Units[u];
+  AtUnit &                 at = block.units[u];
+  const AtUnit * const     before = u > 0 ? &block.units[u - 1] : nullptr;
+  const std::int64_t       channels = unit.paddedChannels();
+  const std::int64_t       voxels = voxelsOf(sizes[u + 1]);
+  thread_local FloatBuffer ofQuick;
+  FloatBuffer &            output = u == 0 && unit.isQuick() ? ofQuick : at.output;
+  at.values = output.get(static_cast<std::size_t>(count * voxels * channels));
   unit.forward(
     before ? before->values : patches, before ? before->maps.data() : nullptr, count, sizes[u], at.values, serially);
+  if (again)
+  {
+    return;
+  }
+  at.maps.resize(static_cast<std::size_t>(count));
   float * const storage = at.storage.get(static_cast<std::size_t>(4 * count * channels));
   for (std::int64_t n = 0; n < count; ++n)
   {
@@ -352,12 +352,12 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
     block.units.resize(m_Units.size());
     for (std::size_t u = 0; u < m_Units.size(); ++u)
     {
-      passUnit(u, from + first * voxelsOf(size), count, all, block);
+      passUnit(u, from + first * voxelsOf(size), count, all, false, block);
     }
     for (std::size_t layer = 0; layer < m_Outputs.size(); ++layer)
     {
       const std::size_t  u = m_Outputs[layer];
-      const AtUnit &     at = atUnit(block, u);
+      const AtUnit &     at = block.units[u];
       const std::int64_t channels = m_Units[u]->channels();
       const std::int64_t padded = m_Units[u]->paddedChannels();
       for (std::int64_t n = 0; n < count; ++n)
@@ -461,14 +461,14 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
     const std::size_t missing = kept ? (m_Units.front()->isQuick() ? 1 : 0) : m_Units.size();
     for (std::size_t u = 0; u < missing; ++u)
     {
-      passUnit(u, input + first * voxelsOf(size), count, all, block);
+      passUnit(u, input + first * voxelsOf(size), count, all, kept, block);
     }
     float * gradient = buffers[0].get(static_cast<std::size_t>(count * largest));
     float * next = buffers[1].get(static_cast<std::size_t>(count * largest));
     for (std::size_t u = m_Units.size(); u-- > 0;)
     {
       const ConvolutionUnit & unit = *m_Units[u];
-      const AtUnit &          at = atUnit(block, u);
+      const AtUnit &          at = block.units[u];
       const std::int64_t      padded = unit.paddedChannels();
       const std::int64_t      perPatch = voxelsOf(all[u + 1]) * padded;
       if (u + 1 == m_Units.size())

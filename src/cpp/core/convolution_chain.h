@@ -96,13 +96,14 @@ private:
                 std::int64_t  padded,
                 at::Tensor &  to) const;
 
-  AtUnit & atUnit(Block & block, std::size_t u) const;
-
-  /** Runs one unit on a few patches, after those before it. */
+  /** Runs one unit on a few patches, after those before it.
+   *
+   * \param again only its output is to be made, what becomes of it is known */
   void passUnit(std::size_t               u,
                 const float *             patches,
                 std::int64_t              count,
                 const std::vector<Size> & sizes,
+                bool                      again,
                 Block &                   block) const;
 
   int                                           m_Dimension;

@@ -21,94 +21,343 @@ pairOf(double first, double second)
   return Pair{ first, first, first, first, second, second, second, second };
 }
 
-/** Where a point lies in the grid: the first control point around it, and the weights of the four along each axis. */
-struct Support
+using Eight = double __attribute__((vector_size(64)));
+
+/** Points that lie between the same control points are worked on together: so many are looked at at once, */
+constexpr int block = 256;
+/** and so many different places are told apart; points elsewhere are done one by one, as are points all alone. */
+constexpr int mostCells = 16;
+constexpr int fewest = 3;
+
+constexpr std::int64_t outside = -1;
+
+/** The weights of the four control points around a place t between the middle ones, as polynomials in t: of t^0 on. */
+constexpr double polynomials[4][4] = { { 1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0, 0.0 },
+                                       { -0.5, 0.0, 0.5, 0.0 },
+                                       { 0.5, -1.0, 0.5, 0.0 },
+                                       { -1.0 / 6.0, 0.5, -0.5, 1.0 / 6.0 } };
+
+/** Where some points lie in the grid, and which of them lie in the same place. */
+struct Places
 {
-  double       point[3]; // after the first transform
-  std::int64_t first;
-  double       weights[3][4];
-  bool         inside;
+  double       fraction[3][block];
+  std::int64_t first[block]; // the number of the first control point around it, or outside
+
+  int          order[block]; // the points, cell by cell; those of no cell last
+  int          begin[mostCells + 2];
+  std::int64_t cell[mostCells];
+  int          numberOfCells;
 };
 
-/** The largest whole number not above a value, without a call. */
-inline double
-wholeBelow(double value)
+/** x -> toIndex (matrix x + offset - origin), as one matrix and offset. */
+struct ToIndex
 {
-  const auto truncated = static_cast<double>(static_cast<std::int64_t>(value));
-  return truncated > value ? truncated - 1.0 : truncated;
+  double matrix[9];
+  double offset[3];
+
+  explicit ToIndex(const BSplineGrid & grid)
+  {
+    for (int i = 0; i < 3; ++i)
+    {
+      offset[i] = 0.0;
+      for (int j = 0; j < 3; ++j)
+      {
+        matrix[3 * i + j] = 0.0;
+        for (int k = 0; k < 3; ++k)
+        {
+          matrix[3 * i + j] += grid.toIndex[3 * i + k] * grid.matrix[3 * k + j];
+        }
+        offset[i] += grid.toIndex[3 * i + j] * (grid.offset[j] - grid.origin[j]);
+      }
+    }
+  }
+};
+
+/** Whole numbers not above values up to 2^51 in size, by what rounding leaves. */
+inline Eight
+wholeBelow(Eight value)
+{
+  constexpr double shift = 6755399441055744.0; // 2^52 + 2^51
+  const Eight      rounded = (value + shift) - shift;
+  return rounded > value ? rounded - 1.0 : rounded;
+}
+
+/** The coordinates of eight points along the axes. */
+inline void
+loadPoints(const double * points, Eight (&x)[3])
+{
+  for (int i = 0; i < 3; ++i)
+  {
+    x[i] = Eight{ points[i],      points[3 + i],  points[6 + i],  points[9 + i],
+                  points[12 + i], points[15 + i], points[18 + i], points[21 + i] };
+  }
 }
 
 template <bool Is3D>
-inline Support
-supportOf(const BSplineGrid & grid, const double * x)
+void
+locate(const BSplineGrid & grid, const ToIndex & toIndex, const double * points, int count, Places & places)
 {
-  Support result;
-  double  fromOrigin[3];
-  for (int i = 0; i < 3; ++i)
+  for (int begin = 0; begin < count; begin += 8)
   {
-    result.point[i] =
-      grid.matrix[3 * i] * x[0] + grid.matrix[3 * i + 1] * x[1] + grid.matrix[3 * i + 2] * x[2] + grid.offset[i];
-    fromOrigin[i] = result.point[i] - grid.origin[i];
-  }
-  constexpr double sixth = 1.0 / 6.0;
-  result.first = 0;
-  result.inside = true;
-  std::int64_t stride = 1;
-  for (int axis = 0; axis < (Is3D ? 3 : 2); ++axis)
-  {
-    const double index = grid.toIndex[3 * axis] * fromOrigin[0] + grid.toIndex[3 * axis + 1] * fromOrigin[1] +
-                         grid.toIndex[3 * axis + 2] * fromOrigin[2];
-    // Written so that what is no number is not inside.
-    if (!(index >= 1.0 && index < static_cast<double>(grid.size[axis] - 2)))
+    double         last[24];
+    const double * from = points + 3 * begin;
+    if (count - begin < 8)
     {
-      result.inside = false;
-      return result;
+      for (int i = 0; i < 24; ++i)
+      {
+        const int n = i / 3 < count - begin ? i / 3 : count - begin - 1;
+        last[i] = from[3 * n + i % 3];
+      }
+      from = last;
     }
-    const double below = wholeBelow(index);
-    const double t = index - below;
-    const double s = 1.0 - t;
-    result.weights[axis][0] = s * s * s * sixth;
-    result.weights[axis][1] = 2.0 / 3.0 - t * t * (1.0 - 0.5 * t);
-    result.weights[axis][2] = 2.0 / 3.0 - s * s * (1.0 - 0.5 * s);
-    result.weights[axis][3] = t * t * t * sixth;
-    result.first += (static_cast<std::int64_t>(below) - 1) * stride;
-    stride *= grid.size[axis];
+    Eight x[3];
+    loadPoints(from, x);
+    Eight  first{};
+    auto   inside = x[0] == x[0]; // what is no number is nowhere
+    double stride = 1.0;
+    for (int axis = 0; axis < (Is3D ? 3 : 2); ++axis)
+    {
+      const double * const m = toIndex.matrix + 3 * axis;
+      const Eight          index = m[0] * x[0] + m[1] * x[1] + m[2] * x[2] + toIndex.offset[axis];
+      inside = inside & (index >= 1.0) & (index < static_cast<double>(grid.size[axis] - 2));
+      const Eight below = wholeBelow(index);
+      const Eight fraction = index - below;
+      for (int i = 0; i < 8; ++i)
+      {
+        places.fraction[axis][begin + i] = fraction[i];
+      }
+      first += (below - 1.0) * stride;
+      stride *= static_cast<double>(grid.size[axis]);
+    }
+    first = inside ? first : Eight{} + static_cast<double>(outside);
+    for (int i = 0; i < 8; ++i)
+    {
+      places.first[begin + i] = static_cast<std::int64_t>(first[i]);
+    }
   }
-  return result;
+
+  // Sorted by cell, in their order within one.
+  unsigned char cellOf[block];
+  int           numbers[mostCells + 1] = {};
+  int           cells = 0;
+  int           c = 0;
+  for (int n = 0; n < count; ++n)
+  {
+    const std::int64_t first = places.first[n];
+    if (cells == 0 || c == mostCells || places.cell[c] != first)
+    {
+      for (c = 0; c < cells && places.cell[c] != first; ++c)
+      {
+      }
+      if (c == cells && cells < mostCells)
+      {
+        places.cell[cells++] = first;
+      }
+    }
+    cellOf[n] = static_cast<unsigned char>(c);
+    ++numbers[c];
+  }
+  int begin = 0;
+  for (int i = 0; i <= mostCells; ++i)
+  {
+    places.begin[i] = begin;
+    begin += numbers[i];
+    numbers[i] = places.begin[i];
+  }
+  places.begin[mostCells + 1] = begin;
+  for (int n = 0; n < count; ++n)
+  {
+    places.order[numbers[cellOf[n]]++] = n;
+  }
+  places.numberOfCells = cells;
+}
+
+/** Calls together(cell, points, number) for points that share a cell, and alone(point) for the others inside. */
+template <typename Together, typename Alone>
+inline void
+forCells(const Places & places, const Together & together, const Alone & alone)
+{
+  for (int c = 0; c <= mostCells; ++c)
+  {
+    const int         number = places.begin[c + 1] - places.begin[c];
+    const int * const points = places.order + places.begin[c];
+    if (c < places.numberOfCells && number >= fewest)
+    {
+      if (places.cell[c] != outside)
+      {
+        together(places.cell[c], points, number);
+      }
+      continue;
+    }
+    for (int i = 0; i < number; ++i)
+    {
+      if (places.first[points[i]] != outside)
+      {
+        alone(points[i]);
+      }
+    }
+  }
+}
+
+/** The weights along an axis, of several places at once or of one. */
+template <typename T>
+inline void
+weightsAt(T t, T (&weights)[4])
+{
+  for (int i = 0; i < 4; ++i)
+  {
+    weights[i] = polynomials[0][i] + t * (polynomials[1][i] + t * (polynomials[2][i] + t * polynomials[3][i]));
+  }
 }
 
 template <bool Is3D>
 void
 mapPoints(const BSplineGrid & grid, const double * points, std::int64_t count, double * result)
 {
-  for (std::int64_t n = 0; n < count; ++n)
+  constexpr int rows = Is3D ? 4 : 1;
+  const ToIndex toIndex(grid);
+  Places        places;
+  for (std::int64_t begin = 0; begin < count; begin += block)
   {
-    const Support support = supportOf<Is3D>(grid, points + 3 * n);
-    double        moved[3] = { support.point[0], support.point[1], support.point[2] };
-    if (support.inside)
+    const int number = static_cast<int>(count - begin < block ? count - begin : block);
+    locate<Is3D>(grid, toIndex, points + 3 * begin, number, places);
+    double * const to = result + 3 * begin;
+    for (int n = 0; n < number; ++n)
     {
-      Pair sums[2][2]{}; // of the first and last two along x; even and odd rows apart, so that none waits for another
-      for (int z = 0; z < (Is3D ? 4 : 1); ++z)
-      {
-#pragma GCC unroll 4
-        for (int y = 0; y < 4; ++y)
-        {
-          const double         weight = Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y];
-          const double * const row = grid.coefficients + 4 * (support.first + (z * grid.size[1] + y) * grid.size[0]);
-          sums[0][y & 1] += weight * loadPair(row);
-          sums[1][y & 1] += weight * loadPair(row + 8);
-        }
-      }
-      const Pair displacement = pairOf(support.weights[0][0], support.weights[0][1]) * (sums[0][0] + sums[0][1]) +
-                                pairOf(support.weights[0][2], support.weights[0][3]) * (sums[1][0] + sums[1][1]);
+      const double x[3] = { points[3 * (begin + n)], points[3 * (begin + n) + 1], points[3 * (begin + n) + 2] };
       for (int i = 0; i < 3; ++i)
       {
-        moved[i] += displacement[i] + displacement[i + 4];
+        const double * const m = grid.matrix + 3 * i;
+        to[3 * n + i] = m[0] * x[0] + m[1] * x[1] + m[2] * x[2] + grid.offset[i];
       }
     }
-    for (int i = 0; i < 3; ++i)
+    forCells(
+      places,
+      [&](std::int64_t cell, const int * members, int size) {
+        for (int i = 0; i < size; i += 8)
+        {
+          Eight weights[3][4];
+          for (int axis = 0; axis < (Is3D ? 3 : 2); ++axis)
+          {
+            Eight t;
+            for (int lane = 0; lane < 8; ++lane)
+            {
+              t[lane] = places.fraction[axis][members[i + lane < size ? i + lane : size - 1]];
+            }
+            weightsAt(t, weights[axis]);
+          }
+          Eight sums[3]{};
+          for (int z = 0; z < rows; ++z)
+          {
+            for (int y = 0; y < 4; ++y)
+            {
+              const double * const row = grid.coefficients + 4 * (cell + (z * grid.size[1] + y) * grid.size[0]);
+              const Eight          weight = Is3D ? weights[2][z] * weights[1][y] : weights[1][y];
+              for (int d = 0; d < 3; ++d)
+              {
+                sums[d] += weight * (weights[0][0] * row[d] + weights[0][1] * row[4 + d] + weights[0][2] * row[8 + d] +
+                                     weights[0][3] * row[12 + d]);
+              }
+            }
+          }
+          for (int lane = 0; lane < 8 && i + lane < size; ++lane)
+          {
+            for (int d = 0; d < 3; ++d)
+            {
+              to[3 * members[i + lane] + d] += sums[d][lane];
+            }
+          }
+        }
+      },
+      [&](int n) {
+        double weights[3][4];
+        for (int axis = 0; axis < (Is3D ? 3 : 2); ++axis)
+        {
+          weightsAt(places.fraction[axis][n], weights[axis]);
+        }
+        Pair sums[2][2]{}; // of the first and last two along x; even and odd rows apart, so that none waits for another
+        for (int z = 0; z < rows; ++z)
+        {
+#pragma GCC unroll 4
+          for (int y = 0; y < 4; ++y)
+          {
+            const double         weight = Is3D ? weights[2][z] * weights[1][y] : weights[1][y];
+            const double * const row =
+              grid.coefficients + 4 * (places.first[n] + (z * grid.size[1] + y) * grid.size[0]);
+            sums[0][y & 1] += weight * loadPair(row);
+            sums[1][y & 1] += weight * loadPair(row + 8);
+          }
+        }
+        const Pair displacement = pairOf(weights[0][0], weights[0][1]) * (sums[0][0] + sums[0][1]) +
+                                  pairOf(weights[0][2], weights[0][3]) * (sums[1][0] + sums[1][1]);
+        for (int d = 0; d < 3; ++d)
+        {
+          to[3 * n + d] += displacement[d] + displacement[d + 4];
+        }
+      });
+  }
+}
+
+/** Adds up the gradients of points in one cell, which stay in registers: [z][axis][y][x]. */
+template <bool Is3D>
+void
+pullBackCell(const BSplineGrid & grid,
+             const Places &      places,
+             const double *      gradients,
+             std::int64_t        cell,
+             const int *         members,
+             int                 size,
+             double *            sums)
+{
+  using Index = long long __attribute__((vector_size(64)));
+  constexpr int rows = Is3D ? 4 : 1;
+  Eight         coefficients[4]; // of the weights of x and of y
+  for (int power = 0; power < 4; ++power)
+  {
+    const double * const p = polynomials[power];
+    coefficients[power] = Eight{ p[0], p[1], p[2], p[3], p[0], p[1], p[2], p[3] };
+  }
+  Eight total[rows][3][2]{};
+  for (int i = 0; i < size; ++i)
+  {
+    const int    n = members[i];
+    const double tx = places.fraction[0][n];
+    const double ty = places.fraction[1][n];
+    const Eight  t{ tx, tx, tx, tx, ty, ty, ty, ty };
+    const Eight  w = coefficients[0] + t * (coefficients[1] + t * (coefficients[2] + t * coefficients[3]));
+    const Eight  alongX = __builtin_shuffle(w, Index{ 0, 1, 2, 3, 0, 1, 2, 3 });
+    const Eight  lower = alongX * __builtin_shuffle(w, Index{ 4, 4, 4, 4, 5, 5, 5, 5 });
+    const Eight  upper = alongX * __builtin_shuffle(w, Index{ 6, 6, 6, 6, 7, 7, 7, 7 });
+    double       alongZ[4] = { 1.0, 0.0, 0.0, 0.0 };
+    if (Is3D)
     {
-      result[3 * n + i] = moved[i];
+      weightsAt(places.fraction[2][n], alongZ);
+    }
+#pragma GCC unroll 4
+    for (int z = 0; z < rows; ++z)
+    {
+#pragma GCC unroll 3
+      for (int d = 0; d < 3; ++d)
+      {
+        const double g = alongZ[z] * gradients[3 * n + d];
+        total[z][d][0] += g * lower;
+        total[z][d][1] += g * upper;
+      }
+    }
+  }
+  for (int z = 0; z < rows; ++z)
+  {
+    for (int y = 0; y < 4; ++y)
+    {
+      double * const row = sums + 4 * (cell + (z * grid.size[1] + y) * grid.size[0]);
+      for (int d = 0; d < 3; ++d)
+      {
+        const Eight & half = total[z][d][y / 2];
+        for (int x = 0; x < 4; ++x)
+        {
+          row[4 * x + d] += half[4 * (y % 2) + x];
+        }
+      }
     }
   }
 }
@@ -121,32 +370,40 @@ pullBackPoints(const BSplineGrid & grid,
                std::int64_t        count,
                double *            sums)
 {
-  for (std::int64_t n = 0; n < count; ++n)
+  const ToIndex toIndex(grid);
+  Places        places;
+  for (std::int64_t begin = 0; begin < count; begin += block)
   {
-    const double * const g = gradients + 3 * n;
-    if (g[0] == 0.0 && g[1] == 0.0 && g[2] == 0.0)
-    {
-      continue;
-    }
-    const Support support = supportOf<Is3D>(grid, points + 3 * n);
-    if (!support.inside)
-    {
-      continue;
-    }
-    const Pair gradient{ g[0], g[1], g[2], 0.0, g[0], g[1], g[2], 0.0 };
-    const Pair first = pairOf(support.weights[0][0], support.weights[0][1]) * gradient;
-    const Pair second = pairOf(support.weights[0][2], support.weights[0][3]) * gradient;
-    for (int z = 0; z < (Is3D ? 4 : 1); ++z)
-    {
+    const int            number = static_cast<int>(count - begin < block ? count - begin : block);
+    const double * const from = gradients + 3 * begin;
+    locate<Is3D>(grid, toIndex, points + 3 * begin, number, places);
+    forCells(
+      places,
+      [&](std::int64_t cell, const int * members, int size) {
+        pullBackCell<Is3D>(grid, places, from, cell, members, size, sums);
+      },
+      [&](int n) {
+        double weights[3][4];
+        for (int axis = 0; axis < (Is3D ? 3 : 2); ++axis)
+        {
+          weightsAt(places.fraction[axis][n], weights[axis]);
+        }
+        const double * const g = from + 3 * n;
+        const Pair           gradient{ g[0], g[1], g[2], 0.0, g[0], g[1], g[2], 0.0 };
+        const Pair           low = pairOf(weights[0][0], weights[0][1]) * gradient;
+        const Pair           high = pairOf(weights[0][2], weights[0][3]) * gradient;
+        for (int z = 0; z < (Is3D ? 4 : 1); ++z)
+        {
 #pragma GCC unroll 4
-      for (int y = 0; y < 4; ++y)
-      {
-        const double   weight = Is3D ? support.weights[2][z] * support.weights[1][y] : support.weights[1][y];
-        double * const row = sums + 4 * (support.first + (z * grid.size[1] + y) * grid.size[0]);
-        *reinterpret_cast<LoosePair *>(row) += weight * first;
-        *reinterpret_cast<LoosePair *>(row + 8) += weight * second;
-      }
-    }
+          for (int y = 0; y < 4; ++y)
+          {
+            const double   weight = Is3D ? weights[2][z] * weights[1][y] : weights[1][y];
+            double * const row = sums + 4 * (places.first[n] + (z * grid.size[1] + y) * grid.size[0]);
+            *reinterpret_cast<LoosePair *>(row) += weight * low;
+            *reinterpret_cast<LoosePair *>(row + 8) += weight * high;
+          }
+        }
+      });
   }
 }
 

@@ -242,10 +242,19 @@ leaveAlongX(const SpectralPlan & plan,
             int                  channel,
             const TileBuffer &   buffer)
 {
-  const Vec bias = plan.bias ? load(plan.bias + channel) : Vec{};
-  for (int z = tile.keep[2]; z < tile.keepEnd[2]; ++z)
+  const Vec            bias = plan.bias ? load(plan.bias + channel) : Vec{};
+  const int            begin = tile.keep[0];
+  const int            end = tile.keepEnd[0];
+  const int            endOfY = tile.keepEnd[1];
+  const int            endOfZ = tile.keepEnd[2];
+  const std::ptrdiff_t step = plan.channelsOut;
+  const std::ptrdiff_t stepOfY = size[0] * step;
+  const std::ptrdiff_t stepOfZ = size[1] * stepOfY;
+  float * const        first =
+    tile.output + tile.begin[2] * stepOfZ + tile.begin[1] * stepOfY + tile.begin[0] * step + channel;
+  for (int z = tile.keep[2]; z < endOfZ; ++z)
   {
-    for (int y = tile.keep[1]; y < tile.keepEnd[1]; ++y)
+    for (int y = tile.keep[1]; y < endOfY; ++y)
     {
       Complex k[N / 2 + 1];
 #pragma GCC unroll 8
@@ -255,34 +264,73 @@ leaveAlongX(const SpectralPlan & plan,
       }
       Vec x[N];
       transformToReal<N>(k, x);
-      float * const line =
-        tile.output +
-        ((static_cast<std::ptrdiff_t>(tile.begin[2] + z) * size[1] + tile.begin[1] + y) * size[0] + tile.begin[0]) *
-          plan.channelsOut +
-        channel;
+      float * const line = first + z * stepOfZ + y * stepOfY;
 #pragma GCC unroll 12
       for (int i = 0; i < N; ++i)
       {
-        if (i >= tile.keep[0] && i < tile.keepEnd[0])
+        if (i >= begin && i < end)
         {
-          store(line + static_cast<std::ptrdiff_t>(i) * plan.channelsOut, x[i] + bias);
+          store(line + i * step, x[i] + bias);
         }
       }
     }
   }
 }
 
+/** Where a frequency along x is its own conjugate, what is along y and z is that of real numbers: half of it says all.
+ */
+inline bool
+isOwnConjugate(int k, int length)
+{
+  return k == 0 || 2 * k == length;
+}
+
 /** Along y, for the z in [begin, end). */
 template <int N, int Sign>
 void
-alongY(const TileBuffer & buffer, int numberOfX, int begin, int end)
+alongY(const TileBuffer & buffer, int lengthOfX, int begin, int end)
 {
-  for (int kx = 0; kx < numberOfX; ++kx)
+  for (int kx = 0; kx <= lengthOfX / 2; ++kx)
   {
+    const bool isReal = isOwnConjugate(kx, lengthOfX);
     for (int z = begin; z < end; ++z)
     {
       Complex * const line = buffer.at(kx, z, 0);
-      Complex         x[N];
+      if (isReal)
+      {
+        Vec     x[N];
+        Complex k[N / 2 + 1];
+        if (Sign < 0)
+        {
+#pragma GCC unroll 12
+          for (int i = 0; i < N; ++i)
+          {
+            x[i] = line[i].re;
+          }
+          transformReal<N>(x, k);
+#pragma GCC unroll 8
+          for (int i = 0; i <= N / 2; ++i)
+          {
+            line[i] = k[i];
+          }
+        }
+        else
+        {
+#pragma GCC unroll 8
+          for (int i = 0; i <= N / 2; ++i)
+          {
+            k[i] = line[i];
+          }
+          transformToReal<N>(k, x);
+#pragma GCC unroll 12
+          for (int i = 0; i < N; ++i)
+          {
+            line[i] = { x[i], Vec{} };
+          }
+        }
+        continue;
+      }
+      Complex x[N];
 #pragma GCC unroll 12
       for (int i = 0; i < N; ++i)
       {
@@ -307,7 +355,8 @@ alongZToRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel, 
   const auto           pitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsIn;
   for (int kx = 0; kx <= plan.length[0] / 2; ++kx)
   {
-    for (int ky = 0; ky < buffer.ny; ++ky)
+    const int end = isOwnConjugate(kx, plan.length[0]) ? buffer.ny / 2 + 1 : buffer.ny;
+    for (int ky = 0; ky < end; ++ky)
     {
       Complex x[N];
 #pragma GCC unroll 12
@@ -332,6 +381,7 @@ alongZToRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel, 
       }
       slot += N;
     }
+    slot += (buffer.ny - end) * N;
   }
 }
 
@@ -343,7 +393,8 @@ alongZFromRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel
   const auto           pitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsOut;
   for (int kx = 0; kx <= plan.length[0] / 2; ++kx)
   {
-    for (int ky = 0; ky < buffer.ny; ++ky)
+    const int end = isOwnConjugate(kx, plan.length[0]) ? buffer.ny / 2 + 1 : buffer.ny;
+    for (int ky = 0; ky < end; ++ky)
     {
       Complex x[N];
 #pragma GCC unroll 12
@@ -367,79 +418,123 @@ alongZFromRows(const SpectralPlan & plan, const TileBuffer & buffer, int channel
       }
       slot += N;
     }
+    slot += (buffer.ny - end) * N;
   }
 }
 
-/** Rows x (channels in) times (channels in) x (a vector of channels out), complex. Three products of reals instead of
- * four would save a quarter of the operations, but want more memory, which is what there is less of. */
-template <bool IsReal>
+/** Which of three products of reals that make one of complex numbers: of the real parts, of the imaginary ones, of the
+ * sums of both. */
+enum class Part
+{
+  Real,
+  Imaginary,
+  Sum
+};
+
+/** One of them, for two vectors of channels out; added to what the ones before have left. */
+template <Part part>
 void
-multiplyBlock(const float *  in,
-              std::ptrdiff_t inPitch,
-              const float *  weights,
-              float *        out,
-              std::ptrdiff_t outPitch,
-              int            channelsIn,
-              int            channelsOut)
+addProduct(const float *  in,
+           const float *  weights,
+           float *        out,
+           std::ptrdiff_t outPitch,
+           int            channelsIn,
+           int            channelsOut)
 {
   constexpr int        rows = IMPACT_ROWS;
   const std::ptrdiff_t imaginary = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
-  Vec                  re[rows]{};
-  Vec                  im[rows]{};
+  Vec                  sums[rows][vectorsOfColumns]{};
   // The weights of the next frequency are what would be waited for.
   const float * next = weights + 2 * imaginary;
   for (int k = 0; k < channelsIn; ++k, ++in, weights += channelsOut, next += channelsOut)
   {
-    __builtin_prefetch(next);
-    __builtin_prefetch(next + imaginary);
-    const Vec c = load(weights);
-    const Vec d = IsReal ? Vec{} : load(weights + imaginary);
+    Vec w[vectorsOfColumns];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectorsOfColumns; ++v)
+    {
+      if (part != Part::Sum)
+      {
+        __builtin_prefetch(next + v * lanes);
+      }
+      w[v] = load(weights + v * lanes);
+      if (part == Part::Sum)
+      {
+        w[v] += load(weights + imaginary + v * lanes);
+      }
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r)
     {
       const Vec a = spread(in[static_cast<std::ptrdiff_t>(r) * channelsIn]);
-      re[r] += a * c;
-      if (!IsReal)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectorsOfColumns; ++v)
       {
-        const Vec b = spread(in[inPitch + static_cast<std::ptrdiff_t>(r) * channelsIn]);
-        im[r] += a * d;
-        re[r] -= b * d;
-        im[r] += b * c;
+        sums[r][v] += a * w[v];
       }
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
   {
-    store(out + static_cast<std::ptrdiff_t>(r) * channelsOut, re[r]);
-    store(out + outPitch + static_cast<std::ptrdiff_t>(r) * channelsOut, im[r]);
+#pragma GCC unroll 2
+    for (int v = 0; v < vectorsOfColumns; ++v)
+    {
+      float * const re = out + static_cast<std::ptrdiff_t>(r) * channelsOut + v * lanes;
+      float * const im = re + outPitch;
+      const Vec     sum = sums[r][v];
+      if (part == Part::Real)
+      {
+        store(re, sum);
+        store(im, -sum);
+      }
+      else if (part == Part::Imaginary)
+      {
+        store(re, load(re) - sum);
+        store(im, load(im) - sum);
+      }
+      else
+      {
+        store(im, load(im) + sum);
+      }
+    }
   }
 }
 
+/** \param sums room for rows x (channels in) */
 void
-multiply(const SpectralPlan & plan, int rows, const float * in, float * out)
+multiply(const SpectralPlan & plan, int rows, const float * in, float * sums, float * out)
 {
-  const std::ptrdiff_t inPitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsIn;
-  const std::ptrdiff_t outPitch = static_cast<std::ptrdiff_t>(rows) * plan.channelsOut;
+  const int            channelsIn = plan.channelsIn;
+  const int            channelsOut = plan.channelsOut;
+  const std::ptrdiff_t inPitch = static_cast<std::ptrdiff_t>(rows) * channelsIn;
+  const std::ptrdiff_t outPitch = static_cast<std::ptrdiff_t>(rows) * channelsOut;
+  const std::ptrdiff_t imaginary = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
+  const float *        weights = plan.weights;
   for (int f = 0; f < plan.numberOfFrequencies; ++f)
   {
-    const float * const weights =
-      plan.weights + static_cast<std::ptrdiff_t>(f) * 2 * plan.channelsIn * plan.channelsOut;
-    for (int column = 0; column < plan.channelsOut; column += lanes)
+    const bool isReal = f < plan.numberOfRealFrequencies;
+    for (std::ptrdiff_t i = 0; !isReal && i < inPitch; i += lanes)
+    {
+      store(sums + i, load(in + i) + load(in + inPitch + i));
+    }
+    for (int column = 0; column < channelsOut; column += vectorsOfColumns * lanes)
     {
       for (int row = 0; row < rows; row += IMPACT_ROWS)
       {
-        const auto multiplyRows = f < plan.numberOfRealFrequencies ? multiplyBlock<true> : multiplyBlock<false>;
-        multiplyRows(in + f * frequencyPitch(2 * inPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsIn,
-                     inPitch,
-                     weights + column,
-                     out + f * frequencyPitch(2 * outPitch) + static_cast<std::ptrdiff_t>(row) * plan.channelsOut +
-                       column,
-                     outPitch,
-                     plan.channelsIn,
-                     plan.channelsOut);
+        const std::ptrdiff_t from = static_cast<std::ptrdiff_t>(row) * channelsIn;
+        float * const        to = out + static_cast<std::ptrdiff_t>(row) * channelsOut + column;
+        const float * const  w = weights + column;
+        addProduct<Part::Real>(in + from, w, to, outPitch, channelsIn, channelsOut);
+        if (!isReal)
+        {
+          addProduct<Part::Imaginary>(in + inPitch + from, w + imaginary, to, outPitch, channelsIn, channelsOut);
+          addProduct<Part::Sum>(sums + from, w, to, outPitch, channelsIn, channelsOut);
+        }
       }
     }
+    in += frequencyPitch(2 * inPitch);
+    out += frequencyPitch(2 * outPitch);
+    weights += 2 * imaginary;
   }
 }
 
@@ -488,12 +583,12 @@ convolve(const SpectralPlan &  plan,
          float *               workspace)
 {
   const int     rows = (count + 7) / 8 * 8;
-  const int     numberOfX = plan.length[0] / 2 + 1;
   float * const in = workspace;
   float * const out = in + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 2 } * rows * plan.channelsIn);
-  float * const tileFloats =
-    out + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 2 } * rows * plan.channelsOut);
-  const TileBuffer buffer{ reinterpret_cast<Complex *>(tileFloats), plan.length[1], plan.length[2] };
+  float * const sums = out + plan.numberOfFrequencies * frequencyPitch(std::ptrdiff_t{ 2 } * rows * plan.channelsOut);
+  const TileBuffer buffer{ reinterpret_cast<Complex *>(sums + static_cast<std::ptrdiff_t>(rows) * plan.channelsIn),
+                           plan.length[1],
+                           plan.length[2] };
 
   for (int t = 0; t < rows; ++t)
   {
@@ -501,7 +596,7 @@ convolve(const SpectralPlan &  plan,
     for (int channel = 0; channel < plan.channelsIn; channel += lanes)
     {
       IMPACT_OF_LENGTH(plan.length[0], enterAlongX<N>(plan, size, tiles[tile], entries[tile], channel, buffer));
-      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, -1>(buffer, numberOfX, 0, buffer.nz)));
+      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, -1>(buffer, plan.length[0], 0, buffer.nz)));
       if (plan.length[2] == 1)
       {
         alongZToRows<1>(plan, buffer, channel, t, rows, in);
@@ -512,7 +607,7 @@ convolve(const SpectralPlan &  plan,
       }
     }
   }
-  multiply(plan, rows, in, out);
+  multiply(plan, rows, in, sums, out);
   for (int t = 0; t < count; ++t)
   {
     for (int channel = 0; channel < plan.channelsOut; channel += lanes)
@@ -525,7 +620,7 @@ convolve(const SpectralPlan &  plan,
       {
         IMPACT_OF_LENGTH(plan.length[2], alongZFromRows<N>(plan, buffer, channel, t, rows, out));
       }
-      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, 1>(buffer, numberOfX, tiles[t].keep[2], tiles[t].keepEnd[2])));
+      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, 1>(buffer, plan.length[0], tiles[t].keep[2], tiles[t].keepEnd[2])));
       IMPACT_OF_LENGTH(plan.length[0], leaveAlongX<N>(plan, size, tiles[t], channel, buffer));
     }
   }

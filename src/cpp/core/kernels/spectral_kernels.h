@@ -93,7 +93,8 @@ workspaceFloats(const SpectralPlan & plan, std::int32_t tiles)
   const std::size_t lanes = 16;
   const std::size_t tile = 2 * lanes * static_cast<std::size_t>(plan.length[0] / 2 + 1) *
                            static_cast<std::size_t>(plan.length[1]) * static_cast<std::size_t>(plan.length[2]);
-  return in + out + tile;
+  const std::size_t sums = static_cast<std::size_t>(rows * plan.channelsIn);
+  return in + out + sums + tile;
 }
 
 } // namespace impact

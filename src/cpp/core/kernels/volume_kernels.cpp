@@ -131,29 +131,66 @@ convolveLines(const LinePlan & plan, const float * from, std::int32_t number, fl
 void
 moments(const float * x, std::int64_t voxels, std::int32_t channels, double * mean, double * squares)
 {
-  const auto count = static_cast<double>(voxels);
+  using Wide = double __attribute__((vector_size(8 * IMPACT_LANES)));
+  using LooseWide = double __attribute__((vector_size(8 * IMPACT_LANES), aligned(8), may_alias));
+  constexpr int together = 4; // sums of voxels apart from each other, so that none waits for another
+  const auto    count = static_cast<double>(voxels);
   for (int c = 0; c < channels; c += lanes)
   {
     // Around the first voxel: near enough to the mean for what is subtracted below to be small.
     const Vec     origin = load(x + c);
-    Vec           sums[2]{};
-    Vec           ofSquares[2]{};
+    Vec           sums[together]{};
+    Vec           ofSquares[together]{};
     const float * at = x + c;
-    for (std::int64_t v = 0; v < voxels; ++v, at += channels)
+    std::int64_t  v = 0;
+    for (; v + together <= voxels; v += together, at += together * static_cast<std::ptrdiff_t>(channels))
+    {
+#pragma GCC unroll 4
+      for (int i = 0; i < together; ++i)
+      {
+        const Vec d = load(at + i * static_cast<std::ptrdiff_t>(channels)) - origin;
+        sums[i] += d;
+        ofSquares[i] += d * d;
+      }
+    }
+    for (; v < voxels; ++v, at += channels)
     {
       const Vec d = load(at) - origin;
-      sums[v & 1] += d;
-      ofSquares[v & 1] += d * d;
+      sums[0] += d;
+      ofSquares[0] += d * d;
     }
-    const Vec sum = sums[0] + sums[1];
-    const Vec ofSquare = ofSquares[0] + ofSquares[1];
-    for (int i = 0; i < lanes; ++i)
-    {
-      const double fromOrigin = static_cast<double>(sum[i]) / count;
-      const double rest = static_cast<double>(ofSquare[i]) - count * fromOrigin * fromOrigin;
-      mean[c + i] = static_cast<double>(origin[i]) + fromOrigin;
-      squares[c + i] = rest > 0.0 ? rest : 0.0;
-    }
+    const Wide sum = __builtin_convertvector((sums[0] + sums[1]) + (sums[2] + sums[3]), Wide);
+    const Wide ofSquare = __builtin_convertvector((ofSquares[0] + ofSquares[1]) + (ofSquares[2] + ofSquares[3]), Wide);
+    const Wide fromOrigin = sum / count;
+    const Wide rest = ofSquare - count * fromOrigin * fromOrigin;
+    *reinterpret_cast<LooseWide *>(mean + c) = __builtin_convertvector(origin, Wide) + fromOrigin;
+    *reinterpret_cast<LooseWide *>(squares + c) = rest > 0.0 ? rest : Wide{};
+  }
+}
+
+void
+normalization(const double * mean,
+              const double * squares,
+              double         voxels,
+              double         epsilon,
+              const float *  gain,
+              const float *  offset,
+              std::int32_t   channels,
+              float *        storage)
+{
+  float * const scale = storage;
+  float * const shift = storage + channels;
+  float * const means = storage + 2 * static_cast<std::ptrdiff_t>(channels);
+  float * const inverse = storage + 3 * static_cast<std::ptrdiff_t>(channels);
+  for (int c = 0; c < channels; ++c)
+  {
+    means[c] = static_cast<float>(mean[c]);
+    inverse[c] = static_cast<float>(1.0 / __builtin_sqrt(squares[c] / voxels + epsilon));
+  }
+  for (int c = 0; c < channels; ++c)
+  {
+    scale[c] = gain[c] * inverse[c];
+    shift[c] = offset[c] - means[c] * scale[c];
   }
 }
 
@@ -265,7 +302,7 @@ applyBackFrom(const float *        x,
 
 } // namespace
 
-const VolumeKernels IMPACT_VOLUME_KERNELS{ addTaps, multiplyRows,  convolveLines, moments,
-                                           apply,   applyBackFrom, applyBack };
+const VolumeKernels IMPACT_VOLUME_KERNELS{ addTaps,       multiplyRows, convolveLines, moments,
+                                           normalization, apply,        applyBackFrom, applyBack };
 
 } // namespace impact

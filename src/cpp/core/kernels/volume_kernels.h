@@ -61,6 +61,18 @@ struct VolumeKernels
   /** Mean, and sum of squared differences from it, of each channel; of at most some thousand voxels. */
   void (*moments)(const float * x, std::int64_t voxels, std::int32_t channels, double * mean, double * squares);
 
+  /** What instance normalisation makes of them: scale, shift, mean and inverse deviation, `channels` floats each.
+   *
+   * \param gain, offset what it multiplies with and adds afterwards */
+  void (*normalization)(const double * mean,
+                        const double * squares,
+                        double         voxels,
+                        double         epsilon,
+                        const float *  gain,
+                        const float *  offset,
+                        std::int32_t   channels,
+                        float *        storage);
+
   /** to = map(x); may be the same place. */
   void (*apply)(const float * x, std::int64_t voxels, std::int32_t channels, const ChannelMap & map, float * to);
 
