@@ -129,25 +129,42 @@ def reference_distance(kind: str, f: Array, m: Array) -> float:
 
 @pytest.mark.parametrize("kind", DISTANCES)
 @pytest.mark.parametrize("samples", [1, 40, 9000])
-def test_distances(kind: str, samples: int) -> None:
+@pytest.mark.parametrize("by_torch", [False, True], ids=["natively", "by torch"])
+def test_distances(kind: str, samples: int, by_torch: bool) -> None:
     random = np.random.default_rng(1)
     f, m = random.uniform(0.1, 1.0, (2, samples, 6))
     f[0] = 0.0
     if samples > 1:
         m[1] = 0.0
         f[2] = m[2] = 0.0
-    value, gradient = _core.distance(kind, f, m)
+    value, gradient = _core.distance(kind, f, m, by_torch)
     assert value == pytest.approx(reference_distance(kind, f, m), rel=1e-12)
     assert np.all(np.isfinite(gradient))
     if kind != "DotProduct":
         same = np.round(f)  # Dice is zero for equal features of 0 and 1
-        assert _core.distance(kind, same, same)[0] == pytest.approx(0.0, abs=1e-12)
+        assert _core.distance(kind, same, same, by_torch)[0] == pytest.approx(0.0, abs=1e-12)
     for place in random.integers(3, samples, 5) if samples > 3 else []:
         step = np.zeros_like(m)
         step[place, place % 6] = 1e-6
         up = reference_distance(kind, f, m + step)
         down = reference_distance(kind, f, m - step)
         assert gradient[place, place % 6] == pytest.approx((up - down) / 2e-6, rel=1e-3, abs=1e-8)
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+@pytest.mark.parametrize("special", ["signs", "equal", "opposite", "tiny"])
+def test_distances_natively_as_by_torch(kind: str, special: str) -> None:
+    random = np.random.default_rng(3)
+    f, m = random.normal(0.0, 1.0, (2, 300, 5))
+    if special == "equal":
+        m[:100, 2:] = f[:100, 2:]
+    elif special == "opposite":
+        m[:100] = -f[:100]
+    elif special == "tiny":
+        f[:50] *= 1e-170
+    natively, by_torch = (_core.distance(kind, f, m, way) for way in (False, True))
+    assert natively[0] == pytest.approx(by_torch[0], rel=1e-12, abs=1e-13)
+    np.testing.assert_allclose(natively[1], by_torch[1], rtol=1e-10, atol=1e-15)
 
 
 def test_correlation_of_constant_channels() -> None:

@@ -57,7 +57,7 @@ register_similarity(py::module_ & module)
 
   module.def(
     "distance",
-    [](const std::string & kind, const DoubleArray & fixed, const DoubleArray & moving) {
+    [](const std::string & kind, const DoubleArray & fixed, const DoubleArray & moving, bool byTorch) {
       const Distance chosen = distanceOf(kind);
       at::Tensor     f = toTensor(fixed);
       at::Tensor     m = toTensor(moving);
@@ -73,7 +73,7 @@ register_similarity(py::module_ & module)
         const TorchScope             scope(nullptr);
         at::AutoGradMode             gradientsOn(true);
         m.set_requires_grad(true);
-        const at::Tensor result = distance(chosen, f, m);
+        const at::Tensor result = distance(chosen, f, m, byTorch);
         const at::Tensor back = torch::autograd::grad({ result }, { m })[0].contiguous();
         std::copy_n(back.data_ptr<double>(), back.numel(), room);
         value = result.item<double>();
@@ -83,6 +83,7 @@ register_similarity(py::module_ & module)
     py::arg("kind"),
     py::arg("fixed"),
     py::arg("moving"),
+    py::arg("by_torch") = false,
     "Distance of two feature matrices (samples x channels) and its derivative with respect to the moving one.");
 
   module.def(

@@ -1,5 +1,7 @@
 #include "distance.h"
 
+#include "sample_distances.h"
+
 namespace impact
 {
 namespace
@@ -91,14 +93,43 @@ normalizedCrossCorrelation(const at::Tensor & fixed, const at::Tensor & moving)
   return 1.0 - correlation.mean();
 }
 
+/** sampleDistances() for torch to differentiate. */
+class BySample : public torch::autograd::Function<BySample>
+{
+public:
+  static at::Tensor
+  forward(torch::autograd::AutogradContext * context,
+          const at::Tensor &                 fixed,
+          const at::Tensor &                 moving,
+          std::int64_t                       kind)
+  {
+    at::Tensor   gradient;
+    const double value =
+      sampleDistances(static_cast<Distance>(kind), fixed, moving, moving.requires_grad() ? &gradient : nullptr);
+    context->save_for_backward({ gradient });
+    return at::scalar_tensor(value, at::kDouble);
+  }
+
+  static torch::autograd::tensor_list
+  backward(torch::autograd::AutogradContext * context, torch::autograd::tensor_list given)
+  {
+    const at::Tensor gradient = context->get_saved_variables()[0];
+    return { at::Tensor(), gradient * given[0].to(gradient.scalar_type()), at::Tensor() };
+  }
+};
+
 } // namespace
 
 at::Tensor
-distance(Distance kind, const at::Tensor & fixed, const at::Tensor & moving)
+distance(Distance kind, const at::Tensor & fixed, const at::Tensor & moving, bool byTorch)
 {
   if (fixed.size(0) == 0)
   {
     return moving.to(at::kDouble).sum();
+  }
+  if (isBySample(kind) && fixed.is_cpu() && !byTorch)
+  {
+    return BySample::apply(fixed, moving, static_cast<std::int64_t>(kind));
   }
   const at::Tensor f = fixed.to(at::kDouble);
   const at::Tensor m = moving.to(at::kDouble);

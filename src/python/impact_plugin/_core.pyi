@@ -112,7 +112,7 @@ def parse_settings(
     label: str = "",
 ) -> tuple[list[LevelSettings], list[Finding]]: ...
 def distance(
-    kind: str, fixed: ArrayLike, moving: ArrayLike
+    kind: str, fixed: ArrayLike, moving: ArrayLike, by_torch: bool = False
 ) -> tuple[float, NDArray[np.float64]]: ...
 def feature_maps(
     image: Image, settings: ModelSettings, gpu: int = -1
