@@ -24,6 +24,13 @@ public:
     return m_Size[0] * m_Size[1] * m_Size[2];
   }
 
+  /** Whether our own kernels run the network, rather than torch. */
+  bool
+  runsByKernels() const
+  {
+    return m_Chain != nullptr;
+  }
+
   const std::string &
   path() const
   {

@@ -4,9 +4,11 @@
 #include "model_view.h"
 #include "patch_model.h"
 #include "principal_components.h"
+#include "sample_distances.h"
 #include "similarity.h"
 #include "torch_scope.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -135,6 +137,16 @@ public:
   workers() const
   {
     return m_Workers;
+  }
+
+  /** Whether torch has next to nothing to do in an evaluation. */
+  bool
+  runsByKernels() const
+  {
+    const auto byKernels = [](const Pair & pair) { return pair.fixed.runsByKernels() && pair.moving.runsByKernels(); };
+    const auto bySample = [](const LayerSettings & layer) { return layer.pca == 0 && isBySample(layer.distance); };
+    return std::all_of(m_Pairs.begin(), m_Pairs.end(), byKernels) &&
+           std::all_of(m_Settings.layers.begin(), m_Settings.layers.end(), bySample);
   }
 
 private:
@@ -274,7 +286,8 @@ PatchSimilarity::tryModels(const Patches & fixed, const Patches & moving)
 double
 PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
 {
-  const TorchScope scope(m_Implementation->workers());
+  const bool       byKernels = m_Implementation->runsByKernels();
+  const TorchScope scope(m_Implementation->workers(), byKernels ? TorchThreads::One : TorchThreads::AsWorkers);
   return m_Implementation->evaluate(fixed, moving, gradient);
 }
 

@@ -3,6 +3,7 @@
 #include "feature_sampling.h"
 #include "model_view.h"
 #include "principal_components.h"
+#include "sample_distances.h"
 #include "similarity.h"
 #include "torch_scope.h"
 
@@ -131,6 +132,15 @@ public:
       gradient->assign(result.data_ptr<double>(), result.data_ptr<double>() + result.numel());
     }
     return value;
+  }
+
+  /** Whether torch has next to nothing to do in an evaluation. */
+  bool
+  runsByKernels() const
+  {
+    return m_Device.is_cpu() && std::all_of(m_Settings.layers.begin(),
+                                            m_Settings.layers.end(),
+                                            [](const LayerSettings & layer) { return isBySample(layer.distance); });
   }
 
   std::string
@@ -312,7 +322,8 @@ StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,
                            const std::vector<double> & movingPoints,
                            std::vector<double> *       gradient)
 {
-  const TorchScope scope(m_Implementation->m_Workers);
+  const TorchScope scope(m_Implementation->m_Workers,
+                         m_Implementation->runsByKernels() ? TorchThreads::One : TorchThreads::AsWorkers);
   return m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
 }
 

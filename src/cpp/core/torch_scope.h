@@ -10,14 +10,20 @@
 namespace impact
 {
 
+/** What torch itself does with the threads that there are. */
+enum class TorchThreads
+{
+  AsWorkers, // as many threads as there are workers, for the networks that it runs
+  One        // a single one: beside our own loops its threads, which wait for work by spinning, would be in the way
+};
+
 /** The state in which all our torch code runs; what it changes is put back on leaving. */
 class TorchScope
 {
 public:
   /** \param workers those of inParallel(), whose number bounds torch's own threads; null: none, and torch's number
-   * stays
-   */
-  explicit TorchScope(const std::shared_ptr<Workers> & workers)
+   * stays */
+  explicit TorchScope(const std::shared_ptr<Workers> & workers, TorchThreads threads = TorchThreads::AsWorkers)
     : m_ThreadsBefore(at::get_num_threads())
     , m_CpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
     , m_GpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCUDA))
@@ -27,9 +33,10 @@ public:
     if (workers)
     {
       m_WorkersScope.emplace(*workers);
-      if (workers->numberOfThreads() != m_ThreadsBefore)
+      const int wanted = threads == TorchThreads::One ? 1 : workers->numberOfThreads();
+      if (wanted != m_ThreadsBefore)
       {
-        at::set_num_threads(workers->numberOfThreads());
+        at::set_num_threads(wanted);
       }
     }
   }

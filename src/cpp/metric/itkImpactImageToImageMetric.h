@@ -155,6 +155,10 @@ private:
 
   ValidSamples MapSamples() const;
 
+  /** The same samples, those near each other in a row: their patches then find in the cache what others have read. The
+   * moving points are left out. */
+  static ValidSamples InOrderOfPlace(const ValidSamples & samples);
+
   void ChainRule(const PointGradients & points, DerivativeType & derivative) const;
 
   /** Warps the moving image by the transform, whose parameters these are, and makes the moving features from it. */

@@ -50,9 +50,31 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::TryPatches() const
 
 template <typename TFixedImage, typename TMovingImage>
 auto
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const ValidSamples & samples,
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::InOrderOfPlace(const ValidSamples & samples) -> ValidSamples
+{
+  std::vector<std::pair<double, std::size_t>> keys(samples.size());
+  for (std::size_t s = 0; s < samples.size(); ++s)
+  {
+    keys[s] = { samples.fixedPoints[3 * s + FixedImageDimension - 1], s };
+  }
+  std::sort(keys.begin(), keys.end());
+  ValidSamples result;
+  result.fixedPoints.reserve(samples.fixedPoints.size());
+  for (const auto & [key, s] : keys)
+  {
+    const double * const point = samples.fixedPoints.data() + 3 * s;
+    result.fixedPoints.insert(result.fixedPoints.end(), point, point + 3);
+  }
+  return result;
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+auto
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const ValidSamples & unordered,
                                                                      DerivativeType * derivative) const -> MeasureType
 {
+  const ValidSamples        samples = InOrderOfPlace(unordered);
   impact::PatchSimilarity & similarity = *m_PatchSimilarity;
   const std::size_t         numberOfSamples = samples.size();
   const std::size_t         numberOfModels = similarity.numberOfModels();
@@ -83,20 +105,31 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
     m_FixedPatches[m].resize(numberOfSamples * fixedVoxels);
     m_MovingPatches[m].resize(numberOfSamples * movingVoxels);
     m_MovingGradients[m].resize(derivative ? 3 * numberOfSamples * movingVoxels : 0);
+    // Some patches at a time: enough points for what is read to be on its way while others are worked on.
     constexpr std::size_t perTask = 16;
+    constexpr std::size_t pointsAtOnce = 1024;
+    const std::size_t atOnce = std::clamp<std::size_t>(pointsAtOnce / std::max(fixedVoxels, movingVoxels), 1, perTask);
     m_Workers->run((numberOfSamples + perTask - 1) / perTask, [&, m](std::int64_t task) {
-      std::vector<double> points(3 * std::max(fixedVoxels, movingVoxels));
-      const std::size_t   first = static_cast<std::size_t>(task) * perTask;
-      for (std::size_t s = first; s < std::min(numberOfSamples, first + perTask); ++s)
+      std::vector<double> points(3 * atOnce * std::max(fixedVoxels, movingVoxels));
+      const std::size_t   end = std::min(numberOfSamples, (static_cast<std::size_t>(task) + 1) * perTask);
+      for (std::size_t first = static_cast<std::size_t>(task) * perTask; first < end; first += atOnce)
       {
-        writePatch(s, similarity.fixedOffsets(m, s), points.data());
-        m_FixedIntensity.At(points.data(), fixedVoxels, m_FixedPatches[m].data() + s * fixedVoxels, nullptr);
-        writePatch(s, similarity.movingOffsets(m, s), points.data());
-        m_Mapper.Map(points.data(), movingVoxels, points.data());
+        const std::size_t last = std::min(end, first + atOnce);
+        for (std::size_t s = first; s < last; ++s)
+        {
+          writePatch(s, similarity.fixedOffsets(m, s), points.data() + 3 * (s - first) * fixedVoxels);
+        }
+        m_FixedIntensity.At(
+          points.data(), (last - first) * fixedVoxels, m_FixedPatches[m].data() + first * fixedVoxels, nullptr);
+        for (std::size_t s = first; s < last; ++s)
+        {
+          writePatch(s, similarity.movingOffsets(m, s), points.data() + 3 * (s - first) * movingVoxels);
+        }
+        m_Mapper.Map(points.data(), (last - first) * movingVoxels, points.data());
         m_MovingIntensity.At(points.data(),
-                             movingVoxels,
-                             m_MovingPatches[m].data() + s * movingVoxels,
-                             derivative ? m_MovingGradients[m].data() + 3 * s * movingVoxels : nullptr);
+                             (last - first) * movingVoxels,
+                             m_MovingPatches[m].data() + first * movingVoxels,
+                             derivative ? m_MovingGradients[m].data() + 3 * first * movingVoxels : nullptr);
       }
     });
   }

@@ -420,82 +420,92 @@ pullBack(const BSplineGrid & grid, const double * points, const double * gradien
                    : pullBackPoints<false>(grid, points, gradients, count, sums);
 }
 
-/** Linear interpolation, a few points at a time: first where they lie, then what is there. */
+/** Linear interpolation, a few points at a time, in loops that vectors can do: first where they lie, then what is
+ * there.
+ */
 void
 interpolate(const VoxelGrid & grid, const double * points, std::int64_t count, float * values, float * gradients)
 {
-  constexpr int      block = 64;
-  const std::int64_t steps[3] = { grid.size[0] > 1 ? 1 : 0,
-                                  grid.size[1] > 1 ? grid.size[0] : 0,
-                                  grid.size[2] > 1 ? grid.size[0] * grid.size[1] : 0 };
-  const std::int64_t strides[3] = { 1, grid.size[0], grid.size[0] * grid.size[1] };
-  double             last[3];
-  double             lastLower[3];
-  for (int axis = 0; axis < 3; ++axis)
+  constexpr int most = 64;
+  // From a voxel to the next along each axis; nothing where there is no next.
+  const std::int64_t stepX = grid.size[0] > 1 ? 1 : 0;
+  const std::int64_t stepY = grid.size[1] > 1 ? grid.size[0] : 0;
+  const std::int64_t stepZ = grid.size[2] > 1 ? grid.size[0] * grid.size[1] : 0;
+  float              toIndex[9];
+  for (int i = 0; i < 9; ++i)
   {
-    last[axis] = static_cast<double>(grid.size[axis] - 1);
-    lastLower[axis] = grid.size[axis] > 1 ? last[axis] - 1.0 : 0.0;
+    toIndex[i] = static_cast<float>(grid.toIndex[i]);
   }
-  for (std::int64_t begin = 0; begin < count; begin += block)
+  for (std::int64_t begin = 0; begin < count; begin += most)
   {
-    const int    number = static_cast<int>(count - begin < block ? count - begin : block);
-    std::int64_t base[block];
-    float        fraction[3][block];
-    float        inside[3][block];
+    const int            number = static_cast<int>(count - begin < most ? count - begin : most);
+    const double * const from = points + 3 * begin;
+    std::int64_t         base[most]; // the voxel below
+    float                fraction[3][most];
+    float                inside[3][most]; // 0 beyond the outermost voxel centres
     for (int n = 0; n < number; ++n)
     {
       base[n] = 0;
     }
-    for (int axis = 0; axis < 3; ++axis)
+    std::int64_t stride = 1;
+    for (int axis = 0; axis < 3; stride *= grid.size[axis], ++axis)
     {
       const double * const m = grid.toIndex + 3 * axis;
+      const double         last = static_cast<double>(grid.size[axis] - 1);
+      const double         lastLower = grid.size[axis] > 1 ? last - 1.0 : 0.0;
       for (int n = 0; n < number; ++n)
       {
-        const double * const p = points + 3 * (begin + n);
+        const double * const p = from + 3 * n;
         const double         index =
           m[0] * (p[0] - grid.origin[0]) + m[1] * (p[1] - grid.origin[1]) + m[2] * (p[2] - grid.origin[2]);
         double place = index > 0.0 ? index : 0.0; // also of what is no number
-        place = place < last[axis] ? place : last[axis];
+        place = place < last ? place : last;
         const double truncated = static_cast<double>(static_cast<std::int32_t>(place));
-        const double lower = truncated < lastLower[axis] ? truncated : lastLower[axis];
+        const double lower = truncated < lastLower ? truncated : lastLower;
         fraction[axis][n] = static_cast<float>(place - lower);
-        inside[axis][n] = index >= 0.0 && index <= last[axis] ? 1.0F : 0.0F;
-        base[n] += static_cast<std::int64_t>(static_cast<std::int32_t>(lower)) * strides[axis];
+        inside[axis][n] = index >= 0.0 && index <= last ? 1.0F : 0.0F;
+        base[n] += static_cast<std::int64_t>(static_cast<std::int32_t>(lower)) * stride;
       }
     }
+    float along[3][most]; // the derivative per voxel
+    float value[most];
     for (int n = 0; n < number; ++n)
     {
-      const float * const corner = grid.voxels + base[n];
       const float         x = fraction[0][n];
       const float         y = fraction[1][n];
       const float         z = fraction[2][n];
-      const float * const c10 = corner + steps[1];
-      const float * const c01 = corner + steps[2];
-      const float * const c11 = c10 + steps[2];
-      const float         d00 = corner[steps[0]] - corner[0];
-      const float         d10 = c10[steps[0]] - c10[0];
-      const float         d01 = c01[steps[0]] - c01[0];
-      const float         d11 = c11[steps[0]] - c11[0];
-      const float         v00 = corner[0] + x * d00;
-      const float         v10 = c10[0] + x * d10;
-      const float         v01 = c01[0] + x * d01;
-      const float         v11 = c11[0] + x * d11;
+      const float * const voxel = grid.voxels + base[n];
+      const float         c000 = voxel[0];
+      const float         c010 = voxel[stepY];
+      const float         c001 = voxel[stepZ];
+      const float         c011 = voxel[stepZ + stepY];
+      const float         d00 = voxel[stepX] - c000;
+      const float         d10 = voxel[stepX + stepY] - c010;
+      const float         d01 = voxel[stepX + stepZ] - c001;
+      const float         d11 = voxel[stepX + stepZ + stepY] - c011;
+      const float         v00 = c000 + x * d00;
+      const float         v10 = c010 + x * d10;
+      const float         v01 = c001 + x * d01;
+      const float         v11 = c011 + x * d11;
       const float         v0 = v00 + y * (v10 - v00);
       const float         v1 = v01 + y * (v11 - v01);
-      values[begin + n] = v0 + z * (v1 - v0);
-      if (gradients)
+      const float         d0 = d00 + y * (d10 - d00);
+      const float         d1 = d01 + y * (d11 - d01);
+      value[n] = v0 + z * (v1 - v0);
+      along[0][n] = inside[0][n] * (d0 + z * (d1 - d0));
+      along[1][n] = inside[1][n] * ((v10 - v00) + z * ((v11 - v01) - (v10 - v00)));
+      along[2][n] = inside[2][n] * (v1 - v0);
+    }
+    for (int n = 0; n < number; ++n)
+    {
+      values[begin + n] = value[n];
+    }
+    for (int n = 0; gradients && n < number; ++n)
+    {
+      for (int i = 0; i < 3; ++i)
       {
-        const float d0 = d00 + y * (d10 - d00);
-        const float d1 = d01 + y * (d11 - d01);
-        const float gx = inside[0][n] * (d0 + z * (d1 - d0));
-        const float gy = inside[1][n] * ((v10 - v00) + z * ((v11 - v01) - (v10 - v00)));
-        const float gz = inside[2][n] * (v1 - v0);
-        for (int i = 0; i < 3; ++i)
-        {
-          gradients[3 * (begin + n) + i] = static_cast<float>(grid.toIndex[i]) * gx +
-                                           static_cast<float>(grid.toIndex[3 + i]) * gy +
-                                           static_cast<float>(grid.toIndex[6 + i]) * gz;
-        }
+        gradients[3 * (begin + n) + i] =
+          toIndex[i] * along[0][n] + toIndex[3 + i] * along[1][n] + toIndex[6 + i] * along[2][n];
       }
     }
   }

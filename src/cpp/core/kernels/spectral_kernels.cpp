@@ -175,6 +175,19 @@ struct TileBuffer
   }
 };
 
+/** Which voxels of a tile, along an axis, lie in the volume. */
+struct Range
+{
+  int begin;
+  int end;
+};
+
+inline Range
+insideVolume(int begin, int length, int size)
+{
+  return { begin < 0 ? -begin : 0, size - begin < length ? size - begin : length };
+}
+
 template <int N>
 void
 enterAlongX(const SpectralPlan &  plan,
@@ -188,8 +201,7 @@ enterAlongX(const SpectralPlan &  plan,
   const Vec  shift = entry.scale ? load(entry.shift + channel) : Vec{};
   const Vec  slope = spread(entry.slope);
   const bool enters = entry.scale != nullptr;
-  const int  first = tile.begin[0] < 0 ? -tile.begin[0] : 0;
-  const int  last = size[0] - tile.begin[0] < N ? size[0] - tile.begin[0] : N;
+  const auto [first, last] = insideVolume(tile.begin[0], N, size[0]);
   for (int z = 0; z < buffer.nz; ++z)
   {
     const int inputZ = tile.begin[2] + z;
@@ -592,11 +604,12 @@ convolve(const SpectralPlan &  plan,
 
   for (int t = 0; t < rows; ++t)
   {
-    const int tile = t < count ? t : count - 1; // rows without a tile repeat the last one
+    const int   tile = t < count ? t : count - 1; // rows without a tile repeat the last one
+    const Range inside = insideVolume(tiles[tile].begin[2], buffer.nz, size[2]);
     for (int channel = 0; channel < plan.channelsIn; channel += lanes)
     {
       IMPACT_OF_LENGTH(plan.length[0], enterAlongX<N>(plan, size, tiles[tile], entries[tile], channel, buffer));
-      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, -1>(buffer, plan.length[0], 0, buffer.nz)));
+      IMPACT_OF_LENGTH(plan.length[1], (alongY<N, -1>(buffer, plan.length[0], inside.begin, inside.end)));
       if (plan.length[2] == 1)
       {
         alongZToRows<1>(plan, buffer, channel, t, rows, in);

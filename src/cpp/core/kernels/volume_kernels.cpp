@@ -255,6 +255,21 @@ applyBack(const float * x, std::int64_t voxels, std::int32_t channels, const Cha
   }
 }
 
+/** A gradient with respect to map(x) at a voxel, taken through the rectifier. */
+inline Vec
+rectifiedAt(const float *      x,
+            std::int32_t       channels,
+            const ChannelMap & map,
+            Vec                slope,
+            std::int64_t       voxel,
+            const float *      given,
+            int                channel)
+{
+  const Vec at = load(x + voxel * channels + channel);
+  const Vec g = load(given + channel);
+  return load(map.scale + channel) * at + load(map.shift + channel) > 0.0F ? g : slope * g;
+}
+
 void
 applyBackFrom(const float *        x,
               std::int64_t         voxels,
@@ -266,36 +281,48 @@ applyBackFrom(const float *        x,
               float *              gradient)
 {
   const Vec slope = spread(map.slope);
-  for (int c = 0; c < channels; c += lanes)
+  for (int column = 0; column < channels; column += vectorsOfColumns * lanes)
   {
-    const Vec  scale = load(map.scale + c);
-    const Vec  shift = load(map.shift + c);
-    const Vec  mean = map.mean ? load(map.mean + c) : Vec{};
-    const Vec  inverseDeviation = map.mean ? load(map.inverseDeviation + c) : Vec{};
-    Vec        sum{};
-    Vec        sumWithX{};
-    const auto rectified = [&](int i) {
-      const Vec at = load(x + numbers[i] * channels + c);
-      const Vec g = load(given + static_cast<std::int64_t>(i) * channels + c);
-      return scale * at + shift > 0.0F ? g : slope * g;
-    };
-    for (int i = 0; i < count; ++i)
+    Vec perDeviation[vectorsOfColumns];
+    Vec constant[vectorsOfColumns];
+    for (int vector = 0; vector < vectorsOfColumns; ++vector)
     {
-      const Vec g = rectified(i);
-      sum += g;
-      sumWithX += g * ((load(x + numbers[i] * channels + c) - mean) * inverseDeviation);
+      const int c = column + vector * lanes;
+      const Vec mean = map.mean ? load(map.mean + c) : Vec{};
+      const Vec inverseDeviation = map.mean ? load(map.inverseDeviation + c) : Vec{};
+      Vec       sum{};
+      Vec       sumWithX{};
+      for (int i = 0; i < count; ++i)
+      {
+        const Vec g =
+          rectifiedAt(x, channels, map, slope, numbers[i], given + static_cast<std::int64_t>(i) * channels, c);
+        sum += g;
+        sumWithX += g * ((load(x + numbers[i] * channels + c) - mean) * inverseDeviation);
+      }
+      const Vec perVoxel = load(map.scale + c) / static_cast<float>(voxels);
+      perDeviation[vector] = map.mean ? perVoxel * sumWithX * inverseDeviation : Vec{};
+      constant[vector] = mean * perDeviation[vector] - (map.mean ? perVoxel * sum : Vec{});
     }
-    const Vec perVoxel = map.mean ? scale * sum / static_cast<float>(voxels) : Vec{};
-    const Vec perDeviation = map.mean ? scale * sumWithX / static_cast<float>(voxels) * inverseDeviation : Vec{};
-    const Vec constant = mean * perDeviation - perVoxel;
+    // Voxel by voxel: what is read here has to come from afar.
     for (std::int64_t v = 0; v < voxels; ++v)
     {
-      store(gradient + v * channels + c, constant - load(x + v * channels + c) * perDeviation);
+#pragma GCC unroll 2
+      for (int vector = 0; vector < vectorsOfColumns; ++vector)
+      {
+        const std::int64_t place = v * channels + column + vector * lanes;
+        store(gradient + place, constant[vector] - load(x + place) * perDeviation[vector]);
+      }
     }
     for (int i = 0; i < count; ++i)
     {
-      float * const to = gradient + numbers[i] * channels + c;
-      store(to, load(to) + scale * rectified(i));
+      for (int vector = 0; vector < vectorsOfColumns; ++vector)
+      {
+        const int     c = column + vector * lanes;
+        float * const to = gradient + numbers[i] * channels + c;
+        const Vec     g =
+          rectifiedAt(x, channels, map, slope, numbers[i], given + static_cast<std::int64_t>(i) * channels, c);
+        store(to, load(to) + load(map.scale + c) * g);
+      }
     }
   }
 }
