@@ -126,6 +126,12 @@ public:
     m_Metric->RequestMovingFeatures();
   }
 
+  std::string
+  describeFeatures() const override
+  {
+    return m_Metric->DescribeFeatures();
+  }
+
 private:
   static typename TransformType::ParametersType
   toParameters(const std::vector<double> & values, std::size_t count)

@@ -33,6 +33,7 @@ public:
   virtual double      valueAndDerivative(const std::vector<double> & parameters, std::vector<double> & derivative) = 0;
   virtual std::size_t numberOfValidSamples() const = 0;
   virtual void        requestMovingFeatures() = 0;
+  virtual std::string describeFeatures() const = 0;
 };
 
 std::unique_ptr<MetricEvaluator>

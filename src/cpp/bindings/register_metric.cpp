@@ -58,6 +58,7 @@ register_metric(py::module_ & module)
          &MetricEvaluator::requestMovingFeatures,
          "With FeaturesMapUpdateInterval above 0: the next evaluation makes the moving features anew, from the moving "
          "image warped by the transform with that evaluation's parameters.")
+    .def("describe_features", &MetricEvaluator::describeFeatures, "What elastix's log says of features and patches.")
     .def("value", &MetricEvaluator::value, py::arg("parameters"))
     .def(
       "value_and_derivative",

@@ -1,5 +1,7 @@
 #include "patch_model.h"
 
+#include "patch_field.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -51,15 +53,39 @@ PatchModel::PatchModel(ModelPointer          model,
   , m_Settings(settings)
   , m_Context(ImageContext::of(image, axes, device))
 {
-  std::copy(settings.patchSize.begin(), settings.patchSize.end(), m_Size.begin());
-  const auto layers = run(at::zeros({ 1, voxelsPerPatch() }, at::dtype(at::kFloat).device(device)));
+  std::array<std::int64_t, 3> size{ 1, 1, 1 };
+  std::copy(settings.patchSize.begin(), settings.patchSize.end(), size.begin());
+  arrange(size);
+  shrink();
+  m_Chain =
+    device.is_cpu() ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels) : nullptr;
+  if (m_Chain && !m_Chain->takesPatches(m_Size))
+  {
+    m_Chain = nullptr;
+  }
+}
+
+void
+PatchModel::arrange(const std::array<std::int64_t, 3> & size)
+{
+  m_Size = size;
+  m_NumbersOfChannels.clear();
+  m_Places.clear();
+  const at::Device device = m_Context.statistics.device();
+  const auto       layers = run(at::zeros({ 1, voxelsPerPatch() }, at::dtype(at::kFloat).device(device)));
   std::vector<std::array<std::int64_t, 3>> sizes;
   for (const at::Tensor & layer : layers)
   {
     sizes.push_back(spatialSize(layer));
   }
-  m_Layouts = layoutsOf(
-    *m_Model, sizes, m_Size, settings.dimension, settings.numberOfChannels, settings.layersMask, m_Context, device);
+  m_Layouts = layoutsOf(*m_Model,
+                        sizes,
+                        m_Size,
+                        m_Settings.dimension,
+                        m_Settings.numberOfChannels,
+                        m_Settings.layersMask,
+                        m_Context,
+                        device);
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
     m_NumbersOfChannels.push_back(layers[i].size(1));
@@ -71,12 +97,65 @@ PatchModel::PatchModel(ModelPointer          model,
     }
     m_Places.push_back(cornersAt(spatialSize(layers[i]), place));
   }
-  m_Chain =
-    device.is_cpu() ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels) : nullptr;
-  if (m_Chain && !m_Chain->takesPatches(m_Size))
+}
+
+void
+PatchModel::shrink()
+{
+  const auto       whole = m_Size;
+  const at::Tensor patches = probingPatches(whole, m_Context);
+  const auto       features = [this](const at::Tensor & input) { return forward(input.flatten(1), false).features; };
+  try
   {
-    m_Chain = nullptr;
+    const auto expected = features(patches);
+    const auto batch = forward(patches.flatten(1), true);
+    const auto needed = sizeSeen(batch.input, batch.features, whole);
+    for (std::int64_t more = 0;; more += 2)
+    {
+      std::array<std::int64_t, 3> size{};
+      for (std::size_t axis = 0; axis < 3; ++axis)
+      {
+        size[axis] = std::min(whole[axis], needed[axis] + more);
+      }
+      if (size == whole)
+      {
+        break;
+      }
+      if (!alike(features(withOtherEdges(patches, size)), expected))
+      {
+        continue;
+      }
+      arrange(size);
+      if (alike(features(middleOf(patches, size)), expected))
+      {
+        return;
+      }
+      arrange(whole);
+    }
   }
+  catch (const std::exception &)
+  {
+    // Models that cannot be differentiated, or refuse small patches.
+  }
+  arrange(whole);
+}
+
+std::string
+PatchModel::describe() const
+{
+  std::array<std::int64_t, 3> whole{ 1, 1, 1 };
+  std::copy(m_Settings.patchSize.begin(), m_Settings.patchSize.end(), whole.begin());
+  const auto inWords = [this](const std::array<std::int64_t, 3> & size) {
+    std::string text;
+    for (int axis = 0; axis < m_Settings.dimension; ++axis)
+    {
+      text += (axis > 0 ? " x " : "") + std::to_string(size[static_cast<std::size_t>(axis)]);
+    }
+    return text;
+  };
+  return m_Size == whole ? std::string()
+                         : "  \"" + path() + "\": patches of " + inWords(m_Size) + " voxels give what those of " +
+                             inWords(whole) + " would.\n";
 }
 
 std::vector<at::Tensor>

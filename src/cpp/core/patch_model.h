@@ -7,7 +7,9 @@
 namespace impact
 {
 
-/** A model that sees patches: runs batches of them and picks the features at the patch centres. */
+/** A model that sees patches: runs batches of them and picks the features at the patch centres.
+ *
+ * Where these are seen to depend on no more than the middle of a patch, the patches are made as small as that. */
 class PatchModel
 {
 public:
@@ -23,6 +25,16 @@ public:
   {
     return m_Size[0] * m_Size[1] * m_Size[2];
   }
+
+  /** Voxels of the patches along x, y (, z): as the settings have them, or fewer. */
+  const std::array<std::int64_t, 3> &
+  size() const
+  {
+    return m_Size;
+  }
+
+  /** One line on patches that are smaller than the settings say, for the log; empty for others. */
+  std::string describe() const;
 
   /** Whether our own kernels run the network, rather than torch. */
   bool
@@ -74,6 +86,12 @@ public:
   std::vector<Vector> offsets(const Matrix & direction, const std::vector<int> & axes) const;
 
 private:
+  /** Readies it for patches of a size. \throws Error for what the model refuses */
+  void arrange(const std::array<std::int64_t, 3> & size);
+
+  /** Makes the patches as small as they can be without another result. */
+  void shrink();
+
   double voxelSizeAlong(int imageAxis, std::size_t patchAxis) const;
 
   std::vector<at::Tensor> run(const at::Tensor & patches) const;

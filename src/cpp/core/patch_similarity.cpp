@@ -256,6 +256,20 @@ PatchSimilarity::numberOfModels() const
   return m_Implementation->size();
 }
 
+std::string
+PatchSimilarity::describe() const
+{
+  std::string text;
+  for (std::size_t model = 0; model < m_Implementation->size(); ++model)
+  {
+    const auto &      pair = m_Implementation->pair(model);
+    const std::string fixed = pair.fixed.describe();
+    const std::string moving = pair.moving.describe();
+    text += fixed + (moving == fixed ? std::string() : moving);
+  }
+  return text;
+}
+
 void
 PatchSimilarity::draw(std::size_t numberOfSamples)
 {

@@ -112,6 +112,9 @@ public:
 
   std::size_t numberOfModels() const;
 
+  /** One line for each model whose patches are smaller than the settings say, for the log. */
+  std::string describe() const;
+
   /** Starts an evaluation: draws the planes in which 2D models see a 3D image, and the channels. */
   void draw(std::size_t numberOfSamples);
 

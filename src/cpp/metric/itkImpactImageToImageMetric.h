@@ -107,7 +107,7 @@ public:
   /** Lets go of features, networks and models. */
   void Release();
 
-  /** One line per feature map of this level, for the log; empty in Jacobian mode. */
+  /** One line per feature map of this level, or for patches smaller than asked for, for the log. */
   std::string DescribeFeatures() const;
 
   /** One line on where the time since Initialize() went, for the log. */

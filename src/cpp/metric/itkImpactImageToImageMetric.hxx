@@ -332,7 +332,9 @@ template <typename TFixedImage, typename TMovingImage>
 std::string
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::DescribeFeatures() const
 {
-  return m_StaticSimilarity ? m_StaticSimilarity->describe() : std::string();
+  return m_StaticSimilarity  ? m_StaticSimilarity->describe()
+         : m_PatchSimilarity ? m_PatchSimilarity->describe()
+                             : std::string();
 }
 
 } // namespace itk
