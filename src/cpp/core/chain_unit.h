@@ -191,6 +191,10 @@ private:
                         TaskLoop           loop) const;
   void backwardGenerally(const float * gradient, const Size & size, float * inputGradient) const;
 
+  /** Whether VolumeKernels::convolveSmall does volumes of this size. */
+  bool      isSmall(const Size & size) const;
+  SmallPlan smallPlan(const Size & size) const;
+
   Size                        paddedSize(const Size & size) const;
   std::vector<std::ptrdiff_t> tapOffsets(const Size & padded) const;
 

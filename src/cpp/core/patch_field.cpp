@@ -27,7 +27,7 @@ probingPatches(const std::array<std::int64_t, 3> & size, const ImageContext & co
   const double high = isRange ? range[1].item<double>() : 1.0;
 
   // A wave whose period fits no grid.
-  constexpr std::int64_t count = 4;
+  constexpr std::int64_t count = 2;
   at::Tensor             values = at::arange(count * size[0] * size[1] * size[2], at::dtype(at::kDouble));
   values = (values * 12.9898).sin().mul(43758.5453).frac().abs();
   return (low + (high - low) * values)

@@ -2,7 +2,7 @@
 
 #include "model.h"
 
-/** What a model's features at the centre of a patch depend on. Patches are 4 x z x y x x tensors here. */
+/** What a model's features at the centre of a patch depend on. Patches are N x z x y x x tensors here. */
 namespace impact
 {
 
