@@ -350,6 +350,15 @@ def test_patches(tmp_path: Path, name: str, dimension: int, size: str) -> None:
     )
 
 
+@pytest.mark.parametrize("line", range(2, 10))
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_lines_of_small_patches(tmp_path: Path, line: int, dimension: int) -> None:
+    """Lines of every length that the first convolution has a kernel for, and of one more."""
+    plain, opaque = (_save(tmp_path, "like M730", dimension, 1, hidden) for hidden in (False, True))
+    size = "*".join(map(str, (line, 4, 3)[:dimension]))
+    _compare(*(_evaluator(path, 1, dimension, size) for path in (plain, opaque)))
+
+
 def test_patches_of_planes(tmp_path: Path) -> None:
     """A 2D network in 3D images."""
     _compare(
