@@ -1,5 +1,7 @@
 #include "layer_layout.h"
 
+#include "device.h"
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -202,8 +204,12 @@ measureLayouts(const Model &             model,
       layouts[i] = layers[i].requires_grad() ? measureLayout(layers[i], input) : std::nullopt;
     }
   }
-  catch (const std::exception &)
+  catch (const std::exception & error)
   {
+    if (isOutOfMemory(error) || isDeviceFailure(error))
+    {
+      throw;
+    }
     // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
   }
   const bool all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
