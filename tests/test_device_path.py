@@ -86,19 +86,20 @@ def test_points_outside_the_grid_and_the_image(
     smooth_models: SmoothModels, mode: str, dimension: int
 ) -> None:
     """An affine transform takes some samples out of the spline's grid, and others out of the image."""
-    affine = np.eye(dimension) * 1.9
+    affine = np.eye(dimension) * 1.4
     affine[0, 1] = 0.2
+    spacing = 4.0  # the grid reaches as far beyond the image; the image's corners are taken further
+    grid = images(dimension)[0].grid
+    assert 0.4 * 0.5 * grid.size[0] * grid.spacing[0] > spacing
     by_kernels, as_on_gpu, _ = evaluate(
         parameters([smooth_models(dimension)], [dimension], dimension, mode, "L2", "11"),
         images(dimension),
         "BSpline",
         initial_affine=[*affine.ravel(), *[3.0, -2.0, 1.0][:dimension]],
-        control_point_spacing=9.0,
+        control_point_spacing=spacing,
         sample_spacing=2,
     )
-    samples = np.prod([-(-n // 2) for n in images(dimension)[0].grid.size[:dimension]])
-    assert by_kernels.count < 0.8 * samples
-    assert np.count_nonzero(by_kernels.derivative) < by_kernels.derivative.size
+    assert by_kernels.count < 0.8 * np.prod([-(-n // 2) for n in grid.size[:dimension]])
     assert_alike(by_kernels, as_on_gpu)
 
 
@@ -106,7 +107,9 @@ def test_points_outside_the_grid_and_the_image(
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
 def test_all_distances(smooth_models: SmoothModels, mode: str, distance: str) -> None:
     settings = parameters([smooth_models(3)], [3], 3, mode, distance, "11")
-    settings |= {"SubsetFeatures": ["3 2"], "PCA": ["4 3"]}
+    settings |= {"SubsetFeatures": ["3 2"]}
+    if distance != "Dice":  # whose divisor is a sum of components, of either sign
+        settings |= {"PCA": ["4 3"]}
     found = evaluate(settings, images(3), "Affine", sample_spacing=3)
     assert_alike(*found[:2])
 
