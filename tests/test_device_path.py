@@ -129,7 +129,10 @@ def test_masks_and_scales(smooth_models: SmoothModels, mode: str) -> None:
     pixels = (np.arange(13) > 5)[None, None, :] * np.ones((19, 23, 1), np.float32)
     spacing = [2 * grid.spacing[0], *grid.spacing[1:]]
     mask = _core.Image(
-        np.ascontiguousarray(pixels, np.float32), spacing, list(grid.origin), np.array(grid.direction)
+        np.ascontiguousarray(pixels, np.float32),
+        spacing,
+        list(grid.origin),
+        np.array(grid.direction),
     )
     settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11")
     options: dict[str, Any] = {"sample_spacing": 2, "derivative_scales": [1.0, 0.0, 2.0]}

@@ -57,7 +57,8 @@ register_metric(py::module_ & module)
          py::arg("derivative_scales") = Numbers{},
          "fixed, moving: impact_plugin._core.Image. transform: Translation, Euler, Affine or BSpline, about the centre "
          "of the fixed image. initial_affine: parameters of an affine transform applied first. control_point_spacing: "
-         "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample. as_on_gpu: evaluates on the CPU as on a GPU. "
+         "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample. as_on_gpu: evaluates on "
+         "the CPU as on a GPU. "
          "derivative_scales: elastix's MovingImageDerivativeScales, along the moving image's axes; empty: none.")
     .def_property_readonly("identity_parameters", &MetricEvaluator::identityParameters)
     .def_property_readonly("number_of_valid_samples", &MetricEvaluator::numberOfValidSamples)

@@ -5,10 +5,7 @@
 namespace impact
 {
 
-Batches::Batches(std::int64_t                             first,
-                 at::Device                               device,
-                 std::string                              what,
-                 std::function<void(const std::string &)> log)
+Batches::Batches(std::int64_t first, at::Device device, std::string what, std::function<void(const std::string &)> log)
   : m_Size(std::max<std::int64_t>(1, first))
   , m_Device(device)
   , m_What(std::move(what))
@@ -16,9 +13,9 @@ Batches::Batches(std::int64_t                             first,
 {}
 
 void
-Batches::run(std::int64_t                                                        count,
+Batches::run(std::int64_t                                                         count,
              const std::function<void(std::int64_t first, std::int64_t number)> & action,
-             const std::function<bool()> &                                       makeRoom)
+             const std::function<bool()> &                                        makeRoom)
 {
   for (std::int64_t first = 0; first < count;)
   {
@@ -49,8 +46,8 @@ Batches::run(std::int64_t                                                       
       m_Size = number / 2;
       if (m_Log)
       {
-        m_Log("The memory of " + nameOf(m_Device) + " ran out with " + std::to_string(number) + " " + m_What +
-              "s at once: from now on " + std::to_string(m_Size) + " go at once, fewer where that is still too much.");
+        m_Log("The memory of " + nameOf(m_Device) + " ran out with batches of " + std::to_string(number) +
+              ": from now on they are of " + std::to_string(m_Size) + ", smaller where that is still too much.");
         m_Log = {};
       }
     }

@@ -26,9 +26,9 @@ public:
    * \param makeRoom null, or gives memory back that is not needed for the batches to come; false: there was none. Where
    *                 there was, the batch stays as large.
    * \throws OutOfMemory when a single item does not fit */
-  void run(std::int64_t                                                        count,
+  void run(std::int64_t                                                         count,
            const std::function<void(std::int64_t first, std::int64_t number)> & action,
-           const std::function<bool()> &                                       makeRoom = {});
+           const std::function<bool()> &                                        makeRoom = {});
 
 private:
   std::int64_t                             m_Size;

@@ -1,9 +1,9 @@
+#include "device.h"
 #include "error.h"
 #include "feature_extractor.h"
 #include "feature_map.h"
 #include "kernels/processor.h"
 #include "layer_layout.h"
-#include "memory.h"
 #include "model.h"
 #include "similarity.h"
 #include "torch_scope.h"
@@ -156,19 +156,12 @@ public:
 
   /** \return what to say where it is more than there is */
   std::optional<std::string>
-  tooMuch() const
+  tooMuch(at::Device device) const
   {
     const double needed = m_Kept + m_Made;
-    const auto   available = static_cast<double>(availableMemory());
-    if (needed <= available)
-    {
-      return std::nullopt;
-    }
-    return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
-           gibibytes(available) +
-           " are available. Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers "
-           "in "
-           "LayersMask, a PCA of fewer components, or Mode \"Jacobian\".";
+    const auto   available = availableMemory(device);
+    return needed <= static_cast<double>(available) ? std::nullopt
+                                                    : std::optional(mapsDoNotFit(needed, available, device));
   }
 
 private:
@@ -262,11 +255,13 @@ checkLevel(const LevelSettings &            settings,
       }
       bothRan = attempt(side,
                         [&] {
-                          const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
-                          tried[isFixed ? 0 : 1] =
-                            settings.mode == Mode::Static
-                              ? tryStatically(settings, model, grid, *loaded, context)
-                              : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
+                          onDevice(device, "the first run of the networks", [&] {
+                            const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
+                            tried[isFixed ? 0 : 1] =
+                              settings.mode == Mode::Static
+                                ? tryStatically(settings, model, grid, *loaded, context)
+                                : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
+                          });
                         }) &&
                 bothRan;
     }
@@ -305,7 +300,7 @@ checkLevel(const LevelSettings &            settings,
           "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
     }
   }
-  if (const auto text = device.is_cpu() ? memory.tooMuch() : std::nullopt)
+  if (const auto text = memory.tooMuch(device))
   {
     report("VoxelSize", *text);
   }

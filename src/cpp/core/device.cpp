@@ -3,7 +3,6 @@
 #include "memory.h"
 #include "similarity.h"
 
-#include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
@@ -38,15 +37,15 @@ statisticsOf(at::Device device)
 }
 
 at::Float32Precision
-convolutionPrecision()
+precisionOf(at::Float32Op operation)
 {
-  return at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::CONV);
+  return at::globalContext().float32Precision(at::Float32Backend::CUDA, operation);
 }
 
 void
-setConvolutionPrecision(at::Float32Precision precision)
+setPrecision(at::Float32Op operation, at::Float32Precision precision)
 {
-  at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::CONV, precision);
+  at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, operation, precision);
 }
 
 /** The line of a torch error that has the reason, without the C++ stack and the advice on debugging that follow. */
@@ -116,9 +115,8 @@ isOutOfMemory(const std::exception & error)
 bool
 isDeviceFailure(const std::exception & error)
 {
-  return !isOutOfMemory(error) &&
-         (dynamic_cast<const c10::AcceleratorError *>(&error) ||
-          says(error, { "CUDA error", "CUDA driver error", "CUDNN_STATUS_EXECUTION_FAILED" }));
+  return !isOutOfMemory(error) && (dynamic_cast<const c10::AcceleratorError *>(&error) ||
+                                   says(error, { "CUDA error", "CUDA driver error", "CUDNN_STATUS_EXECUTION_FAILED" }));
 }
 
 OutOfMemory
@@ -130,24 +128,48 @@ outOfMemory(at::Device device, const std::string & during)
                      (device.is_cpu() ? "." : ", UseMixedPrecision \"true\", or another GPU (-1: the CPU)."));
 }
 
+std::string
+mapsDoNotFit(double needed, std::uint64_t available, at::Device device)
+{
+  const std::string where = device.is_cpu() ? "" : " on " + nameOf(device);
+  const std::string instead = device.is_cpu() ? ", or Mode \"Jacobian\"." : ", Mode \"Jacobian\", or GPU -1, the CPU.";
+  return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
+         gibibytes(static_cast<double>(available)) + " are available" + where +
+         ". Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers in LayersMask, "
+         "a "
+         "PCA of fewer components" +
+         instead;
+}
+
 SinglePrecision::SinglePrecision(bool wanted)
-  : m_Changed(wanted && convolutionPrecision() == at::Float32Precision::TF32)
+  : m_Before(precisionOf(at::Float32Op::ALL))
+  , m_Changed(wanted && precisionOf(at::Float32Op::CONV) == at::Float32Precision::TF32)
 {
   if (m_Changed)
   {
-    setConvolutionPrecision(at::Float32Precision::IEEE);
+    // Torch's default cannot be put back once it has been overwritten. It gives way to what holds for all of CUDA.
+    setPrecision(at::Float32Op::ALL, at::Float32Precision::IEEE);
+    m_OfUser = precisionOf(at::Float32Op::CONV) == at::Float32Precision::TF32;
+  }
+  if (m_OfUser)
+  {
+    setPrecision(at::Float32Op::CONV, at::Float32Precision::IEEE);
   }
 }
 
 SinglePrecision::~SinglePrecision()
 {
+  if (m_OfUser)
+  {
+    setPrecision(at::Float32Op::CONV, at::Float32Precision::TF32);
+  }
   if (m_Changed)
   {
-    // Torch tells what holds, not what was set: its default, unless that is another one here.
-    setConvolutionPrecision(at::Float32Precision::DEFAULT);
-    if (convolutionPrecision() != at::Float32Precision::TF32)
+    // Torch tells what holds, not what was set: nothing, unless that gives something else.
+    setPrecision(at::Float32Op::ALL, at::Float32Precision::NONE);
+    if (precisionOf(at::Float32Op::ALL) != m_Before)
     {
-      setConvolutionPrecision(at::Float32Precision::TF32);
+      setPrecision(at::Float32Op::ALL, m_Before);
     }
   }
 }

@@ -3,6 +3,8 @@
 #include "error.h"
 #include "torch_headers.h"
 
+#include <ATen/Context.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -38,8 +40,11 @@ bool isDeviceFailure(const std::exception & error);
 /** What to say where memory ran out. \param during what was being done, e.g. "one patch at a time" */
 OutOfMemory outOfMemory(at::Device device, const std::string & during);
 
-/** Convolutions on a GPU in single precision as long as this lives, rather than in TF32, which has 10 bits of mantissa and
- * is torch's default for them. The setting is the process's; what the user set is put back. */
+/** What to say of feature maps that will need more memory, in bytes, than is available on a device. */
+std::string mapsDoNotFit(double needed, std::uint64_t available, at::Device device);
+
+/** Convolutions on a GPU in single precision as long as this lives, rather than in TF32, which has 10 bits of mantissa
+ * and is torch's default for them. The setting is the process's; what the user set is put back. */
 class SinglePrecision
 {
 public:
@@ -49,10 +54,13 @@ public:
   SinglePrecision & operator=(const SinglePrecision &) = delete;
 
 private:
-  bool m_Changed;
+  at::Float32Precision m_Before; // of all operations on CUDA
+  bool                 m_Changed;
+  bool                 m_OfUser{ false }; // TF32 was asked for, rather than the default
 };
 
-/** Does something on a device, in single precision. Failures of the device and shortages of its memory become errors that say what to do.
+/** Does something on a device, in single precision. Failures of the device and shortages of its memory become errors
+ * that say what to do.
  *
  * \param during as messages have it, e.g. "an evaluation" */
 void onDevice(at::Device device, const std::string & during, const std::function<void()> & action);

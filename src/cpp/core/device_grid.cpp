@@ -44,7 +44,8 @@ DeviceGrid::nearestVoxels(const at::Tensor & points) const
   const at::Tensor nearest = (indices(points) + 0.5).floor();
   const at::Tensor inside = at::logical_and(nearest >= 0.0, nearest <= m_Last).all(1, true);
   const at::Tensor voxel = at::where(inside, nearest, 0.0).to(at::kLong);
-  return { voxel.select(1, 0) + m_Size[0] * (voxel.select(1, 1) + m_Size[1] * voxel.select(1, 2)), inside.select(1, 0) };
+  return { voxel.select(1, 0) + m_Size[0] * (voxel.select(1, 1) + m_Size[1] * voxel.select(1, 2)),
+           inside.select(1, 0) };
 }
 
 Interpolated

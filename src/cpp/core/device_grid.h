@@ -15,8 +15,8 @@ struct Interpolated
   at::Tensor partials; // N x 3 x C, along the axes of the grid; undefined where not asked for
 };
 
-/** The geometry of an image or feature map on a device, and linear interpolation in it: by torch's operations, without a
- * graph and without waiting for the device.
+/** The geometry of an image or feature map on a device, and linear interpolation in it: by torch's operations, without
+ * a graph and without waiting for the device.
  *
  * What the kernels of the CPU do, with the same rules: beyond the outermost voxel centres the edge's value holds, and
  * the derivative across the edge is zero. Points are N x 3, physical, mm, double. */
@@ -33,10 +33,8 @@ public:
 
   /** \param rows voxels x C, float
    * \param channels the columns wanted; undefined: all */
-  Interpolated interpolate(const at::Tensor & rows,
-                           const at::Tensor & points,
-                           const at::Tensor & channels,
-                           bool               withPartials) const;
+  Interpolated
+  interpolate(const at::Tensor & rows, const at::Tensor & points, const at::Tensor & channels, bool withPartials) const;
 
   /** From derivatives along the axes, per voxel, to derivatives per mm. \param perIndex N x 3 */
   at::Tensor

@@ -52,8 +52,8 @@ public:
 
 private:
   /** Calls the action with the first of some samples and the places of the voxels of their patches. */
-  void forParts(const DeviceSamples &                                                samples,
-                const Offsets &                                                      offsets,
+  void forParts(const DeviceSamples &                                                      samples,
+                const Offsets &                                                            offsets,
                 const std::function<void(std::int64_t first, const at::Tensor & places)> & action);
 
   struct Image

@@ -74,9 +74,9 @@ DeviceSamples::addGradients(const at::Tensor & points, const at::Tensor & gradie
 }
 
 DeviceResult
-DeviceSamples::bringDown(const at::Tensor &                           value,
-                         const at::Tensor &                           sums,
-                         const at::Tensor &                           more,
+DeviceSamples::bringDown(const at::Tensor &                          value,
+                         const at::Tensor &                          sums,
+                         const at::Tensor &                          more,
                          const std::function<void(const double *)> & takeMore) const
 {
   std::vector<at::Tensor> all{ value.to(at::kDouble).view({ 1 }) };

@@ -53,9 +53,9 @@ public:
    *
    * \param sums undefined: none
    * \param more numbers that \p takeMore is given, one axis; undefined: none */
-  DeviceResult bringDown(const at::Tensor &                           value,
-                         const at::Tensor &                           sums,
-                         const at::Tensor &                           more = {},
+  DeviceResult bringDown(const at::Tensor &                          value,
+                         const at::Tensor &                          sums,
+                         const at::Tensor &                          more = {},
                          const std::function<void(const double *)> & takeMore = {}) const;
 
 private:

@@ -52,8 +52,23 @@ DeviceTransform::DeviceTransform(const KnownTransform & transform, at::Device de
       stride *= static_cast<double>(grid.size[axis]);
     }
     // Of t^0, t^1, ...: the weights of the four control points around a place t between the middle ones.
-    numbers.insert(numbers.end(), { 1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0, 0.0, -0.5,       0.0, 0.5,  0.0,
-                                    0.5,       -1.0,      0.5,       0.0, -1.0 / 6.0, 0.5, -0.5, 1.0 / 6.0 });
+    numbers.insert(numbers.end(),
+                   { 1.0 / 6.0,
+                     2.0 / 3.0,
+                     1.0 / 6.0,
+                     0.0,
+                     -0.5,
+                     0.0,
+                     0.5,
+                     0.0,
+                     0.5,
+                     -1.0,
+                     0.5,
+                     0.0,
+                     -1.0 / 6.0,
+                     0.5,
+                     -0.5,
+                     1.0 / 6.0 });
   }
   else
   {

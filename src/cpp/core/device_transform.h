@@ -21,8 +21,8 @@ public:
   /** Room for what addGradients() adds up, zeros. */
   at::Tensor makeSums() const;
 
-  /** Adds the gradients with respect to the points that these points are mapped to. On a GPU the order of additions, and
-   * with it the last digits, differs from run to run. */
+  /** Adds the gradients with respect to the points that these points are mapped to. On a GPU the order of additions,
+   * and with it the last digits, differs from run to run. */
   void addGradients(const at::Tensor & points, const at::Tensor & gradients, at::Tensor & sums) const;
 
   /** The sums as PointMapper::FromSums wants them. */

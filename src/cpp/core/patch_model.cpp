@@ -111,9 +111,8 @@ PatchModel::bytesPerPatch() const
 {
   constexpr std::int64_t few = 8;
   const auto             before = static_cast<double>(allocatedMemory(m_Device));
-  const at::Tensor       patches =
-    at::zeros({ few, voxelsPerPatch() }, at::dtype(at::kFloat).device(m_Device));
-  const Passed::Batch batch = forward(patches, true);
+  const at::Tensor       patches = at::zeros({ few, voxelsPerPatch() }, at::dtype(at::kFloat).device(m_Device));
+  const Passed::Batch    batch = forward(patches, true);
   // What stays for the way back; gradients on that way, and what goes again on the way there, take about as much.
   return 2.0 * (static_cast<double>(allocatedMemory(m_Device)) - before) / static_cast<double>(few);
 }
@@ -227,9 +226,9 @@ PatchModel::pullBack(const at::Tensor &              patches,
   m_Batches->run(
     patches.size(0),
     [&](std::int64_t first, std::int64_t number) {
-      const auto          node = kept.extract(first); // its graph goes with it
-      const bool          isKept = node && node.mapped().input.size(0) == number;
-      const Passed::Batch batch = isKept ? node.mapped() : forward(patches.narrow(0, first, number), true);
+      const auto              node = kept.extract(first); // its graph goes with it
+      const bool              isKept = node && node.mapped().input.size(0) == number;
+      const Passed::Batch     batch = isKept ? node.mapped() : forward(patches.narrow(0, first, number), true);
       std::vector<at::Tensor> wanted;
       for (const at::Tensor & featureGradient : featureGradients)
       {

@@ -372,9 +372,8 @@ void
 PatchSimilarity::tryModels(const Patches & fixed, const Patches & moving)
 {
   const TorchScope scope(m_Implementation->workers());
-  onDevice(m_Implementation->device(), "the first run of the networks", [&] {
-    m_Implementation->tryModels(fixed, moving);
-  });
+  onDevice(
+    m_Implementation->device(), "the first run of the networks", [&] { m_Implementation->tryModels(fixed, moving); });
 }
 
 double
@@ -382,9 +381,8 @@ PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches
 {
   const TorchScope scope(m_Implementation->workers());
   double           value = 0.0;
-  onDevice(m_Implementation->device(), "an evaluation", [&] {
-    value = m_Implementation->evaluate(fixed, moving, gradient);
-  });
+  onDevice(
+    m_Implementation->device(), "an evaluation", [&] { value = m_Implementation->evaluate(fixed, moving, gradient); });
   return value;
 }
 

@@ -379,9 +379,8 @@ void
 StaticSimilarity::updateMovingFeatures(const std::vector<std::vector<float>> & warped)
 {
   const TorchScope scope(m_Implementation->m_Workers);
-  onDevice(m_Implementation->m_Device, "the making of feature maps", [&] {
-    m_Implementation->updateMovingFeatures(warped);
-  });
+  onDevice(
+    m_Implementation->m_Device, "the making of feature maps", [&] { m_Implementation->updateMovingFeatures(warped); });
 }
 
 double

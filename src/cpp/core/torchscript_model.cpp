@@ -163,8 +163,8 @@ public:
       }
     }
     const MixedPrecision mixedPrecision(m_MixedPrecision);
-    // Fusers compile kernels while the model runs, for which a GPU needs NVRTC: operations run as they are. The switch is
-    // this thread's own, and is put back.
+    // Fusers compile kernels while the model runs, for which a GPU needs NVRTC: operations run as they are. The switch
+    // is this thread's own, and is put back.
     const torch::jit::GraphOptimizerEnabledGuard fusion(m_Device.is_cpu() && torch::jit::getGraphExecutorOptimize());
     c10::IValue                                  output;
     try

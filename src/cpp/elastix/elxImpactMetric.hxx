@@ -127,8 +127,7 @@ ImpactMetric<TElastix>::Initialize()
   timer.Stop();
   log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level << ":\n"
                                  << impact::describe(this->GetLevelSettings()) << this->DescribeFeatures()
-                                 << this->DescribeDevice()
-                                 << "Initialization of Impact metric took: "
+                                 << this->DescribeDevice() << "Initialization of Impact metric took: "
                                  << static_cast<std::int64_t>(timer.GetMean() * 1000) << " ms.");
 }
 

@@ -218,6 +218,7 @@ private:
   std::unique_ptr<impact::PatchSimilarity>          m_PatchSimilarity;
   std::function<void(const impact::MapToWrite &)>   m_MapWriter;
   std::function<void(const std::string &)>          m_MessageWriter;
+  bool                                              m_HasSpoken{ false }; // at this level
   std::string                                       m_WhyNotOnDevice{ "it has not begun" };
 
   mutable impact::PointMapper<FixedImageDimension> m_Mapper;

@@ -7,6 +7,7 @@
 #include "python_gil.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace itk
 {
@@ -58,7 +59,13 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.models = m_Models;
   input.seed = m_Seed;
   input.writer = m_MapWriter;
-  input.log = m_MessageWriter;
+  m_HasSpoken = false;
+  input.log = [this](const std::string & message) {
+    if (m_MessageWriter && !std::exchange(m_HasSpoken, true))
+    {
+      m_MessageWriter(message);
+    }
+  };
   // elastix's threader may make many more work units than there are threads to run them.
   const auto numberOfThreads =
     static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),

@@ -137,8 +137,10 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::DescribeDevice() const
   }
   const std::string gpu = "GPU " + std::to_string(m_LevelSettings.gpu);
   return this->GetEvaluatesOnDevice() ? "  On " + gpu + ": features, distances, mapping of points and chain rule\n"
-                                      : "  On " + gpu + ": features and distances. On the CPU: mapping of points and "
-                                        "chain rule, because " + m_WhyNotOnDevice + "\n";
+                                      : "  On " + gpu +
+                                          ": features and distances. On the CPU: mapping of points and "
+                                          "chain rule, because " +
+                                          m_WhyNotOnDevice + "\n";
 }
 
 } // namespace itk
