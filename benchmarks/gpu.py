@@ -2,11 +2,11 @@
 
     benchmarks/gpu.sh            builds and runs this; see there
 
-Value and derivative are compared on small images, for both modes, two and three dimensions and all
-transforms that a GPU evaluates itself, and on the lung CT pair. Then the pair is registered, 4
-levels of 500 iterations in Static and in Jacobian mode, and cases of `make bench` are timed, each in
-a process of its own. The figures go to the screen and into out/gpu/results.json. Where torch finds
-no GPU, the operations of one are checked on the CPU, and registrations run there.
+Value and derivative are compared on small images, for both modes, two and three dimensions and
+all transforms that a GPU evaluates itself, and on the lung CT pair. Then the pair is registered, 4
+levels of 500 iterations in Static and in Jacobian mode, and cases of `make bench` are timed, each
+in a process of its own. The figures go to the screen and into out/gpu/results.json. Where torch
+finds no GPU, the operations of one are checked on the CPU, and registrations run there.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def compare(data: lung_pair.Data, gpu: int) -> list[dict[str, Any]]:
 
     found = []
     for check in checks(data):
-        results = []
+        results: list[tuple[float, Any, int]] = []
         for index in (-1, gpu):
             second = len(results) == 1
             evaluator = _metric.MetricEvaluator(
@@ -146,7 +146,7 @@ def compare(data: lung_pair.Data, gpu: int) -> list[dict[str, Any]]:
 
 
 def lung_map(data: lung_pair.Data, mode: str, iterations: int, gpu: int) -> str:
-    """The parameter file of the registration that the goals are for: elastix's test map, 4 levels."""
+    """The parameter file that the goals are for: elastix's test map with 4 levels."""
     file = data.fixed.parent / f"parameters.3D.IMPACT.bspline.ASGD.{TEST_MAPS[mode]}.txt"
     text = file.read_text()
     text = re.sub(r"(?m)^\(Impact\w+1 .*\n", "", text)

@@ -2,9 +2,9 @@
 
     python benchmarks/pack_headers.py BUILD_FOLDER OUTPUT_FOLDER
 
-A build reads some 1400 files of the two projects' 30 000. Which ones, ninja knows: it keeps what the
+A build reads a small part of the two projects' files. Which ones, ninja knows: it keeps what the
 compiler said that each object depends on. They are written into OUTPUT_FOLDER with a file
-impact_host.cmake, so that CMake is given -DIMPACT_HEADERS_DIR=OUTPUT_FOLDER there.
+impact_host.cmake: there, CMake is given -DIMPACT_HEADERS_DIR=OUTPUT_FOLDER.
 """
 
 from __future__ import annotations

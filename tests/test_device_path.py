@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,8 @@ def evaluate(
     settings: dict[str, list[str]],
     pair: tuple[_core.Image, _core.Image],
     transform: str,
+    options: Mapping[str, Any],
     position: Array | None = None,
-    **options: Any,
 ) -> tuple[Evaluated, Evaluated, Array]:
     """Evaluate by the kernels of the CPU and by the operations of a device, at the same place."""
     dimension = pair[0].grid.dimension
@@ -74,8 +75,7 @@ def test_same_as_the_kernels(
         parameters([smooth_models(dimension)], [dimension], dimension, mode, "L2", "11"),
         images(dimension),
         name,
-        sample_spacing=2,
-        **options,
+        {**options, "sample_spacing": 2},
     )
     assert_alike(*found[:2])
 
@@ -85,7 +85,7 @@ def test_same_as_the_kernels(
 def test_points_outside_the_grid_and_the_image(
     smooth_models: SmoothModels, mode: str, dimension: int
 ) -> None:
-    """An affine transform takes some samples out of the spline's grid, and others out of the image."""
+    """An affine transform takes some samples out of the spline's grid, some out of the image."""
     affine = np.eye(dimension) * 1.4
     affine[0, 1] = 0.2
     spacing = 4.0  # the grid reaches as far beyond the image; the image's corners are taken further
@@ -95,9 +95,11 @@ def test_points_outside_the_grid_and_the_image(
         parameters([smooth_models(dimension)], [dimension], dimension, mode, "L2", "11"),
         images(dimension),
         "BSpline",
-        initial_affine=[*affine.ravel(), *[3.0, -2.0, 1.0][:dimension]],
-        control_point_spacing=spacing,
-        sample_spacing=2,
+        {
+            "initial_affine": [*affine.ravel(), *[3.0, -2.0, 1.0][:dimension]],
+            "control_point_spacing": spacing,
+            "sample_spacing": 2,
+        },
     )
     assert by_kernels.count < 0.8 * np.prod([-(-n // 2) for n in grid.size[:dimension]])
     assert_alike(by_kernels, as_on_gpu)
@@ -110,7 +112,7 @@ def test_all_distances(smooth_models: SmoothModels, mode: str, distance: str) ->
     settings |= {"SubsetFeatures": ["3 2"]}
     if distance != "Dice":  # whose divisor is a sum of components, of either sign
         settings |= {"PCA": ["4 3"]}
-    found = evaluate(settings, images(3), "Affine", sample_spacing=3)
+    found = evaluate(settings, images(3), "Affine", {"sample_spacing": 3})
     assert_alike(*found[:2])
 
 
@@ -118,7 +120,7 @@ def test_all_distances(smooth_models: SmoothModels, mode: str, distance: str) ->
 def test_several_models(smooth_models: SmoothModels, mode: str) -> None:
     """A 2D model sees a random plane per sample in Jacobian mode: the same one on every device."""
     settings = parameters([smooth_models(3), smooth_models(2)], [3, 2], 3, mode, "NCC", "11")
-    assert_alike(*evaluate(settings, images(3), "BSpline", sample_spacing=3)[:2])
+    assert_alike(*evaluate(settings, images(3), "BSpline", {"sample_spacing": 3})[:2])
 
 
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
@@ -136,9 +138,9 @@ def test_masks_and_scales(smooth_models: SmoothModels, mode: str) -> None:
     )
     settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11")
     options: dict[str, Any] = {"sample_spacing": 2, "derivative_scales": [1.0, 0.0, 2.0]}
-    everywhere, _, position = evaluate(settings, (fixed, moving), "Affine", **options)
+    everywhere, _, position = evaluate(settings, (fixed, moving), "Affine", options)
     by_kernels, as_on_gpu, _ = evaluate(
-        settings, (fixed, moving), "Affine", position, moving_mask=mask, **options
+        settings, (fixed, moving), "Affine", {**options, "moving_mask": mask}, position
     )
     assert by_kernels.count < 0.8 * everywhere.count
     assert_alike(by_kernels, as_on_gpu)
@@ -150,7 +152,7 @@ def test_many_samples_of_many_channels_in_parts(smooth_models: SmoothModels, mod
     settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "10")
     settings["PatchSize"] = ["0" if mode == "Static" else "11*11*11"]
     settings["VoxelSize"] = ["2*2*2"]
-    assert_alike(*evaluate(settings, images(3), "BSpline", sample_spacing=3)[:2])
+    assert_alike(*evaluate(settings, images(3), "BSpline", {"sample_spacing": 3})[:2])
 
 
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])

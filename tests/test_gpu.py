@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.gpu
 
 
 def on_both(
-    settings: dict[str, list[str]], transform: str, **options: Any
+    settings: dict[str, list[str]], transform: str, options: Mapping[str, Any]
 ) -> list[tuple[float, Array, _metric.MetricEvaluator]]:
     """Evaluate on the CPU and on the GPU at the same place."""
     dimension = 2 if settings["PatchSize"][0].count("*") == 1 else 3
@@ -62,7 +63,7 @@ def test_gpu_agrees_with_cpu(
 ) -> None:
     name, options = transform_options(transform, dimension)
     settings = parameters([smooth_models(dimension)], [dimension], dimension, mode, "L2", "11")
-    value, gradient = differences(on_both(settings, name, sample_spacing=2, **options))
+    value, gradient = differences(on_both(settings, name, {**options, "sample_spacing": 2}))
     assert value < 1e-4
     assert gradient < 1e-3
 
@@ -71,7 +72,7 @@ def test_gpu_agrees_with_cpu(
 def test_mixed_precision(smooth_models: SmoothModels, mode: str) -> None:
     """It computes in half precision, and nearly the same."""
     settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11")
-    found = on_both(settings | {"UseMixedPrecision": ["true"]}, "Affine", sample_spacing=2)
+    found = on_both(settings | {"UseMixedPrecision": ["true"]}, "Affine", {"sample_spacing": 2})
     value, gradient = differences(found)
     assert 1e-7 < value < 2e-2
     assert 1e-7 < gradient < 5e-2
@@ -84,7 +85,7 @@ def test_static_mode_with_updates_and_tiles(
     smooth_models: SmoothModels, changes: dict[str, list[str]]
 ) -> None:
     settings = parameters([smooth_models(3)], [3], 3, "Static", "L2", "10") | changes
-    (value, derivative, _), (other, other_derivative, _) = on_both(settings, "Affine")
+    (value, derivative, _), (other, other_derivative, _) = on_both(settings, "Affine", {})
     assert other == pytest.approx(value, rel=1e-4)
     assert np.abs(other_derivative - derivative).max() < 1e-3 * np.abs(derivative).max()
 
@@ -117,7 +118,7 @@ class Greedy(torch.nn.Module):
 def test_out_of_memory_halves_the_batch(tmp_path: Path) -> None:
     path = tiny_models.save(Greedy(9), tmp_path / "model.pt")
     settings = parameters([str(path)], [3], 3, "Jacobian", "L2", "1")
-    found = on_both(settings, "Affine", sample_spacing=2)
+    found = on_both(settings, "Affine", {"sample_spacing": 2})
     value, gradient = differences(found)
     assert value < 1e-4
     assert gradient < 1e-3

@@ -125,7 +125,7 @@ def test_convolutions_are_in_single_precision_meanwhile() -> None:
 
 
 def test_traced_convolutions_lose_their_switch(smooth_models: SmoothModels) -> None:
-    """A traced model carries torch's switch for TF32 with it; and no fuser runs, as the user may like."""
+    """That for TF32, which tracing writes into a file. The user's fusers stay as they were."""
     model = _core.AsOnGpu(smooth_models(3))
     constants = dict(re.findall(r"(%\S+) : bool = prim::Constant\[value=([01])\]", model.graphs))
     switches = re.findall(r"aten::_convolution\(.*, (%\S+)\)", model.graphs)
@@ -133,8 +133,8 @@ def test_traced_convolutions_lose_their_switch(smooth_models: SmoothModels) -> N
     assert {constants[switch] for switch in switches} == {"0"}
 
     image = torch.arange(9.0**3).sin().view(1, 1, 9, 9, 9)
-    file = torch.jit.load(smooth_models(3))
-    assert "value=1" in str(file.first.graph)  # type: ignore[attr-defined]
+    file = torch.jit.load(smooth_models(3))  # type: ignore[no-untyped-call]
+    assert "value=1" in str(file.first.graph)
     assert model.run([1, 1, 9, 9, 9]) == pytest.approx(file(image)[0].mean().item(), rel=1e-5)
     assert torch._C._get_graph_executor_optimize()
 
