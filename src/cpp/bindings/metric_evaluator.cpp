@@ -79,7 +79,18 @@ public:
     m_Metric->SetImageSampler(sampler);
     m_Metric->SetNumberOfWorkUnits(options.threads);
     m_Metric->SetUseMultiThread(true);
-    m_Metric->SetLevelSettings(parsed.levels.back());
+    LevelSettings settings = parsed.levels.back();
+    settings.asOnGpu = options.asOnGpu;
+    m_Metric->SetLevelSettings(settings);
+    m_Metric->SetMessageWriter([this](const std::string & message) { m_Messages.push_back(message); });
+    if (!options.derivativeScales.empty())
+    {
+      typename MetricType::MovingImageDerivativeScalesType scales;
+      std::copy_n(options.derivativeScales.begin(), VDimension, scales.begin());
+      m_Metric->SetMovingImageDerivativeScales(scales);
+      m_Metric->SetUseMovingImageDerivativeScales(true);
+      m_Metric->SetScaleGradientWithRespectToMovingImageOrientation(true);
+    }
     m_Metric->SetModelRepository(makeModelRepository());
     m_Metric->SetSeed(defaultRandomSeed);
     if (options.movingMask)
@@ -130,6 +141,18 @@ public:
   describeFeatures() const override
   {
     return m_Metric->DescribeFeatures();
+  }
+
+  bool
+  evaluatesOnDevice() const override
+  {
+    return m_Metric->GetEvaluatesOnDevice();
+  }
+
+  std::vector<std::string>
+  messages() const override
+  {
+    return m_Messages;
   }
 
 private:
@@ -229,6 +252,7 @@ private:
   typename CombinationType::Pointer m_Combination{ CombinationType::New() };
   typename MetricType::Pointer      m_Metric{ MetricType::New() };
   std::vector<double>               m_Identity;
+  std::vector<std::string>          m_Messages;
 };
 
 } // namespace

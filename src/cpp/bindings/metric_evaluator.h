@@ -20,6 +20,8 @@ struct EvaluatorOptions
   unsigned int         interpolationOrder{ 1 };
   unsigned int         threads{ 1 };
   std::optional<Image> movingMask;
+  bool                 asOnGpu{ false };
+  std::vector<double>  derivativeScales; // of the moving image; empty: none
 };
 
 /** The metric with elastix around it taken away: a value and a derivative for given transform parameters. */
@@ -34,6 +36,10 @@ public:
   virtual std::size_t numberOfValidSamples() const = 0;
   virtual void        requestMovingFeatures() = 0;
   virtual std::string describeFeatures() const = 0;
+  virtual bool        evaluatesOnDevice() const = 0;
+
+  /** What the user would have been told. */
+  virtual std::vector<std::string> messages() const = 0;
 };
 
 std::unique_ptr<MetricEvaluator>

@@ -24,7 +24,9 @@ register_metric(py::module_ & module)
                      unsigned int                 sampleSpacing,
                      unsigned int                 interpolationOrder,
                      unsigned int                 threads,
-                     const std::optional<Image> & movingMask) {
+                     const std::optional<Image> & movingMask,
+                     bool                         asOnGpu,
+                     const Numbers &              derivativeScales) {
            return makeMetricEvaluator(fixed,
                                       moving,
                                       { parameters,
@@ -35,7 +37,9 @@ register_metric(py::module_ & module)
                                         sampleSpacing,
                                         interpolationOrder,
                                         threads,
-                                        movingMask });
+                                        movingMask,
+                                        asOnGpu,
+                                        derivativeScales });
          }),
          py::arg("fixed"),
          py::arg("moving"),
@@ -49,11 +53,19 @@ register_metric(py::module_ & module)
          py::arg("interpolation_order") = 1,
          py::arg("threads") = 1,
          py::arg("moving_mask") = py::none(),
+         py::arg("as_on_gpu") = false,
+         py::arg("derivative_scales") = Numbers{},
          "fixed, moving: impact_plugin._core.Image. transform: Translation, Euler, Affine or BSpline, about the centre "
          "of the fixed image. initial_affine: parameters of an affine transform applied first. control_point_spacing: "
-         "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample.")
+         "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample. as_on_gpu: evaluates on "
+         "the CPU as on a GPU. "
+         "derivative_scales: elastix's MovingImageDerivativeScales, along the moving image's axes; empty: none.")
     .def_property_readonly("identity_parameters", &MetricEvaluator::identityParameters)
     .def_property_readonly("number_of_valid_samples", &MetricEvaluator::numberOfValidSamples)
+    .def_property_readonly("evaluates_on_device",
+                           &MetricEvaluator::evaluatesOnDevice,
+                           "Whether evaluations stay on the level's device, or go as on a GPU.")
+    .def_property_readonly("messages", &MetricEvaluator::messages, "What the user would have been told so far.")
     .def("request_moving_features",
          &MetricEvaluator::requestMovingFeatures,
          "With FeaturesMapUpdateInterval above 0: the next evaluation makes the moving features anew, from the moving "

@@ -140,6 +140,8 @@ register_similarity(py::module_ & module)
                                               seed,
                                               nullptr,
                                               threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
+                                              {},
+                                              {},
                                               {} };
           const py::gil_scoped_release release;
           return std::make_unique<StaticSimilarity>(input);

@@ -1,9 +1,9 @@
+#include "device.h"
 #include "error.h"
 #include "feature_extractor.h"
 #include "feature_map.h"
 #include "kernels/processor.h"
 #include "layer_layout.h"
-#include "memory.h"
 #include "model.h"
 #include "similarity.h"
 #include "torch_scope.h"
@@ -66,12 +66,7 @@ trialSize(const ModelSettings & model, const Grid & image, std::int64_t most)
   return size;
 }
 
-/** What a run on a small input tells of a layer. */
-struct TriedLayer
-{
-  std::int64_t channels;
-  double       voxels; // for each voxel of the input
-};
+using TriedLayer = Model::TriedLayer;
 
 std::vector<TriedLayer>
 tryModel(const LevelSettings &               settings,
@@ -80,27 +75,32 @@ tryModel(const LevelSettings &               settings,
          const Model &                       loaded,
          const ImageContext &                context)
 {
-  const at::Device device = context.statistics.device();
-  const auto       shape = inputShape(1, model.numberOfChannels, model.dimension, size);
-  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
-
-  const bool       differentiated = settings.mode == Mode::Jacobian;
-  at::AutoGradMode gradients(differentiated);
-  input.set_requires_grad(differentiated);
-  std::vector<TriedLayer> layers;
-  for (const at::Tensor & layer : loaded.selected(input, model.layersMask, context))
+  const bool differentiated = settings.mode == Mode::Jacobian;
+  const auto shape = inputShape(1, model.numberOfChannels, model.dimension, size);
+  auto &     layers = loaded.trialMemory()[{ model.numberOfChannels, model.layersMask, shape, differentiated }];
+  if (layers.empty())
   {
-    if (differentiated && !layer.requires_grad())
+    const at::Device device = context.statistics.device();
+    at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
+    at::AutoGradMode gradients(differentiated);
+    input.set_requires_grad(differentiated);
+    for (const at::Tensor & layer : loaded.selected(input, model.layersMask, context))
+    {
+      const auto   of = spatialSize(layer);
+      const double voxels =
+        static_cast<double>(of[0] * of[1] * of[2]) / static_cast<double>(size[0] * size[1] * size[2]);
+      layers.push_back({ layer.size(1), voxels, layer.requires_grad() });
+    }
+  }
+  for (const TriedLayer & layer : layers)
+  {
+    if (differentiated && !layer.differentiable)
     {
       throw ParameterError("Mode",
                            "\"Jacobian\" needs models that can be differentiated, but a selected layer of \"" +
                              model.path +
                              "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
     }
-    const auto ofLayer = spatialSize(layer);
-    layers.push_back(
-      { layer.size(1),
-        static_cast<double>(ofLayer[0] * ofLayer[1] * ofLayer[2]) / static_cast<double>(size[0] * size[1] * size[2]) });
   }
   return layers;
 }
@@ -156,19 +156,12 @@ public:
 
   /** \return what to say where it is more than there is */
   std::optional<std::string>
-  tooMuch() const
+  tooMuch(at::Device device) const
   {
     const double needed = m_Kept + m_Made;
-    const auto   available = static_cast<double>(availableMemory());
-    if (needed <= available)
-    {
-      return std::nullopt;
-    }
-    return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
-           gibibytes(available) +
-           " are available. Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers "
-           "in "
-           "LayersMask, a PCA of fewer components, or Mode \"Jacobian\".";
+    const auto   available = availableMemory(device);
+    return needed <= static_cast<double>(available) ? std::nullopt
+                                                    : std::optional(mapsDoNotFit(needed, available, device));
   }
 
 private:
@@ -262,11 +255,13 @@ checkLevel(const LevelSettings &            settings,
       }
       bothRan = attempt(side,
                         [&] {
-                          const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
-                          tried[isFixed ? 0 : 1] =
-                            settings.mode == Mode::Static
-                              ? tryStatically(settings, model, grid, *loaded, context)
-                              : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
+                          onDevice(device, "the first run of the networks", [&] {
+                            const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
+                            tried[isFixed ? 0 : 1] =
+                              settings.mode == Mode::Static
+                                ? tryStatically(settings, model, grid, *loaded, context)
+                                : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
+                          });
                         }) &&
                 bothRan;
     }
@@ -305,7 +300,7 @@ checkLevel(const LevelSettings &            settings,
           "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
     }
   }
-  if (const auto text = device.is_cpu() ? memory.tooMuch() : std::nullopt)
+  if (const auto text = memory.tooMuch(device))
   {
     report("VoxelSize", *text);
   }

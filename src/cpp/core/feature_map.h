@@ -1,5 +1,6 @@
 #pragma once
 
+#include "device_grid.h"
 #include "layer_layout.h"
 #include "settings.h"
 
@@ -11,6 +12,9 @@ struct FeatureMap
 {
   at::Tensor rows; // voxels x channels, contiguous
   Grid       grid;
+
+  /** The grid on the device of the rows; made where it is first wanted. */
+  mutable std::shared_ptr<const DeviceGrid> deviceGrid{};
 };
 
 /** What a model sees of a whole image. */

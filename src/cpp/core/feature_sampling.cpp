@@ -1,6 +1,5 @@
 #include "feature_sampling.h"
 
-#include "channels.h"
 #include "kernels/processor.h"
 #include "workers.h"
 
@@ -11,42 +10,14 @@ namespace impact
 namespace
 {
 
-/** By torch's own operations, on any device, for autograd to follow. */
-at::Tensor
-sampleByTorch(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels)
+const DeviceGrid &
+deviceGridOf(const FeatureMap & map)
 {
-  const auto toTensor = [&points](const Matrix & m) {
-    return at::tensor({ m[0][0], m[0][1], m[0][2], m[1][0], m[1][1], m[1][2], m[2][0], m[2][1], m[2][2] }, at::kDouble)
-      .view({ 3, 3 })
-      .to(points.device());
-  };
-  const auto & size = map.grid.size;
-  const auto   origin =
-    at::tensor({ map.grid.origin[0], map.grid.origin[1], map.grid.origin[2] }, at::kDouble).to(points.device());
-  const auto index = at::matmul(points - origin, toTensor(map.grid.physicalToIndex()).t());
-
-  // The eight corners are built axis by axis: each axis doubles the flat indices and the weights.
-  at::Tensor   corners = at::zeros({ points.size(0), 1 }, at::dtype(at::kLong).device(points.device()));
-  at::Tensor   weights = at::ones({ points.size(0), 1 }, at::dtype(at::kFloat).device(points.device()));
-  std::int64_t step = 1;
-  for (std::int64_t axis = 0; axis < 3; ++axis)
+  if (!map.deviceGrid)
   {
-    const std::int64_t n = size[static_cast<std::size_t>(axis)];
-    if (n > 1)
-    {
-      const at::Tensor place = index.select(1, axis).clamp(0.0, static_cast<double>(n - 1));
-      const at::Tensor lower = place.detach().floor().clamp_max(static_cast<double>(n - 2));
-      const at::Tensor fraction = (place - lower).to(at::kFloat).unsqueeze(1);
-      const at::Tensor base = corners + lower.to(at::kLong).unsqueeze(1) * step;
-      corners = at::cat({ base, base + step }, 1);
-      weights = at::cat({ weights * (1.0 - fraction), weights * fraction }, 1);
-    }
-    step *= n;
+    map.deviceGrid = std::make_shared<DeviceGrid>(map.grid, map.rows.device());
   }
-  at::Tensor values = map.rows.index_select(0, corners.reshape({ -1 }));
-  values = columns(values, channels);
-  values = values.view({ corners.size(0), corners.size(1), values.size(1) });
-  return at::bmm(weights.unsqueeze(1), values).squeeze(1);
+  return *map.deviceGrid;
 }
 
 FeatureGrid
@@ -78,11 +49,16 @@ forSamples(std::int64_t count, const Function & function)
 } // namespace
 
 SampledFeatures
-sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels, bool withGradient)
+sampleFeatures(const FeatureMap & map,
+               const at::Tensor & points,
+               const at::Tensor & channels,
+               bool               withGradient,
+               bool               byTorch)
 {
-  if (!map.rows.is_cpu())
+  if (byTorch || !map.rows.is_cpu())
   {
-    return { sampleByTorch(map, points, channels), {} };
+    auto [values, partials] = deviceGridOf(map).interpolate(map.rows, points, channels, withGradient);
+    return { values, partials };
   }
   const std::int64_t         wanted = channels.defined() ? channels.numel() : map.rows.size(1);
   const FeatureGrid          grid = gridOf(map);
@@ -108,18 +84,13 @@ sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tens
 at::Tensor
 pullBack(const FeatureMap &      map,
          const at::Tensor &      points,
-         const at::Tensor &      channels,
          const SampledFeatures & sampled,
-         const at::Tensor &      gradient)
+         const at::Tensor &      gradient,
+         bool                    byTorch)
 {
-  if (!map.rows.is_cpu())
+  if (byTorch || !map.rows.is_cpu())
   {
-    at::AutoGradMode gradients(true);
-    const at::Tensor free = points.detach().requires_grad_(true);
-    const at::Tensor features = sampleByTorch(map, free, channels);
-    // Maps of one voxel are the same everywhere.
-    return features.requires_grad() ? torch::autograd::grad({ features }, { free }, { gradient })[0]
-                                    : at::zeros_like(points);
+    return deviceGridOf(map).perMillimetre((sampled.partials * gradient.unsqueeze(1)).sum(2));
   }
   const std::int64_t  wanted = gradient.size(1);
   const at::Tensor    dense = gradient.contiguous();

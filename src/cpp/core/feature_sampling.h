@@ -10,16 +10,20 @@ struct SampledFeatures
 {
   at::Tensor values; // N x channels, float, without a graph
 
-  /** What pullBack() wants, on the CPU: N x 3 x channels, the derivatives along the axes of the map. */
+  /** What pullBack() wants: N x 3 x channels, the derivatives along the axes of the map. */
   at::Tensor partials;
 };
 
 /** Features at points by linear interpolation; beyond the outermost voxel centres the nearest value holds.
  *
  * \param points N x 3, physical, mm, double
- * \param channels the columns wanted; undefined: all */
-SampledFeatures
-sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels, bool withGradient);
+ * \param channels the columns wanted; undefined: all
+ * \param byTorch  by torch's operations on the CPU, too, where kernels of our own would do it */
+SampledFeatures sampleFeatures(const FeatureMap & map,
+                               const at::Tensor & points,
+                               const at::Tensor & channels,
+                               bool               withGradient,
+                               bool               byTorch = false);
 
 /** The way back: what a gradient with respect to those features is with respect to the points.
  *
@@ -27,8 +31,8 @@ sampleFeatures(const FeatureMap & map, const at::Tensor & points, const at::Tens
  * \return N x 3, double, per mm */
 at::Tensor pullBack(const FeatureMap &      map,
                     const at::Tensor &      points,
-                    const at::Tensor &      channels,
                     const SampledFeatures & sampled,
-                    const at::Tensor &      gradient);
+                    const at::Tensor &      gradient,
+                    bool                    byTorch = false);
 
 } // namespace impact

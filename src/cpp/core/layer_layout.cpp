@@ -1,5 +1,7 @@
 #include "layer_layout.h"
 
+#include "device.h"
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -157,6 +159,55 @@ spatialSize(const at::Tensor & tensor)
   return size;
 }
 
+namespace
+{
+
+/** The layouts measured on an input of `side` voxels along each axis. */
+Model::Layouts
+measureOn(std::int64_t              side,
+          const Model &             model,
+          int                       dimension,
+          int                       numberOfChannels,
+          const std::vector<bool> & mask,
+          const ImageContext &      context,
+          double                    low,
+          double                    high,
+          at::Device                device)
+{
+  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
+  std::fill_n(inputSize.begin(), dimension, side);
+  const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
+
+  // Irregular but always the same: a wave whose period fits no grid.
+  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
+  input = (input * 12.9898).sin().mul(43758.5453).frac().view(shape);
+  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
+  input = ((high + low) / 2 + (high - low) / 2 * input).to(at::kFloat).to(device);
+
+  at::AutoGradMode gradientsOn(true);
+  input.set_requires_grad(true);
+  Model::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
+  try
+  {
+    const auto layers = model.selected(input, mask, context);
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+      layouts[i] = layers[i].requires_grad() ? measureLayout(layers[i], input) : std::nullopt;
+    }
+  }
+  catch (const std::exception & error)
+  {
+    if (isOutOfMemory(error) || isDeviceFailure(error))
+    {
+      throw;
+    }
+    // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
+  }
+  return layouts;
+}
+
+} // namespace
+
 std::vector<std::optional<LayerLayout>>
 measureLayouts(const Model &             model,
                int                       dimension,
@@ -179,34 +230,17 @@ measureLayouts(const Model &             model,
     }
   }
 
-  // Large enough for most fields of view, whatever the size of the image or patch.
-  constexpr std::int64_t      measuringSize = 64;
-  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
-  std::fill_n(inputSize.begin(), dimension, measuringSize);
-  const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
-
-  // Irregular but always the same: a wave whose period fits no grid.
-  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
-  input = (input * 12.9898).sin().mul(43758.5453).frac().view(shape);
-  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
-  input = ((high + low) / 2 + (high - low) / 2 * input).to(at::kFloat).to(device);
-
-  at::AutoGradMode gradientsOn(true);
-  input.set_requires_grad(true);
-  std::vector<std::optional<LayerLayout>> layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
-  try
+  // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most.
+  Model::Layouts layouts;
+  bool           all = false;
+  for (const std::int64_t side : { 24, 64 })
   {
-    const auto layers = model.selected(input, mask, context);
-    for (std::size_t i = 0; i < layers.size(); ++i)
+    if (!all)
     {
-      layouts[i] = layers[i].requires_grad() ? measureLayout(layers[i], input) : std::nullopt;
+      layouts = measureOn(side, model, dimension, numberOfChannels, mask, context, low, high, device);
+      all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
     }
   }
-  catch (const std::exception &)
-  {
-    // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
-  }
-  const bool all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
   model.layoutMemory()[all ? measuredKey : failedKey] = layouts;
   return layouts;
 }

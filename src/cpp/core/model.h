@@ -69,7 +69,27 @@ public:
     return m_LayoutMemory;
   }
 
+  /** What a run on a small input told of a layer. */
+  struct TriedLayer
+  {
+    std::int64_t channels;
+    double       voxels; // for each voxel of the input
+    bool         differentiable;
+  };
+
+  /** The runs so far, by number of channels, mask, size of the input and whether it was to be differentiated: a memory
+   * for checkLevel, which would try a model for both images and every level. */
+  using TrialMemory =
+    std::map<std::tuple<int, std::vector<bool>, std::vector<std::int64_t>, bool>, std::vector<TriedLayer>>;
+
+  TrialMemory &
+  trialMemory() const
+  {
+    return m_TrialMemory;
+  }
+
 private:
+  mutable TrialMemory  m_TrialMemory;
   mutable LayoutMemory m_LayoutMemory;
 };
 

@@ -13,6 +13,9 @@ namespace
 // Voxels that go through a network at once: the same for every number of threads, so that results are too.
 constexpr std::int64_t voxelsPerBatch = std::int64_t{ 1 } << 17;
 
+// On a device, whatever its memory: the indices of some libraries have 31 bits.
+constexpr std::int64_t mostVoxelsPerBatch = std::int64_t{ 1 } << 24;
+
 // Above this many bytes (estimated), the graphs of all batches are not kept for the way back but made anew.
 constexpr std::int64_t bytesOfKeptGraphs = std::int64_t{ 1 } << 30;
 
@@ -44,14 +47,17 @@ cornersAt(const std::array<std::int64_t, 3> & size, const Vector & place)
 
 } // namespace
 
-PatchModel::PatchModel(ModelPointer          model,
-                       const ModelSettings & settings,
-                       const ImageView &     image,
-                       const Matrix &        axes,
-                       at::Device            device)
+PatchModel::PatchModel(ModelPointer                             model,
+                       const ModelSettings &                    settings,
+                       const ImageView &                        image,
+                       const Matrix &                           axes,
+                       at::Device                               device,
+                       std::function<void(const std::string &)> log)
   : m_Model(std::move(model))
   , m_Settings(settings)
   , m_Context(ImageContext::of(image, axes, device))
+  , m_Device(device)
+  , m_Log(std::move(log))
 {
   std::array<std::int64_t, 3> size{ 1, 1, 1 };
   std::copy(settings.patchSize.begin(), settings.patchSize.end(), size.begin());
@@ -133,8 +139,12 @@ PatchModel::shrink()
       arrange(whole);
     }
   }
-  catch (const std::exception &)
+  catch (const std::exception & error)
   {
+    if (isDeviceFailure(error))
+    {
+      throw;
+    }
     // Models that cannot be differentiated, or refuse small patches.
   }
   arrange(whole);
@@ -170,12 +180,33 @@ PatchModel::run(const at::Tensor & patches) const
 std::int64_t
 PatchModel::batchSize() const
 {
-  return std::max<std::int64_t>(1, voxelsPerBatch / voxelsPerPatch());
+  if (m_Device.is_cpu())
+  {
+    return std::max<std::int64_t>(1, voxelsPerBatch / voxelsPerPatch());
+  }
+  const double bytes = bytesPerPatch();
+  return numberThatFits(
+    availableMemory(m_Device), bytes, std::max<std::int64_t>(1, mostVoxelsPerBatch / voxelsPerPatch()));
+}
+
+double
+PatchModel::bytesPerPatch() const
+{
+  constexpr std::int64_t few = 8;
+  const auto             before = static_cast<double>(allocatedMemory(m_Device));
+  const at::Tensor       patches = at::zeros({ few, voxelsPerPatch() }, at::dtype(at::kFloat).device(m_Device));
+  const Passed::Batch    batch = forward(patches, true);
+  // What stays for the way back; gradients on that way, and what goes again on the way there, take about as much.
+  return 2.0 * (static_cast<double>(allocatedMemory(m_Device)) - before) / static_cast<double>(few);
 }
 
 bool
 PatchModel::graphsFit(std::int64_t numberOfPatches) const
 {
+  if (!m_Device.is_cpu())
+  {
+    return numberOfPatches <= m_Batches->size(); // one batch, of measured size
+  }
   constexpr std::int64_t tensorsPerLayer = 8; // a guess at what a network keeps beside its output
   std::int64_t           channels = 0;
   for (const std::int64_t count : m_NumbersOfChannels)
@@ -216,24 +247,40 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
   {
     return m_Chain->patchFeatures(patches, m_Size, m_Places, passed ? &passed->ofChain : nullptr);
   }
-  const bool keep = passed && graphsFit(patches.size(0));
   if (passed)
   {
     passed->batches.clear();
   }
-  std::vector<std::vector<at::Tensor>> parts(m_NumbersOfChannels.size());
-  for (const at::Tensor & part : patches.split(batchSize()))
+  if (!m_Batches)
   {
-    Passed::Batch batch = forward(part, keep);
-    for (std::size_t i = 0; i < parts.size(); ++i)
-    {
-      parts[i].push_back(batch.features[i].detach());
-    }
-    if (keep)
-    {
-      passed->batches.push_back(std::move(batch));
-    }
+    m_Batches.emplace(batchSize(), m_Device, "patch", m_Log);
   }
+  bool       keep = passed && graphsFit(patches.size(0));
+  const auto forget = [&] {
+    const bool had = passed && !passed->batches.empty();
+    keep = false;
+    if (had)
+    {
+      passed->batches.clear();
+    }
+    return had;
+  };
+  std::vector<std::vector<at::Tensor>> parts(m_NumbersOfChannels.size());
+  m_Batches->run(
+    patches.size(0),
+    [&](std::int64_t first, std::int64_t number) {
+      Passed::Batch batch = forward(patches.narrow(0, first, number), keep);
+      for (std::size_t i = 0; i < parts.size(); ++i)
+      {
+        // Of a layer whose graph is not kept, its other voxels go.
+        parts[i].push_back(keep ? batch.features[i].detach() : batch.features[i].detach().clone());
+      }
+      if (keep)
+      {
+        passed->batches.emplace(first, std::move(batch));
+      }
+    },
+    forget);
   std::vector<at::Tensor> result;
   for (const auto & part : parts)
   {
@@ -251,23 +298,28 @@ PatchModel::pullBack(const at::Tensor &              patches,
   {
     return m_Chain->pullBack(patches, m_Size, m_Places, passed.ofChain, featureGradients);
   }
-  std::vector<Passed::Batch> kept = std::move(passed.batches);
+  std::map<std::int64_t, Passed::Batch> kept = std::move(passed.batches);
   passed.batches.clear();
+  const auto forget = [&] {
+    const bool had = !kept.empty();
+    kept.clear();
+    return had;
+  };
   std::vector<at::Tensor> results;
-  std::int64_t            begin = 0;
-  std::size_t             number = 0;
-  for (const at::Tensor & part : patches.split(batchSize()))
-  {
-    Passed::Batch           batch = kept.empty() ? forward(part, true) : std::move(kept[number]);
-    std::vector<at::Tensor> wanted;
-    for (const at::Tensor & featureGradient : featureGradients)
-    {
-      wanted.push_back(featureGradient.narrow(0, begin, part.size(0)));
-    }
-    results.push_back(torch::autograd::grad(batch.features, { batch.input }, wanted)[0]);
-    begin += part.size(0);
-    ++number;
-  }
+  m_Batches->run(
+    patches.size(0),
+    [&](std::int64_t first, std::int64_t number) {
+      const auto              node = kept.extract(first); // its graph goes with it
+      const bool              isKept = node && node.mapped().input.size(0) == number;
+      const Passed::Batch     batch = isKept ? node.mapped() : forward(patches.narrow(0, first, number), true);
+      std::vector<at::Tensor> wanted;
+      for (const at::Tensor & featureGradient : featureGradients)
+      {
+        wanted.push_back(featureGradient.narrow(0, first, number));
+      }
+      results.push_back(torch::autograd::grad(batch.features, { batch.input }, wanted)[0]);
+    },
+    forget);
   return at::cat(results);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "batches.h"
 #include "convolution_chain.h"
 #include "layer_layout.h"
 #include "settings.h"
@@ -13,12 +14,14 @@ namespace impact
 class PatchModel
 {
 public:
-  /** \param axes direction cosines of the axes along which the patches run */
-  PatchModel(ModelPointer          model,
-             const ModelSettings & settings,
-             const ImageView &     image,
-             const Matrix &        axes,
-             at::Device            device);
+  /** \param axes direction cosines of the axes along which the patches run
+   * \param log  told of a shortage of memory; may be empty */
+  PatchModel(ModelPointer                             model,
+             const ModelSettings &                    settings,
+             const ImageView &                        image,
+             const Matrix &                           axes,
+             at::Device                               device,
+             std::function<void(const std::string &)> log);
 
   std::int64_t
   voxelsPerPatch() const
@@ -63,8 +66,8 @@ public:
       at::Tensor              input;
       std::vector<at::Tensor> features;
     };
-    std::vector<Batch>       batches;
-    ConvolutionChain::Passed ofChain;
+    std::map<std::int64_t, Batch> batches; // by their first patch
+    ConvolutionChain::Passed      ofChain;
   };
 
   /** The features at the centre of each patch, linearly interpolated where the centre falls between voxels of the
@@ -98,19 +101,27 @@ private:
 
   Passed::Batch forward(const at::Tensor & patches, bool withGradient) const;
 
+  /** How many patches go through the network at once, at first. */
   std::int64_t batchSize() const;
 
   bool graphsFit(std::int64_t numberOfPatches) const;
 
+  /** What a patch takes of the device's memory on its way there and back, measured with a few. */
+  double bytesPerPatch() const;
+
   ModelPointer                m_Model;
   ModelSettings               m_Settings;
   ImageContext                m_Context;
+  at::Device                  m_Device;
   std::array<std::int64_t, 3> m_Size{ 1, 1, 1 };
   std::vector<KnownLayout>    m_Layouts;
   std::vector<std::int64_t>   m_NumbersOfChannels;
 
   const ConvolutionChain *             m_Chain{ nullptr }; // m_Model's; null: the model runs itself
   std::vector<ConvolutionChain::Place> m_Places;           // of the patch centres in the layers
+
+  std::function<void(const std::string &)> m_Log;
+  mutable std::optional<Batches>           m_Batches; // from the first patches on
 };
 
 } // namespace impact

@@ -1,4 +1,5 @@
 #include "channels.h"
+#include "device_patches.h"
 #include "distance.h"
 #include "error.h"
 #include "model_view.h"
@@ -40,7 +41,13 @@ public:
     , m_Times(input.times)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
+    , m_ByTorch(!m_Device.is_cpu() || input.settings.asOnGpu)
   {
+    if (input.deviceGeometry)
+    {
+      m_Samples.emplace(*input.deviceGeometry, input.moving.grid, m_Device);
+      m_Patches.emplace(input.fixed, input.moving, m_Device, input.log);
+    }
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
       const ModelView fixed = viewOf(m_Settings.fixedModels[i], input.fixed.grid, Mode::Jacobian);
@@ -50,9 +57,10 @@ public:
                           view.settings,
                           image,
                           view.axes,
-                          m_Device);
+                          m_Device,
+                          input.log);
       };
-      Pair pair{ modelFor(fixed, input.fixed), modelFor(moving, input.moving), {}, {}, {} };
+      Pair pair{ modelFor(fixed, input.fixed), modelFor(moving, input.moving), {}, {}, {}, {}, {} };
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
         throw Error("Models \"" + fixed.settings.path + "\" and \"" + moving.settings.path +
@@ -63,6 +71,11 @@ public:
       {
         pair.fixedOffsets.push_back(pair.fixed.offsets(fixed.axes, plane));
         pair.movingOffsets.push_back(pair.moving.offsets(moving.axes, plane));
+      }
+      if (m_Patches)
+      {
+        pair.fixedOnDevice = m_Patches->upload(pair.fixedOffsets);
+        pair.movingOnDevice = m_Patches->upload(pair.movingOffsets);
       }
       m_Pairs.push_back(std::move(pair));
     }
@@ -75,6 +88,8 @@ public:
     std::vector<std::vector<Vector>> fixedOffsets; // one per plane
     std::vector<std::vector<Vector>> movingOffsets;
     std::vector<std::size_t>         planeOfSample;
+    DevicePatches::Offsets           fixedOnDevice; // where evaluateOnDevice() is to be called
+    DevicePatches::Offsets           movingOnDevice;
   };
 
   void
@@ -99,7 +114,7 @@ public:
       const auto & [fixedModel, movingModel] = std::tie(m_Pairs[i].fixed, m_Pairs[i].moving);
       for (const auto & [model, patches] : { std::pair(&fixedModel, &fixed[i]), std::pair(&movingModel, &moving[i]) })
       {
-        checkFinite(model->features(toTensor(*patches, model->voxelsPerPatch()), nullptr), model->path());
+        checkFinite(model->features(toTensor(*patches, model->voxelsPerPatch()), nullptr), model->path(), nullptr);
       }
     }
   }
@@ -115,10 +130,72 @@ public:
     std::size_t firstLayer = 0;
     for (std::size_t i = 0; i < m_Pairs.size(); ++i)
     {
-      value += evaluatePair(m_Pairs[i], firstLayer, fixed[i], moving[i], gradient ? &(*gradient)[i] : nullptr);
-      firstLayer += m_Pairs[i].fixed.numbersOfChannels().size();
+      Pair &     pair = m_Pairs[i];
+      at::Tensor ofIntensities;
+      value += evaluatePair(pair,
+                            firstLayer,
+                            toTensor(fixed[i], pair.fixed.voxelsPerPatch()),
+                            toTensor(moving[i], pair.moving.voxelsPerPatch()),
+                            gradient ? &ofIntensities : nullptr,
+                            nullptr)
+                 .item<double>();
+      if (gradient)
+      {
+        const at::Tensor result = ofIntensities.cpu().contiguous();
+        (*gradient)[i].assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
+      }
+      firstLayer += pair.fixed.numbersOfChannels().size();
     }
     return value;
+  }
+
+  DeviceResult
+  evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
+  {
+    StageTimer mapping(m_Times, Stage::Mapping);
+    m_Samples->set(evaluation);
+    mapping.stop();
+    if (m_Samples->count() == 0)
+    {
+      return {};
+    }
+    draw(static_cast<std::size_t>(m_Samples->count()));
+    at::Tensor              value;
+    at::Tensor              sums = withGradient ? m_Samples->transform().makeSums() : at::Tensor();
+    std::vector<at::Tensor> finite; // whether, of each model; asked of the device at the end
+    std::size_t             firstLayer = 0;
+    for (Pair & pair : m_Pairs)
+    {
+      StageTimer sampling(m_Times, Stage::Sampling);
+      if (pair.fixedOffsets.size() > 1)
+      {
+        pair.fixedOnDevice.planes = m_Patches->uploadPlanes(pair.planeOfSample);
+        pair.movingOnDevice.planes = pair.fixedOnDevice.planes;
+      }
+      const at::Tensor fixed = m_Patches->fixed(*m_Samples, pair.fixedOnDevice);
+      const auto       moving = m_Patches->moving(*m_Samples, pair.movingOnDevice, withGradient);
+      sampling.stop();
+      at::Tensor       ofIntensities;
+      const at::Tensor term =
+        evaluatePair(pair, firstLayer, fixed, moving.intensities, withGradient ? &ofIntensities : nullptr, &finite);
+      value = value.defined() ? value + term : term;
+      if (withGradient)
+      {
+        const StageTimer chainRule(m_Times, Stage::ChainRule);
+        m_Patches->addGradients(*m_Samples, pair.movingOnDevice, moving, ofIntensities, sums);
+      }
+      firstLayer += pair.fixed.numbersOfChannels().size();
+    }
+    return m_Samples->bringDown(value, sums, at::stack(finite), [this](const double * areFinite) {
+      for (std::size_t i = 0; i < 2 * m_Pairs.size(); ++i)
+      {
+        if (areFinite[i] == 0.0)
+        {
+          const Pair & pair = m_Pairs[i / 2];
+          throw featuresNotFinite(i % 2 == 0 ? pair.fixed.path() : pair.moving.path());
+        }
+      }
+    });
   }
 
   const Pair &
@@ -131,6 +208,12 @@ public:
   size() const
   {
     return m_Pairs.size();
+  }
+
+  at::Device
+  device() const
+  {
+    return m_Device;
   }
 
   const std::shared_ptr<Workers> &
@@ -157,9 +240,21 @@ private:
     return at::from_blob(const_cast<float *>(patches.data()), { count, voxelsPerPatch }, at::kFloat).to(m_Device);
   }
 
+  /** \param later null: throws here; otherwise receives whether they are finite, for the device not to be waited for */
   static void
-  checkFinite(const std::vector<at::Tensor> & features, const std::string & path)
+  checkFinite(const std::vector<at::Tensor> & features, const std::string & path, std::vector<at::Tensor> * later)
   {
+    if (later)
+    {
+      at::Tensor all;
+      for (const at::Tensor & layer : features)
+      {
+        const at::Tensor finite = at::isfinite(layer).all();
+        all = all.defined() ? all.logical_and(finite) : finite;
+      }
+      later->push_back(all);
+      return;
+    }
     for (const at::Tensor & layer : features)
     {
       if (!allFinite(layer))
@@ -169,21 +264,24 @@ private:
     }
   }
 
-  double
-  evaluatePair(Pair &                     pair,
-               std::size_t                firstLayer,
-               const std::vector<float> & fixedPatches,
-               const std::vector<float> & movingPatches,
-               std::vector<float> *       gradient)
+  /** The value for patches on the device.
+   *
+   * \param gradient null, or receives that of the moving patches
+   * \param finite   see checkFinite() */
+  at::Tensor
+  evaluatePair(Pair &                    pair,
+               std::size_t               firstLayer,
+               const at::Tensor &        fixed,
+               const at::Tensor &        moving,
+               at::Tensor *              gradient,
+               std::vector<at::Tensor> * finite)
   {
-    const at::Tensor fixed = toTensor(fixedPatches, pair.fixed.voxelsPerPatch());
-    const at::Tensor moving = toTensor(movingPatches, pair.moving.voxelsPerPatch());
-    StageTimer       network(m_Times, Stage::Network);
-    const auto       fixedFeatures = pair.fixed.features(fixed, nullptr);
-    auto             movingFeatures = pair.moving.features(moving, gradient ? &m_Passed : nullptr);
+    StageTimer network(m_Times, Stage::Network);
+    const auto fixedFeatures = pair.fixed.features(fixed, nullptr);
+    auto       movingFeatures = pair.moving.features(moving, gradient ? &m_Passed : nullptr);
 
-    checkFinite(fixedFeatures, pair.fixed.path());
-    checkFinite(movingFeatures, pair.moving.path());
+    checkFinite(fixedFeatures, pair.fixed.path(), finite);
+    checkFinite(movingFeatures, pair.moving.path(), finite);
 
     network.stop();
 
@@ -199,7 +297,7 @@ private:
         const at::Tensor f = reduced(firstLayer + i, fixedFeatures[i], fixedFeatures[i]);
         const at::Tensor m = reduced(firstLayer + i, fixedFeatures[i], movingFeatures[i]);
         const at::Tensor channels = drawChannels(m_Random, layer, f.size(1), m_Device);
-        total = total + layer.weight * distance(layer.distance, columns(f, channels), columns(m, channels));
+        total = total + layer.weight * distance(layer.distance, columns(f, channels), columns(m, channels), m_ByTorch);
       }
     }
     if (gradient)
@@ -207,10 +305,9 @@ private:
       const auto featureGradients = torch::autograd::grad({ total }, movingFeatures);
       timer.stop();
       const StageTimer back(m_Times, Stage::Network);
-      const at::Tensor result = pair.moving.pullBack(moving, m_Passed, featureGradients).cpu().contiguous();
-      gradient->assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
+      *gradient = pair.moving.pullBack(moving, m_Passed, featureGradients);
     }
-    return total.item<double>();
+    return total.detach();
   }
 
   /** The features in the principal components of the layer, fitted on the fixed features of the level's first
@@ -236,7 +333,12 @@ private:
   StageTimes *             m_Times;
   Random                   m_Random;
   at::Device               m_Device;
+  bool                     m_ByTorch; // rather than by kernels of the CPU
   std::vector<Pair>        m_Pairs;
+
+  // Where evaluateOnDevice() is to be called:
+  std::optional<DeviceSamples> m_Samples;
+  std::optional<DevicePatches> m_Patches;
 
   PatchModel::Passed                                        m_Passed;
   std::map<std::size_t, std::optional<PrincipalComponents>> m_Reductions;
@@ -245,7 +347,9 @@ private:
 PatchSimilarity::PatchSimilarity(const SimilarityInput & input)
 {
   const TorchScope scope(input.workers);
-  m_Implementation = std::make_unique<Implementation>(input);
+  onDevice(deviceOf(input.settings.gpu), "the first run of the networks", [&] {
+    m_Implementation = std::make_unique<Implementation>(input);
+  });
 }
 
 PatchSimilarity::~PatchSimilarity() = default;
@@ -294,7 +398,8 @@ void
 PatchSimilarity::tryModels(const Patches & fixed, const Patches & moving)
 {
   const TorchScope scope(m_Implementation->workers());
-  m_Implementation->tryModels(fixed, moving);
+  onDevice(
+    m_Implementation->device(), "the first run of the networks", [&] { m_Implementation->tryModels(fixed, moving); });
 }
 
 double
@@ -302,7 +407,21 @@ PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches
 {
   const bool       byKernels = m_Implementation->runsByKernels();
   const TorchScope scope(m_Implementation->workers(), byKernels ? TorchThreads::One : TorchThreads::AsWorkers);
-  return m_Implementation->evaluate(fixed, moving, gradient);
+  double           value = 0.0;
+  onDevice(
+    m_Implementation->device(), "an evaluation", [&] { value = m_Implementation->evaluate(fixed, moving, gradient); });
+  return value;
+}
+
+DeviceResult
+PatchSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
+{
+  const TorchScope scope(m_Implementation->workers());
+  DeviceResult     result;
+  onDevice(m_Implementation->device(), "an evaluation", [&] {
+    result = m_Implementation->evaluateOnDevice(evaluation, withGradient);
+  });
+  return result;
 }
 
 } // namespace impact

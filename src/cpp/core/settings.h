@@ -58,8 +58,9 @@ struct LevelSettings
 {
   int                        level{ 0 };
   Mode                       mode{ Mode::Jacobian };
-  int                        gpu{ -1 };                       // index of the GPU, or -1 for the CPU
-  bool                       useMixedPrecision{ false };      // half precision where torch finds it safe; on a GPU only
+  int                        gpu{ -1 };                  // index of the GPU, or -1 for the CPU
+  bool                       useMixedPrecision{ false }; // half precision where torch finds it safe; on a GPU only
+  bool                       asOnGpu{ false };           // the GPU's way through an evaluation on the CPU: for tests
   int                        featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
   std::string                featureMapsFolder;               // where feature maps are written; empty: nowhere
   std::vector<ModelSettings> fixedModels;

@@ -2,6 +2,7 @@
 
 #include "finding.h"
 #include "geometry.h"
+#include "known_transform.h"
 #include "settings.h"
 #include "stage_times.h"
 #include "workers.h"
@@ -10,6 +11,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,39 @@ struct MapToWrite
   const float * pixels; // the channels of a voxel side by side, voxels x fastest
 };
 
+/** What a device needs to know to map samples and to pull gradients back by itself. */
+struct DeviceGeometry
+{
+  struct Mask
+  {
+    std::vector<std::uint8_t> voxels; // other than 0: inside
+    Grid                      grid;
+  };
+  std::optional<Mask> movingMask;
+
+  /** What gradients with respect to moving points are multiplied by; none: nothing. */
+  std::optional<Matrix> gradientScale;
+};
+
+/** An evaluation on a device: all that goes up. */
+struct DeviceEvaluation
+{
+  const KnownTransform * transform;
+
+  /** The sampler's points, three numbers each; null: they are those of the last evaluation. */
+  const std::vector<double> * newPoints;
+};
+
+/** All that comes down. */
+struct DeviceResult
+{
+  double       value{ 0.0 };
+  std::int64_t numberOfSamples{ 0 }; // that map inside the moving image and its mask; none: a value of 0
+
+  /** The gradients added up as PointMapper::FromSums wants them; empty where none were asked for. */
+  std::vector<double> sums;
+};
+
 /** What a similarity needs to come into being. */
 struct SimilarityInput
 {
@@ -51,6 +86,12 @@ struct SimilarityInput
 
   /** Called in Static mode with what models see and give; none where nothing is to be written. */
   std::function<void(const MapToWrite &)> writer;
+
+  /** Told what the user should know of; may be empty. */
+  std::function<void(const std::string &)> log;
+
+  /** Where evaluateOnDevice() is to be called. */
+  std::optional<DeviceGeometry> deviceGeometry;
 };
 
 /** Opens the models of a level, runs each once on a small input and checks that they fit the settings and the images.
@@ -95,6 +136,9 @@ public:
                   const std::vector<double> & movingPoints,
                   std::vector<double> *       gradient);
 
+  /** The same from the samples on, without leaving the device. To be called where the input had a DeviceGeometry. */
+  DeviceResult evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient);
+
   /** One line per feature map, for the log. */
   std::string describe() const;
 
@@ -131,6 +175,10 @@ public:
 
   /** \param gradient null, or receives d(value)/d(intensity) for every voxel of the moving patches. */
   double evaluate(const Patches & fixed, const Patches & moving, Patches * gradient);
+
+  /** All of an evaluation, without leaving the device; it draws by itself. To be called where the input had a
+   * DeviceGeometry. */
+  DeviceResult evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient);
 
 private:
   class Implementation;

@@ -1,4 +1,6 @@
+#include "batches.h"
 #include "channels.h"
+#include "device_samples.h"
 #include "distance.h"
 #include "feature_sampling.h"
 #include "model_view.h"
@@ -16,6 +18,13 @@
 
 namespace impact
 {
+namespace
+{
+
+// On a device, at the first evaluation; with a gradient each channel takes some hundred bytes.
+constexpr std::int64_t samplesAtOnce = std::int64_t{ 1 } << 16;
+
+} // namespace
 
 class StaticSimilarity::Implementation
 {
@@ -26,8 +35,14 @@ public:
     , m_Times(input.times)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
+    , m_ByTorch(!m_Device.is_cpu() || input.settings.asOnGpu)
+    , m_SamplesAtOnce(samplesAtOnce, m_Device, "sample", input.log)
     , m_Writer(input.writer)
   {
+    if (input.deviceGeometry)
+    {
+      m_Samples.emplace(*input.deviceGeometry, input.moving.grid, m_Device);
+    }
     for (std::size_t i = 0; i < m_Settings.fixedModels.size(); ++i)
     {
       named("Fixed", [&] {
@@ -98,37 +113,12 @@ public:
            const std::vector<double> & movingPoints,
            std::vector<double> *       gradient)
   {
-    const at::Tensor fixed = toTensor(fixedPoints);
-    const at::Tensor moving = toTensor(movingPoints);
-    double           value = 0.0;
-    at::Tensor       total; // gradient with respect to the moving points
-    for (std::size_t i = 0; i < m_Fixed.size(); ++i)
-    {
-      const LayerSettings & layer = m_Settings.layers[i];
-      const at::Tensor      channels = drawChannels(m_Random, layer, m_Fixed[i].rows.size(1), m_Device);
-      StageTimer            sampling(m_Times, Stage::Sampling);
-      const at::Tensor      fixedFeatures = sampleFeatures(m_Fixed[i], fixed, channels, false).values;
-      const SampledFeatures sampled = sampleFeatures(m_Moving[i], moving, channels, gradient != nullptr);
-      at::Tensor            movingFeatures = sampled.values;
-      sampling.stop();
-      StageTimer timer(m_Times, Stage::Distance);
-
-      at::AutoGradMode gradients(gradient != nullptr);
-      movingFeatures.set_requires_grad(gradient != nullptr);
-      const at::Tensor term = layer.weight * distance(layer.distance, fixedFeatures, movingFeatures);
-      value += term.item<double>();
-      if (gradient)
-      {
-        const at::Tensor ofFeatures = torch::autograd::grad({ term }, { movingFeatures })[0];
-        timer.stop();
-        const StageTimer back(m_Times, Stage::Sampling);
-        const at::Tensor ofPoints = pullBack(m_Moving[i], moving, channels, sampled, ofFeatures);
-        total = total.defined() ? total + ofPoints : ofPoints;
-      }
-    }
+    at::Tensor   ofPoints;
+    const double value =
+      compare(toTensor(fixedPoints), toTensor(movingPoints), gradient ? &ofPoints : nullptr).item<double>();
     if (gradient)
     {
-      const at::Tensor result = total.cpu().contiguous();
+      const at::Tensor result = ofPoints.cpu().contiguous();
       gradient->assign(result.data_ptr<double>(), result.data_ptr<double>() + result.numel());
     }
     return value;
@@ -141,6 +131,28 @@ public:
     return m_Device.is_cpu() && std::all_of(m_Settings.layers.begin(),
                                             m_Settings.layers.end(),
                                             [](const LayerSettings & layer) { return isBySample(layer.distance); });
+  }
+
+  DeviceResult
+  evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
+  {
+    StageTimer mapping(m_Times, Stage::Mapping);
+    m_Samples->set(evaluation);
+    mapping.stop();
+    if (m_Samples->count() == 0)
+    {
+      return {};
+    }
+    at::Tensor       ofPoints;
+    const at::Tensor value = compare(m_Samples->fixed(), m_Samples->moving(), withGradient ? &ofPoints : nullptr);
+    const StageTimer chainRule(m_Times, Stage::ChainRule);
+    at::Tensor       sums;
+    if (withGradient)
+    {
+      sums = m_Samples->transform().makeSums();
+      m_Samples->addGradients(m_Samples->fixed(), ofPoints, sums);
+    }
+    return m_Samples->bringDown(value, sums);
   }
 
   std::string
@@ -156,6 +168,63 @@ public:
   }
 
 private:
+  /** The value at points, N x 3, on the device. \param gradient null, or receives that of the moving points, N x 3 */
+  at::Tensor
+  compare(const at::Tensor & fixed, const at::Tensor & moving, at::Tensor * gradient)
+  {
+    at::Tensor value;
+    for (std::size_t i = 0; i < m_Fixed.size(); ++i)
+    {
+      const LayerSettings & layer = m_Settings.layers[i];
+      const at::Tensor      channels = drawChannels(m_Random, layer, m_Fixed[i].rows.size(1), m_Device);
+      StageTimer            sampling(m_Times, Stage::Sampling);
+      const at::Tensor      fixedFeatures = sample(m_Fixed[i], fixed, channels, false).values;
+      const SampledFeatures sampled = sample(m_Moving[i], moving, channels, gradient != nullptr);
+      at::Tensor            movingFeatures = sampled.values;
+      sampling.stop();
+      StageTimer timer(m_Times, Stage::Distance);
+
+      at::AutoGradMode gradients(gradient != nullptr);
+      movingFeatures.set_requires_grad(gradient != nullptr);
+      const at::Tensor term = layer.weight * distance(layer.distance, fixedFeatures, movingFeatures, m_ByTorch);
+      value = value.defined() ? value + term.detach() : term.detach();
+      if (gradient)
+      {
+        const at::Tensor ofFeatures = torch::autograd::grad({ term }, { movingFeatures })[0];
+        timer.stop();
+        const StageTimer back(m_Times, Stage::Sampling);
+        const at::Tensor ofPoints = pullBack(m_Moving[i], moving, sampled, ofFeatures, m_ByTorch);
+        *gradient = gradient->defined() ? *gradient + ofPoints : ofPoints;
+      }
+    }
+    return value;
+  }
+
+  /** Features at points: on a device as many points at once as memory has room for. */
+  SampledFeatures
+  sample(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels, bool withGradient)
+  {
+    if (!m_ByTorch)
+    {
+      return sampleFeatures(map, points, channels, withGradient);
+    }
+    std::vector<at::Tensor> values;
+    std::vector<at::Tensor> partials;
+    m_SamplesAtOnce.run(points.size(0), [&](std::int64_t first, std::int64_t number) {
+      const SampledFeatures part =
+        sampleFeatures(map, points.narrow(0, first, number), channels, withGradient, m_ByTorch);
+      values.push_back(part.values);
+      if (withGradient)
+      {
+        partials.push_back(part.partials);
+      }
+    });
+    const auto joined = [](const std::vector<at::Tensor> & parts) {
+      return parts.size() == 1 ? parts.front() : at::cat(parts);
+    };
+    return { joined(values), withGradient ? joined(partials) : at::Tensor() };
+  }
+
   static std::string
   describe(const Grid & grid)
   {
@@ -281,8 +350,12 @@ private:
   StageTimes *             m_Times;
   Random                   m_Random;
   at::Device               m_Device;
+  bool                     m_ByTorch; // rather than by kernels of the CPU
+  Batches                  m_SamplesAtOnce;
   std::vector<FeatureMap>  m_Fixed;
   std::vector<FeatureMap>  m_Moving;
+
+  std::optional<DeviceSamples> m_Samples; // where evaluateOnDevice() is to be called
 
   std::vector<ModelPointer>                       m_FixedModels;
   std::vector<ModelPointer>                       m_MovingModels;
@@ -299,7 +372,9 @@ private:
 StaticSimilarity::StaticSimilarity(const SimilarityInput & input)
 {
   const TorchScope scope(input.workers);
-  m_Implementation = std::make_unique<Implementation>(input);
+  onDevice(deviceOf(input.settings.gpu), "the making of feature maps", [&] {
+    m_Implementation = std::make_unique<Implementation>(input);
+  });
 }
 
 StaticSimilarity::~StaticSimilarity() = default;
@@ -314,7 +389,8 @@ void
 StaticSimilarity::updateMovingFeatures(const std::vector<std::vector<float>> & warped)
 {
   const TorchScope scope(m_Implementation->m_Workers);
-  m_Implementation->updateMovingFeatures(warped);
+  onDevice(
+    m_Implementation->m_Device, "the making of feature maps", [&] { m_Implementation->updateMovingFeatures(warped); });
 }
 
 double
@@ -324,7 +400,22 @@ StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,
 {
   const TorchScope scope(m_Implementation->m_Workers,
                          m_Implementation->runsByKernels() ? TorchThreads::One : TorchThreads::AsWorkers);
-  return m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
+  double           value = 0.0;
+  onDevice(m_Implementation->m_Device, "an evaluation", [&] {
+    value = m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
+  });
+  return value;
+}
+
+DeviceResult
+StaticSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
+{
+  const TorchScope scope(m_Implementation->m_Workers);
+  DeviceResult     result;
+  onDevice(m_Implementation->m_Device, "an evaluation", [&] {
+    result = m_Implementation->evaluateOnDevice(evaluation, withGradient);
+  });
+  return result;
 }
 
 std::string

@@ -57,4 +57,23 @@ convertsToHalf(torch::jit::Block & block)
   return false;
 }
 
+void
+convolveInSinglePrecision(torch::jit::Block & block)
+{
+  for (torch::jit::Node * const node : block.nodes())
+  {
+    for (torch::jit::Block * const inner : node->blocks())
+    {
+      convolveInSinglePrecision(*inner);
+    }
+    const auto * const schema = node->kind() == c10::aten::_convolution ? node->maybeSchema() : nullptr;
+    const auto         place = schema ? schema->argumentIndexWithName("allow_tf32") : std::nullopt;
+    if (place)
+    {
+      const torch::jit::WithInsertPoint before(node);
+      node->replaceInput(static_cast<std::size_t>(*place), block.owningGraph()->insertConstant(false));
+    }
+  }
+}
+
 } // namespace impact

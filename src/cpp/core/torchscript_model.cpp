@@ -2,9 +2,12 @@
 
 #include "chain_description.h"
 #include "convolution_chain.h"
+#include "device.h"
 #include "error.h"
 #include "layer_layout.h"
 #include "torchscript_graph.h"
+
+#include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
 #include <fstream>
@@ -115,6 +118,10 @@ public:
       {
         torch::jit::Block & block = *torch::jit::toGraphFunction(method.function()).graph()->block();
         moveDeviceConstants(block, m_Device);
+        if (!m_Device.is_cpu() && !m_MixedPrecision)
+        {
+          convolveInSinglePrecision(block);
+        }
         asksForHalf = asksForHalf || convertsToHalf(block);
       }
     }
@@ -156,7 +163,10 @@ public:
       }
     }
     const MixedPrecision mixedPrecision(m_MixedPrecision);
-    c10::IValue          output;
+    // Fusers compile kernels while the model runs, for which a GPU needs NVRTC: operations run as they are. The switch
+    // is this thread's own, and is put back.
+    const torch::jit::GraphOptimizerEnabledGuard fusion(m_Device.is_cpu() && torch::jit::getGraphExecutorOptimize());
+    c10::IValue                                  output;
     try
     {
       // forward() is not const in torch's interface, though it changes nothing here.
@@ -164,6 +174,14 @@ public:
     }
     catch (const std::exception & error)
     {
+      if (isOutOfMemory(error))
+      {
+        throw outOfMemory(m_Device, "an input of " + shapeOf(input) + " of model file \"" + m_Path + "\"");
+      }
+      if (isDeviceFailure(error))
+      {
+        throw; // not the model's fault
+      }
       throw Error("Model file \"" + m_Path + "\" refused an input of " + shapeOf(input) +
                   " (batch x channels x voxels): " + firstLine(error) +
                   " Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");

@@ -122,6 +122,7 @@ private:
 
   std::vector<impact::LevelSettings> m_Levels;
   int                                m_IterationsSinceUpdate{ 0 };
+  bool                               m_HasWarnedWhileRunning{ false };
 };
 
 } // namespace elastix

@@ -11,6 +11,8 @@
 
 #include "itkTimeProbe.h"
 
+#include <utility>
+
 namespace elastix
 {
 
@@ -94,6 +96,12 @@ ImpactMetric<TElastix>::BeforeEachResolution()
     this->SetMapWriter(
       [folder = settings.featureMapsFolder](const impact::MapToWrite & map) { WriteFeatureMap(folder, map); });
   }
+  this->SetMessageWriter([this](const std::string & message) {
+    if (!std::exchange(m_HasWarnedWhileRunning, true))
+    {
+      log::warn("Metric \"Impact\": " + message);
+    }
+  });
   m_IterationsSinceUpdate = 0;
 }
 
@@ -119,7 +127,7 @@ ImpactMetric<TElastix>::Initialize()
   timer.Stop();
   log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level << ":\n"
                                  << impact::describe(this->GetLevelSettings()) << this->DescribeFeatures()
-                                 << "Initialization of Impact metric took: "
+                                 << this->DescribeDevice() << "Initialization of Impact metric took: "
                                  << static_cast<std::int64_t>(timer.GetMean() * 1000) << " ms.");
 }
 

@@ -6,6 +6,7 @@
 
 #include "geometry.h"
 #include "kernels/processor.h"
+#include "known_transform.h"
 
 #include <algorithm>
 #include <cstring>
@@ -79,6 +80,25 @@ public:
     {
       SetLinear(m_Current, m_LinearMatrix, m_LinearOffset);
     }
+  }
+
+  /** Whether all of the transform is known, so that GetKnown() describes it. */
+  bool
+  IsKnown() const
+  {
+    return m_Kind != Kind::Unknown && m_InitialIsLinear;
+  }
+
+  /** The transform as plain numbers, until the next Update(). */
+  KnownTransform
+  GetKnown() const
+  {
+    KnownTransform known{};
+    known.isBSpline = m_Kind == Kind::BSpline;
+    known.grid = m_Grid;
+    std::copy_n(m_LinearMatrix, 9, known.matrix);
+    std::copy_n(m_LinearOffset, 3, known.offset);
+    return known;
   }
 
   /** \param points 3 numbers each, as the result */

@@ -84,6 +84,13 @@ public:
     m_MapWriter = std::move(writer);
   }
 
+  /** Receives what the user should know of while the metric runs: shortages of memory that it can live with. */
+  void
+  SetMessageWriter(std::function<void(const std::string &)> writer)
+  {
+    m_MessageWriter = std::move(writer);
+  }
+
   /** Where FeaturesMapUpdateInterval asks for it: the next evaluation makes the moving features anew, from the moving
    * image warped by the transform as it then is. */
   void
@@ -109,6 +116,16 @@ public:
 
   /** One line per feature map of this level, or for patches smaller than asked for, for the log. */
   std::string DescribeFeatures() const;
+
+  /** One line on what runs on the level's GPU, for the log; empty on the CPU. */
+  std::string DescribeDevice() const;
+
+  /** Whether evaluations stay on the level's device from the sample points to the derivative. */
+  bool
+  GetEvaluatesOnDevice() const
+  {
+    return m_WhyNotOnDevice.empty();
+  }
 
   /** One line on where the time since Initialize() went, for the log. */
   std::string DescribeTimes() const;
@@ -153,6 +170,15 @@ private:
 
   MeasureType EvaluatePatches(const ValidSamples & samples, DerivativeType * derivative) const;
 
+  /** All of an evaluation on the level's device. */
+  MeasureType EvaluateOnDevice(DerivativeType * derivative) const;
+
+  /** What keeps an evaluation from staying on the device; empty: nothing. */
+  std::string FindWhyNotOnDevice() const;
+
+  /** What the device is to know of the moving mask and of the user's MovingImageDerivativeScales. */
+  impact::DeviceGeometry GetDeviceGeometry() const;
+
   ValidSamples MapSamples() const;
 
   /** The same samples, those near each other in a row: their patches then find in the cache what others have read. The
@@ -195,6 +221,9 @@ private:
   std::unique_ptr<impact::StaticSimilarity>         m_StaticSimilarity;
   std::unique_ptr<impact::PatchSimilarity>          m_PatchSimilarity;
   std::function<void(const impact::MapToWrite &)>   m_MapWriter;
+  std::function<void(const std::string &)>          m_MessageWriter;
+  bool                                              m_HasSpoken{ false }; // at this level
+  std::string                                       m_WhyNotOnDevice{ "it has not begun" };
 
   mutable impact::PointMapper<FixedImageDimension> m_Mapper;
 
@@ -206,6 +235,8 @@ private:
   mutable impact::PatchSimilarity::Patches m_MovingPatches;
   mutable impact::PatchSimilarity::Patches m_MovingGradients;
 
+  mutable std::vector<double> m_PointsOnDevice; // the sampler's, as they last went up
+
   // The transform at the last update of the moving features, and whether they are to be made anew.
   mutable ParametersType m_ParametersOfWarp;
   mutable bool           m_MovingFeaturesAreDue{ false };
@@ -215,6 +246,7 @@ private:
 
 #ifndef ITK_MANUAL_INSTANTIATION
 #  include "itkImpactImageToImageMetric.hxx"
+#  include "itkImpactImageToImageMetricDevice.hxx"
 #  include "itkImpactImageToImageMetricPatches.hxx"
 #  include "itkImpactImageToImageMetricStatic.hxx"
 #endif

@@ -7,6 +7,7 @@
 #include "python_gil.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace itk
 {
@@ -58,6 +59,13 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.models = m_Models;
   input.seed = m_Seed;
   input.writer = m_MapWriter;
+  m_HasSpoken = false;
+  input.log = [this](const std::string & message) {
+    if (m_MessageWriter && !std::exchange(m_HasSpoken, true))
+    {
+      m_MessageWriter(message);
+    }
+  };
   // elastix's threader may make many more work units than there are threads to run them.
   const auto numberOfThreads =
     static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
@@ -91,6 +99,12 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   m_MovingDirection = input.moving.grid.direction;
   m_MovingFeaturesAreDue = m_LevelSettings.featuresMapUpdateInterval > 0;
   m_Mapper.Set(*(this->m_AdvancedTransform));
+  m_WhyNotOnDevice = this->FindWhyNotOnDevice();
+  m_PointsOnDevice.clear();
+  if (this->GetEvaluatesOnDevice())
+  {
+    input.deviceGeometry = this->GetDeviceGeometry();
+  }
 
   const impact::PythonGilRelease gilRelease;
   const impact::StageTimer       timer(&m_Times, impact::Stage::Features);
@@ -144,6 +158,11 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
   const impact::PythonGilRelease gilRelease;
   impact::StageTimer             mapping(&m_Times, impact::Stage::Mapping);
   m_Mapper.Update();
+  if (this->GetEvaluatesOnDevice())
+  {
+    mapping.stop();
+    return this->EvaluateOnDevice(derivative);
+  }
   const ValidSamples samples = this->MapSamples();
   mapping.stop();
   this->m_NumberOfPixelsCounted = samples.size();
@@ -314,6 +333,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Release()
   m_FixedPixels = {};
   m_MovingPixels = {};
   m_Sums = {};
+  m_PointsOnDevice = {};
   m_FixedPatches = {};
   m_MovingPatches = {};
   m_MovingGradients = {};

@@ -1,6 +1,6 @@
 """The core of the metric: parameters, models, features and distances. Depends on torch alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -120,6 +120,23 @@ def feature_maps(
 def runs_as_chain(
     path: str, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
 ) -> bool: ...
+
+def run_in_batches(
+    count: int,
+    first: int,
+    action: Callable[[int, int], str],
+    make_room: Callable[[], bool] | None = None,
+) -> tuple[int, list[str]]: ...
+def number_that_fits(available: int, bytes_per_item: float, most: int) -> int: ...
+def maps_do_not_fit(needed: float, available: int, gpu: int) -> str: ...
+
+class AsOnGpu:
+    def __init__(self, path: str) -> None: ...
+    @property
+    def graphs(self) -> str: ...
+    def run(self, shape: Sequence[int]) -> float: ...
+
+def fail_on_gpu(gpu: int, how: str, before: Callable[[], None]) -> None: ...
 
 class StaticSimilarity:
     def __init__(

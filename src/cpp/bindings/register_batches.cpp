@@ -1,0 +1,151 @@
+#include "python_headers.h"
+
+#include <pybind11/functional.h>
+
+#include "batches.h"
+#include "device.h"
+#include "torch_scope.h"
+#include "torchscript_graph.h"
+
+#include <torch/csrc/jit/runtime/graph_executor.h>
+
+namespace impact::bindings
+{
+namespace
+{
+
+/** Throws what torch throws in such a case. */
+void
+fail(const std::string & how)
+{
+  const c10::SourceLocation here{ "", "", 0 };
+  const std::string         inModel = "The following operation failed in the TorchScript interpreter.\nTraceback of "
+                                      "TorchScript (most recent call last):\nRuntimeError: ";
+  const std::string noMemory = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB";
+  const std::string lost = "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously "
+                           "reported at some other API call.";
+  if (how == "memory")
+  {
+    throw c10::OutOfMemoryError(here, noMemory);
+  }
+  if (how == "memory in a model")
+  {
+    throw std::runtime_error(inModel + noMemory);
+  }
+  if (how == "memory of the machine")
+  {
+    throw std::bad_alloc();
+  }
+  if (how == "device")
+  {
+    throw c10::AcceleratorError(here, 719, lost);
+  }
+  if (how == "device in a model")
+  {
+    throw std::runtime_error(inModel + lost);
+  }
+  if (!how.empty())
+  {
+    throw std::runtime_error(how);
+  }
+}
+
+/** A model file as it is run on a GPU: in single precision and without fusers. */
+class AsOnGpu
+{
+public:
+  explicit AsOnGpu(const std::string & path)
+    : m_Module(torch::jit::load(path))
+  {
+    m_Module.eval();
+    for (const torch::jit::Module & part : m_Module.modules())
+    {
+      for (const torch::jit::Method & method : part.get_methods())
+      {
+        const auto graph = torch::jit::toGraphFunction(method.function()).graph();
+        convolveInSinglePrecision(*graph->block());
+        m_Graphs += graph->toString();
+      }
+    }
+  }
+
+  const std::string &
+  graphs() const
+  {
+    return m_Graphs;
+  }
+
+  /** The mean of the first layer for an image of waves. */
+  double
+  run(const std::vector<std::int64_t> & shape)
+  {
+    const TorchScope                             scope(nullptr);
+    const torch::jit::GraphOptimizerEnabledGuard fusion(false);
+    const at::Tensor  waves = at::arange(c10::multiply_integers(shape), at::kFloat).sin().view(shape);
+    const c10::IValue output = m_Module.forward({ waves });
+    return (output.isTensor() ? output.toTensor() : output.toListRef().front().toTensor()).mean().item<double>();
+  }
+
+private:
+  torch::jit::Module m_Module;
+  std::string        m_Graphs;
+};
+
+} // namespace
+
+void
+register_batches(py::module_ & module)
+{
+  module.def(
+    "run_in_batches",
+    [](std::int64_t                                                   count,
+       std::int64_t                                                   first,
+       const std::function<std::string(std::int64_t, std::int64_t)> & action,
+       const std::function<bool()> &                                  makeRoom) {
+      std::vector<std::string> messages;
+      Batches                  batches(
+        first, at::kCPU, "patch", [&messages](const std::string & message) { messages.push_back(message); });
+      batches.run(count, [&](std::int64_t begin, std::int64_t number) { fail(action(begin, number)); }, makeRoom);
+      return std::make_pair(batches.size(), messages);
+    },
+    py::arg("count"),
+    py::arg("first"),
+    py::arg("action"),
+    py::arg("make_room") = py::none(),
+    "Calls the action in batches, for tests: it returns how the batch is to fail, or nothing. Gives the size of the "
+    "last "
+    "batch and the messages.");
+
+  module.def("number_that_fits", &numberThatFits, py::arg("available"), py::arg("bytes_per_item"), py::arg("most"));
+
+  module.def(
+    "maps_do_not_fit",
+    [](double needed, std::uint64_t available, int gpu) {
+      return mapsDoNotFit(
+        needed, available, gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)));
+    },
+    py::arg("needed"),
+    py::arg("available"),
+    py::arg("gpu"),
+    "What is said of feature maps that need so many bytes where so many are available.");
+
+  py::class_<AsOnGpu>(module, "AsOnGpu", "A model file as it is run on a GPU, on the CPU, for tests.")
+    .def(py::init<const std::string &>(), py::arg("path"))
+    .def_property_readonly("graphs", &AsOnGpu::graphs)
+    .def("run", &AsOnGpu::run, py::arg("shape"), "The mean of the first layer for an image of waves.");
+
+  module.def(
+    "fail_on_gpu",
+    [](int gpu, const std::string & how, const std::function<void()> & before) {
+      onDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)), "an evaluation", [&] {
+        before();
+        fail(how);
+      });
+    },
+    py::arg("gpu"),
+    py::arg("how"),
+    py::arg("before"),
+    "What becomes of a failure on a GPU, for tests, which need none.");
+}
+
+} // namespace impact::bindings

@@ -1,0 +1,209 @@
+#include "device.h"
+
+#include "memory.h"
+#include "similarity.h"
+
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <algorithm>
+#include <limits>
+#include <new>
+
+namespace impact
+{
+namespace
+{
+
+bool
+says(const std::exception & error, std::initializer_list<const char *> parts)
+{
+  const std::string text = error.what();
+  return std::any_of(
+    parts.begin(), parts.end(), [&text](const char * part) { return text.find(part) != std::string::npos; });
+}
+
+constexpr auto allKinds = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+
+c10::DeviceIndex
+indexOf(at::Device device)
+{
+  return device.has_index() ? device.index() : c10::DeviceIndex{ 0 };
+}
+
+c10::CachingDeviceAllocator::DeviceStats
+statisticsOf(at::Device device)
+{
+  return at::getDeviceAllocator(device.type())->getDeviceStats(indexOf(device));
+}
+
+at::Float32Precision
+precisionOf(at::Float32Op operation)
+{
+  return at::globalContext().float32Precision(at::Float32Backend::CUDA, operation);
+}
+
+void
+setPrecision(at::Float32Op operation, at::Float32Precision precision)
+{
+  at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, operation, precision);
+}
+
+/** The line of a torch error that has the reason, without the C++ stack and the advice on debugging that follow. */
+std::string
+reasonOf(const std::exception & error)
+{
+  const std::string text = messageOf(error);
+  std::size_t       begin = 0;
+  for (const char * const part : { "CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS" })
+  {
+    if (const auto place = text.find(part); place != std::string::npos)
+    {
+      begin = place;
+      break;
+    }
+  }
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+} // namespace
+
+std::string
+nameOf(at::Device device)
+{
+  return device.is_cpu() ? "the CPU" : "GPU " + std::to_string(indexOf(device));
+}
+
+std::uint64_t
+availableMemory(at::Device device)
+{
+  if (device.is_cpu())
+  {
+    return availableMemory();
+  }
+  try
+  {
+    const auto statistics = statisticsOf(device);
+    const auto unused = statistics.reserved_bytes[allKinds].current - statistics.allocated_bytes[allKinds].current;
+    return at::getDeviceAllocator(device.type())->getMemoryInfo(indexOf(device)).first +
+           static_cast<std::uint64_t>(std::max<std::int64_t>(0, unused));
+  }
+  catch (const c10::NotImplementedError &)
+  {
+    return std::numeric_limits<std::uint64_t>::max();
+  }
+}
+
+std::int64_t
+allocatedMemory(at::Device device)
+{
+  return device.is_cpu() ? 0 : statisticsOf(device).allocated_bytes[allKinds].current;
+}
+
+bool
+isOutOfMemory(const std::exception & error)
+{
+  return dynamic_cast<const OutOfMemory *>(&error) || dynamic_cast<const c10::OutOfMemoryError *>(&error) ||
+         dynamic_cast<const std::bad_alloc *>(&error) ||
+         says(error,
+              { "out of memory",
+                "CUBLAS_STATUS_ALLOC_FAILED",
+                "CUDNN_STATUS_ALLOC_FAILED",
+                "DefaultCPUAllocator: can't allocate memory",
+                "DefaultCPUAllocator: not enough memory" });
+}
+
+bool
+isDeviceFailure(const std::exception & error)
+{
+  return !isOutOfMemory(error) && (dynamic_cast<const c10::AcceleratorError *>(&error) ||
+                                   says(error, { "CUDA error", "CUDA driver error", "CUDNN_STATUS_EXECUTION_FAILED" }));
+}
+
+OutOfMemory
+outOfMemory(at::Device device, const std::string & during)
+{
+  return OutOfMemory("the memory of " + nameOf(device) + " does not suffice for " + during +
+                     ". Choose a smaller PatchSize (in Mode \"Static\": tiles instead of 0, the whole image), a larger "
+                     "VoxelSize" +
+                     (device.is_cpu() ? "." : ", UseMixedPrecision \"true\", or another GPU (-1: the CPU)."));
+}
+
+std::string
+mapsDoNotFit(double needed, std::uint64_t available, at::Device device)
+{
+  const std::string where = device.is_cpu() ? "" : " on " + nameOf(device);
+  const std::string instead = device.is_cpu() ? ", or Mode \"Jacobian\"." : ", Mode \"Jacobian\", or GPU -1, the CPU.";
+  return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
+         gibibytes(static_cast<double>(available)) + " are available" + where +
+         ". Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers in LayersMask, "
+         "a "
+         "PCA of fewer components" +
+         instead;
+}
+
+SinglePrecision::SinglePrecision(bool wanted)
+  : m_Before(precisionOf(at::Float32Op::ALL))
+  , m_Changed(wanted && precisionOf(at::Float32Op::CONV) == at::Float32Precision::TF32)
+{
+  if (m_Changed)
+  {
+    // Torch's default cannot be put back once it has been overwritten. It gives way to what holds for all of CUDA.
+    setPrecision(at::Float32Op::ALL, at::Float32Precision::IEEE);
+    m_OfUser = precisionOf(at::Float32Op::CONV) == at::Float32Precision::TF32;
+  }
+  if (m_OfUser)
+  {
+    setPrecision(at::Float32Op::CONV, at::Float32Precision::IEEE);
+  }
+}
+
+SinglePrecision::~SinglePrecision()
+{
+  if (m_OfUser)
+  {
+    setPrecision(at::Float32Op::CONV, at::Float32Precision::TF32);
+  }
+  if (m_Changed)
+  {
+    // Torch tells what holds, not what was set: nothing, unless that gives something else.
+    setPrecision(at::Float32Op::ALL, at::Float32Precision::NONE);
+    if (precisionOf(at::Float32Op::ALL) != m_Before)
+    {
+      setPrecision(at::Float32Op::ALL, m_Before);
+    }
+  }
+}
+
+void
+onDevice(at::Device device, const std::string & during, const std::function<void()> & action)
+{
+  const SinglePrecision singlePrecision(!device.is_cpu());
+  try
+  {
+    action();
+  }
+  catch (const Error &)
+  {
+    throw;
+  }
+  catch (const OutOfMemory & error)
+  {
+    throw Error(error.what());
+  }
+  catch (const std::exception & error)
+  {
+    if (isOutOfMemory(error))
+    {
+      throw Error(outOfMemory(device, during).what());
+    }
+    if (isDeviceFailure(error))
+    {
+      throw Error(nameOf(device) + " (parameter GPU) failed in " + during + ": " + reasonOf(error) +
+                  ". It may have been lost or reset; nvidia-smi and the log of the system's kernel say more. This "
+                  "process cannot use it again: start a new one, with another GPU or -1 for the CPU.");
+    }
+    throw;
+  }
+}
+
+} // namespace impact

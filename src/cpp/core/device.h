@@ -1,0 +1,68 @@
+#pragma once
+
+#include "error.h"
+#include "torch_headers.h"
+
+#include <ATen/Context.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace impact
+{
+
+/** Memory that ran out: of a device or of the machine. What could do with less catches it and tries again; the text is
+ * for the user where nothing could. */
+class OutOfMemory : public std::runtime_error
+{
+public:
+  using std::runtime_error::runtime_error;
+};
+
+/** As messages have it: GPU 0, or the CPU. */
+std::string nameOf(at::Device device);
+
+/** Bytes that this process may still use on a device: what the driver says is free and what torch keeps unused. On the
+ * CPU, of the machine. The largest number where it cannot be told. */
+std::uint64_t availableMemory(at::Device device);
+
+/** Bytes that torch has in use on a device; 0 on the CPU. */
+std::int64_t allocatedMemory(at::Device device);
+
+/** Whether an exception says that memory ran out: torch's own, the standard library's, or either in the words of a
+ * TorchScript model, which keeps of what it was stopped by the text alone. */
+bool isOutOfMemory(const std::exception & error);
+
+/** Whether an exception says that the device itself failed: a GPU that was lost, reset or stopped by an error. */
+bool isDeviceFailure(const std::exception & error);
+
+/** What to say where memory ran out. \param during what was being done, e.g. "one patch at a time" */
+OutOfMemory outOfMemory(at::Device device, const std::string & during);
+
+/** What to say of feature maps that will need more memory, in bytes, than is available on a device. */
+std::string mapsDoNotFit(double needed, std::uint64_t available, at::Device device);
+
+/** Convolutions on a GPU in single precision as long as this lives, rather than in TF32, which has 10 bits of mantissa
+ * and is torch's default for them. The setting is the process's; what the user set is put back. */
+class SinglePrecision
+{
+public:
+  explicit SinglePrecision(bool wanted);
+  ~SinglePrecision();
+  SinglePrecision(const SinglePrecision &) = delete;
+  SinglePrecision & operator=(const SinglePrecision &) = delete;
+
+private:
+  at::Float32Precision m_Before; // of all operations on CUDA
+  bool                 m_Changed;
+  bool                 m_OfUser{ false }; // TF32 was asked for, rather than the default
+};
+
+/** Does something on a device, in single precision. Failures of the device and shortages of its memory become errors
+ * that say what to do.
+ *
+ * \param during as messages have it, e.g. "an evaluation" */
+void onDevice(at::Device device, const std::string & during, const std::function<void()> & action);
+
+} // namespace impact
