@@ -1,7 +1,8 @@
 """Checking a parameter map before elastix runs it: all that is wrong or doubtful, at once.
 
 The parser is the one that elastix's metric runs, and models are opened and tried as it does before
-its first iteration: what has no error here does not stop there. ``docs/checking.md`` lists the checks.
+its first iteration: what has no error here does not stop there. ``docs/checking.md`` lists the
+checks.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def check_file(
         The findings with their lines. A file that is no parameter file is a finding, too.
 
     Raises:
-        ValueError: One image is given without the other, or the path ends neither in .txt nor .toml.
+        ValueError: One image is given without the other, or the path ends neither in .txt nor
+            .toml.
         OSError: The file cannot be read.
     """
     from impact_plugin.parameters.whole import open_file
@@ -73,7 +75,9 @@ def check_file(
         file = open_file(path)
     except ParameterError as error:
         findings = [
-            Finding("error", "syntax", problem.parameter, problem.line, (), *split_remedy(problem.text))
+            Finding(
+                "error", "syntax", problem.parameter, problem.line, (), *split_remedy(problem.text)
+            )
             for problem in error.problems
         ]
         return Report(os.fspath(path), tuple(findings))
@@ -105,7 +109,9 @@ def _check_both(fixed: Image | None, moving: Image | None) -> None:
 
 
 class _Checker:
-    def __init__(self, parameters: dict[str, list[str]], file: ElastixFile | TomlFile | None) -> None:
+    def __init__(
+        self, parameters: dict[str, list[str]], file: ElastixFile | TomlFile | None
+    ) -> None:
         self.parameters = parameters
         self.file = file
         self.findings: list[Finding] = []
@@ -139,7 +145,9 @@ class _Checker:
         labels = impact_labels(self.parameters)
         if not labels:
             found = " ".join(f'"{m}"' for m in self.parameters.get("Metric", [])) or "nothing"
-            text = f'the map has {found} for a metric, so that the parameters of "Impact" do nothing.'
+            text = (
+                f'the map has {found} for a metric, so that the parameters of "Impact" do nothing.'
+            )
             remedy = 'Give (Metric "Impact").'
             self._add([Finding("error", "metric", "Metric", None, (), text, remedy)])
         self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
@@ -167,10 +175,14 @@ class _Checker:
                 if is_right:
                     last = number + 1 == levels
                     spacing = map_checks.grid_spacing(self.parameters, number, levels)
-                    self._check_level(level, number, check, spacing, accuracy if last else None, available)
+                    self._check_level(
+                        level, number, check, spacing, accuracy if last else None, available
+                    )
                 is_known = is_right and check.models and check.bytes > 0
                 memory.append(
-                    LevelMemory(number, level.mode, level.gpu, int(check.bytes) if is_known else None)
+                    LevelMemory(
+                        number, level.mode, level.gpu, int(check.bytes) if is_known else None
+                    )
                 )
             self._add(map_checks.check_intensities(settings, usable))
         return self._report(tuple(memory), available)
@@ -199,7 +211,9 @@ class _Checker:
             try:
                 images[side] = image if isinstance(image, ImageHeader) else ImageHeader.read(image)
             except ImageError as error:
-                self._add([Finding("error", "image", "", None, (), f"the {side} image {error}", "")])
+                self._add(
+                    [Finding("error", "image", "", None, (), f"the {side} image {error}", "")]
+                )
         return images if len(images) == 2 else {}
 
     def _of_core(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from impact_plugin import _core
 
 
@@ -48,12 +47,14 @@ class ImageHeader:
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
-            raise ImageError(f"{os.fspath(path)!r} is no image that can be read: {_reason(error)}") from None
+            raise ImageError(
+                f"{os.fspath(path)!r} is no image that can be read: {_reason(error)}"
+            ) from None
         dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
         if dimension not in (2, 3) or components != 1:
             message = (
-                f"{os.fspath(path)!r} has {dimension} dimensions and {components} values per voxel. "
-                "Allowed: 2 or 3 dimensions, one value per voxel."
+                f"{os.fspath(path)!r} has {dimension} dimensions and {components} values per "
+                "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
             )
             raise ImageError(message)
         direction = reader.GetDirection()
@@ -63,9 +64,10 @@ class ImageHeader:
             tuple(reader.GetSpacing()),
             tuple(reader.GetOrigin()),
             tuple(
-                tuple(direction[row * dimension : (row + 1) * dimension]) for row in range(dimension)
+                tuple(direction[row * dimension : (row + 1) * dimension])
+                for row in range(dimension)
             ),
-            _type_name(reader.GetPixelID()),
+            str(_simpleitk().GetPixelIDValueAsString(reader.GetPixelID())),
         )
 
     @property
@@ -90,28 +92,23 @@ class ImageHeader:
 
 @functools.lru_cache(maxsize=8)
 def _range(path: str) -> tuple[float, float]:
-    import SimpleITK as sitk
-
     try:
-        least, greatest = sitk.MinimumMaximum(_reader(path).Execute())
+        least, greatest = _simpleitk().MinimumMaximum(_reader(path).Execute())
     except RuntimeError as error:
         raise ImageError(f"{path!r} cannot be read: {_reason(error)}") from None
     return float(least), float(greatest)
 
 
-def _reader(path: str) -> sitk.ImageFileReader:
-    import SimpleITK as sitk
-
+def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
+    sitk = _simpleitk()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     return reader
 
 
-def _type_name(pixel_id: int) -> str:
-    import SimpleITK as sitk
-
-    return str(sitk.GetPixelIDValueAsString(pixel_id))
+def _simpleitk() -> Any:  # noqa: ANN401
+    return importlib.import_module("SimpleITK")  # a moment, and only where images are given
 
 
 def _reason(error: RuntimeError) -> str:

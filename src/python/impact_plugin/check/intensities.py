@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # (docs/parameters.md). Those for MR (730 to 733, 850 to 853) normalise whatever they are given.
 _CT_NAMES = re.compile(r"M29[1-8](?!\d)")
 
-# A network that clips to a window of CT has its lower end as a number: torch.clamp(x, -1004., 1588.).
+# A network that clips to a window of CT has its lower end as a number: torch.clamp(x, -1004., 9.).
 _CLIP = re.compile(r"torch\.(?:clamp|clip)(?:_min)?_?\([^()]*?,\s*(?:min=)?(-\d+(?:\.\d*)?)")
 _AIR = -300.0
 """HU: no tissue lies below, but air and lung do; a window that begins below it is one of CT."""

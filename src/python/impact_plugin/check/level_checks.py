@@ -1,4 +1,4 @@
-"""What is doubtful about a level's networks: what they see, how finely, and the memory they take."""
+"""What is doubtful about a level's networks: what they see, how finely, in how much memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _LEAST_FEATURES = 4
 _TIGHT = 0.7
 
 
-def check_patches(settings: _core.LevelSettings, level: int, check: _core.LevelCheck) -> Iterator[Finding]:
+def check_patches(
+    settings: _core.LevelSettings, level: int, check: _core.LevelCheck
+) -> Iterator[Finding]:
     """Compare patches of Jacobian mode with what the networks see for one feature."""
     if settings.mode != "Jacobian":
         return
@@ -37,24 +39,28 @@ def check_patches(settings: _core.LevelSettings, level: int, check: _core.LevelC
                 "patch-too-small",
                 name,
                 level,
-                f'patches of {_times(patch)} voxels cut off what "{own.path}" sees for one feature, '
-                f"{_times(seen)} voxels: features are not those of the whole image.",
+                f'patches of {_times(patch)} voxels cut off what "{own.path}" sees for one '
+                f"feature, {_times(seen)} voxels: features are not those of the whole image.",
                 f"Give {_spaced(enough)}.",
             )
         elif any(p > e for p, e in zip(patch, enough, strict=True)):
-            saved = math.prod(patch) / math.prod(min(p, e) for p, e in zip(patch, enough, strict=True))
+            saved = math.prod(patch) / math.prod(
+                min(p, e) for p, e in zip(patch, enough, strict=True)
+            )
             yield _warning(
                 "patch-wasteful",
                 name,
                 level,
-                f'patches of {_times(patch)} voxels are larger than what "{own.path}" needs for the '
-                f"feature at their centre, and take {saved:.2g} times as long.",
+                f'patches of {_times(patch)} voxels are larger than what "{own.path}" needs '
+                f"for the feature at their centre, and take {saved:.2g} times as long.",
                 f"{_spaced([min(p, e) for p, e in zip(patch, enough, strict=True)])} suffices; a "
                 "larger one changes no more than what the network normalises over.",
             )
 
 
-def check_extent(settings: _core.LevelSettings, level: int, check: _core.LevelCheck) -> Iterator[Finding]:
+def check_extent(
+    settings: _core.LevelSettings, level: int, check: _core.LevelCheck
+) -> Iterator[Finding]:
     """Find images that are but a few voxels or features wide in VoxelSize."""
     for model in check.models:
         own = _settings_of(settings, model)
@@ -62,7 +68,9 @@ def check_extent(settings: _core.LevelSettings, level: int, check: _core.LevelCh
             continue
         for axis in range(own.dimension):
             size = model.image_size[axis]
-            stride = max((layer.stride[axis] for layer in model.layers if layer.stride), default=1.0)
+            stride = max(
+                (layer.stride[axis] for layer in model.layers if layer.stride), default=1.0
+            )
             if size / stride >= _LEAST_FEATURES:
                 continue
             most = own.voxel_size[axis] * size / stride / _LEAST_FEATURES
@@ -71,8 +79,9 @@ def check_extent(settings: _core.LevelSettings, level: int, check: _core.LevelCh
                 "image-too-small",
                 settings.name_of(_side(model) + "VoxelSize"),
                 level,
-                f"{own.voxel_size[axis]:g} mm leaves {size} voxels of the {_side(model).lower()} image "
-                f'along axis {"xyz"[axis]} for "{own.path}"{of}: too few to tell where things are.',
+                f"{own.voxel_size[axis]:g} mm leaves {size} voxels of the "
+                f'{_side(model).lower()} image along axis {"xyz"[axis]} for "{own.path}"{of}: '
+                "too few to tell where things are.",
                 f"Give at most {most:.3g} mm along that axis, or a layer with a smaller stride.",
             )
             break
@@ -117,8 +126,8 @@ def check_fineness(
                 f"the finest selected layer has a feature every {finest:.3g} mm (its stride times "
                 f"VoxelSize), and {what} {wanted:.3g} mm apart: the deep layers alone cannot tell "
                 "such fine shifts.",
-                "Select an earlier layer in addition, give a smaller VoxelSize, or add a model such "
-                "as MIND.",
+                "Select an earlier layer in addition, give a smaller VoxelSize, or add a model "
+                "such as MIND.",
             )
             return
 
@@ -131,7 +140,11 @@ def check_memory(
         return
     if any(finding.is_error for finding in check.findings):
         return
-    what = "feature maps" if settings.mode == "Static" else "patches and what the networks keep of them"
+    what = (
+        "feature maps"
+        if settings.mode == "Static"
+        else "patches and what the networks keep of them"
+    )
     name = settings.name_of("VoxelSize" if settings.mode == "Static" else "PatchSize")
     yield _warning(
         "memory",
@@ -141,7 +154,8 @@ def check_memory(
         f"{_gibibytes(available)} are available.",
         "Give a larger VoxelSize, fewer layers, or a PCA of fewer components."
         if settings.mode == "Static"
-        else "Give a smaller PatchSize, fewer NumberOfSpatialSamples or NumberOfSamplesForExactGradient.",
+        else "Give a smaller PatchSize, fewer NumberOfSpatialSamples or fewer "
+        "NumberOfSamplesForExactGradient.",
     )
 
 

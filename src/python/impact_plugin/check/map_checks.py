@@ -1,4 +1,4 @@
-"""What is wrong or doubtful about the parameters of elastix around the metric, and about the images."""
+"""What is wrong or doubtful about the parameters around the metric, and about the images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _SAMPLES_FOR_EXACT_GRADIENT = 100000
 ParameterMap = Mapping[str, list[str]]
 
 
-def check_pyramids(parameters: ParameterMap, number_of_levels: int, dimension: int) -> Iterator[Finding]:
+def check_pyramids(
+    parameters: ParameterMap, number_of_levels: int, dimension: int
+) -> Iterator[Finding]:
     """Find image pyramids that resample the images before the metric does."""
     said: set[tuple[object, ...]] = set()
     for side in ("Fixed", "Moving"):
@@ -33,7 +35,11 @@ def check_pyramids(parameters: ParameterMap, number_of_levels: int, dimension: i
         if key in said:
             continue  # one schedule for both images
         said.add(key)
-        both = resampling(parameters, "Moving", number_of_levels, dimension) if side == "Fixed" else None
+        both = (
+            resampling(parameters, "Moving", number_of_levels, dimension)
+            if side == "Fixed"
+            else None
+        )
         whose = (
             "the images are"
             if both and (both.remedy, both.factors) == key
@@ -53,7 +59,7 @@ def check_pyramids(parameters: ParameterMap, number_of_levels: int, dimension: i
 
 
 def check_samples(parameters: ParameterMap, has_jacobian: bool) -> Iterator[Finding]:
-    """Find optimizers that estimate their steps from a hundred thousand samples in Jacobian mode."""
+    """Find optimizers that estimate their steps from very many samples in Jacobian mode."""
     if not has_jacobian or not _estimates_steps(parameters):
         return
     if "NumberOfSamplesForExactGradient" not in parameters:
@@ -63,8 +69,8 @@ def check_samples(parameters: ParameterMap, has_jacobian: bool) -> Iterator[Find
             "AutomaticParameterEstimation",
             None,
             (),
-            "elastix estimates its step sizes from up to 100000 samples at the start of each level: "
-            "minutes in Jacobian mode.",
+            "elastix estimates its step sizes from up to 100000 samples at the start of each "
+            "level: minutes in Jacobian mode.",
             "Give (NumberOfSamplesForExactGradient 20000).",
         )
 
@@ -74,12 +80,14 @@ def number_of_samples(parameters: ParameterMap, level: int) -> int:
     samples = _number(parameters, "NumberOfSpatialSamples", level, _SAMPLES)
     if not _estimates_steps(parameters):
         return samples
-    exact = _number(parameters, "NumberOfSamplesForExactGradient", level, _SAMPLES_FOR_EXACT_GRADIENT)
+    exact = _number(
+        parameters, "NumberOfSamplesForExactGradient", level, _SAMPLES_FOR_EXACT_GRADIENT
+    )
     return max(samples, exact)
 
 
 def grid_spacing(parameters: ParameterMap, level: int, number_of_levels: int) -> float | None:
-    """Give the distance of a B-spline's control points at a level, mm; None where it is not known."""
+    """Give the distance of a B-spline's control points at a level, mm; None if not known."""
     if "BSpline" not in " ".join(parameters.get("Transform", ())):
         return None
     final = _float(parameters, "FinalGridSpacingInPhysicalUnits", 0)
@@ -93,9 +101,7 @@ def grid_spacing(parameters: ParameterMap, level: int, number_of_levels: int) ->
     return final * factor
 
 
-def check_images(
-    parameters: ParameterMap, images: Mapping[str, ImageHeader]
-) -> Iterator[Finding]:
+def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) -> Iterator[Finding]:
     """Compare the images with each other and with the map. Keys: "fixed" and "moving"."""
     dimensions = {side: image.dimension for side, image in images.items()}
     if len(set(dimensions.values())) > 1:
@@ -116,7 +122,8 @@ def check_images(
                 "error",
                 "image",
                 name,
-                f'"{given[0]}" is not allowed, because "{image.path}" has dimension {image.dimension}.',
+                f'"{given[0]}" is not allowed, because "{image.path}" has dimension '
+                f"{image.dimension}.",
                 f"Give {image.dimension}, or leave it out.",
             )
 
@@ -148,7 +155,8 @@ def check_intensities(
                     tuple(numbers),
                     f'"{path}" expects Hounsfield units, because {reason}; but the {side} image '
                     f'"{image.path}" {why_not}.',
-                    "Use images in HU, not windowed and not normalised, or a model for any modality.",
+                    "Use images in HU, not windowed and not normalised, or a model for any "
+                    "modality.",
                 )
 
 

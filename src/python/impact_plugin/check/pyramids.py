@@ -36,7 +36,8 @@ def resampling(
     """Tell whether a pyramid makes its image smaller, by elastix's rules.
 
     elastix reads its schedule's numbers one by one, of several names that it knows; where one is
-    found under none of them, it takes its own schedule: half the size for each level before the last.
+    found under none of them, it takes its own schedule: half the size for each level before the
+    last.
 
     Args:
         parameters: The map.
@@ -48,7 +49,9 @@ def resampling(
     if kind is None:
         return None
     names = schedule_names(side, kind)
-    default = [2 ** (number_of_levels - 1 - i // dimension) for i in range(number_of_levels * dimension)]
+    default = [
+        2 ** (number_of_levels - 1 - i // dimension) for i in range(number_of_levels * dimension)
+    ]
     numbers = list(default)
     used = ""
     is_complete = True
@@ -62,7 +65,8 @@ def resampling(
     if not is_complete:
         numbers = default
     factors = tuple(
-        tuple(max(1, n) for n in numbers[i : i + dimension]) for i in range(0, len(numbers), dimension)
+        tuple(max(1, n) for n in numbers[i : i + dimension])
+        for i in range(0, len(numbers), dimension)
     )
     wanted = "ImagePyramidRescaleSchedule" if kind == "Generic" else "ImagePyramidSchedule"
     result = Resampling(

@@ -14,7 +14,8 @@ JSON_SCHEMA = 1
 # How the sentences begin in which the parser says what to do.
 _REMEDY = re.compile(
     r"(?:(?<=[.:;] )|^)(?:or )?"
-    r"(?:Allowed: |Give |Use |Choose |Check |Keep |Install |The nearest is |For a GPU, |Layers are |"
+    r"(?:Allowed: |Give |Use |Choose |Check |Keep |Install |The nearest is |For a GPU, |Layers "
+    "are |"
     r"The values of one |choose )"
 )
 
@@ -116,7 +117,11 @@ class Report:
         lines = []
         for finding in self.findings:
             place = ":".join(filter(None, [self.source, str(finding.line or "")]))
-            lines.append(f"{place}: {finding.severity}: {finding}" if place else f"{finding.severity}: {finding}")
+            lines.append(
+                f"{place}: {finding.severity}: {finding}"
+                if place
+                else f"{finding.severity}: {finding}"
+            )
         return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""``impact-plugin check``: what is wrong or doubtful about parameter maps, before elastix runs them."""
+"""``impact-plugin check``: what is wrong or doubtful about parameter maps, beforehand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(epilog=_EPILOG)
 @click.argument("maps", metavar="MAP...", nargs=-1, required=True, type=_FILE)
-@click.option("-f", "--fixed", type=_FILE, help="The fixed image: checks what depends on the images, too.")
+@click.option(
+    "-f", "--fixed", type=_FILE, help="The fixed image: checks what depends on the images, too."
+)
 @click.option("-m", "--moving", type=_FILE, help="The moving image.")
 @click.option(
     "--accuracy",
@@ -34,7 +36,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Warn where the last level's features lie too far apart for that accuracy.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print a report for scripts (docs/checking.md).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a report for scripts (docs/checking.md)."
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=0),
@@ -53,8 +57,8 @@ def check(
     """Check parameter maps of elastix (.txt or .toml) for (Metric "Impact").
 
     Everything is found at once, each with its line and what to do. The parser is elastix's own, and
-    models are opened and run as elastix does before its first iteration. Paths of models are relative
-    to the current folder.
+    models are opened and run as elastix does before its first iteration. Paths of models are
+    relative to the current folder.
     """
     if (fixed is None) != (moving is None):
         message = "give both images, -f and -m, or neither."
@@ -75,7 +79,10 @@ def check(
         except OSError as error:
             raise click.UsageError(f"{path}: {error.strerror}.") from None
     if as_json:
-        document = {"schema": checking.JSON_SCHEMA, "maps": [report.to_dict() for report in reports]}
+        document = {
+            "schema": checking.JSON_SCHEMA,
+            "maps": [report.to_dict() for report in reports],
+        }
         click.echo(json.dumps(document, indent=2))
     else:
         for report in reports:
@@ -93,7 +100,9 @@ def _show(report: object) -> None:
     for level in report.memory:
         if level.bytes is not None:
             where = "available" if level.gpu < 0 else f"on GPU {level.gpu}"
-            available = f"of {report.available_bytes / 2**30:.1f} GiB {where}" if level.gpu < 0 else where
+            available = (
+                f"of {report.available_bytes / 2**30:.1f} GiB {where}" if level.gpu < 0 else where
+            )
             click.echo(
                 f"{report.source}: level {level.level} ({level.mode}) takes at least "
                 f"{level.bytes / 2**20:.0f} MiB {available}"

@@ -63,7 +63,10 @@ def write_levels(
     def per_layer(name: str, of: Callable[[Layer], str]) -> None:
         lists(
             name,
-            [[[of(layer)] for model in level.pairs for layer in _layers(model.layers)] for level in levels],
+            [
+                [[of(layer)] for model in level.pairs for layer in model.selected]
+                for level in levels
+            ],
         )
 
     for level in levels:
@@ -75,7 +78,9 @@ def write_levels(
     per_level("Mode", [level.mode for level in levels])
     per_level("GPU", [str(level.gpu) for level in levels])
     per_level("UseMixedPrecision", [_boolean(level.mixed_precision) for level in levels], "false")
-    per_level("FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1")
+    per_level(
+        "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"
+    )
     per_level("WriteFeatureMaps", [str(level.feature_maps or "false") for level in levels], "false")
     per_model("ModelsPath", lambda extractor: [str(extractor.path)])
     per_model("Dimension", lambda extractor: [str(extractor.dimension)])
@@ -90,21 +95,15 @@ def write_levels(
     return result
 
 
-def _layers(layers: Layer | Sequence[Layer]) -> Sequence[Layer]:
-    return (layers,) if isinstance(layers, Layer) else layers
-
-
 def _voxel_size(extractor: Extractor) -> Words:
-    size = extractor.voxel_size
-    return [format_number(value) for value in ((size,) if isinstance(size, int | float) else size)]
+    return [format_number(value) for value in extractor.voxel_sizes]
 
 
 def _patch_size(extractor: Extractor) -> Words:
-    size = extractor.patch_size
-    if size is None:
+    if extractor.patch_voxels is None:
         message = f"patch_size of {extractor.path!r} is not decided: see Level.with_patch_sizes()."
         raise ValueError(message)
-    return [str(value) for value in ((size,) if isinstance(size, int) else size)]
+    return [str(value) for value in extractor.patch_voxels]
 
 
 def _boolean(value: bool) -> str:
@@ -112,7 +111,7 @@ def _boolean(value: bool) -> str:
 
 
 def _check_voxel_sizes(level: Level) -> None:
-    """The parser deals numbers out: all models of a level have as many as they have axes, or as many as the images."""
+    """The parser deals out as many numbers as models have axes, or as the images have."""
     for place in (0, 1):
         counts = [
             (len(_voxel_size(model.extractors[place])), model.dimension)
@@ -142,6 +141,7 @@ def _check_paths(paths: Sequence[str]) -> None:
         if path.strip() != path or not whole or inside or "\t" in path:
             message = (
                 f"path {path!r} cannot be written in this dialect, in which spaces separate paths "
-                f'that end in {", ".join(_MODEL_ENDINGS)}. Use dialect "numbered", or rename the file.'
+                f'that end in {", ".join(_MODEL_ENDINGS)}. Use dialect "numbered", or rename '
+                "the file."
             )
             raise ValueError(message)

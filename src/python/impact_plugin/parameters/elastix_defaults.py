@@ -1,4 +1,4 @@
-"""Parameters of elastix around the metric: elastix's own defaults, and those that suit the metric."""
+"""Parameters of elastix around the metric: its own defaults, and those that suit the metric."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def stock_defaults(
             "Metric0Weight": ["1.0"],
             "Metric1Weight": ["1.0"],
             "GridSpacingSchedule": [
-                _as_itk(2.0 ** ((number_of_levels - level - 1) / 2)) for level in range(number_of_levels)
+                _as_itk(2.0 ** ((number_of_levels - level - 1) / 2))
+                for level in range(number_of_levels)
             ],
             "FinalGridSpacingInPhysicalUnits": [f"{grid_spacing:f}"],
         }
@@ -91,10 +92,10 @@ def recommended(
     image_dimension: int = 3,
     jacobian: bool = False,
 ) -> ParameterMap:
-    """Give parameters of elastix that suit the metric, as the curated files in ``ParameterMaps`` have.
+    """Give parameters of elastix that suit the metric, as the files in ``ParameterMaps`` have.
 
-    How they were chosen is in ``docs/decisions.md`` ("Curated maps"). The image pyramids only smooth,
-    with schedules of ones for the levels and axes at hand: the metric resamples by itself.
+    How they were chosen is in ``docs/decisions.md`` ("Curated maps"). The image pyramids only
+    smooth, with schedules of ones for the levels and axes at hand: the metric resamples by itself.
 
     Args:
         transform: "translation", "rigid", "affine" or "bspline".
@@ -151,13 +152,15 @@ def recommended(
         if transform != "translation":
             parameters["AutomaticScalesEstimation"] = ["true"]
     if jacobian:
-        parameters["MaximumNumberOfIterations"] = ["300" if deformable else "250"] * number_of_levels
+        parameters["MaximumNumberOfIterations"] = [
+            "300" if deformable else "250"
+        ] * number_of_levels
         parameters["NumberOfSamplesForExactGradient"] = ["20000"]
     return parameters
 
 
 def grid_spacing_schedule(number_of_levels: int) -> list[str]:
-    """Give multiples of the last level's grid spacing, from 4 to 1 in even ratios; 1 for one level."""
+    """Give multiples of the last level's grid spacing, from 4 to 1 in even ratios."""
     steps = max(1, number_of_levels - 1)
     return [f"{4 ** ((number_of_levels - 1 - i) / steps):.4g}" for i in range(number_of_levels)]
 
@@ -177,7 +180,7 @@ def resampling_pyramid(parameters: Mapping[str, list[str]], side: str) -> str | 
 
 
 def schedule_names(side: str, kind: str | None, number: int = 0) -> tuple[str, ...]:
-    """Give the names under which elastix looks for a pyramid's schedule; the last that is there counts.
+    """Give the names of a pyramid's schedule that elastix reads; the last that is there counts.
 
     Args:
         side: "Fixed" or "Moving".
@@ -216,7 +219,9 @@ def fitted(parameters: ParameterMap, number_of_levels: int, image_dimension: int
         of_side = schedule_names(side, kind)
         names.update(of_side)
         if not any(len(parameters.get(name, ())) == count for name in of_side):
-            needed.add("ImagePyramidRescaleSchedule" if kind == "Generic" else "ImagePyramidSchedule")
+            needed.add(
+                "ImagePyramidRescaleSchedule" if kind == "Generic" else "ImagePyramidSchedule"
+            )
     for name in names & set(parameters):
         if len(parameters[name]) != count:
             del parameters[name]

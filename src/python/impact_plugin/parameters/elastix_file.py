@@ -7,6 +7,7 @@ spaces; in quotes they may contain some.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class ElastixFile:
             raise ParameterError(problems, source)
 
     @classmethod
-    def read(cls, path: Path | str) -> ElastixFile:
+    def read(cls, path: str | os.PathLike[str]) -> ElastixFile:
         """Read a file.
 
         Raises:
@@ -79,11 +80,11 @@ class ElastixFile:
         data = Path(path).read_bytes()
         if b"\0" in data:
             text = "this is not a text file. Give a parameter file of elastix, .txt or .toml."
-            raise ParameterError([Problem(text)], str(path))
+            raise ParameterError([Problem(text)], os.fspath(path))
         # Comments in other encodings go through unchanged.
-        return cls(data.decode("utf-8", errors="surrogateescape"), str(path))
+        return cls(data.decode("utf-8", errors="surrogateescape"), os.fspath(path))
 
-    def write(self, path: Path | str) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """Write the text to a file."""
         Path(path).write_bytes(self.text.encode("utf-8", errors="surrogateescape"))
 
@@ -159,7 +160,9 @@ class ElastixFile:
     def _replace(self, place: int, line: str, name: str) -> None:
         parsed = _parse_line(line)
         if parsed is None:
-            message = f"{name} became an empty line"  # cannot be: there is a value, or format raised
+            message = (
+                f"{name} became an empty line"  # cannot be: there is a value, or format raised
+            )
             raise AssertionError(message)
         self._lines[place] = line
         self._places[name] = place
@@ -187,7 +190,8 @@ def format_values(name: str, values: Sequence[str], quoted: Iterable[bool] = ())
     Args:
         name: The parameter, for messages.
         values: Its values.
-        quoted: Which of the values before had quotes; a number that takes their place gets them too.
+        quoted: Which of the values before had quotes; a number that takes their place gets them
+            too.
 
     Raises:
         ValueError: elastix's syntax has no way to write a value.
@@ -216,7 +220,12 @@ def check_name(name: str) -> None:
     Raises:
         ValueError: It is empty, or has a character that is not allowed.
     """
-    if not name or re.search(r'[\s"]', name) or _NOT_IN_NAMES.search(name) or not name.isprintable():
+    if (
+        not name
+        or re.search(r'[\s"]', name)
+        or _NOT_IN_NAMES.search(name)
+        or not name.isprintable()
+    ):
         message = f"{name!r} cannot be a parameter's name. Allowed: letters, digits and _."
         raise ValueError(message)
 
@@ -268,7 +277,9 @@ def _parse_line(line: str) -> _Line | None:
     first = last = begin + len(name)
     for token in _TOKEN.finditer(content, begin + len(name), end):
         if token.group(1) is None and re.search(r"[()]", token.group(0)):
-            message = f"{name}: there is a parenthesis too many in {shown}. Quote it if it is meant."
+            message = (
+                f"{name}: there is a parenthesis too many in {shown}. Quote it if it is meant."
+            )
             raise ValueError(message)
         value = token.group(0) if token.group(1) is None else token.group(1)
         first = token.start() if first == begin + len(name) else first

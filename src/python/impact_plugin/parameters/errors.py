@@ -12,7 +12,8 @@ class Problem:
 
     Attributes:
         text: Whole sentences that say what is wrong and what to do; they name the parameter.
-        line: Where in the file, counted from 1; None where it is about no line, or there is no file.
+        line: Where in the file, counted from 1; None where it is about no line, or there is no
+            file.
         parameter: As the user wrote it; empty where it is about none.
     """
 
@@ -35,7 +36,9 @@ class ParameterError(ValueError):
         self.source = source
 
     def __str__(self) -> str:
-        return "\n".join(_front(self.source, problem.line) + problem.text for problem in self.problems)
+        return "\n".join(
+            _front(self.source, problem.line) + problem.text for problem in self.problems
+        )
 
 
 def _front(source: str, line: int | None) -> str:

@@ -16,10 +16,12 @@ class Layer:
     """How one selected layer enters the metric.
 
     Attributes:
-        distance: Between the fixed and the moving features; ``docs/parameters.md`` has the formulas.
+        distance: Between the fixed and the moving features; ``docs/parameters.md`` has the
+            formulas.
         weight: Times the distance, in the sum that is the metric. From 0 up.
         pca: Principal components that are kept; 0: the features as they are.
-        subset_features: Channels drawn at random at each evaluation; 0, or more than there are: all.
+        subset_features: Channels drawn at random at each evaluation; 0, or more than there are:
+            all.
 
     Raises:
         ValueError: A value is not allowed.
@@ -50,14 +52,15 @@ class Extractor:
 
     Attributes:
         path: Of the TorchScript file, absolute or relative to the folder in which elastix runs.
-        voxel_size: mm, x, y (, z) along the image's own axes; one number stands for all. The network
-            sees the image resampled to it. A 2D network on 3D images may have three: along the third
-            axis the slices are resampled, too.
+        voxel_size: mm, x, y (, z) along the image's own axes; one number stands for all. The
+            network sees the image resampled to it. A 2D network on 3D images may have three: along
+            the third axis the slices are resampled, too.
         dimension: Of the network's input, 2 or 3; at most that of the images.
         channels: Of the network's input; the grey image is repeated.
-        patch_size: Voxels of `voxel_size`, x, y (, z); one number stands for all. Static mode: 0, the
-            whole image, or the size of tiles. Jacobian mode: the patch around each sample. None: 0 in
-            Static mode, in Jacobian mode what the network is measured to see for one feature.
+        patch_size: Voxels of `voxel_size`, x, y (, z); one number stands for all. Static mode: 0,
+            the whole image, or the size of tiles. Jacobian mode: the patch around each sample.
+            None: 0 in Static mode, in Jacobian mode what the network is measured to see for one
+                feature.
         layers_mask: One digit for each of the network's layers: 1 where it counts.
 
     Raises:
@@ -87,10 +90,22 @@ class Extractor:
         keep("patch_size", self._checked_patch_size())
         if set(self.layers_mask) - {"0", "1"} or "1" not in self.layers_mask:
             message = (
-                f"layers_mask is {self.layers_mask!r}. Allowed: one 0 or 1 for each layer, at least "
-                'one 1, e.g. "01".'
+                f"layers_mask is {self.layers_mask!r}. Allowed: one 0 or 1 for each layer, at "
+                'least one 1, e.g. "01".'
             )
             raise ValueError(message)
+
+    @property
+    def voxel_sizes(self) -> tuple[float, ...]:
+        """`voxel_size`, one number for each axis."""
+        size = self.voxel_size
+        return (size,) if isinstance(size, int | float) else tuple(size)
+
+    @property
+    def patch_voxels(self) -> tuple[int, ...] | None:
+        """`patch_size`, one number for each axis; None where it is not decided."""
+        size = self.patch_size
+        return (size,) if isinstance(size, int) else None if size is None else tuple(size)
 
     @property
     def selected_layers(self) -> tuple[int, ...]:
@@ -119,8 +134,8 @@ class Extractor:
         numbers = tuple(whole_number("patch_size", value, 0) for value in values)
         if len(numbers) != self.dimension or 0 < numbers.count(0) < len(numbers):
             message = (
-                f"patch_size is {given!r}. Allowed: {self.dimension} whole numbers of voxels from 1 "
-                "up, or all 0 for the whole image, or one number for all axes."
+                f"patch_size is {given!r}. Allowed: {self.dimension} whole numbers of voxels "
+                "from 1 up, or all 0 for the whole image, or one number for all axes."
             )
             raise ValueError(message)
         return numbers
@@ -168,6 +183,11 @@ class Model(Extractor):
             raise ValueError(message)
         if self.moving == self.extractor:
             object.__setattr__(self, "moving", None)
+
+    @property
+    def selected(self) -> tuple[Layer, ...]:
+        """`layers`, one for each selected layer."""
+        return (self.layers,) if isinstance(self.layers, Layer) else tuple(self.layers)
 
     @property
     def extractor(self) -> Extractor:

@@ -45,9 +45,9 @@ def field_of_view(reach: Sequence[float]) -> tuple[int, ...]:
 def sufficient(reach: Sequence[float], stride: Sequence[float]) -> tuple[int, ...]:
     """Give the patch that suffices for a layer, in voxels along each axis.
 
-    A layer with the input's voxels needs what one feature sees. One with a stride has a voxel at the
-    patch's centre only by chance: up to a stride more to each side, rounded up, for the features
-    between which the centre lies.
+    A layer with the input's voxels needs what one feature sees. One with a stride has a voxel at
+    the patch's centre only by chance: up to a stride more to each side, rounded up, for the
+    features between which the centre lies.
     """
     return tuple(
         2 * math.ceil(r + (s - 1 if s > 1 else 0) - 1e-9) + 1
@@ -81,9 +81,7 @@ def _measured(
     sizes = []
     for layer in check.models[0].layers:
         if layer.reach is None or layer.stride is None:
-            text = (
-                f'what "{path}" sees for one feature cannot be measured. Give patch_size, in voxels.'
-            )
+            text = f'what "{path}" sees for one feature cannot be measured. Give patch_size.'
             raise ParameterError([Problem(text)])
         sizes.append(sufficient(layer.reach, layer.stride))
     return tuple(max(along) for along in zip(*sizes, strict=True))

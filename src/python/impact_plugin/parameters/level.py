@@ -97,19 +97,19 @@ class Level:
     def _check_patch_sizes(self) -> None:
         for model in self.pairs:
             for extractor in model.extractors:
-                size = extractor.patch_size
-                if self.mode == "Jacobian" and size is not None and 0 in tuple(size):  # type: ignore[arg-type]  # normalised
+                if self.mode == "Jacobian" and 0 in (extractor.patch_voxels or ()):
                     message = (
-                        f"patch_size of {extractor.path!r} is 0, the whole image, which is possible "
-                        "in Static mode only. Give the patch around each sample in voxels, or None "
-                        "for what the network sees."
+                        f"patch_size of {extractor.path!r} is 0, the whole image, which is "
+                        "possible in Static mode only. Give the patch around each sample in "
+                        "voxels, or None for what the network sees."
                     )
                     raise ValueError(message)
 
     def _check_effects(self) -> None:
         useless = {
             "mixed_precision on the CPU; give gpu": self.mixed_precision and self.gpu < 0,
-            "update_interval in Jacobian mode": self.mode == "Jacobian" and self.update_interval > 0,
+            "update_interval in Jacobian mode": self.mode == "Jacobian"
+            and self.update_interval > 0,
             "feature_maps in Jacobian mode": self.mode == "Jacobian" and bool(self.feature_maps),
         }
         for what, is_useless in useless.items():

@@ -47,10 +47,8 @@ def merge(
     return elastix_defaults.fitted(merged, len(levels), parameters.image_dimension)
 
 
-def _in_place(
-    user: ParameterMap, old: ParameterMap, own: ParameterMap, label: str
-) -> ParameterMap:
-    """Put the metric's new parameters where its old ones stand: after one of the same name, or the last."""
+def _in_place(user: ParameterMap, old: ParameterMap, own: ParameterMap, label: str) -> ParameterMap:
+    """Put new parameters of the metric after an old one of the same name, or the last."""
     places: dict[str | None, list[str]] = {}
     last = list(old)[-1] if old else None
     for name in own:

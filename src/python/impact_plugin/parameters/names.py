@@ -36,7 +36,7 @@ def own_names(names: Iterable[str], label: str, alone: bool = True) -> list[str]
 
 
 def base_name(name: str, label: str) -> str:
-    """Give the parameter that one of the metric's names stands for: "PatchSize", for both images."""
+    """Give the parameter that a name stands for: "PatchSize", for both images and all levels."""
     found = _pattern().fullmatch(name.removeprefix(label))
     if found is None:
         message = f"{name} is no parameter of the metric"
@@ -55,7 +55,9 @@ def dialect_of(names: Iterable[str]) -> Dialect | None:
             # What counts per level has no number in dialect "numbered" either.
             if found["scoped"] is None and found["impact"] and not found["level"]:
                 continue
-            counts["numbered" if found["level"] else "prefixed" if found["impact"] else "plain"] += 1
+            counts[
+                "numbered" if found["level"] else "prefixed" if found["impact"] else "plain"
+            ] += 1
     best = max(counts, key=lambda dialect: counts[dialect])
     return best if counts[best] else None
 

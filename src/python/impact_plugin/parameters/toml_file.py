@@ -6,6 +6,7 @@ what is not changed stay as they stand.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ class TomlFile:
             raise ParameterError(problems, source)
 
     @classmethod
-    def read(cls, path: Path | str) -> TomlFile:
+    def read(cls, path: str | os.PathLike[str]) -> TomlFile:
         """Read a file.
 
         Raises:
@@ -60,10 +61,10 @@ class TomlFile:
             text = Path(path).read_bytes().decode("utf-8")
         except UnicodeDecodeError:
             message = "this is not a text file in UTF-8, as TOML must be."
-            raise ParameterError([Problem(message)], str(path)) from None
-        return cls(text, str(path))
+            raise ParameterError([Problem(message)], os.fspath(path)) from None
+        return cls(text, os.fspath(path))
 
-    def write(self, path: Path | str) -> None:
+    def write(self, path: str | os.PathLike[str]) -> None:
         """Write the text to a file."""
         Path(path).write_bytes(self.text.encode("utf-8"))
 
@@ -142,7 +143,9 @@ def _text(name: str, value: Any) -> str:  # noqa: ANN401
 
 def _item(values: Sequence[str]) -> Any:  # noqa: ANN401
     # What reads back as the same text, to the letter.
-    items = [int(value) if _INTEGER.fullmatch(value) and value != "-0" else value for value in values]
+    items = [
+        int(value) if _INTEGER.fullmatch(value) and value != "-0" else value for value in values
+    ]
     return items[0] if len(items) == 1 else items
 
 

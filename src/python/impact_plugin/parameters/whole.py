@@ -62,8 +62,7 @@ class Parameters:
         for level in levels:
             for model in level.pairs:
                 for extractor in model.extractors:
-                    size = extractor.voxel_size
-                    count = 1 if isinstance(size, int | float) else len(size)
+                    count = len(extractor.voxel_sizes)
                     if max(extractor.dimension, count) > self.image_dimension:
                         message = (
                             f"model {extractor.path!r} has dimension {extractor.dimension} and a "
@@ -129,7 +128,7 @@ class Parameters:
         return {**self.to_elastix_map(), **write_levels(levels, dialect, self.label)}
 
     def to_elastix_map(self) -> ParameterMap:
-        """Write what is elastix's own: :attr:`elastix`, the metric's name, levels and dimensions."""
+        """Write what is elastix's own, with the metric's name, levels and dimensions."""
         dimension = [str(self.image_dimension)]
         front = {
             "FixedImageDimension": dimension,
@@ -140,7 +139,7 @@ class Parameters:
         values = {name: as_texts(value) for name, value in self.elastix.items()}
         return {**front, **values, "NumberOfResolutions": front["NumberOfResolutions"]}
 
-    def to_parameter_object(self, dialect: Dialect = "numbered") -> Any:  # noqa: ANN401  (itk has no types)
+    def to_parameter_object(self, dialect: Dialect = "numbered") -> Any:  # noqa: ANN401
         """Write everything as an ``itk.ParameterObject``; imports itk, which takes seconds."""
         import itk
 
@@ -171,7 +170,10 @@ class Parameters:
 
     @classmethod
     def read(
-        cls, path: str | os.PathLike[str], image_dimension: int | None = None, label: str | None = None
+        cls,
+        path: str | os.PathLike[str],
+        image_dimension: int | None = None,
+        label: str | None = None,
     ) -> Parameters:
         """Read a ``.txt`` or ``.toml`` file of elastix, in any dialect.
 
@@ -210,12 +212,12 @@ class Parameters:
     ) -> ParameterMap:
         """Put the metric into a map: of the user's, or one of elastix's defaults.
 
-        The map's own parameters win over :attr:`elastix`, of which only those go in that the map has
-        not; but ``NumberOfResolutions`` becomes the number of levels, and what the map says of an
-        Impact metric is replaced in all dialects. ``Metric``: the first "Impact" there, or else the
-        first metric, becomes this one; others stay. Where the map gives no image pyramid schedule
-        for that number of levels, one of ones goes in, since the metric resamples the images itself;
-        a ``GridSpacingSchedule`` for another number of levels is made anew.
+        The map's own parameters win over :attr:`elastix`, of which only those go in that the map
+        has not; but ``NumberOfResolutions`` becomes the number of levels, and what the map says of
+        an Impact metric is replaced in all dialects. ``Metric``: the first "Impact" there, or else
+        the first metric, becomes this one; others stay. Where the map gives no image pyramid
+        schedule for that number of levels, one of ones goes in, since the metric resamples the
+        images itself; a ``GridSpacingSchedule`` for another number of levels is made anew.
 
         Args:
             parameter_map: Stays as it is.
