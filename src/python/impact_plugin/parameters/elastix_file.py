@@ -286,7 +286,7 @@ def _parse_line(line: str) -> _Line | None:
         last = token.end()
         if value:  # elastix drops ""
             values.append(value)
-    if last == begin + len(name):
-        message = f"{name} has no value in {shown}. Give one, or remove the line."
+    if not re.search(" [^ ]", content[begin:end]):
+        message = f"{name} has no value after a space in {shown}. Give one, or remove the line."
         raise ValueError(message)
     return _Line(name, tuple(values), first, last)

@@ -80,7 +80,7 @@ class TomlFile:
 
     def line_of(self, name: str) -> int | None:
         """Give the number of the line that has a parameter, counted from 1; None without one."""
-        key = re.compile(rf"""\s*(["']?){re.escape(name)}\1\s*=""")
+        key = re.compile(rf"""\s*\[*\s*(["']?){re.escape(name)}\1\s*[=\]]""")
         for number, line in enumerate(self.text.splitlines(), start=1):
             if key.match(line):
                 return number
