@@ -113,9 +113,9 @@ def test_paths_that_spaces_would_split(paths: tuple[str, ...]) -> None:
     models = [Model(path=path, voxel_size=1) for path in paths]
     parameters = Parameters(Level(models=models, mode="Static")).with_patch_sizes()
     assert Parameters.from_parameter_map(parameters.to_parameter_map()) == parameters
-    for dialect in ("prefixed", "plain"):
+    for dialect in DIALECTS[1:]:
         with pytest.raises(ValueError, match=r'cannot be written in this dialect.*"numbered"'):
-            parameters.to_parameter_map(dialect)  # type: ignore[arg-type]  # mypy sees a str
+            parameters.to_parameter_map(dialect)
 
 
 @pytest.mark.parametrize("paths", [("a.bin", "b.bin"), ("a.pt", "b.bin"), ("a b.pt", "c d.ts")])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import get_args
 
-from impact_plugin.parameters import Distance, Extractor, Layer, Level, Model, Parameters
+from impact_plugin.parameters import Distance, Extractor, Layer, Level, Mode, Model, Parameters
+from impact_plugin.parameters.whole import Value
 
 WORDS = ("a.pt", "my models/b.pt", "x y z/c.ts", "/d/e.jit", "f-1_ü.pth", "net.pt")
 NUMBERS = (1.0, 0.1, 1 / 3, 1e-05, 123456.789, 2.5, 0.30000000000000004, 7.0)
@@ -16,7 +17,7 @@ def draw_parameters(seed: int) -> Parameters:
     draw = random.Random(seed)
     dimension = draw.choice((2, 3))
     levels = [_level(draw, dimension) for _ in range(draw.randint(1, 4))]
-    elastix = {
+    elastix: dict[str, Value] = {
         "Transform": "BSplineTransform",
         "MaximumNumberOfIterations": [draw.randint(1, 9) for _ in levels],
         "FinalGridSpacingInPhysicalUnits": draw.choice(NUMBERS),
@@ -28,7 +29,7 @@ def draw_parameters(seed: int) -> Parameters:
 
 
 def _level(draw: random.Random, image_dimension: int) -> Level:
-    mode = draw.choice(("Static", "Jacobian"))
+    mode: Mode = draw.choice(("Static", "Jacobian"))
     gpu = draw.choice((-1, -1, 0, 1, 7))
     # All 2D models of a level have as many numbers of voxel size.
     flat = draw.choice((2, image_dimension))

@@ -62,9 +62,11 @@ def check_extent(
     settings: _core.LevelSettings, level: int, check: _core.LevelCheck
 ) -> Iterator[Finding]:
     """Find images that are but a few voxels or features wide in VoxelSize."""
+    said: set[str] = set()
     for model in check.models:
         own = _settings_of(settings, model)
-        if settings.mode != "Static" or not any(model.image_size):
+        name = settings.name_of(_side(model) + "VoxelSize")
+        if settings.mode != "Static" or not any(model.image_size) or name in said:
             continue
         for axis in range(own.dimension):
             size = model.image_size[axis]
@@ -77,13 +79,14 @@ def check_extent(
             of = f", of which a layer has one feature for every {stride:g}" if stride > 1 else ""
             yield _warning(
                 "image-too-small",
-                settings.name_of(_side(model) + "VoxelSize"),
+                name,
                 level,
                 f"{own.voxel_size[axis]:g} mm leaves {size} voxels of the "
                 f'{_side(model).lower()} image along axis {"xyz"[axis]} for "{own.path}"{of}: '
                 "too few to tell where things are.",
                 f"Give at most {most:.3g} mm along that axis, or a layer with a smaller stride.",
             )
+            said.add(name)
             break
 
 

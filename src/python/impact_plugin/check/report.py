@@ -14,9 +14,8 @@ JSON_SCHEMA = 1
 # How the sentences begin in which the parser says what to do.
 _REMEDY = re.compile(
     r"(?:(?<=[.:;] )|^)(?:or )?"
-    r"(?:Allowed: |Give |Use |Choose |Check |Keep |Install |The nearest is |For a GPU, |Layers "
-    "are |"
-    r"The values of one |choose )"
+    r"(?:Allowed: |Give |Use |Choose |choose |Check |Keep |Install |The nearest is |Layers are |"
+    r"For a GPU, |In Jacobian mode give |The values of one )"
 )
 
 
