@@ -161,10 +161,10 @@ def test_all_at_once_in_the_order_of_the_file(files: Path, tmp_path: Path) -> No
 
 
 def test_patches(files: Path) -> None:
-    small = only(check(files, PatchSize="1*3*5"), "patch-too-small")
+    small = only(check(files, PatchSize="2*3*5"), "patch-too-small")
     assert small.severity == "warning"
     assert small.parameter == "PatchSize"
-    assert "patches of 1 x 3 x 5 voxels cut off" in small.message
+    assert "patches of 2 x 3 x 5 voxels cut off" in small.message
     assert "3 x 3 x 3 voxels" in small.message
     assert small.remedy == "Give 3 3 3."
     large = only(check(files, PatchSize="3*5*7"), "patch-wasteful")

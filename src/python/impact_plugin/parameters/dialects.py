@@ -92,7 +92,14 @@ def write_levels(
     per_layer("SubsetFeatures", lambda layer: str(layer.subset_features))
     per_layer("PCA", lambda layer: str(layer.pca))
     per_layer("Distance", lambda layer: layer.distance)
+    if dialect == "numbered":  # level by level, as people write it
+        return dict(sorted(result.items(), key=lambda item: _level_of(item[0])))
     return result
+
+
+def _level_of(name: str) -> int:
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits) if digits else -1
 
 
 def _voxel_size(extractor: Extractor) -> Words:

@@ -36,7 +36,7 @@ def merge(
     decided = parameters.with_patch_sizes()
     levels = decided.resolution_levels
     new = write_levels(levels, dialect or dialect_of(old) or "numbered", parameters.label)
-    own = _as_the_user_has_it(new, old, label, decided) if dialect is None else new
+    own = _as_the_user_has_it(new, old, label, decided) if old and dialect is None else new
 
     merged = _in_place(merged, old, own, label)
     for name, values in parameters.to_elastix_map().items():
@@ -78,7 +78,7 @@ def _is_settled(name: str, user: Mapping[str, Sequence[str]]) -> bool:
 def _as_the_user_has_it(
     new: ParameterMap, old: ParameterMap, label: str, parameters: Parameters
 ) -> ParameterMap:
-    """Keep, of the parameters of the metric, how the user has written those that mean the same."""
+    """Keep how the user has written, or left out, what means the same."""
     from impact_plugin import _core  # loads torch's libraries
 
     count = len(parameters.resolution_levels)
@@ -92,7 +92,6 @@ def _as_the_user_has_it(
     for base in dict.fromkeys(base_name(name, label) for name in (*old, *new)):
         kept = {name: values for name, values in old.items() if base_name(name, label) == base}
         rest = {name: values for name, values in result.items() if base_name(name, label) != base}
-        # In the user's order, so that lines stay where they are.
-        if kept and meaning({**rest, **kept}) == wanted:
+        if meaning({**rest, **kept}) == wanted:
             result = {**rest, **kept}
     return result

@@ -64,6 +64,7 @@ def parse(
         for f in findings
         if f.is_error
     ]
+    problems.sort(key=lambda problem: problem.line or float("inf"))
     if problems:
         raise ParameterError(problems, source)
     own = set(own_names(given, chosen, alone=len(labels) == 1)) | {"NumberOfResolutions"}
