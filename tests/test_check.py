@@ -139,7 +139,7 @@ def test_all_at_once_in_the_order_of_the_file(files: Path, tmp_path: Path) -> No
         '(Metric "Impact")\n(NumberOfResolutions 2)\n'
         '(FixedImagePyramid "FixedShrinkingImagePyramid")\n'
         f'(ModelsPath "{files}/layers.pt" "{files}/nowhere.pt")\n(VoxelSize 2 1)\n(Mode "Statik")\n'
-        '(Distance "L9")\n(Distnace "L1")\n'
+        '(Distance "L9")\n(VoxelSizes 1)\n'
     )
     report = check_file(path)
     assert [(f.severity, f.code, f.line) for f in report.findings] == [
@@ -149,7 +149,7 @@ def test_all_at_once_in_the_order_of_the_file(files: Path, tmp_path: Path) -> No
         ("error", "parameter", 7),
         ("warning", "parameter", 8),
     ]
-    assert report.findings[-1].remedy == "The nearest is Distance."
+    assert report.findings[-1].remedy == "The nearest is VoxelSize."
     assert (
         str(report)
         .splitlines()[1]
@@ -168,7 +168,7 @@ def test_patches(files: Path) -> None:
     assert "3 x 3 x 3 voxels" in small.message
     assert small.remedy == "Give 3 3 3."
     large = only(check(files, PatchSize="3*5*7"), "patch-wasteful")
-    assert "take 3.9 times as long" in large.message
+    assert "3.9 times as many" in large.message
     assert large.remedy.startswith("3 3 3 suffices")
     without = check_map(right(files, PatchSize="3*5*7"))
     assert codes(without) == {"patch-wasteful"}, "no image is needed to see that"

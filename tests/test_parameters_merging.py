@@ -152,6 +152,20 @@ def test_other_settings_in_place(name: str, tmp_path: Path) -> None:
         assert [finding.message for finding in findings] == [], "something old was left"
 
 
+def test_toml_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "map.toml"
+    text = (
+        '# Mine.\nMetric = "Impact" # ours\nNumberOfResolutions = 2\nMode = "Static"\n'
+        'ModelsPath = "a.pt"\n\n# In mm:\nVoxelSize = ["3*3*3", "2*2*2"]   # coarse to fine\n'
+    )
+    path.write_text(text)
+    wanted = finer(Parameters.read(path))
+    wanted.write_into(path)
+    kept = text.replace("2*2*2", "1*1*1")
+    assert path.read_text().startswith(kept)
+    assert Parameters.read(path).levels == wanted.levels
+
+
 def test_dialect_of_the_map_is_kept() -> None:
     plain = static().to_parameter_map("plain")
     assert "VoxelSize" in static(voxel_size=3).merged_into(plain)
@@ -186,6 +200,16 @@ def test_which_metric_becomes_the_metric() -> None:
     assert (
         Parameters.from_parameter_map(merged, label="Metric1").levels
         == labelled.with_patch_sizes().levels
+    )
+    shared = {**two, "Distance": ["Dice"], "Metric1VoxelSize": ["1"]}
+    plain = dataclasses.replace(
+        labelled, levels=Level(models=Model(path="a", voxel_size=2), mode="Static")
+    )
+    merged = plain.merged_into(shared)
+    assert merged["Distance"] == ["Dice"]
+    assert (
+        Parameters.from_parameter_map(merged, label="Metric1").levels
+        == plain.with_patch_sizes().levels
     )
     with pytest.raises(ValueError, match="label is 'Metric1', but the map has 1 metrics"):
         labelled.merged_into({"Metric": ["Impact"]})

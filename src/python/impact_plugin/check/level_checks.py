@@ -51,8 +51,8 @@ def check_patches(
                 "patch-wasteful",
                 name,
                 level,
-                f'patches of {_times(patch)} voxels are larger than what "{own.path}" needs '
-                f"for the feature at their centre, and take {saved:.2g} times as long.",
+                f"patches of {_times(patch)} voxels are larger than the {_times(enough)} that "
+                f'"{own.path}" needs for the feature at their centre: {saved:.2g} times as many.',
                 f"{_spaced([min(p, e) for p, e in zip(patch, enough, strict=True)])} suffices; a "
                 "larger one changes no more than what the network normalises over.",
             )

@@ -36,7 +36,11 @@ def merge(
     decided = parameters.with_patch_sizes()
     levels = decided.resolution_levels
     new = write_levels(levels, dialect or dialect_of(old) or "numbered", parameters.label)
-    own = _as_the_user_has_it(new, old, label, decided) if old and dialect is None else new
+    if old and dialect is None:
+        others = {name: values for name, values in merged.items() if name not in old}
+        own = _as_the_user_has_it(new, old, others, label, decided)
+    else:
+        own = new
 
     merged = _in_place(merged, old, own, label)
     for name, values in parameters.to_elastix_map().items():
@@ -76,15 +80,29 @@ def _is_settled(name: str, user: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _as_the_user_has_it(
-    new: ParameterMap, old: ParameterMap, label: str, parameters: Parameters
+    new: ParameterMap,
+    old: ParameterMap,
+    others: ParameterMap,
+    label: str,
+    parameters: Parameters,
 ) -> ParameterMap:
-    """Keep how the user has written, or left out, what means the same."""
+    """Keep how the user has written, or left out, what means the same.
+
+    Args:
+        new: The metric's parameters as they are to be.
+        old: As the user has them.
+        others: The rest of the map, in which another Impact metric may share some.
+        label: The metric's.
+        parameters: What `new` was written from.
+    """
     from impact_plugin import _core  # loads torch's libraries
 
     count = len(parameters.resolution_levels)
 
     def meaning(own: ParameterMap) -> tuple[list[str], list[str]]:
-        settings, findings = _core.parse_settings(own, count, parameters.image_dimension, label)
+        settings, findings = _core.parse_settings(
+            {**others, **own}, count, parameters.image_dimension, label
+        )
         return [level.describe() for level in settings], [finding.message for finding in findings]
 
     wanted = meaning(new)
