@@ -128,6 +128,7 @@ WRONG = {
     "(A 1) (B 2)\n": [(1, "a parenthesis too many")],
     '(A "1)\n': [(1, 'a quote without its partner in (A "1)')],
     '(A "x//y")\n': [(1, "a quote without its partner")],
+    "(A 1)\r(B 2)\r": [(1, "there is a carriage return within the line")],
     "(A)\n": [(1, "A has no value after a space in (A)")],
     '(A"1")\n': [(1, "A has no value after a space")],
     "( A 1)\n": [(1, "the name must follow the parenthesis directly")],
@@ -140,7 +141,7 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_wrong_lines(text: str, tmp_path: Path) -> None:
     path = tmp_path / "map.txt"
-    path.write_text(text)
+    path.write_bytes(text.encode())
     with pytest.raises(ParameterError, match=re.escape(f"{path}:{WRONG[text][0][0]}: ")) as error:
         open_file(path)
     assert [p.line for p in error.value.problems] == [line for line, _ in WRONG[text]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,15 @@ import pytest
 import impact_plugin
 from helpers.itk_process import ItkProcess
 from helpers.random_parameters import draw_parameters
-from impact_plugin.parameters import Dialect, Extractor, Level, Model, Parameters, open_file
+from impact_plugin.parameters import (
+    Dialect,
+    Extractor,
+    Level,
+    Model,
+    ParameterError,
+    Parameters,
+    open_file,
+)
 
 DIALECTS: tuple[Any, ...] = get_args(Dialect)
 MAPS = sorted((Path(impact_plugin.__file__).parent / "parameter_maps").glob("*.txt"))
@@ -81,6 +90,24 @@ def test_elastix_reads_the_same(itk_process: ItkProcess, tmp_path: Path) -> None
     for path, their in zip(paths, theirs, strict=True):
         assert open_file(path).parameters == their, path
     assert theirs[-2]["Spaces"] == ["1", "2.50", "three  of them"]
+
+
+def test_what_we_take_elastix_takes(itk_process: ItkProcess, tmp_path: Path) -> None:
+    """Of lines at random, elastix reads every one that we do, and the same from it."""
+    draw = random.Random(7)
+    taken: dict[str, dict[str, list[str]]] = {}
+    for number in range(4000):
+        inside = "".join(draw.choice('() "aB1.-/\t\r_*é') for _ in range(draw.randint(0, 12)))
+        line = f"({draw.choice('AB')}{draw.choice((' ', chr(9), '', '  '))}{inside})"
+        line += draw.choice(("", "", " // c", "//", " "))
+        path = tmp_path / f"{number}.txt"
+        path.write_bytes(f"{line}\n".encode())
+        try:
+            taken[str(path)] = open_file(path).parameters
+        except ParameterError:
+            continue
+    assert len(taken) > 500
+    assert itk_process.execute(READ, paths=list(taken)) == list(taken.values())
 
 
 def test_parameter_object(itk_process: ItkProcess) -> None:

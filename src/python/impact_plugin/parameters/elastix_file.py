@@ -248,7 +248,10 @@ def _parse_line(line: str) -> _Line | None:
     Raises:
         ValueError: It is wrong.
     """
-    content = line.partition("//")[0].rstrip("\r\n").replace("\t", " ")
+    content = line.removesuffix("\n").removesuffix("\r").partition("//")[0].replace("\t", " ")
+    if "\r" in content:
+        message = "there is a carriage return within the line. Lines must end in \\n or \\r\\n."
+        raise ValueError(message)
     inner = content.strip(" ")
     if not inner:
         return None
