@@ -419,6 +419,7 @@ def test_other_metrics(files: Path) -> None:
     ("changes", "text"),
     [
         ({"NumberOfResolutions": ["none"]}, 'NumberOfResolutions: "none" is not allowed'),
+        ({"NumberOfResolutions": ["1000000000"]}, "Allowed: whole numbers from 1 to 100."),
         ({"FixedImageDimension": ["4"]}, 'FixedImageDimension: "4" is not allowed'),
     ],
 )

@@ -167,7 +167,7 @@ class _Checker:
                     is_right,
                     usable["fixed"].grid() if usable else None,
                     usable["moving"].grid() if usable else None,
-                    map_checks.number_of_samples(self.parameters, number),
+                    map_checks.number_of_samples(self.parameters, number, usable.get("fixed")),
                     models,
                     threads,
                 )

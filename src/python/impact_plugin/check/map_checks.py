@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -75,15 +76,21 @@ def check_samples(parameters: ParameterMap, has_jacobian: bool) -> Iterator[Find
         )
 
 
-def number_of_samples(parameters: ParameterMap, level: int) -> int:
-    """Give the most samples that an evaluation of a level has."""
+def number_of_samples(parameters: ParameterMap, level: int, fixed: ImageHeader | None) -> int:
+    """Give the most samples that an evaluation of a level has.
+
+    Args:
+        parameters: The map.
+        level: Number of the level.
+        fixed: The fixed image, of which no more than all voxels are taken for an exact gradient.
+    """
     samples = _number(parameters, "NumberOfSpatialSamples", level, _SAMPLES)
     if not _estimates_steps(parameters):
         return samples
     exact = _number(
         parameters, "NumberOfSamplesForExactGradient", level, _SAMPLES_FOR_EXACT_GRADIENT
     )
-    return max(samples, exact)
+    return max(samples, exact if fixed is None else min(exact, math.prod(fixed.size)))
 
 
 def grid_spacing(parameters: ParameterMap, level: int, number_of_levels: int) -> float | None:

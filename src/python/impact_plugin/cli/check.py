@@ -104,7 +104,8 @@ def _show(report: object) -> None:
                 f"of {report.available_bytes / 2**30:.1f} GiB {where}" if level.gpu < 0 else where
             )
             click.echo(
-                f"{report.source}: level {level.level} ({level.mode}) takes at least "
+                f"{report.source}: level {level.level} ({level.mode}) takes "
+                f"{'at least' if level.mode == 'Static' else 'about'} "
                 f"{level.bytes / 2**20:.0f} MiB {available}"
             )
     counts = (

@@ -87,16 +87,16 @@ def parse(
 
 
 def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int) -> int:
-    """Read a number from 1 up.
+    """Read a number from 1 up; beyond a hundred it is a slip, and would only take time.
 
     Raises:
         ValueError: It is none.
     """
-    values = parameter_map.get(name) or [str(default)]
-    if not values[0].isdecimal() or int(values[0]) < 1:
-        message = f'{name}: "{values[0]}" is not allowed. Allowed: whole numbers from 1 up.'
+    value = (parameter_map.get(name) or [str(default)])[0]
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
+        message = f'{name}: "{value}" is not allowed. Allowed: whole numbers from 1 to 100.'
         raise ValueError(message)
-    return int(values[0])
+    return int(value)
 
 
 def _level(settings: _core.LevelSettings) -> Level:
