@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from impact_plugin.check import Report
 
 _EPILOG = """\b
 Examples:
@@ -91,23 +95,20 @@ def check(
     click.get_current_context().exit(1 if found else 0)
 
 
-def _show(report: object) -> None:
-    from impact_plugin.check import Report
-
-    assert isinstance(report, Report)
+def _show(report: Report) -> None:
     if report.findings:
         click.echo(str(report))
     for level in report.memory:
-        if level.bytes is not None:
-            where = "available" if level.gpu < 0 else f"on GPU {level.gpu}"
-            available = (
-                f"of {report.available_bytes / 2**30:.1f} GiB {where}" if level.gpu < 0 else where
-            )
-            click.echo(
-                f"{report.source}: level {level.level} ({level.mode}) takes "
-                f"{'at least' if level.mode == 'Static' else 'about'} "
-                f"{level.bytes / 2**20:.0f} MiB {available}"
-            )
+        if level.bytes is None:
+            continue
+        how = "at least" if level.mode == "Static" else "about"
+        where = f"on GPU {level.gpu}"
+        if level.gpu < 0:
+            where = f"of {report.available_bytes / 2**30:.1f} GiB available"
+        click.echo(
+            f"{report.source}: level {level.level} ({level.mode}) takes {how} "
+            f"{level.bytes / 2**20:.0f} MiB {where}"
+        )
     counts = (
         f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
         for name, items in (("error", report.errors), ("warning", report.warnings))
