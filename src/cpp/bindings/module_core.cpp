@@ -3,6 +3,7 @@
 namespace impact::bindings
 {
 void register_batches(py::module_ & module);
+void register_check(py::module_ & module);
 void register_image(py::module_ & module);
 void register_settings(py::module_ & module);
 void register_similarity(py::module_ & module);
@@ -16,5 +17,6 @@ PYBIND11_MODULE(_core, module)
   impact::bindings::register_batches(module);
   impact::bindings::register_image(module);
   impact::bindings::register_settings(module);
+  impact::bindings::register_check(module);
   impact::bindings::register_similarity(module);
 }

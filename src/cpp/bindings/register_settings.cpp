@@ -34,12 +34,17 @@ register_settings(py::module_ & module)
     .def_readonly("fixed_models", &LevelSettings::fixedModels)
     .def_readonly("moving_models", &LevelSettings::movingModels)
     .def_readonly("layers", &LevelSettings::layers)
+    .def("name_of",
+         &LevelSettings::nameOf,
+         py::arg("parameter"),
+         "A parameter's name (\"FixedPatchSize\", \"GPU\") as the user wrote it; plain where the map does not have it.")
     .def("describe", [](const LevelSettings & level) { return describe(level); }, "The table of elastix's log.");
 
   py::class_<Finding>(module, "Finding", "Something a parameter map says that cannot be, or is doubtful.")
     .def_property_readonly("is_error",
                            [](const Finding & finding) { return finding.severity == Finding::Severity::Error; })
     .def_readonly("parameter", &Finding::parameter, "As the user wrote it.")
+    .def_readonly("text", &Finding::text, "What is to be said, in whole sentences.")
     .def_readonly("levels", &Finding::levels, "The resolution levels it holds for; empty: all of the map.")
     .def_property_readonly(
       "message", &Finding::message, "Parameter, levels and what is to be said, as in elastix's log.");

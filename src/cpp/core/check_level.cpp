@@ -5,6 +5,7 @@
 #include "kernels/processor.h"
 #include "layer_layout.h"
 #include "model.h"
+#include "patch_model.h"
 #include "similarity.h"
 #include "torch_scope.h"
 
@@ -154,20 +155,60 @@ public:
     m_Made = std::max(m_Made, made - kept);
   }
 
+  double
+  needed() const
+  {
+    return m_Kept + m_Made;
+  }
+
   /** \return what to say where it is more than there is */
   std::optional<std::string>
   tooMuch(at::Device device) const
   {
-    const double needed = m_Kept + m_Made;
-    const auto   available = availableMemory(device);
-    return needed <= static_cast<double>(available) ? std::nullopt
-                                                    : std::optional(mapsDoNotFit(needed, available, device));
+    const auto available = availableMemory(device);
+    return needed() <= static_cast<double>(available) ? std::nullopt
+                                                      : std::optional(mapsDoNotFit(needed(), available, device));
   }
 
 private:
   double m_Kept{ 0.0 };
   double m_Made{ 0.0 };
 };
+
+/** Bytes of the patches of all samples, of their gradients, and of what the network keeps for the way back. */
+double
+patchBytes(const ModelSettings & model, const std::vector<TriedLayer> & layers, bool isFixed, std::int64_t samples)
+{
+  std::int64_t voxels = 1;
+  for (const std::int64_t length : model.patchSize)
+  {
+    voxels *= length;
+  }
+  std::int64_t channels = 0;
+  for (const TriedLayer & layer : layers)
+  {
+    channels += layer.channels;
+  }
+  // Intensities; of moving patches also three components of the image's gradient, and the gradient of the value.
+  const double perVoxel = static_cast<double>(sizeof(float)) * (isFixed ? 1.0 : 5.0);
+  const double patches = static_cast<double>(samples) * static_cast<double>(voxels) * perVoxel;
+  return patches + (isFixed ? 0.0 : static_cast<double>(PatchModel::bytesOfGraphs(samples, voxels, channels)));
+}
+
+/** An image for a model of which none is known: large enough for its patch and for most networks. */
+Grid
+nominalGrid(const ModelSettings & model)
+{
+  constexpr std::int64_t enough = 64;
+  Grid                   grid;
+  grid.dimension = static_cast<int>(model.voxelSize.size());
+  for (std::size_t axis = 0; axis < model.voxelSize.size(); ++axis)
+  {
+    grid.size[axis] = axis < model.patchSize.size() ? std::max(enough, model.patchSize[axis]) : enough;
+    grid.spacing[axis] = model.voxelSize[axis] > 0.0 ? model.voxelSize[axis] : 1.0;
+  }
+  return grid;
+}
 
 } // namespace
 
@@ -187,10 +228,11 @@ makeModelRepository()
 std::vector<Finding>
 checkLevel(const LevelSettings &            settings,
            bool                             settingsAreRight,
-           const Grid &                     fixedGrid,
-           const Grid &                     movingGrid,
+           const std::optional<Grid> &      fixedGrid,
+           const std::optional<Grid> &      movingGrid,
            const ModelRepositoryPointer &   models,
-           const std::shared_ptr<Workers> & workers)
+           const std::shared_ptr<Workers> & workers,
+           LevelSurvey *                    survey)
 {
   const TorchScope     scope(workers);
   std::vector<Finding> findings;
@@ -232,8 +274,13 @@ checkLevel(const LevelSettings &            settings,
     }
     return findings;
   }
+  const bool imagesAreKnown = fixedGrid && movingGrid;
+  const auto gridOf = [&](const ModelSettings & model, bool isFixed) {
+    return imagesAreKnown ? (isFixed ? *fixedGrid : *movingGrid) : nominalGrid(model);
+  };
+  const int          dimension = settings.fixedModels.empty() ? 3 : gridOf(settings.fixedModels[0], true).dimension;
   const ImageContext context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device),
-                              at::eye(fixedGrid.dimension, at::dtype(at::kFloat).device(device)) };
+                              at::eye(dimension, at::dtype(at::kFloat).device(device)) };
   MapMemory          memory;
   std::size_t        firstLayer = 0;
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
@@ -243,10 +290,12 @@ checkLevel(const LevelSettings &            settings,
     for (const bool isFixed : { true, false })
     {
       const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
-      const Grid            grid = isFixed ? fixedGrid : movingGrid.alongAxes(fixedGrid.direction);
+      const Matrix          axes = gridOf(settings.fixedModels[i], true).direction;
+      const Grid            grid = gridOf(model, isFixed).alongAxes(axes);
       const std::string     side = isFixed ? "Fixed" : "Moving";
-      const auto            text =
-        settings.mode == Mode::Jacobian ? patchTooLarge(model, grid, isFixed ? "fixed" : "moving") : std::nullopt;
+      const auto            text = settings.mode == Mode::Jacobian && imagesAreKnown
+                                     ? patchTooLarge(model, grid, isFixed ? "fixed" : "moving")
+                                     : std::nullopt;
       if (text)
       {
         report(side + "PatchSize", *text);
@@ -270,14 +319,39 @@ checkLevel(const LevelSettings &            settings,
     {
       const ModelSettings & model = side == 0 ? settings.fixedModels[i] : settings.movingModels[i];
       // Features of a warped image lie on the fixed grid.
-      const Grid & grid = side == 0 || settings.featuresMapUpdateInterval > 0 ? fixedGrid : movingGrid;
+      const Grid   grid = gridOf(model, side == 0 || settings.featuresMapUpdateInterval > 0);
+      const Matrix axes = gridOf(settings.fixedModels[i], true).direction;
       for (std::size_t n = 0; n < tried[side].size(); ++n)
       {
         channels[side].push_back(tried[side][n].channels);
         if (settings.mode == Mode::Static && firstLayer + n < settings.layers.size())
         {
-          memory.add(inputGrid(model, grid, fixedGrid.direction), tried[side][n], settings.layers[firstLayer + n].pca);
+          memory.add(inputGrid(model, grid, axes), tried[side][n], settings.layers[firstLayer + n].pca);
         }
+      }
+      if (survey)
+      {
+        SurveyedModel ofModel{ i, side == 0, { 0, 0, 0 }, {} };
+        if (imagesAreKnown)
+        {
+          attempt(side == 0 ? "Fixed" : "Moving",
+                  [&] { ofModel.imageSize = inputGrid(model, gridOf(model, side == 0), axes).size; });
+        }
+        const auto layouts = measureLayouts(*models->get(model.path, device, settings.useMixedPrecision),
+                                            model.dimension,
+                                            model.numberOfChannels,
+                                            model.layersMask,
+                                            context,
+                                            device);
+        for (std::size_t n = 0; n < tried[side].size(); ++n)
+        {
+          ofModel.layers.push_back({ tried[side][n].channels, layouts[n] });
+        }
+        if (settings.mode == Mode::Jacobian)
+        {
+          survey->bytes += patchBytes(model, tried[side], side == 0, survey->numberOfSamples);
+        }
+        survey->models.push_back(std::move(ofModel));
       }
     }
     for (std::size_t n = 0; bothRan && n < channels[0].size() && firstLayer + n < settings.layers.size(); ++n)
@@ -300,7 +374,11 @@ checkLevel(const LevelSettings &            settings,
           "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
     }
   }
-  if (const auto text = memory.tooMuch(device))
+  if (survey && settings.mode == Mode::Static && imagesAreKnown)
+  {
+    survey->bytes = memory.needed();
+  }
+  if (const auto text = imagesAreKnown ? memory.tooMuch(device) : std::nullopt)
   {
     report("VoxelSize", *text);
   }

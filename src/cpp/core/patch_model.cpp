@@ -19,6 +19,14 @@ constexpr std::int64_t mostVoxelsPerBatch = std::int64_t{ 1 } << 24;
 // Above this many bytes (estimated), the graphs of all batches are not kept for the way back but made anew.
 constexpr std::int64_t bytesOfKeptGraphs = std::int64_t{ 1 } << 30;
 
+/** Bytes of the graph of so many voxels: a guess at what a network keeps beside its output. */
+std::int64_t
+graphBytes(std::int64_t voxels, std::int64_t channels)
+{
+  constexpr std::int64_t tensorsPerLayer = 8;
+  return voxels * channels * tensorsPerLayer * static_cast<std::int64_t>(sizeof(float));
+}
+
 /** The voxels of a layer around a place between them, and what each counts. */
 ConvolutionChain::Place
 cornersAt(const std::array<std::int64_t, 3> & size, const Vector & place)
@@ -207,15 +215,20 @@ PatchModel::graphsFit(std::int64_t numberOfPatches) const
   {
     return numberOfPatches <= m_Batches->size(); // one batch, of measured size
   }
-  constexpr std::int64_t tensorsPerLayer = 8; // a guess at what a network keeps beside its output
-  std::int64_t           channels = 0;
+  std::int64_t channels = 0;
   for (const std::int64_t count : m_NumbersOfChannels)
   {
     channels += count;
   }
-  const auto bytes =
-    numberOfPatches * voxelsPerPatch() * channels * tensorsPerLayer * static_cast<std::int64_t>(sizeof(float));
-  return bytes <= bytesOfKeptGraphs;
+  return graphBytes(numberOfPatches * voxelsPerPatch(), channels) <= bytesOfKeptGraphs;
+}
+
+std::int64_t
+PatchModel::bytesOfGraphs(std::int64_t patches, std::int64_t voxels, std::int64_t channels)
+{
+  const std::int64_t all = graphBytes(patches * voxels, channels);
+  return all <= bytesOfKeptGraphs ? all
+                                  : graphBytes(std::min(patches * voxels, std::max(voxels, voxelsPerBatch)), channels);
 }
 
 PatchModel::Passed::Batch

@@ -88,6 +88,10 @@ public:
    * \param axes which of these the patch spans */
   std::vector<Vector> offsets(const Matrix & direction, const std::vector<int> & axes) const;
 
+  /** Bytes that the graphs of so many patches of so many voxels take at a time, for the way back (an estimate): those
+   * of all patches, or of one batch where all would be too many. \param channels of the selected layers */
+  static std::int64_t bytesOfGraphs(std::int64_t patches, std::int64_t voxels, std::int64_t channels);
+
 private:
   /** Readies it for patches of a size. \throws Error for what the model refuses */
   void arrange(const std::array<std::int64_t, 3> & size);

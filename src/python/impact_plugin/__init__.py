@@ -5,6 +5,8 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
+- :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
+- :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
 - :mod:`impact_plugin.models`, which writes feature extractors that need no download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
@@ -21,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin.registration import register
 
 if TYPE_CHECKING:
-    from impact_plugin import command_line, demo, models
+    from impact_plugin import check, command_line, demo, models, parameters
 
-__all__ = ["__version__", "command_line", "demo", "models", "register"]
+__all__ = ["__version__", "check", "command_line", "demo", "models", "parameters", "register"]
 
-_SUBMODULES = frozenset({"_core", "command_line", "demo", "models"})
+_SUBMODULES = frozenset({"_core", "check", "command_line", "demo", "models", "parameters"})
 
 try:
     __version__ = importlib.metadata.version("impact-plugin")

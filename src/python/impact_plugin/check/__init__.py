@@ -1,0 +1,258 @@
+"""Checking a parameter map before elastix runs it: all that is wrong or doubtful, at once.
+
+The parser is the one that elastix's metric runs, and models are opened and tried as it does before
+its first iteration: what has no error here does not stop there. ``docs/checking.md`` lists the
+checks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from impact_plugin.check.images import ImageError, ImageHeader
+from impact_plugin.check.report import (
+    JSON_SCHEMA,
+    Finding,
+    LevelMemory,
+    Report,
+    Severity,
+    split_remedy,
+)
+from impact_plugin.parameters.errors import ParameterError
+
+if TYPE_CHECKING:
+    from impact_plugin import _core
+    from impact_plugin.parameters.elastix_file import ElastixFile
+    from impact_plugin.parameters.toml_file import TomlFile
+
+__all__ = [
+    "JSON_SCHEMA",
+    "Finding",
+    "ImageError",
+    "ImageHeader",
+    "LevelMemory",
+    "Report",
+    "Severity",
+    "check_file",
+    "check_map",
+]
+
+Image = str | os.PathLike[str] | ImageHeader
+
+
+def check_file(
+    path: str | os.PathLike[str],
+    fixed: Image | None = None,
+    moving: Image | None = None,
+    *,
+    accuracy: float | None = None,
+    threads: int = 0,
+) -> Report:
+    """Check a ``.txt`` or ``.toml`` file of elastix.
+
+    Args:
+        path: Of the file. Paths of models in it are relative to the current folder, as for elastix.
+        fixed: The fixed image: a path, or its header. Both images or none.
+        moving: The moving image.
+        accuracy: Wanted, in mm: warns where the features of the last level lie too far apart.
+        threads: To run models with; 0: as many as torch takes.
+
+    Returns:
+        The findings with their lines. A file that is no parameter file is a finding, too.
+
+    Raises:
+        ValueError: One image is given without the other, or the path ends neither in .txt nor
+            .toml.
+        OSError: The file cannot be read.
+    """
+    from impact_plugin.parameters.whole import open_file
+
+    _check_both(fixed, moving)
+    try:
+        file = open_file(path)
+    except ParameterError as error:
+        findings = [
+            Finding(
+                "error", "syntax", problem.parameter, problem.line, (), *split_remedy(problem.text)
+            )
+            for problem in error.problems
+        ]
+        return Report(os.fspath(path), tuple(findings))
+    return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads)
+
+
+def check_map(
+    parameter_map: Mapping[str, Sequence[str]],
+    fixed: Image | None = None,
+    moving: Image | None = None,
+    *,
+    accuracy: float | None = None,
+    threads: int = 0,
+) -> Report:
+    """Check a map as itk has it; arguments and result as for :func:`check_file`, without lines.
+
+    Raises:
+        ValueError: One image is given without the other.
+    """
+    _check_both(fixed, moving)
+    given = {name: list(values) for name, values in parameter_map.items()}
+    return _Checker(given, None).run(fixed, moving, accuracy, threads)
+
+
+def _check_both(fixed: Image | None, moving: Image | None) -> None:
+    if (fixed is None) != (moving is None):
+        message = "only one image is given. Give the fixed and the moving image, or neither."
+        raise ValueError(message)
+
+
+class _Checker:
+    def __init__(
+        self, parameters: dict[str, list[str]], file: ElastixFile | TomlFile | None
+    ) -> None:
+        self.parameters = parameters
+        self.file = file
+        self.findings: list[Finding] = []
+
+    def run(
+        self, fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int
+    ) -> Report:
+        from impact_plugin import _core  # loads torch's libraries
+        from impact_plugin.check import map_checks
+        from impact_plugin.parameters.names import impact_labels
+        from impact_plugin.parameters.parsing import count_of
+        from impact_plugin.parameters.whole import DEFAULT_LEVELS
+
+        images = self._images(fixed, moving)
+        self._add(map_checks.check_images(self.parameters, images))
+        try:
+            levels = count_of(self.parameters, "NumberOfResolutions", DEFAULT_LEVELS)
+            dimension = count_of(self.parameters, "FixedImageDimension", 3)
+        except ValueError as error:
+            name, _, text = str(error).partition(": ")
+            self._add([Finding("error", "parameter", name, None, (), *split_remedy(text))])
+            return self._report((), 0)
+        if images:
+            dimension = images["fixed"].dimension
+        elif dimension not in (2, 3):
+            text = f'"{dimension}" is not allowed. Allowed: 2 or 3.'
+            name = "FixedImageDimension"
+            self._add([Finding("error", "parameter", name, None, (), *split_remedy(text))])
+            return self._report((), 0)
+
+        labels = impact_labels(self.parameters)
+        if not labels:
+            found = " ".join(f'"{m}"' for m in self.parameters.get("Metric", [])) or "nothing"
+            text = (
+                f'the map has {found} for a metric, so that the parameters of "Impact" do nothing.'
+            )
+            remedy = 'Give (Metric "Impact").'
+            self._add([Finding("error", "metric", "Metric", None, (), text, remedy)])
+        self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
+        usable = images if all(i.dimension == dimension for i in images.values()) else {}
+        models = _core.ModelRepository()
+        available = _core.available_memory()
+        memory: list[LevelMemory] = []
+        for label in labels or ["Metric0"]:
+            settings, findings = _core.parse_settings(self.parameters, levels, dimension, label)
+            self._add(self._of_core(findings, "parameter", settings))
+            is_right = not any(finding.is_error for finding in findings)
+            has_jacobian = any(level.mode == "Jacobian" for level in settings)
+            self._add(map_checks.check_samples(self.parameters, has_jacobian))
+            for number, level in enumerate(settings):
+                check = _core.check_level(
+                    level,
+                    is_right,
+                    usable["fixed"].grid() if usable else None,
+                    usable["moving"].grid() if usable else None,
+                    map_checks.number_of_samples(self.parameters, number, usable.get("fixed")),
+                    models,
+                    threads,
+                )
+                self._add(self._of_core(check.findings, "model", settings))
+                if is_right:
+                    last = number + 1 == levels
+                    spacing = map_checks.grid_spacing(self.parameters, number, levels)
+                    self._check_level(
+                        level, number, check, spacing, accuracy if last else None, available
+                    )
+                is_known = is_right and check.models and check.bytes > 0
+                memory.append(
+                    LevelMemory(
+                        number, level.mode, level.gpu, int(check.bytes) if is_known else None
+                    )
+                )
+            self._add(map_checks.check_intensities(settings, usable))
+        return self._report(tuple(memory), available)
+
+    def _check_level(
+        self,
+        level: _core.LevelSettings,
+        number: int,
+        check: _core.LevelCheck,
+        grid_spacing: float | None,
+        accuracy: float | None,
+        available: int,
+    ) -> None:
+        from impact_plugin.check import level_checks
+
+        self._add(level_checks.check_patches(level, number, check))
+        self._add(level_checks.check_extent(level, number, check))
+        self._add(level_checks.check_fineness(level, number, check, grid_spacing, accuracy))
+        self._add(level_checks.check_memory(level, number, check, available))
+
+    def _images(self, fixed: Image | None, moving: Image | None) -> dict[str, ImageHeader]:
+        images = {}
+        for side, image in (("fixed", fixed), ("moving", moving)):
+            if image is None:
+                continue
+            try:
+                images[side] = image if isinstance(image, ImageHeader) else ImageHeader.read(image)
+            except ImageError as error:
+                self._add(
+                    [Finding("error", "image", "", None, (), f"the {side} image {error}", "")]
+                )
+        return images if len(images) == 2 else {}
+
+    def _of_core(
+        self, findings: Iterable[_core.Finding], code: str, settings: Sequence[_core.LevelSettings]
+    ) -> Iterator[Finding]:
+        for finding in findings:
+            parameter = finding.parameter
+            if not parameter:  # about a model's file, which the text names
+                parameter = self._name_of_model(finding.text, settings)
+            message, remedy = split_remedy(finding.text)
+            if not remedy and not finding.is_error:
+                remedy = "Remove it, or correct it."
+            severity: Severity = "error" if finding.is_error else "warning"
+            yield Finding(severity, code, parameter, None, tuple(finding.levels), message, remedy)
+
+    def _name_of_model(self, text: str, settings: Sequence[_core.LevelSettings]) -> str:
+        for level in settings:
+            for side, models in (("Fixed", level.fixed_models), ("Moving", level.moving_models)):
+                if any(f'"{model.path}"' in text for model in models):
+                    return level.name_of(f"{side}ModelsPath")
+        return ""
+
+    def _add(self, findings: Iterable[Finding]) -> None:
+        """Add findings, or the levels of one to the same one of other levels."""
+        for finding in findings:
+            line = finding.line
+            if line is None and self.file is not None and finding.parameter:
+                line = self.file.line_of(finding.parameter)
+            new = dataclasses.replace(finding, line=line)
+            for i, known in enumerate(self.findings):
+                if dataclasses.replace(known, levels=()) == dataclasses.replace(new, levels=()):
+                    levels = tuple(dict.fromkeys((*known.levels, *new.levels)))
+                    self.findings[i] = dataclasses.replace(known, levels=levels)
+                    break
+            else:
+                self.findings.append(new)
+
+    def _report(self, memory: tuple[LevelMemory, ...], available: int) -> Report:
+        last = float("inf")
+        findings = sorted(self.findings, key=lambda f: (f.line or last, f.severity))
+        source = self.file.source if self.file else ""
+        return Report(source, tuple(findings), memory, available)

@@ -1,0 +1,116 @@
+"""What checking wants to know of an image: its geometry and its intensities."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impact_plugin import _core
+
+
+class ImageError(ValueError):
+    """An image that cannot be registered; the message names the file and says why."""
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """An image file, of which the voxels are read only when their range is asked for.
+
+    Attributes:
+        path: Of the file.
+        size: Voxels along x, y (, z).
+        spacing: mm along these axes.
+        origin: Physical place of the first voxel's centre, LPS, mm.
+        direction: Direction cosines, rows; column i is axis i.
+        pixel_type: As SimpleITK names it: "16-bit signed integer".
+    """
+
+    path: str
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[tuple[float, ...], ...]
+    pixel_type: str
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> ImageHeader:
+        """Read an image's header, in any format that SimpleITK reads.
+
+        Raises:
+            ImageError: It cannot be read, or is neither 2D nor 3D with one value per voxel.
+        """
+        reader = _reader(os.fspath(path))
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise ImageError(
+                f"{os.fspath(path)!r} is no image that can be read: {_reason(error)}"
+            ) from None
+        dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
+        if dimension not in (2, 3) or components != 1:
+            message = (
+                f"{os.fspath(path)!r} has {dimension} dimensions and {components} values per "
+                "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
+            )
+            raise ImageError(message)
+        direction = reader.GetDirection()
+        return cls(
+            os.fspath(path),
+            tuple(reader.GetSize()),
+            tuple(reader.GetSpacing()),
+            tuple(reader.GetOrigin()),
+            tuple(
+                tuple(direction[row * dimension : (row + 1) * dimension])
+                for row in range(dimension)
+            ),
+            str(_simpleitk().GetPixelIDValueAsString(reader.GetPixelID())),
+        )
+
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        return len(self.size)
+
+    def grid(self) -> _core.Grid:
+        """Give the geometry as the core has it."""
+        from impact_plugin import _core  # loads torch's libraries
+
+        return _core.Grid(self.size, self.spacing, self.origin, self.direction)
+
+    def intensity_range(self) -> tuple[float, float]:
+        """Read the voxels and give the least and the greatest.
+
+        Raises:
+            ImageError: They cannot be read.
+        """
+        return _range(self.path)
+
+
+@functools.lru_cache(maxsize=8)
+def _range(path: str) -> tuple[float, float]:
+    try:
+        least, greatest = _simpleitk().MinimumMaximum(_reader(path).Execute())
+    except RuntimeError as error:
+        raise ImageError(f"{path!r} cannot be read: {_reason(error)}") from None
+    return float(least), float(greatest)
+
+
+def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
+    sitk = _simpleitk()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(path)
+    return reader
+
+
+def _simpleitk() -> Any:  # noqa: ANN401
+    return importlib.import_module("SimpleITK")  # a moment, and only where images are given
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("sitk::ERROR: ") if lines else "no reason given"

@@ -1,0 +1,192 @@
+"""What is wrong or doubtful about the parameters around the metric, and about the images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from impact_plugin.check.images import ImageError, ImageHeader
+from impact_plugin.check.intensities import expects_hu, why_not_hu
+from impact_plugin.check.pyramids import resampling
+from impact_plugin.check.report import Finding, Severity
+
+if TYPE_CHECKING:
+    from impact_plugin import _core
+
+# elastix's own defaults: ImageSamplers, AdaptiveStochasticGradientDescent.
+_SAMPLES = 5000
+_SAMPLES_FOR_EXACT_GRADIENT = 100000
+
+ParameterMap = Mapping[str, list[str]]
+
+
+def check_pyramids(
+    parameters: ParameterMap, number_of_levels: int, dimension: int
+) -> Iterator[Finding]:
+    """Find image pyramids that resample the images before the metric does."""
+    said: set[tuple[object, ...]] = set()
+    for side in ("Fixed", "Moving"):
+        found = resampling(parameters, side, number_of_levels, dimension)
+        if found is None:
+            continue
+        ones = " ".join(["1"] * (number_of_levels * dimension))
+        shown = ", ".join(" x ".join(map(str, factors)) for factors in found.factors)
+        key = (found.remedy, found.factors)
+        if key in said:
+            continue  # one schedule for both images
+        said.add(key)
+        both = (
+            resampling(parameters, "Moving", number_of_levels, dimension)
+            if side == "Fixed"
+            else None
+        )
+        whose = (
+            "the images are"
+            if both and (both.remedy, both.factors) == key
+            else f"the {side.lower()} image is"
+        )
+        default = " by elastix's own schedule, since none is given" if found.is_default else ""
+        yield Finding(
+            "warning",
+            "pyramid-resamples",
+            found.parameter,
+            None,
+            found.levels,
+            f"{whose} made smaller{default} ({shown} times, level by level) before the metric "
+            "resamples to VoxelSize: networks see what is left of them.",
+            f"Give ({found.remedy} {ones}).",
+        )
+
+
+def check_samples(parameters: ParameterMap, has_jacobian: bool) -> Iterator[Finding]:
+    """Find optimizers that estimate their steps from very many samples in Jacobian mode."""
+    if not has_jacobian or not _estimates_steps(parameters):
+        return
+    if "NumberOfSamplesForExactGradient" not in parameters:
+        yield Finding(
+            "warning",
+            "exact-gradient-samples",
+            "AutomaticParameterEstimation",
+            None,
+            (),
+            "elastix estimates its step sizes from up to 100000 samples at the start of each "
+            "level: minutes in Jacobian mode.",
+            "Give (NumberOfSamplesForExactGradient 20000).",
+        )
+
+
+def number_of_samples(parameters: ParameterMap, level: int, fixed: ImageHeader | None) -> int:
+    """Give the most samples that an evaluation of a level has.
+
+    Args:
+        parameters: The map.
+        level: Number of the level.
+        fixed: The fixed image, of which no more than all voxels are taken for an exact gradient.
+    """
+    samples = _number(parameters, "NumberOfSpatialSamples", level, _SAMPLES)
+    if not _estimates_steps(parameters):
+        return samples
+    exact = _number(
+        parameters, "NumberOfSamplesForExactGradient", level, _SAMPLES_FOR_EXACT_GRADIENT
+    )
+    return max(samples, exact if fixed is None else min(exact, math.prod(fixed.size)))
+
+
+def grid_spacing(parameters: ParameterMap, level: int, number_of_levels: int) -> float | None:
+    """Give the distance of a B-spline's control points at a level, mm; None if not known."""
+    if "BSpline" not in " ".join(parameters.get("Transform", ())):
+        return None
+    final = _float(parameters, "FinalGridSpacingInPhysicalUnits", 0)
+    if final is None:
+        return None
+    schedule = parameters.get("GridSpacingSchedule", [])
+    per_level = max(1, len(schedule) // number_of_levels)
+    factor = _float(parameters, "GridSpacingSchedule", level * per_level)
+    if factor is None:
+        factor = 2.0 ** (number_of_levels - 1 - level)
+    return final * factor
+
+
+def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) -> Iterator[Finding]:
+    """Compare the images with each other and with the map. Keys: "fixed" and "moving"."""
+    dimensions = {side: image.dimension for side, image in images.items()}
+    if len(set(dimensions.values())) > 1:
+        yield _finding(
+            "error",
+            "image",
+            "",
+            f"the fixed image has dimension {dimensions['fixed']}, the moving image "
+            f"{dimensions['moving']}.",
+            "Give two images of the same dimension.",
+        )
+        return
+    for side, image in images.items():
+        name = f"{side.capitalize()}ImageDimension"
+        given = parameters.get(name)
+        if given and given[0] != str(image.dimension):
+            yield _finding(
+                "error",
+                "image",
+                name,
+                f'"{given[0]}" is not allowed, because "{image.path}" has dimension '
+                f"{image.dimension}.",
+                f"Give {image.dimension}, or leave it out.",
+            )
+
+
+def check_intensities(
+    levels: Sequence[_core.LevelSettings], images: Mapping[str, ImageHeader]
+) -> Iterator[Finding]:
+    """Find images without Hounsfield units that go into networks which expect them."""
+    for side, image in images.items():
+        of_model: dict[str, list[int]] = {}
+        for number, settings in enumerate(levels):
+            for model in settings.fixed_models if side == "fixed" else settings.moving_models:
+                of_model.setdefault(model.path, []).append(number)
+        for path, numbers in of_model.items():
+            reason = expects_hu(path)
+            if reason is None:
+                continue
+            try:
+                why_not = why_not_hu(image)
+            except ImageError as error:
+                yield _finding("error", "image", "", f"the {side} image {error}", "")
+                break
+            if why_not is not None:
+                yield Finding(
+                    "warning",
+                    "intensities",
+                    levels[numbers[0]].name_of(f"{side.capitalize()}ModelsPath"),
+                    None,
+                    tuple(numbers),
+                    f'"{path}" expects Hounsfield units, because {reason}; but the {side} image '
+                    f'"{image.path}" {why_not}.',
+                    "Use images in HU, not windowed and not normalised, or a model for any "
+                    "modality.",
+                )
+
+
+def _estimates_steps(parameters: ParameterMap) -> bool:
+    optimizers = " ".join(parameters.get("Optimizer", ["AdaptiveStochasticGradientDescent"]))
+    automatic = parameters.get("AutomaticParameterEstimation", ["true"])
+    return "AdaptiveStochastic" in optimizers and automatic[:1] != ["false"]
+
+
+def _number(parameters: ParameterMap, name: str, level: int, default: int) -> int:
+    value = _float(parameters, name, level)
+    return default if value is None or value < 1 else int(value)
+
+
+def _float(parameters: ParameterMap, name: str, place: int) -> float | None:
+    values = parameters.get(name, [])
+    if not values:
+        return None
+    try:
+        return float(values[place] if place < len(values) else values[0])
+    except ValueError:
+        return None
+
+
+def _finding(severity: Severity, code: str, parameter: str, message: str, remedy: str) -> Finding:
+    return Finding(severity, code, parameter, None, (), message, remedy)

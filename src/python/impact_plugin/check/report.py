@@ -1,0 +1,132 @@
+"""What checking a parameter map finds, for people and for scripts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+JSON_SCHEMA = 1
+"""Version of what :meth:`Report.to_dict` gives: raised where a key changes its meaning or goes."""
+
+# How the sentences begin in which the parser says what to do.
+_REMEDY = re.compile(
+    r"(?:(?<=[.:;] )|^)(?:or )?"
+    r"(?:Allowed: |Give |Use |Choose |choose |Check |Keep |Install |The nearest is |Layers are |"
+    r"For a GPU, |In Jacobian mode give |The values of one )"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that cannot be, or is doubtful.
+
+    Attributes:
+        severity: "error": elastix will refuse the map, or fail. "warning": it runs, but hardly as
+            meant.
+        code: Which check it is from; ``docs/checking.md`` lists them.
+        parameter: As the user wrote it; empty where it is about none.
+        line: Where in the file, from 1; None where the parameter is not there, or there is no file.
+        levels: The resolution levels it holds for; empty: all of the map.
+        message: What is wrong, in whole sentences.
+        remedy: What to do.
+    """
+
+    severity: Severity
+    code: str
+    parameter: str
+    line: int | None
+    levels: tuple[int, ...]
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        front = self.parameter
+        if front and self.levels:
+            numbers = [str(level) for level in self.levels]
+            listed = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
+            front += f" (resolution level{'s' if len(numbers) > 1 else ''} {listed})"
+        text = f"{self.message} {self.remedy}".strip()
+        return f"{front}: {text}" if front else text
+
+
+@dataclass(frozen=True)
+class LevelMemory:
+    """What a resolution level will take.
+
+    Attributes:
+        level: Its number, from 0.
+        mode: "Static" or "Jacobian".
+        gpu: Index of the GPU whose memory it is; -1: the machine's own.
+        bytes: At the least: feature maps (Static); patches and what the networks keep of them for
+            the way back, an estimate (Jacobian). None where images or models are missing.
+    """
+
+    level: int
+    mode: str
+    gpu: int
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found in one parameter map.
+
+    Attributes:
+        source: The file's name; empty for a map that comes from no file.
+        findings: Errors and warnings, in the order of the file where they have a line.
+        memory: What each level will take; empty where the map could not be read.
+        available_bytes: Memory that this process may still use.
+    """
+
+    source: str
+    findings: tuple[Finding, ...]
+    memory: tuple[LevelMemory, ...] = ()
+    available_bytes: int = 0
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What elastix will refuse."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What is doubtful."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not self.errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything in the types of JSON; the keys are listed in ``docs/checking.md``."""
+        return {
+            "file": self.source,
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "findings": [{**asdict(f), "levels": list(f.levels)} for f in self.findings],
+            "memory": [asdict(level) for level in self.memory],
+            "available_bytes": self.available_bytes,
+        }
+
+    def __str__(self) -> str:
+        lines = []
+        for finding in self.findings:
+            place = ":".join(filter(None, [self.source, str(finding.line or "")]))
+            lines.append(
+                f"{place}: {finding.severity}: {finding}"
+                if place
+                else f"{finding.severity}: {finding}"
+            )
+        return "\n".join(lines)
+
+
+def split_remedy(text: str) -> tuple[str, str]:
+    """Take a message of the parser apart: what is wrong, and what to do."""
+    found = _REMEDY.search(text)
+    if found is None:
+        return text, ""
+    return text[: found.start()].strip(), text[found.start() :].strip()

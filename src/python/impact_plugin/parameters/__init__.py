@@ -1,0 +1,41 @@
+"""Parameter maps of the metric as typed objects: made, read in any dialect, checked, written.
+
+>>> from impact_plugin.parameters import Layer, Level, Model, Parameters
+>>> mind = Model(path="MIND_R1D2_3D.pt", voxel_size=3, layers=Layer("L1"))
+>>> parameters = Parameters.around([Level(models=mind, mode="Static")], "bspline")
+>>> parameters.to_parameter_map()["ImpactVoxelSize0"]
+['3', '3', '3']
+
+``docs/parameter-maps.md`` shows what can be done with them, ``docs/parameters.md`` says what every
+parameter of the metric means.
+"""
+
+from impact_plugin.parameters.dialects import Dialect
+from impact_plugin.parameters.elastix_defaults import Transform, recommended, stock_defaults
+from impact_plugin.parameters.elastix_file import ElastixFile
+from impact_plugin.parameters.errors import ParameterError, Problem
+from impact_plugin.parameters.extractor import Distance, Extractor, Layer, Model
+from impact_plugin.parameters.field_of_view import patch_size_for
+from impact_plugin.parameters.level import Level, Mode
+from impact_plugin.parameters.whole import ParameterMap, Parameters, new_file, open_file
+
+__all__ = [
+    "Dialect",
+    "Distance",
+    "ElastixFile",
+    "Extractor",
+    "Layer",
+    "Level",
+    "Mode",
+    "Model",
+    "ParameterError",
+    "ParameterMap",
+    "Parameters",
+    "Problem",
+    "Transform",
+    "new_file",
+    "open_file",
+    "patch_size_for",
+    "recommended",
+    "stock_defaults",
+]

@@ -1,0 +1,223 @@
+"""What one network is, what it sees, and how its layers are compared."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How one selected layer enters the metric.
+
+    Attributes:
+        distance: Between the fixed and the moving features; ``docs/parameters.md`` has the
+            formulas.
+        weight: Times the distance, in the sum that is the metric. From 0 up.
+        pca: Principal components that are kept; 0: the features as they are.
+        subset_features: Channels drawn at random at each evaluation; 0, or more than there are:
+            all.
+
+    Raises:
+        ValueError: A value is not allowed.
+    """
+
+    distance: Distance = "L2"
+    weight: float = 1.0
+    pca: int = 0
+    subset_features: int = 0
+
+    def __post_init__(self) -> None:
+        if self.distance not in get_args(Distance):
+            allowed = ", ".join(f'"{name}"' for name in get_args(Distance))
+            message = f"distance is {self.distance!r}. Allowed: {allowed}."
+            raise ValueError(message)
+        weight = float(self.weight)
+        if not (math.isfinite(weight) and weight >= 0):
+            message = f"weight is {self.weight!r}. Allowed: a number from 0 up."
+            raise ValueError(message)
+        object.__setattr__(self, "weight", weight)
+        for name in ("pca", "subset_features"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extractor:
+    """One network, and what it sees of one image.
+
+    Attributes:
+        path: Of the TorchScript file, absolute or relative to the folder in which elastix runs.
+        voxel_size: mm, x, y (, z) along the image's own axes; one number stands for all. The
+            network sees the image resampled to it. A 2D network on 3D images may have three: along
+            the third axis the slices are resampled, too.
+        dimension: Of the network's input, 2 or 3; at most that of the images.
+        channels: Of the network's input; the grey image is repeated.
+        patch_size: Voxels of `voxel_size`, x, y (, z); one number stands for all. Static mode: 0,
+            the whole image, or the size of tiles. Jacobian mode: the patch around each sample.
+            None: 0 in Static mode, in Jacobian mode what the network is measured to see for one
+                feature.
+        layers_mask: One digit for each of the network's layers: 1 where it counts.
+
+    Raises:
+        ValueError: A value is not allowed.
+    """
+
+    path: str | os.PathLike[str]
+    voxel_size: float | Sequence[float]
+    dimension: int = 3
+    channels: int = 1
+    patch_size: int | Sequence[int] | None = None
+    layers_mask: str = "1"
+
+    def __post_init__(self) -> None:
+        def keep(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        keep("path", os.fspath(self.path))
+        if not str(self.path).strip():
+            message = "path is empty. Give the path of a TorchScript file."
+            raise ValueError(message)
+        if self.dimension not in (2, 3):
+            message = f"dimension is {self.dimension!r}. Allowed: 2 or 3."
+            raise ValueError(message)
+        keep("channels", whole_number("channels", self.channels, 1))
+        keep("voxel_size", self._checked_voxel_size())
+        keep("patch_size", self._checked_patch_size())
+        if set(self.layers_mask) - {"0", "1"} or "1" not in self.layers_mask:
+            message = (
+                f"layers_mask is {self.layers_mask!r}. Allowed: one 0 or 1 for each layer, at "
+                'least one 1, e.g. "01".'
+            )
+            raise ValueError(message)
+
+    @property
+    def voxel_sizes(self) -> tuple[float, ...]:
+        """`voxel_size`, one number for each axis."""
+        size = self.voxel_size
+        return (size,) if isinstance(size, int | float) else tuple(size)
+
+    @property
+    def patch_voxels(self) -> tuple[int, ...] | None:
+        """`patch_size`, one number for each axis; None where it is not decided."""
+        size = self.patch_size
+        return (size,) if isinstance(size, int) else None if size is None else tuple(size)
+
+    @property
+    def selected_layers(self) -> tuple[int, ...]:
+        """The numbers of the layers that count, from 0."""
+        return tuple(i for i, digit in enumerate(self.layers_mask) if digit == "1")
+
+    def _checked_voxel_size(self) -> tuple[float, ...]:
+        given = self.voxel_size
+        values = (given,) * self.dimension if isinstance(given, int | float) else tuple(given)
+        numbers = tuple(float(value) for value in values)
+        if len(numbers) not in {self.dimension, 3} or not all(
+            math.isfinite(number) and number > 0 for number in numbers
+        ):
+            message = (
+                f"voxel_size is {given!r}. Allowed: {self.dimension} numbers of mm greater than 0, "
+                "or one for all axes."
+            )
+            raise ValueError(message)
+        return numbers
+
+    def _checked_patch_size(self) -> tuple[int, ...] | None:
+        given = self.patch_size
+        if given is None:
+            return None
+        values = (given,) * self.dimension if isinstance(given, int) else tuple(given)
+        numbers = tuple(whole_number("patch_size", value, 0) for value in values)
+        if len(numbers) != self.dimension or 0 < numbers.count(0) < len(numbers):
+            message = (
+                f"patch_size is {given!r}. Allowed: {self.dimension} whole numbers of voxels "
+                "from 1 up, or all 0 for the whole image, or one number for all axes."
+            )
+            raise ValueError(message)
+        return numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Extractor):
+    """A network for both images, or a pair of them, and how its layers are compared.
+
+    Attributes:
+        layers: One for each selected layer; one alone stands for all.
+        moving: The network for the moving image, where it is another one, or sees other voxels.
+            `layers` counts for both; layers are compared in order.
+
+    Raises:
+        ValueError: A value is not allowed.
+    """
+
+    layers: Layer | Sequence[Layer] = field(default_factory=Layer)
+    moving: Extractor | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        count = len(self.selected_layers)
+        given = self.layers
+        layers = (given,) * count if isinstance(given, Layer) else tuple(given)
+        if len(layers) != count or not all(isinstance(layer, Layer) for layer in layers):
+            message = (
+                f"layers has {len(layers)} entries, but layers_mask {self.layers_mask!r} selects "
+                f"{count}. Give a Layer for each selected layer, or one for all."
+            )
+            raise ValueError(message)
+        object.__setattr__(self, "layers", layers)
+        if self.moving is None:
+            return
+        if isinstance(self.moving, Model):
+            message = "moving is a Model. Give an Extractor: the layers' settings count for both."
+            raise ValueError(message)
+        if len(self.moving.selected_layers) != count or self.moving.dimension != self.dimension:
+            message = (
+                f"moving has dimension {self.moving.dimension} and selects "
+                f"{len(self.moving.selected_layers)} layers, the fixed network has dimension "
+                f"{self.dimension} and selects {count}. Give both the same."
+            )
+            raise ValueError(message)
+        if self.moving == self.extractor:
+            object.__setattr__(self, "moving", None)
+
+    @property
+    def selected(self) -> tuple[Layer, ...]:
+        """`layers`, one for each selected layer."""
+        return (self.layers,) if isinstance(self.layers, Layer) else tuple(self.layers)
+
+    @property
+    def extractor(self) -> Extractor:
+        """The network for the fixed image alone."""
+        return Extractor(
+            path=self.path,
+            voxel_size=self.voxel_size,
+            dimension=self.dimension,
+            channels=self.channels,
+            patch_size=self.patch_size,
+            layers_mask=self.layers_mask,
+        )
+
+    @property
+    def extractors(self) -> tuple[Extractor, Extractor]:
+        """The networks for the fixed and the moving image."""
+        return self.extractor, self.moving or self.extractor
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """Give an integer of any kind as Python's.
+
+    Raises:
+        ValueError: It is none, or less than `least`.
+    """
+    try:
+        number = value.__index__()  # type: ignore[attr-defined]  # NumPy's too
+    except AttributeError:
+        number = None
+    if isinstance(value, bool) or number is None or number < least:
+        message = f"{name} is {value!r}. Allowed: whole numbers from {least} up."
+        raise ValueError(message)
+    return int(number)

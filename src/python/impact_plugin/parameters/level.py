@@ -1,0 +1,128 @@
+"""Everything that holds at one resolution level."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from impact_plugin.parameters.extractor import Extractor, Model, whole_number
+
+Mode = Literal["Static", "Jacobian"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One resolution level of the metric.
+
+    Attributes:
+        models: The networks; one alone need not be in a list.
+        mode: "Static": features of both images are made once per level. "Jacobian": features of
+            patches around every sample at each evaluation, differentiated through the network.
+        gpu: Index of the GPU; -1: the CPU.
+        mixed_precision: Whether networks compute in half precision where torch finds that safe. On
+            a GPU only.
+        update_interval: Iterations after which the moving features are made anew; 0: never. Static
+            mode only.
+        feature_maps: Where feature maps are written: a folder; "true" for ``FeatureMaps`` in the
+            output folder; empty: nowhere. Static mode only.
+
+    Raises:
+        ValueError: A value is not allowed, or has no effect in that mode or on that device.
+    """
+
+    models: Model | Sequence[Model]
+    mode: Mode = "Jacobian"
+    gpu: int = -1
+    mixed_precision: bool = False
+    update_interval: int = 0
+    feature_maps: str | os.PathLike[str] = ""
+
+    def __post_init__(self) -> None:
+        def keep(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        keep("models", (self.models,) if isinstance(self.models, Model) else tuple(self.models))
+        if not self.models:
+            message = "models is empty. Give at least one Model."
+            raise ValueError(message)
+        if self.mode not in ("Static", "Jacobian"):
+            message = f'mode is {self.mode!r}. Allowed: "Static" or "Jacobian".'
+            raise ValueError(message)
+        keep("gpu", whole_number("gpu", self.gpu, -1))
+        keep("update_interval", max(0, whole_number("update_interval", self.update_interval, -1)))
+        keep("feature_maps", _folder(os.fspath(self.feature_maps)))
+        self._check_patch_sizes()
+        self._check_effects()
+
+    @property
+    def pairs(self) -> tuple[Model, ...]:
+        """The models, as a tuple for type checkers."""
+        return (self.models,) if isinstance(self.models, Model) else tuple(self.models)
+
+    def on(self, gpu: int) -> Level:
+        """Give the level on another device.
+
+        Args:
+            gpu: Index of the GPU, or -1 for the CPU, which computes in single precision.
+        """
+        mixed = self.mixed_precision and gpu >= 0
+        return dataclasses.replace(self, gpu=gpu, mixed_precision=mixed)
+
+    def with_patch_sizes(self) -> Level:
+        """Give the level with every patch size that is None measured.
+
+        Raises:
+            impact_plugin.parameters.ParameterError: A model's file cannot be opened or run.
+        """
+
+        def measured(extractor: Extractor) -> Extractor:
+            if extractor.patch_size is not None:
+                return extractor
+            if self.mode == "Static":
+                return dataclasses.replace(extractor, patch_size=0)
+            from impact_plugin.parameters.field_of_view import patch_size_for  # loads torch
+
+            return dataclasses.replace(extractor, patch_size=patch_size_for(extractor))
+
+        models = []
+        for model in self.pairs:
+            size = measured(model.extractor).patch_size
+            moving = None if model.moving is None else measured(model.moving)
+            models.append(dataclasses.replace(model, patch_size=size, moving=moving))
+        return dataclasses.replace(self, models=models)
+
+    def _check_patch_sizes(self) -> None:
+        for model in self.pairs:
+            for extractor in model.extractors:
+                if self.mode == "Jacobian" and 0 in (extractor.patch_voxels or ()):
+                    message = (
+                        f"patch_size of {extractor.path!r} is 0, the whole image, which is "
+                        "possible in Static mode only. Give the patch around each sample in "
+                        "voxels, or None for what the network sees."
+                    )
+                    raise ValueError(message)
+
+    def _check_effects(self) -> None:
+        useless = {
+            "mixed_precision on the CPU; give gpu": self.mixed_precision and self.gpu < 0,
+            "update_interval in Jacobian mode": self.mode == "Jacobian"
+            and self.update_interval > 0,
+            "feature_maps in Jacobian mode": self.mode == "Jacobian" and bool(self.feature_maps),
+        }
+        for what, is_useless in useless.items():
+            if is_useless:
+                message = f"Without effect: {what}."
+                raise ValueError(message)
+
+
+def _folder(text: str) -> str:
+    # The parser's rule: both words in lower case.
+    if text.lower() == "false":
+        return ""
+    if text and not text.strip():
+        message = f'feature_maps is {text!r}. Allowed: a folder, "true", or "" for none.'
+        raise ValueError(message)
+    return "true" if text.lower() == "true" else text

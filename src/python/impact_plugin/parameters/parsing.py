@@ -1,0 +1,148 @@
+"""Parameter maps read by the metric's own parser, in C++."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from impact_plugin import _core
+from impact_plugin.parameters.errors import ParameterError, Problem
+from impact_plugin.parameters.extractor import Distance, Extractor, Layer, Model
+from impact_plugin.parameters.level import Level
+from impact_plugin.parameters.names import METRIC, impact_labels, own_names
+from impact_plugin.parameters.whole import DEFAULT_LEVELS, Parameters
+
+if TYPE_CHECKING:
+    from impact_plugin.parameters.elastix_file import ElastixFile
+    from impact_plugin.parameters.toml_file import TomlFile
+
+
+def parse(
+    parameter_map: Mapping[str, Sequence[str]],
+    image_dimension: int | None,
+    label: str | None,
+    file: ElastixFile | TomlFile | None = None,
+) -> Parameters:
+    """Read a map, see :meth:`Parameters.from_parameter_map`.
+
+    Args:
+        parameter_map: As itk has it.
+        image_dimension: None: what the map says, or 3.
+        label: None: that of the map's only Impact metric.
+        file: The file that the map comes from, for messages.
+
+    Raises:
+        ParameterError: The parser refuses it.
+    """
+    given = {name: list(values) for name, values in parameter_map.items()}
+    source = file.source if file else ""
+
+    def refuse(text: str, name: str) -> ParameterError:
+        line = file.line_of(name) if file else None
+        return ParameterError([Problem(text, line, name)], source)
+
+    labels = impact_labels(given)
+    if label is not None and label not in labels:
+        raise refuse(f"there is no Impact metric {label}; there are {labels or 'none'}.", "Metric")
+    if not labels:
+        found = " ".join(f'"{metric}"' for metric in given.get("Metric", [])) or "missing"
+        raise refuse(f'Metric: {found}. Expected (Metric "Impact").', "Metric")
+    if label is None and len(labels) > 1:
+        raise refuse(f"there are several Impact metrics. Choose one by label: {labels}.", "Metric")
+    chosen = label or labels[0]
+    try:
+        levels = count_of(given, "NumberOfResolutions", DEFAULT_LEVELS)
+        dimension = image_dimension or count_of(given, "FixedImageDimension", 3)
+        if dimension not in (2, 3):
+            text = f"FixedImageDimension: {dimension} is not allowed. Allowed: 2 or 3."
+            raise ValueError(text)
+    except ValueError as error:
+        raise refuse(str(error), str(error).partition(":")[0]) from None
+    settings, findings = _core.parse_settings(given, levels, dimension, chosen)
+    problems = [
+        Problem(f.message, file.line_of(f.parameter) if file else None, f.parameter)
+        for f in findings
+        if f.is_error
+    ]
+    problems.sort(key=lambda problem: problem.line or float("inf"))
+    if problems:
+        raise ParameterError(problems, source)
+    own = set(own_names(given, chosen, alone=len(labels) == 1)) | {"NumberOfResolutions"}
+    if given.get("Metric") == [METRIC]:
+        own.add("Metric")
+    own |= {
+        name
+        for name in ("FixedImageDimension", "MovingImageDimension")
+        if given.get(name) == [str(dimension)]
+    }
+    try:
+        return Parameters(
+            [_level(level) for level in settings],
+            {name: values for name, values in given.items() if name not in own},
+            dimension,
+            chosen if len(labels) > 1 else "",
+        )
+    except ValueError as error:
+        raise ParameterError([Problem(str(error))], source) from None
+
+
+def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int) -> int:
+    """Read a number from 1 up; beyond a hundred it is a slip, and would only take time.
+
+    Raises:
+        ValueError: It is none.
+    """
+    value = (parameter_map.get(name) or [str(default)])[0]
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
+        message = f'{name}: "{value}" is not allowed. Allowed: whole numbers from 1 to 100.'
+        raise ValueError(message)
+    return int(value)
+
+
+def _level(settings: _core.LevelSettings) -> Level:
+    layers = iter(settings.layers)
+    models = []
+    for fixed, moving in zip(settings.fixed_models, settings.moving_models, strict=True):
+        extractor = _extractor(fixed)
+        of_model = [_layer(next(layers)) for _ in extractor.selected_layers]
+        models.append(
+            Model(
+                path=extractor.path,
+                voxel_size=extractor.voxel_size,
+                dimension=extractor.dimension,
+                channels=extractor.channels,
+                patch_size=extractor.patch_size,
+                layers_mask=extractor.layers_mask,
+                layers=of_model,
+                moving=_extractor(moving),
+            )
+        )
+    return Level(
+        models=models,
+        mode=settings.mode,
+        gpu=settings.gpu,
+        mixed_precision=settings.use_mixed_precision,
+        update_interval=settings.features_map_update_interval,
+        feature_maps=settings.feature_maps_folder,
+    )
+
+
+def _extractor(settings: _core.ModelSettings) -> Extractor:
+    return Extractor(
+        path=settings.path,
+        # The parser fills up with zeros for axes whose spacing is kept.
+        voxel_size=[size for size in settings.voxel_size if size > 0],
+        dimension=settings.dimension,
+        channels=settings.number_of_channels,
+        patch_size=settings.patch_size,
+        layers_mask="".join("1" if selected else "0" for selected in settings.layers_mask),
+    )
+
+
+def _layer(settings: _core.LayerSettings) -> Layer:
+    return Layer(
+        distance=cast("Distance", settings.distance),
+        weight=settings.weight,
+        pca=settings.pca,
+        subset_features=settings.subset_features,
+    )
