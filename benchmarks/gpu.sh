@@ -2,7 +2,7 @@
 # Builds the plugin against the torch of a machine with a GPU, checks the GPU's results against the CPU's and measures:
 #
 #   benchmarks/gpu.sh [OPTION...]     all of it; the options are those of benchmarks/gpu.py (--help)
-#   benchmarks/gpu.sh pack            packs what a machine without a network needs into out/gpu-kit, some 60 MB, after a
+#   benchmarks/gpu.sh pack            packs what a machine without a network needs into out/gpu-kit, some 70 MB, after a
 #                                     build (make install). There, with this source tree and that folder in its place,
 #                                     the first form fetches nothing.
 #

@@ -103,6 +103,18 @@ public:
     m_Metric->Initialize();
   }
 
+  bool
+  evaluatesOnDevice() const override
+  {
+    return m_Metric->GetEvaluatesOnDevice();
+  }
+
+  std::vector<std::string>
+  messages() const override
+  {
+    return m_Messages;
+  }
+
   std::vector<double>
   identityParameters() const override
   {
@@ -135,18 +147,6 @@ public:
   requestMovingFeatures() override
   {
     m_Metric->RequestMovingFeatures();
-  }
-
-  bool
-  evaluatesOnDevice() const override
-  {
-    return m_Metric->GetEvaluatesOnDevice();
-  }
-
-  std::vector<std::string>
-  messages() const override
-  {
-    return m_Messages;
   }
 
 private:
