@@ -2,19 +2,19 @@
 # Builds the plugin against the torch of a machine with a GPU, checks the GPU's results against the CPU's and measures:
 #
 #   benchmarks/gpu.sh [OPTION...]     all of it; the options are those of benchmarks/gpu.py (--help)
-#   benchmarks/gpu.sh pack            packs what a machine without a network needs into out/gpu-kit, some 60 MB, after a
+#   benchmarks/gpu.sh pack            packs what a machine without a network needs into out/gpu-kit, some 70 MB, after a
 #                                     build (make install). There, with this source tree and that folder in its place,
 #                                     the first form fetches nothing.
 #
-# Needs a C++17 compiler, Python with its headers, and torch 2.13 in it (PYTHON, python3 by default). Without a torch, and
-# with a network, pip installs it. Everything is written below out/gpu; the machine's own packages stay as they are.
+# Needs a C++17 compiler, Python with its headers, and torch 2.13 and numpy in it (PYTHON, python3 by default). Without
+# them, and with a network, pip installs them. Everything is written below out/gpu; the machine's own packages stay as they are.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
 kit=${IMPACT_GPU_KIT:-$root/out/gpu-kit}
 work=$root/out/gpu
-tools=("scikit-build-core>=0.11" "pybind11>=2.13" "cmake>=3.24" "ninja>=1.11" numpy)
+tools=("scikit-build-core>=0.11" "pybind11>=2.13" "cmake>=3.24" "ninja>=1.11")
 export PIP_CONSTRAINT=$root/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
 unset PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
 
@@ -52,6 +52,7 @@ if [[ -d $kit ]]; then
   data=$kit/Testing
 fi
 [[ -n $torch ]] || pip install --quiet "${from[@]}" "torch==2.13.*"
+pip install --quiet "${from[@]}" numpy
 pip install --quiet "${from[@]}" "${tools[@]}"
 pip install --quiet "${from[@]}" --no-deps itk-elastix==0.25.3
 PATH=$work/venv/bin:$PATH

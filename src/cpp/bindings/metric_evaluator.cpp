@@ -103,6 +103,18 @@ public:
     m_Metric->Initialize();
   }
 
+  bool
+  evaluatesOnDevice() const override
+  {
+    return m_Metric->GetEvaluatesOnDevice();
+  }
+
+  std::vector<std::string>
+  messages() const override
+  {
+    return m_Messages;
+  }
+
   std::vector<double>
   identityParameters() const override
   {
@@ -141,18 +153,6 @@ public:
   describeFeatures() const override
   {
     return m_Metric->DescribeFeatures();
-  }
-
-  bool
-  evaluatesOnDevice() const override
-  {
-    return m_Metric->GetEvaluatesOnDevice();
-  }
-
-  std::vector<std::string>
-  messages() const override
-  {
-    return m_Messages;
   }
 
 private:

@@ -30,16 +30,17 @@ class MetricEvaluator
 public:
   virtual ~MetricEvaluator() = default;
 
+  virtual bool evaluatesOnDevice() const = 0;
+
+  /** What the user would have been told. */
+  virtual std::vector<std::string> messages() const = 0;
+
   virtual std::vector<double> identityParameters() const = 0;
   virtual double              value(const std::vector<double> & parameters) = 0;
   virtual double      valueAndDerivative(const std::vector<double> & parameters, std::vector<double> & derivative) = 0;
   virtual std::size_t numberOfValidSamples() const = 0;
   virtual void        requestMovingFeatures() = 0;
   virtual std::string describeFeatures() const = 0;
-  virtual bool        evaluatesOnDevice() const = 0;
-
-  /** What the user would have been told. */
-  virtual std::vector<std::string> messages() const = 0;
 };
 
 std::unique_ptr<MetricEvaluator>

@@ -15,7 +15,9 @@ drawChannels(Random & random, const LayerSettings & layer, std::int64_t numberOf
   {
     return {};
   }
-  return at::tensor(random.subset(layer.subsetFeatures, numberOfChannels), at::kLong).to(device);
+  constexpr bool withoutWaiting = true; // see DeviceTransform
+  return at::tensor(random.subset(layer.subsetFeatures, numberOfChannels), at::kLong)
+    .to(device, at::kLong, withoutWaiting);
 }
 
 /** The columns of those channels. */

@@ -126,26 +126,28 @@ public:
     {
       gradient->assign(m_Pairs.size(), {});
     }
-    double      value = 0.0;
-    std::size_t firstLayer = 0;
-    for (std::size_t i = 0; i < m_Pairs.size(); ++i)
-    {
-      Pair &     pair = m_Pairs[i];
-      at::Tensor ofIntensities;
-      value += evaluatePair(pair,
-                            firstLayer,
-                            toTensor(fixed[i], pair.fixed.voxelsPerPatch()),
-                            toTensor(moving[i], pair.moving.voxelsPerPatch()),
-                            gradient ? &ofIntensities : nullptr,
-                            nullptr)
-                 .item<double>();
-      if (gradient)
+    double value = 0.0;
+    onDevice(m_Device, "an evaluation", [&] {
+      std::size_t firstLayer = 0;
+      for (std::size_t i = 0; i < m_Pairs.size(); ++i)
       {
-        const at::Tensor result = ofIntensities.cpu().contiguous();
-        (*gradient)[i].assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
+        Pair &     pair = m_Pairs[i];
+        at::Tensor ofIntensities;
+        value += evaluatePair(pair,
+                              firstLayer,
+                              toTensor(fixed[i], pair.fixed.voxelsPerPatch()),
+                              toTensor(moving[i], pair.moving.voxelsPerPatch()),
+                              gradient ? &ofIntensities : nullptr,
+                              nullptr)
+                   .item<double>();
+        if (gradient)
+        {
+          const at::Tensor result = ofIntensities.cpu().contiguous();
+          (*gradient)[i].assign(result.data_ptr<float>(), result.data_ptr<float>() + result.numel());
+        }
+        firstLayer += pair.fixed.numbersOfChannels().size();
       }
-      firstLayer += pair.fixed.numbersOfChannels().size();
-    }
+    });
     return value;
   }
 
@@ -402,17 +404,6 @@ PatchSimilarity::tryModels(const Patches & fixed, const Patches & moving)
     m_Implementation->device(), "the first run of the networks", [&] { m_Implementation->tryModels(fixed, moving); });
 }
 
-double
-PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
-{
-  const bool       byKernels = m_Implementation->runsByKernels();
-  const TorchScope scope(m_Implementation->workers(), byKernels ? TorchThreads::One : TorchThreads::AsWorkers);
-  double           value = 0.0;
-  onDevice(
-    m_Implementation->device(), "an evaluation", [&] { value = m_Implementation->evaluate(fixed, moving, gradient); });
-  return value;
-}
-
 DeviceResult
 PatchSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
 {
@@ -422,6 +413,14 @@ PatchSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool with
     result = m_Implementation->evaluateOnDevice(evaluation, withGradient);
   });
   return result;
+}
+
+double
+PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
+{
+  const bool       byKernels = m_Implementation->runsByKernels();
+  const TorchScope scope(m_Implementation->workers(), byKernels ? TorchThreads::One : TorchThreads::AsWorkers);
+  return m_Implementation->evaluate(fixed, moving, gradient);
 }
 
 } // namespace impact

@@ -108,22 +108,6 @@ public:
     return m_WarpedGrids;
   }
 
-  double
-  evaluate(const std::vector<double> & fixedPoints,
-           const std::vector<double> & movingPoints,
-           std::vector<double> *       gradient)
-  {
-    at::Tensor   ofPoints;
-    const double value =
-      compare(toTensor(fixedPoints), toTensor(movingPoints), gradient ? &ofPoints : nullptr).item<double>();
-    if (gradient)
-    {
-      const at::Tensor result = ofPoints.cpu().contiguous();
-      gradient->assign(result.data_ptr<double>(), result.data_ptr<double>() + result.numel());
-    }
-    return value;
-  }
-
   /** Whether torch has next to nothing to do in an evaluation. */
   bool
   runsByKernels() const
@@ -153,6 +137,24 @@ public:
       m_Samples->addGradients(m_Samples->fixed(), ofPoints, sums);
     }
     return m_Samples->bringDown(value, sums);
+  }
+
+  double
+  evaluate(const std::vector<double> & fixedPoints,
+           const std::vector<double> & movingPoints,
+           std::vector<double> *       gradient)
+  {
+    double value = 0.0;
+    onDevice(m_Device, "an evaluation", [&] {
+      at::Tensor ofPoints;
+      value = compare(toTensor(fixedPoints), toTensor(movingPoints), gradient ? &ofPoints : nullptr).item<double>();
+      if (gradient)
+      {
+        const at::Tensor result = ofPoints.cpu().contiguous();
+        gradient->assign(result.data_ptr<double>(), result.data_ptr<double>() + result.numel());
+      }
+    });
+    return value;
   }
 
   std::string
@@ -393,20 +395,6 @@ StaticSimilarity::updateMovingFeatures(const std::vector<std::vector<float>> & w
     m_Implementation->m_Device, "the making of feature maps", [&] { m_Implementation->updateMovingFeatures(warped); });
 }
 
-double
-StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,
-                           const std::vector<double> & movingPoints,
-                           std::vector<double> *       gradient)
-{
-  const TorchScope scope(m_Implementation->m_Workers,
-                         m_Implementation->runsByKernels() ? TorchThreads::One : TorchThreads::AsWorkers);
-  double           value = 0.0;
-  onDevice(m_Implementation->m_Device, "an evaluation", [&] {
-    value = m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
-  });
-  return value;
-}
-
 DeviceResult
 StaticSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
 {
@@ -416,6 +404,16 @@ StaticSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool wit
     result = m_Implementation->evaluateOnDevice(evaluation, withGradient);
   });
   return result;
+}
+
+double
+StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,
+                           const std::vector<double> & movingPoints,
+                           std::vector<double> *       gradient)
+{
+  const TorchScope scope(m_Implementation->m_Workers,
+                         m_Implementation->runsByKernels() ? TorchThreads::One : TorchThreads::AsWorkers);
+  return m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
 }
 
 std::string
