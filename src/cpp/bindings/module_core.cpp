@@ -3,6 +3,7 @@
 namespace impact::bindings
 {
 void register_image(py::module_ & module);
+void register_models(py::module_ & module);
 void register_settings(py::module_ & module);
 void register_similarity(py::module_ & module);
 } // namespace impact::bindings
@@ -13,6 +14,7 @@ PYBIND11_MODULE(_core, module)
   module.attr("TORCH_VERSION") = IMPACT_TORCH_VERSION;
   module.attr("ITK_ELASTIX_VERSION") = IMPACT_ITK_ELASTIX_VERSION;
   impact::bindings::register_image(module);
+  impact::bindings::register_models(module);
   impact::bindings::register_settings(module);
   impact::bindings::register_similarity(module);
 }

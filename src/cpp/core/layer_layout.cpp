@@ -118,7 +118,25 @@ measureLayout(const at::Tensor & layer, const at::Tensor & input)
   return layout;
 }
 
+/** The least and greatest intensity of the image that a model's input comes from; -1 and 1 where it has none. */
+std::pair<double, double>
+rangeOf(const ImageContext & context)
+{
+  const auto range = context.statistics.to(at::kCPU, at::kDouble);
+  return at::isfinite(range).all().item<bool>() ? std::pair{ range[0].item<double>(), range[1].item<double>() }
+                                                : std::pair{ -1.0, 1.0 };
+}
+
 } // namespace
+
+at::Tensor
+irregularImage(const std::vector<std::int64_t> & shape, double low, double high)
+{
+  // A wave whose period fits no grid.
+  at::Tensor image = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
+  image = (image * 12.9898).sin().mul(43758.5453).frac().view(shape);
+  return ((high + low) / 2 + (high - low) / 2 * image).to(at::kFloat);
+}
 
 bool
 fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer)
@@ -157,6 +175,36 @@ spatialSize(const at::Tensor & tensor)
   return size;
 }
 
+std::vector<MeasuredLayer>
+measureLayers(const Model &             model,
+              int                       dimension,
+              int                       numberOfChannels,
+              const std::vector<bool> & mask,
+              const ImageContext &      context,
+              at::Device                device,
+              std::int64_t              size)
+{
+  const auto [low, high] = rangeOf(context);
+  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
+  std::fill_n(inputSize.begin(), dimension, size);
+
+  at::AutoGradMode gradientsOn(true);
+  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
+  at::Tensor input = irregularImage(inputShape(1, numberOfChannels, dimension, inputSize), low, high).to(device);
+  input.set_requires_grad(true);
+
+  std::vector<MeasuredLayer> measured;
+  for (const at::Tensor & layer : model.selected(input, mask, context))
+  {
+    const bool differentiable = layer.requires_grad();
+    measured.push_back({ layer.size(1),
+                         spatialSize(layer),
+                         differentiable,
+                         differentiable ? measureLayout(layer, input) : std::nullopt });
+  }
+  return measured;
+}
+
 std::vector<std::optional<LayerLayout>>
 measureLayouts(const Model &             model,
                int                       dimension,
@@ -165,10 +213,7 @@ measureLayouts(const Model &             model,
                const ImageContext &      context,
                at::Device                device)
 {
-  const auto             range = context.statistics.to(at::kCPU, at::kDouble);
-  const bool             isRange = at::isfinite(range).all().item<bool>();
-  const double           low = isRange ? range[0].item<double>() : -1.0;
-  const double           high = isRange ? range[1].item<double>() : 1.0;
+  const auto [low, high] = rangeOf(context);
   const Model::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
   const Model::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
   for (const auto & key : { measuredKey, failedKey })
@@ -180,27 +225,12 @@ measureLayouts(const Model &             model,
   }
 
   // Large enough for most fields of view, whatever the size of the image or patch.
-  constexpr std::int64_t      measuringSize = 64;
-  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
-  std::fill_n(inputSize.begin(), dimension, measuringSize);
-  const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
-
-  // Irregular but always the same: a wave whose period fits no grid.
-  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
-  input = (input * 12.9898).sin().mul(43758.5453).frac().view(shape);
-  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
-  input = ((high + low) / 2 + (high - low) / 2 * input).to(at::kFloat).to(device);
-
-  at::AutoGradMode gradientsOn(true);
-  input.set_requires_grad(true);
+  constexpr std::int64_t                  measuringSize = 64;
   std::vector<std::optional<LayerLayout>> layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
   try
   {
-    const auto layers = model.selected(input, mask, context);
-    for (std::size_t i = 0; i < layers.size(); ++i)
-    {
-      layouts[i] = layers[i].requires_grad() ? measureLayout(layers[i], input) : std::nullopt;
-    }
+    const auto layers = measureLayers(model, dimension, numberOfChannels, mask, context, device, measuringSize);
+    std::transform(layers.begin(), layers.end(), layouts.begin(), [](const auto & layer) { return layer.layout; });
   }
   catch (const std::exception &)
   {
