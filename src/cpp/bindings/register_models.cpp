@@ -133,10 +133,10 @@ register_models(py::module_ & module)
         const TorchScope scope(nullptr);
         const auto       dimension = static_cast<int>(size.size());
         const auto       shape = inputShape(batch, channels, dimension, toSize(size));
+        at::Tensor       input = irregularImage(shape, range.first, range.second);
+        input.set_requires_grad(gradient);
         return allocationPeak([&] {
-          at::AutoGradMode gradientsOn(gradient);
-          at::Tensor       input = irregularImage(shape, range.first, range.second);
-          input.set_requires_grad(gradient);
+          at::AutoGradMode        gradientsOn(gradient);
           std::vector<at::Tensor> sums;
           for (const at::Tensor & layer : model.layers(input, numberOfLayers, contextOf(range, dimension)))
           {

@@ -114,15 +114,17 @@ def _kind_of_input(
     module: nn.Module, dimension: int | None, channels: int | None, repeat_grey: int
 ) -> tuple[int, int]:
     """Give dimension and channels of the model's input, from the network where not given."""
-    weights = [weight for weight in module.parameters() if weight.dim() in (4, 5)]
-    if dimension is None and weights:
-        dimension = weights[0].dim() - 2
+    from torch.nn import Conv2d, Conv3d
+
+    first = next((part for part in module.modules() if isinstance(part, Conv2d | Conv3d)), None)
+    if dimension is None and first is not None:
+        dimension = len(first.kernel_size)
     if channels is None:
-        channels = 1 if repeat_grey > 1 or not weights else int(weights[0].shape[1])
+        channels = 1 if repeat_grey > 1 or first is None else first.in_channels
     if dimension not in (2, 3):
         message = (
-            f"dimension is {dimension}, expected 2 or 3. It can be left away only where the "
-            "network's first weights with 4 or 5 axes are those of a convolution."
+            f"dimension is {dimension}, expected 2 or 3; it can be left away where the network has "
+            "a Conv2d or Conv3d"
         )
         raise ValueError(message)
     if channels < 1:
@@ -287,14 +289,11 @@ class _Job:
                 except Exception as error:
                     message = f"The file refuses {where}: {_first_line(error)} {advice}"
                     raise ExportError(message) from error
-                pairs = [*zip(self.layers, found, expected, strict=True)] if len(found) == len(
-                    expected
-                ) else []
-                if not pairs:
+                if len(found) != count:
                     message = f"The file gives {len(found)} layers for {where}. {advice}"
                     raise ExportError(message)
-                pairs = pairs + _derivatives(x, found, expected)
-                for name, ours, theirs in pairs:
+                pairs = [*zip(self.layers, found, expected, strict=False)]
+                for name, ours, theirs in [*pairs, *_derivatives(x, found, expected)]:
                     _require_alike(name, ours, theirs, tolerance, where, advice)
 
     def _reference(self, x: Tensor, count: int) -> list[Tensor]:

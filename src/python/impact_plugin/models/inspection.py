@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
     from impact_plugin._core import Model
 
 _CHANNELS = (1, 3, 2, 4, 5, 6, 7, 8)
-# The first are large enough for most networks; the others suit transformers of patches of 14 or 16
-# pixels, and networks for one size.
-_SIZES = {3: (32, 64, 96, 128), 2: (64, 32, 56, 29, 14, 224, 256, 512, 1024)}
+# Voxels along each axis: for most networks, and for those that want more, or patches of 14 or 16.
+_SIZES = (32, 64)
+_OTHER_SIZES = {3: (96, 128, 29, 14), 2: (56, 29, 14, 224, 256, 512, 1024)}
+_MOST_NUMBERS = 4_000_000  # in an input
 _MEASURING_SIZES = {3: (64, 96, 128), 2: (64, 128, 256, 512)}
+_MEASURING_TIME = 10.0  # seconds that a larger input may take
 _MOST_LAYERS = 64
 
 
@@ -33,7 +36,7 @@ def inspect(
     channels: int | None = None,
     size: int | None = None,
     intensities: tuple[float, float] = (-100.0, 100.0),
-    memory_limit: float = 2e9,
+    memory_limit: float = 1e9,
 ) -> ModelReport:
     """Find out what a TorchScript file is.
 
@@ -103,7 +106,7 @@ def inspect(
         model = _core.Model(str(file))
     except _core.Error as error:
         raise ModelFileError(str(error)) from error
-    channels_to_try = [*dict.fromkeys((*_CHANNELS, archive.input_channels or 1))]
+    channels_to_try = [*dict.fromkeys((archive.input_channels or 1, *_CHANNELS))]
     trial = _Trial(model, file, intensities)
     return trial.report(
         said,
@@ -132,12 +135,16 @@ class _Trial:
         memory_limit: float,
     ) -> ModelReport:
         """Complete a report by what the model does."""
-        taken = {
-            dimension: sizes
-            for dimension in dimensions
-            if (sizes := dict(self._taken(dimension, channels, size)))
-        }
-        if not taken:
+        taken: dict[int, dict[int, int]] = {}
+        for others in (False,) if size else (False, True):
+            sizes_of = {d: (size,) if size else _OTHER_SIZES[d] if others else _SIZES for d in (2, 3)}
+            likely = channels[:3] if others else channels
+            for dimension in dimensions:
+                if sizes := dict(self._taken(dimension, likely, sizes_of[dimension])):
+                    taken[dimension] = sizes
+            if taken:
+                break
+        else:
             raise ModelRefusedError(self._refused(dimensions, channels, size))
         dimension, sizes = next(iter(taken.items()))
         number = min(sizes)
@@ -166,15 +173,14 @@ class _Trial:
         )
 
     def _taken(
-        self, dimension: int, channels: Sequence[int], size: int | None
+        self, dimension: int, channels: Sequence[int], sizes: Sequence[int]
     ) -> Iterator[tuple[int, int]]:
         """Give the numbers of channels that the model takes, with the first size that it takes."""
-        sizes: Sequence[int] = (size,) if size else _SIZES[dimension]
         # Deep layers want larger inputs than the first one.
         asked = (_MOST_LAYERS, 1) if "nb_layers" in self.model.arguments else (1,)
         for number in channels:
             for layers, tried in ((layers, tried) for layers in asked for tried in sizes):
-                if self._takes(tried, dimension, number, layers):
+                if number * tried**dimension <= _MOST_NUMBERS and self._takes(tried, dimension, number, layers):
                     yield number, tried
                     sizes = (tried,)  # what suits one number of channels suits the others
                     break
@@ -203,7 +209,8 @@ class _Trial:
     ) -> str:
         tried = "; ".join(
             f"{dimension}D, {' or '.join(map(str, channels))} channels, "
-            f"{', '.join(map(str, (size,) if size else _SIZES[dimension]))} voxels along each axis"
+            f"{', '.join(map(str, (size,) if size else (*_SIZES, *_OTHER_SIZES[dimension])))} "
+            "voxels along each axis"
             for dimension in dimensions
         )
         return (
@@ -245,6 +252,7 @@ class _Trial:
                 box, channels, count, self.intensities, batch=batch, gradient=gradient
             )
 
+        peak(1)  # at its first runs TorchScript also compiles
         one = peak(1)
         try:
             two = peak(2)
@@ -260,17 +268,21 @@ class _Trial:
 
         measured: list[_core.MeasuredLayer] = []
         used = size
+        seconds = 0.0
         larger = [s for s in _MEASURING_SIZES[dimension] if s == 64 or s <= limit]
         for tried in [*(s for s in larger if s >= size), size]:
             if measured and (
-                tried < used or all(m.layout or not m.differentiable for m in measured)
+                tried < used
+                or seconds * (tried / used) ** dimension > _MEASURING_TIME
+                or all(m.layout or not m.differentiable for m in measured)
             ):
                 break
+            start = time.monotonic()
             try:
                 found = self.model.measure(tried, dimension, channels, count, self.intensities)
             except _core.Error:
                 continue
-            used = tried
+            seconds, used = time.monotonic() - start, tried
             measured = [
                 old if old.layout else new
                 for old, new in zip(measured or found, found, strict=True)
@@ -281,9 +293,8 @@ class _Trial:
             LayerReport(
                 channels=layer.channels,
                 stride=tuple(
-                    layer.layout.stride[:dimension]
-                    if layer.layout
-                    else (float(round(used / n)) if n < used else used / n for n in sizes[i])
+                    _stride(layer.layout.stride[axis] if layer.layout else None, used, n)
+                    for axis, n in enumerate(sizes[i])
                 ),
                 field_of_view=(
                     tuple(round(2 * reach) + 1 for reach in layer.layout.reach[:dimension])
@@ -301,6 +312,18 @@ class _Trial:
             )
             for i, layer in enumerate(measured)
         ), used
+
+
+def _stride(measured: float | None, voxels: int, layer_voxels: int) -> float:
+    """Give a stride as measured, where that is a whole number that fits the sizes.
+
+    Pooling by maxima depends on few voxels, and what a decoder makes of one voxel of a coarser layer
+    depends on the same; then the sizes of input and layer tell, as they do in Static mode.
+    """
+    if measured and measured == round(measured) and measured * (layer_voxels - 1) < 1.5 * voxels:
+        return measured
+    ratio = voxels / layer_voxels
+    return float(round(ratio)) if ratio >= 1 else ratio
 
 
 def _product(factors: Iterator[float]) -> float:
