@@ -115,7 +115,7 @@ def test_other_bytes_than_promised_are_refused_and_removed(hub: Hub, tmp_path: P
 
 def test_fewer_bytes_than_promised_are_refused(hub: Hub, tmp_path: Path) -> None:
     hub.sent["TS/M730.pt"] = CONTENT[:1000]
-    with pytest.raises(models.DownloadError, match="Fetching .* failed"):
+    with pytest.raises(models.DownloadError, match=r"Fetching .* failed"):
         models.download("TS/M730")
     assert leftovers(tmp_path / "cache") == []
 

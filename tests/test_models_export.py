@@ -167,9 +167,7 @@ def test_layers_beyond_those_asked_for_are_not_computed(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.second(self.fails(self.first(x)))
 
-    path = models.export(
-        seeded(Net), ["first", "second"], tmp_path, size=32, fixed_size=True
-    )
+    path = models.export(seeded(Net), ["first", "second"], tmp_path, size=32, fixed_size=True)
     small = torch.zeros(1, 1, 8, 32, 32)  # too small for what stands between the layers
     (layer,) = asked(load(path), small, 1)
     assert layer.shape == (1, 8, 8, 32, 32)
@@ -189,8 +187,10 @@ def test_order_of_layers_is_the_one_given(tmp_path: Path) -> None:
 
 def test_weights_are_in_the_file_once(tmp_path: Path) -> None:
     net = seeded(Plain)
-    sizes = [models.inspect(models.export(net, names, tmp_path / "m.pt"), run=False)
-             for names in (["second"], ["first", "second"])]
+    sizes = [
+        models.inspect(models.export(net, names, tmp_path / "m.pt"), run=False)
+        for names in (["second"], ["first", "second"])
+    ]
     weights = sum(4 * weight.numel() for weight in net.parameters())
     assert sizes[1].size - sizes[0].size < 0.7 * weights + 8000
 
@@ -236,7 +236,7 @@ def test_network_of_one_size(tmp_path: Path) -> None:
             return self.convolution(x) + self.positions
 
     net = seeded(Positions)
-    with pytest.raises(models.ExportError, match="refuses images .*32 x 32: .*size"):
+    with pytest.raises(models.ExportError, match=r"refuses images .*32 x 32: .*size"):
         models.export(net, [""], tmp_path)
     with pytest.raises(models.ExportError, match=r"takes 28 x 28 voxels, but not 1 x 56 x 28"):
         models.export(net, [""], tmp_path, size=28)
@@ -322,7 +322,9 @@ def test_not_a_number_is_refused(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.sqrt(super().forward(x) - 1e9)
 
-    with pytest.raises(models.ExportError, match="infinite or not a number .* in the module itself"):
+    with pytest.raises(
+        models.ExportError, match=r"infinite or not a number .* in the module itself"
+    ):
         models.export(seeded(Root), [""], tmp_path)
 
 

@@ -36,10 +36,10 @@ class Hub:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_HEAD(self) -> None:  # noqa: N802  (the library's name)
+            def do_HEAD(self) -> None:
                 hub._answer(self, body=False)
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 hub._answer(self, body=True)
 
             def log_message(self, *_: object) -> None:

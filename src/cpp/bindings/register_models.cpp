@@ -103,7 +103,13 @@ register_models(py::module_ & module)
       "(z) x y x x. Raises Error when the model refuses.")
     .def(
       "measure",
-      [](const Model & model, std::int64_t size, int dimension, int channels, std::size_t numberOfLayers, Range range) {
+      [](const Model & model,
+         std::int64_t  size,
+         int           dimension,
+         int           channels,
+         std::size_t   numberOfLayers,
+         Range         range,
+         int           numberOfInputs) {
         const TorchScope scope(nullptr);
         return measureLayers(model,
                              dimension,
@@ -111,15 +117,17 @@ register_models(py::module_ & module)
                              std::vector<bool>(numberOfLayers, true),
                              contextOf(range, dimension),
                              at::kCPU,
-                             size);
+                             size,
+                             numberOfInputs);
       },
       py::arg("size"),
       py::arg("dimension"),
       py::arg("channels"),
       py::arg("number_of_layers"),
       py::arg("intensities"),
+      py::arg("number_of_inputs") = 1,
       py::call_guard<py::gil_scoped_release>(),
-      "Measures the layers by gradient, on an irregular input with `size` voxels along each axis. Raises Error when "
+      "Measures the layers by gradient, on irregular inputs with `size` voxels along each axis. Raises Error when "
       "the model refuses.")
     .def(
       "peak_memory",

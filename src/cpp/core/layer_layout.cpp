@@ -22,8 +22,9 @@ struct FieldOfView
   }
 };
 
-std::optional<FieldOfView>
-fieldOfView(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
+/** How much each input voxel changes a voxel of a layer; undefined where it cannot be told. */
+at::Tensor
+sensitivityOf(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
 {
   at::Tensor chosen = layer.select(0, 0);
   for (int axis = static_cast<int>(layer.dim()) - 3; axis >= 0; --axis)
@@ -34,12 +35,13 @@ fieldOfView(const at::Tensor & layer, const at::Tensor & input, const std::array
   const at::Tensor mixture = at::linspace(0.7, 1.9, chosen.numel(), chosen.options());
   const auto       gradient = torch::autograd::grad(
     { (chosen * mixture).sum() }, { input }, {}, /*retain_graph=*/true, false, /*allow_unused=*/true);
-  if (!gradient[0].defined())
-  {
-    return std::nullopt;
-  }
-  const at::Tensor sensitivity = gradient[0].abs().sum(at::IntArrayRef{ 0, 1 }).to(at::kDouble).cpu();
-  const double     largest = sensitivity.max().item<double>();
+  return gradient[0].defined() ? gradient[0].abs().sum(at::IntArrayRef{ 0, 1 }).to(at::kDouble).cpu() : at::Tensor();
+}
+
+std::optional<FieldOfView>
+fieldOfView(const at::Tensor & sensitivity)
+{
+  const double largest = sensitivity.defined() ? sensitivity.max().item<double>() : 0.0;
   if (!(largest > 0.0) || !std::isfinite(largest))
   {
     return std::nullopt;
@@ -87,36 +89,53 @@ symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std:
   return layout;
 }
 
-std::optional<LayerLayout>
-measureLayout(const at::Tensor & layer, const at::Tensor & input)
+/** What two neighbouring voxels in the middle of a layer depend on, summed over the inputs tried. */
+struct Middle
 {
-  const auto                  size = spatialSize(layer);
   std::array<std::int64_t, 3> voxel{};
   std::array<std::int64_t, 3> next{};
-  for (std::size_t axis = 0; axis < 3; ++axis)
+  at::Tensor                  sensitivity; // undefined: nothing known
+  at::Tensor                  nextSensitivity;
+
+  void
+  add(const at::Tensor & layer, const at::Tensor & input)
   {
-    voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
-    next[axis] = std::min(voxel[axis] + 1, size[axis] - 1);
+    const auto size = spatialSize(layer);
+    for (std::size_t axis = 0; axis < 3; ++axis)
+    {
+      voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
+      next[axis] = std::min(voxel[axis] + 1, size[axis] - 1);
+    }
+    const auto added = [&](const at::Tensor & sum, const at::Tensor & more) {
+      return sum.defined() && more.defined() ? sum + more : more;
+    };
+    sensitivity = added(sensitivity, sensitivityOf(layer, input, voxel));
+    nextSensitivity = added(nextSensitivity, sensitivityOf(layer, input, next));
   }
-  const auto field = fieldOfView(layer, input, voxel);
-  const auto nextField = fieldOfView(layer, input, next);
-  if (!field || !nextField)
+
+  std::optional<LayerLayout>
+  layout(int dimension) const
   {
-    return std::nullopt;
-  }
-  LayerLayout layout;
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(layer.dim() - 2); ++axis)
-  {
-    layout.stride[axis] = nextField->centre(axis) - field->centre(axis);
-    layout.reach[axis] = 0.5 * (field->last[axis] - field->first[axis]);
-    layout.offset[axis] = field->centre(axis) - layout.stride[axis] * static_cast<double>(voxel[axis]);
-    if (layout.stride[axis] <= 0.0)
+    const auto field = fieldOfView(sensitivity);
+    const auto nextField = fieldOfView(nextSensitivity);
+    if (!field || !nextField)
     {
       return std::nullopt;
     }
+    LayerLayout layout;
+    for (std::size_t axis = 0; axis < static_cast<std::size_t>(dimension); ++axis)
+    {
+      layout.stride[axis] = nextField->centre(axis) - field->centre(axis);
+      layout.reach[axis] = 0.5 * (field->last[axis] - field->first[axis]);
+      layout.offset[axis] = field->centre(axis) - layout.stride[axis] * static_cast<double>(voxel[axis]);
+      if (layout.stride[axis] <= 0.0)
+      {
+        return std::nullopt;
+      }
+    }
+    return layout;
   }
-  return layout;
-}
+};
 
 /** The least and greatest intensity of the image that a model's input comes from; -1 and 1 where it has none. */
 std::pair<double, double>
@@ -130,10 +149,11 @@ rangeOf(const ImageContext & context)
 } // namespace
 
 at::Tensor
-irregularImage(const std::vector<std::int64_t> & shape, double low, double high)
+irregularImage(const std::vector<std::int64_t> & shape, double low, double high, int number)
 {
   // A wave whose period fits no grid.
-  at::Tensor image = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
+  const auto count = c10::multiply_integers(shape);
+  at::Tensor image = at::arange(number * count, (number + 1) * count, at::dtype(at::kDouble));
   image = (image * 12.9898).sin().mul(43758.5453).frac().view(shape);
   return ((high + low) / 2 + (high - low) / 2 * image).to(at::kFloat);
 }
@@ -182,25 +202,36 @@ measureLayers(const Model &             model,
               const std::vector<bool> & mask,
               const ImageContext &      context,
               at::Device                device,
-              std::int64_t              size)
+              std::int64_t              size,
+              int                       numberOfInputs)
 {
   const auto [low, high] = rangeOf(context);
   std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
   std::fill_n(inputSize.begin(), dimension, size);
 
-  at::AutoGradMode gradientsOn(true);
-  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
-  at::Tensor input = irregularImage(inputShape(1, numberOfChannels, dimension, inputSize), low, high).to(device);
-  input.set_requires_grad(true);
-
+  at::AutoGradMode           gradientsOn(true);
   std::vector<MeasuredLayer> measured;
-  for (const at::Tensor & layer : model.selected(input, mask, context))
+  std::vector<Middle>        middles;
+  for (int number = 0; number < numberOfInputs; ++number)
   {
-    const bool differentiable = layer.requires_grad();
-    measured.push_back({ layer.size(1),
-                         spatialSize(layer),
-                         differentiable,
-                         differentiable ? measureLayout(layer, input) : std::nullopt });
+    // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
+    const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
+    at::Tensor input = irregularImage(shape, low, high, number).to(device).set_requires_grad(true);
+    const auto layers = model.selected(input, mask, context);
+    measured.resize(layers.size());
+    middles.resize(layers.size());
+    for (std::size_t i = 0; i < layers.size(); ++i)
+    {
+      measured[i] = { layers[i].size(1), spatialSize(layers[i]), layers[i].requires_grad(), std::nullopt };
+      if (measured[i].differentiable)
+      {
+        middles[i].add(layers[i], input);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < measured.size(); ++i)
+  {
+    measured[i].layout = middles[i].layout(dimension);
   }
   return measured;
 }
@@ -229,7 +260,7 @@ measureLayouts(const Model &             model,
   std::vector<std::optional<LayerLayout>> layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
   try
   {
-    const auto layers = measureLayers(model, dimension, numberOfChannels, mask, context, device, measuringSize);
+    const auto layers = measureLayers(model, dimension, numberOfChannels, mask, context, device, measuringSize, 1);
     std::transform(layers.begin(), layers.end(), layouts.begin(), [](const auto & layer) { return layer.layout; });
   }
   catch (const std::exception &)

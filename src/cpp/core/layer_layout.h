@@ -43,9 +43,10 @@ struct MeasuredLayer
   std::optional<LayerLayout>  layout;         // none where it cannot be differentiated, or depends on all of the input
 };
 
-/** Runs and differentiates a model on an irregular input within the range of intensities of `context`.
+/** Runs and differentiates a model on irregular inputs within the range of intensities of `context`.
  *
- * \param size voxels of the input along each axis
+ * \param size voxels of an input along each axis
+ * \param numberOfInputs how many: rectifiers and pooling by maxima let only some of the voxels show in each
  * \return the selected layers. \throws Error when model, mask and input do not fit */
 std::vector<MeasuredLayer> measureLayers(const Model &             model,
                                          int                       dimension,
@@ -53,7 +54,8 @@ std::vector<MeasuredLayer> measureLayers(const Model &             model,
                                          const std::vector<bool> & mask,
                                          const ImageContext &      context,
                                          at::Device                device,
-                                         std::int64_t              size);
+                                         std::int64_t              size,
+                                         int                       numberOfInputs);
 
 /** Layouts of the selected layers with their reach, measured within the range of intensities of `context`; none for a
  * layer that cannot be measured. The model keeps what was measured. */

@@ -5,7 +5,7 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
-- :mod:`impact_plugin.models`, which writes feature extractors that need no download;
+- :mod:`impact_plugin.models`: feature extractors, to make, inspect, export and download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
 

@@ -72,6 +72,7 @@ class Model:
         channels: int,
         number_of_layers: int,
         intensities: tuple[float, float],
+        number_of_inputs: int = 1,
     ) -> list[MeasuredLayer]: ...
     def peak_memory(
         self,

@@ -37,7 +37,7 @@ def models() -> None:
       impact-plugin models download TS/M730 --folder models
       impact-plugin models inspect models/TS/M730.pt
       impact-plugin models mind --radius 1 --dilation 2
-    """
+    """  # noqa: D301  (click reads the backspace)
 
 
 @models.command()
@@ -78,7 +78,7 @@ def inspect(
     Examples:
       impact-plugin models inspect M730.pt
       impact-plugin models inspect unknown.pt --no-run --operators
-    """
+    """  # noqa: D301  (click reads the backspace)
     with _errors():
         report = library.inspect(
             file,
@@ -90,9 +90,7 @@ def inspect(
             intensities=intensities,
         )
     click.echo(
-        json.dumps(report.to_dict(), indent=2)
-        if as_json
-        else report.describe(operators=operators)
+        json.dumps(report.to_dict(), indent=2) if as_json else report.describe(operators=operators)
     )
 
 
@@ -106,7 +104,9 @@ def inspect(
     metavar="STEP",
     help="none, window:LOWER:UPPER, zscore:MEAN:STD, minmax or zscore; several are done in a row.",
 )
-@click.option("--repeat-grey", type=click.IntRange(1), default=1, help="Channels to repeat grey to.")
+@click.option(
+    "--repeat-grey", type=click.IntRange(1), default=1, help="Channels to repeat grey to."
+)
 @click.option("--dimension", type=click.IntRange(2, 3), help="Of the images.")
 @click.option("--channels", type=click.IntRange(1), help="Of the model's input.")
 @click.option("--size", type=click.IntRange(1), help="Voxels along each axis to trace at.")
@@ -133,7 +133,7 @@ def export(
     Example:
       impact-plugin models export my_networks:unet encoder.0 encoder.1 \\
         --weights unet.pt --normalization window:-1000:1000 -o unet_layers.pt
-    """
+    """  # noqa: D301  (click reads the backspace)
     with _errors():
         module = _made(network)
         if weights is not None:
@@ -160,7 +160,9 @@ def export(
 
 @models.command()
 @click.option("--radius", default=1, show_default=True, help="Of the compared patches, in voxels.")
-@click.option("--dilation", default=2, show_default=True, help="Distance of the patches, in voxels.")
+@click.option(
+    "--dilation", default=2, show_default=True, help="Distance of the patches, in voxels."
+)
 @click.option("--dimension", default=3, show_default=True, help="2 or 3.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
 def mind(radius: int, dilation: int, dimension: int, output: Path | None) -> None:

@@ -89,7 +89,9 @@ def read_archive(path: Path) -> Archive:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             if damaged is not None:
-                message = f'Model file "{path}" is damaged: {damaged} in it has changed. Fetch it again.'
+                message = (
+                    f'Model file "{path}" is damaged: {damaged} in it has changed. Fetch it again.'
+                )
                 raise ModelFileError(message)
             names = archive.namelist()
             _require_torchscript(path, names)
@@ -119,9 +121,7 @@ def read_archive(path: Path) -> Archive:
     if forward is None:
         message = f'Model file "{path}" has no forward(). {_ADVICE}'
         raise ModelFileError(message)
-    operators = Counter(
-        name for source in code.values() for name in _operators(ast.parse(source))
-    )
+    operators = Counter(name for source in code.values() for name in _operators(ast.parse(source)))
     return Archive(
         signature=_signature(forward),
         operators=dict(sorted(operators.items())),
@@ -171,7 +171,9 @@ def _require_torchscript(path: Path, names: list[str]) -> None:
         return
     if any(name.endswith("/data.pkl") for name in names):
         what = "holds weights alone (torch.save)"
-    elif any(name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names):
+    elif any(
+        name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names
+    ):
         what = "is a program of torch.export"
     else:
         what = "is a zip archive, and not a TorchScript file"

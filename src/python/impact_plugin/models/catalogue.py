@@ -169,7 +169,7 @@ def _mind(radius: int, dilation: int, dimension: Literal[2, 3]) -> PublicModel:
         layers=({2: 4, 3: 12}[dimension],),
         strides=(1,),
         field_of_view=(2 * (radius + dilation) + 1,),
-        aliases=(f"MIND/R{radius}D{dilation}",) if dimension == 3 else (),
+        aliases=(f"MIND/R{radius}D{dilation}", f"R{radius}D{dilation}") if dimension == 3 else (),
     )
 
 

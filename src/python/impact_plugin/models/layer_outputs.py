@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from impact_plugin.models.exporting import ExportError
 
 
-class _AllFound(Exception):  # noqa: N818  (no error: it ends the forward pass early)
+class _AllFound(Exception):
     pass
 
 
@@ -54,8 +54,7 @@ class LayerOutputs(nn.Module):
             return lambda _module, _inputs, output: keep(name, output)
 
         handles = [
-            self.module.get_submodule(name).register_forward_hook(hook(name))
-            for name in self.names
+            self.module.get_submodule(name).register_forward_hook(hook(name)) for name in self.names
         ]
         try:
             self.module(x)

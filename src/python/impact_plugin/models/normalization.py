@@ -14,8 +14,8 @@ Kind = Literal["window", "zscore", "image_minmax", "image_zscore"]
 
 _ALLOWED = (
     'Allowed: "none"; "window:LOWER:UPPER", which clamps to the window and maps it to 0 to 1; '
-    '"zscore:MEAN:STD", one number each or one per channel joined by commas; "minmax" and "zscore", '
-    "by the minimum and maximum, or the mean and standard deviation, of the whole image."
+    '"zscore:MEAN:STD", one number each or one per channel joined by commas; "minmax" and '
+    '"zscore", by the minimum and maximum, or the mean and standard deviation, of the whole image.'
 )
 
 
@@ -43,7 +43,9 @@ class Normalization:
             )
             raise ValueError(message)
         if not all(math.isfinite(number) for number in (*self.shift, *self.scale)):
-            message = f"normalization {self.kind}: {self.shift}, {self.scale}, expected finite numbers"
+            message = (
+                f"normalization {self.kind}: {self.shift}, {self.scale}, expected finite numbers"
+            )
             raise ValueError(message)
         if not all(number > 0 for number in self.scale):
             what = "UPPER above LOWER" if self.kind == "window" else "STD greater than 0"

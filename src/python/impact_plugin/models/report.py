@@ -17,9 +17,9 @@ class LayerReport:
         stride: Input voxels from one voxel of the layer to the next, along each axis: measured by
             gradient, or from the layer's size where that tells nothing.
         field_of_view: Input voxels along each axis that a voxel of the layer depends on, measured
-            by gradient on one input (pooling by maxima can see further in another); None where the
-            layer cannot be differentiated, or depends on voxels at the edges of the largest input
-            that it was measured on.
+            by gradient on a few inputs (pooling by maxima may see further in others); None where
+            the layer cannot be differentiated, or depends on voxels at the edges of the largest
+            input that it was measured on.
         differentiable: With respect to the image, so that Jacobian mode can use it.
         memory: Bytes of its features for each voxel of the input.
         chain: Whether the metric computes it by its own kernels on the CPU: see
