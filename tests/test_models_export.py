@@ -34,7 +34,8 @@ class Residual(nn.Module):
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         y += shortcut
-        return self.relu(y)
+        result: Tensor = self.relu(y)
+        return result
 
 
 class Photographs(nn.Module):
@@ -54,7 +55,8 @@ class Photographs(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.avgpool(self.layer2(self.layer1(x)))
-        return self.fc(torch.flatten(x, 1))
+        result: Tensor = self.fc(torch.flatten(x, 1))
+        return result
 
 
 class Plain(nn.Module):
@@ -70,7 +72,8 @@ class Plain(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.first(x))
+        result: Tensor = self.second(self.first(x))
+        return result
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:
@@ -165,7 +168,8 @@ def test_layers_beyond_those_asked_for_are_not_computed(tmp_path: Path) -> None:
             self.fails = Fails()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.second(self.fails(self.first(x)))
+            result: Tensor = self.second(self.fails(self.first(x)))
+            return result
 
     path = models.export(seeded(Net), ["first", "second"], tmp_path, size=32, fixed_size=True)
     small = torch.zeros(1, 1, 8, 32, 32)  # too small for what stands between the layers
@@ -233,7 +237,8 @@ def test_network_of_one_size(tmp_path: Path) -> None:
             self.positions = nn.Parameter(torch.randn(1, 4, 7, 7))
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.convolution(x) + self.positions
+            result: Tensor = self.convolution(x) + self.positions
+            return result
 
     net = seeded(Positions)
     with pytest.raises(models.ExportError, match=r"refuses images .*32 x 32: .*size"):
@@ -345,3 +350,16 @@ def test_failed_export_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     with pytest.raises(models.ExportError, match="runs 2 times"):
         models.export(seeded(Photographs), ["layer1.0.relu"], path)
     assert path.read_text() == "old"
+
+
+@pytest.mark.gpu
+def test_file_made_on_the_cpu_runs_on_a_gpu(tmp_path: Path) -> None:
+    path = models.export(
+        seeded(Plain), ["first", "second"], tmp_path, normalization=["zscore", "zscore:0.1:2"]
+    )
+    on_gpu: Any = torch.jit.load(str(path), map_location="cuda")  # type: ignore[no-untyped-call]
+    x, stats = torch.randn(1, 1, 24, 20, 16), torch.tensor([-4.0, 4.0, 0.1, 1.1])
+    expected = asked(load(path), x, 2, stats)
+    found = on_gpu(x.cuda(), torch.tensor([2]).cuda(), stats.cuda())
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=0, atol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import zipfile
 from pathlib import Path
@@ -53,7 +54,8 @@ class Picky(nn.Module):
 
     def forward(self, x: Tensor, nb_layers: Tensor, stats: Tensor) -> Tensor:
         assert x.size(2) == 14, "expected 14 x 14"
-        return self.convolution(x - stats[2])
+        result: Tensor = self.convolution(x - stats[2])
+        return result
 
 
 class Refuses(nn.Module):
@@ -63,7 +65,8 @@ class Refuses(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         assert x.size(1) == 100, "no image is good enough"
-        return self.convolution(x)
+        result: Tensor = self.convolution(x)
+        return result
 
 
 class Deep(nn.Module):
@@ -347,3 +350,11 @@ def test_layer_that_is_no_map(tmp_path: Path) -> None:
 def test_bad_arguments(layers: dict[int, str], arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         models.inspect(layers[2], **arguments)  # type: ignore[arg-type]
+
+
+def test_examples_of_the_manual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    manual = Path(__file__).resolve().parent.parent / "docs" / "models.md"
+    results = doctest.testfile(str(manual), module_relative=False)
+    assert results.attempted >= 4
+    assert results.failed == 0

@@ -11,6 +11,9 @@ from impact_plugin.models.normalization import Normalization
 class Step(nn.Module):
     """One step of normalising; see :class:`impact_plugin.models.normalization.Normalization`."""
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, step: Normalization, dimension: int) -> None:
         super().__init__()
         self.kind = step.kind
@@ -69,7 +72,8 @@ class Extractor(nn.Module):
 
     def forward(self, x: Tensor, nb_layers: Tensor) -> list[Tensor]:
         """Give the first ``nb_layers`` layers of a batch of images."""
-        return self.core(x, int(nb_layers.item()), torch.zeros(0))
+        layers: list[Tensor] = self.core(x, int(nb_layers.item()), torch.zeros(0))
+        return layers
 
 
 class ImageExtractor(nn.Module):
@@ -81,4 +85,5 @@ class ImageExtractor(nn.Module):
 
     def forward(self, x: Tensor, nb_layers: Tensor, stats: Tensor) -> list[Tensor]:
         """Give the first ``nb_layers`` layers; ``stats``: [min, max, mean, sigma] of the image."""
-        return self.core(x, int(nb_layers.item()), stats)
+        layers: list[Tensor] = self.core(x, int(nb_layers.item()), stats)
+        return layers

@@ -159,7 +159,7 @@ class Trial:
             two = peak(2)
         except _core.Error:  # a model for one image at a time
             two = 2 * one
-        return max(two - one, 0) / size**dimension
+        return max(two - one, 0) / float(size**dimension)
 
     def _layers(
         self, size: int, dimension: int, channels: int, count: int, limit: float
