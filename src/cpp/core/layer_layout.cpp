@@ -146,8 +146,7 @@ rangeOf(const ImageContext & context)
                                                 : std::pair{ -1.0, 1.0 };
 }
 
-} // namespace
-
+/** One of many images that are irregular but always the same, with values between `low` and `high`. */
 at::Tensor
 irregularImage(const std::vector<std::int64_t> & shape, double low, double high, int number)
 {
@@ -156,6 +155,14 @@ irregularImage(const std::vector<std::int64_t> & shape, double low, double high,
   at::Tensor image = at::arange(number * count, (number + 1) * count, at::dtype(at::kDouble));
   image = (image * 12.9898).sin().mul(43758.5453).frac().view(shape);
   return ((high + low) / 2 + (high - low) / 2 * image).to(at::kFloat);
+}
+
+} // namespace
+
+at::Tensor
+irregularImage(const std::vector<std::int64_t> & shape, double low, double high)
+{
+  return irregularImage(shape, low, high, 0);
 }
 
 bool
