@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import tiny_models
-from impact_plugin import models
+from impact_plugin import _core, models
 from impact_plugin.models.files import sha256
 
 
@@ -175,6 +175,23 @@ def test_model_of_any_dimension_and_channels(tmp_path: Path) -> None:
     report = models.inspect(tmp_path / "Identity.pt", dimension=2, channels=5)
     assert report.measured == (2, 5)
     assert [layer.channels for layer in report.layers] == [5]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clamped_intensities_and_rectifiers_hide_no_voxels_for_long(
+    tmp_path: Path, seed: int
+) -> None:
+    """As the metric measures it: half of the voxels are outside of the window."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(
+        nn.Hardtanh(0, 255), nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, 1)
+    )
+    model = _core.Model(str(save(network, tmp_path)))
+    (layer,) = model.measure(64, 2, 1, 1, (-100.0, 100.0))
+    assert layer.layout is not None
+    assert layer.layout.stride[:2] == [2, 2]
+    assert layer.layout.offset[:2] == [0, 0]
+    assert layer.layout.reach[:2] == [2, 2]
 
 
 def test_layers_without_derivative(tmp_path: Path) -> None:

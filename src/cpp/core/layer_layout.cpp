@@ -151,10 +151,25 @@ at::Tensor
 irregularImage(const std::vector<std::int64_t> & shape, double low, double high, int number)
 {
   // A wave whose period fits no grid.
-  const auto count = c10::multiply_integers(shape);
-  at::Tensor image = at::arange(number * count, (number + 1) * count, at::dtype(at::kDouble));
-  image = (image * 12.9898).sin().mul(43758.5453).frac().view(shape);
+  at::Tensor image = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
+  image = (image * (12.9898 + 0.7313 * number)).sin().mul(43758.5453).frac().view(shape);
   return ((high + low) / 2 + (high - low) / 2 * image).to(at::kFloat);
+}
+
+/** Whether a layer's strides are such as its size suggests; otherwise too few of the voxels may have shown. */
+bool
+isRegular(const MeasuredLayer & layer, const std::array<std::int64_t, 3> & input)
+{
+  for (std::size_t axis = 0; layer.layout && layer.size != input && axis < 3; ++axis)
+  {
+    const double stride = layer.layout->stride[axis];
+    const double ratio = static_cast<double>(input[axis]) / static_cast<double>(layer.size[axis]);
+    if (stride != std::round(stride) || std::abs(stride - ratio) >= 1.0)
+    {
+      return false;
+    }
+  }
+  return true;
 }
 
 } // namespace
@@ -219,7 +234,9 @@ measureLayers(const Model &             model,
   at::AutoGradMode           gradientsOn(true);
   std::vector<MeasuredLayer> measured;
   std::vector<Middle>        middles;
-  for (int number = 0; number < numberOfInputs; ++number)
+  constexpr int              mostInputs = 6;
+  bool                       regular = false;
+  for (int number = 0; number < numberOfInputs || (!regular && number < mostInputs); ++number)
   {
     // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
     const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
@@ -234,11 +251,10 @@ measureLayers(const Model &             model,
       {
         middles[i].add(layers[i], input);
       }
+      measured[i].layout = middles[i].layout(dimension);
     }
-  }
-  for (std::size_t i = 0; i < measured.size(); ++i)
-  {
-    measured[i].layout = middles[i].layout(dimension);
+    regular =
+      std::all_of(measured.begin(), measured.end(), [&](const auto & layer) { return isRegular(layer, inputSize); });
   }
   return measured;
 }

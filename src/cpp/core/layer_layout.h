@@ -46,7 +46,8 @@ struct MeasuredLayer
 /** Runs and differentiates a model on irregular inputs within the range of intensities of `context`.
  *
  * \param size voxels of an input along each axis
- * \param numberOfInputs how many: rectifiers and pooling by maxima let only some of the voxels show in each
+ * \param numberOfInputs at least how many; more, where the strides are not such as the sizes of the layers suggest:
+ * clamped intensities, rectifiers and pooling by maxima let only some of the voxels show in each
  * \return the selected layers. \throws Error when model, mask and input do not fit */
 std::vector<MeasuredLayer> measureLayers(const Model &             model,
                                          int                       dimension,
