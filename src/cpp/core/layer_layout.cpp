@@ -24,8 +24,9 @@ struct FieldOfView
   }
 };
 
-std::optional<FieldOfView>
-fieldOfView(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
+/** How much each input voxel changes a voxel of a layer; undefined where it cannot be told. */
+at::Tensor
+sensitivityOf(const at::Tensor & layer, const at::Tensor & input, const std::array<std::int64_t, 3> & voxel)
 {
   at::Tensor chosen = layer.select(0, 0);
   for (int axis = static_cast<int>(layer.dim()) - 3; axis >= 0; --axis)
@@ -36,12 +37,13 @@ fieldOfView(const at::Tensor & layer, const at::Tensor & input, const std::array
   const at::Tensor mixture = at::linspace(0.7, 1.9, chosen.numel(), chosen.options());
   const auto       gradient = torch::autograd::grad(
     { (chosen * mixture).sum() }, { input }, {}, /*retain_graph=*/true, false, /*allow_unused=*/true);
-  if (!gradient[0].defined())
-  {
-    return std::nullopt;
-  }
-  const at::Tensor sensitivity = gradient[0].abs().sum(at::IntArrayRef{ 0, 1 }).to(at::kDouble).cpu();
-  const double     largest = sensitivity.max().item<double>();
+  return gradient[0].defined() ? gradient[0].abs().sum(at::IntArrayRef{ 0, 1 }).to(at::kDouble).cpu() : at::Tensor();
+}
+
+std::optional<FieldOfView>
+fieldOfView(const at::Tensor & sensitivity)
+{
+  const double largest = sensitivity.defined() ? sensitivity.max().item<double>() : 0.0;
   if (!(largest > 0.0) || !std::isfinite(largest))
   {
     return std::nullopt;
@@ -89,38 +91,96 @@ symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std:
   return layout;
 }
 
-std::optional<LayerLayout>
-measureLayout(const at::Tensor & layer, const at::Tensor & input)
+/** What two neighbouring voxels in the middle of a layer depend on, summed over the inputs tried. */
+struct Middle
 {
-  const auto                  size = spatialSize(layer);
   std::array<std::int64_t, 3> voxel{};
   std::array<std::int64_t, 3> next{};
-  for (std::size_t axis = 0; axis < 3; ++axis)
+  at::Tensor                  sensitivity; // undefined: nothing known
+  at::Tensor                  nextSensitivity;
+
+  void
+  add(const at::Tensor & layer, const at::Tensor & input)
   {
-    voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
-    next[axis] = std::min(voxel[axis] + 1, size[axis] - 1);
+    const auto size = spatialSize(layer);
+    for (std::size_t axis = 0; axis < 3; ++axis)
+    {
+      voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
+      next[axis] = std::min(voxel[axis] + 1, size[axis] - 1);
+    }
+    const auto added = [&](const at::Tensor & sum, const at::Tensor & more) {
+      return sum.defined() && more.defined() ? sum + more : more;
+    };
+    sensitivity = added(sensitivity, sensitivityOf(layer, input, voxel));
+    nextSensitivity = added(nextSensitivity, sensitivityOf(layer, input, next));
   }
-  const auto field = fieldOfView(layer, input, voxel);
-  const auto nextField = fieldOfView(layer, input, next);
-  if (!field || !nextField)
+
+  std::optional<LayerLayout>
+  layout(int dimension) const
   {
-    return std::nullopt;
-  }
-  LayerLayout layout;
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(layer.dim() - 2); ++axis)
-  {
-    layout.stride[axis] = nextField->centre(axis) - field->centre(axis);
-    layout.reach[axis] = 0.5 * (field->last[axis] - field->first[axis]);
-    layout.offset[axis] = field->centre(axis) - layout.stride[axis] * static_cast<double>(voxel[axis]);
-    if (layout.stride[axis] <= 0.0)
+    const auto field = fieldOfView(sensitivity);
+    const auto nextField = fieldOfView(nextSensitivity);
+    if (!field || !nextField)
     {
       return std::nullopt;
     }
+    LayerLayout layout;
+    for (std::size_t axis = 0; axis < static_cast<std::size_t>(dimension); ++axis)
+    {
+      layout.stride[axis] = nextField->centre(axis) - field->centre(axis);
+      layout.reach[axis] = 0.5 * (field->last[axis] - field->first[axis]);
+      layout.offset[axis] = field->centre(axis) - layout.stride[axis] * static_cast<double>(voxel[axis]);
+      if (layout.stride[axis] <= 0.0)
+      {
+        return std::nullopt;
+      }
+    }
+    return layout;
   }
-  return layout;
+};
+
+/** The least and greatest intensity of the image that a model's input comes from; -1 and 1 where it has none. */
+std::pair<double, double>
+rangeOf(const ImageContext & context)
+{
+  const auto range = context.statistics.to(at::kCPU, at::kDouble);
+  return at::isfinite(range).all().item<bool>() ? std::pair{ range[0].item<double>(), range[1].item<double>() }
+                                                : std::pair{ -1.0, 1.0 };
+}
+
+/** One of many images that are irregular but always the same, with values between `low` and `high`. */
+at::Tensor
+irregularImage(const std::vector<std::int64_t> & shape, double low, double high, int number)
+{
+  // A wave whose period fits no grid.
+  at::Tensor image = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
+  image = (image * (12.9898 + 0.7313 * number)).sin().mul(43758.5453).frac().view(shape);
+  return ((high + low) / 2 + (high - low) / 2 * image).to(at::kFloat);
+}
+
+/** Whether a layer's strides are such as its size suggests; otherwise too few of the voxels may have shown. */
+bool
+isRegular(const MeasuredLayer & layer, const std::array<std::int64_t, 3> & input)
+{
+  for (std::size_t axis = 0; layer.layout && layer.size != input && axis < 3; ++axis)
+  {
+    const double stride = layer.layout->stride[axis];
+    const double ratio = static_cast<double>(input[axis]) / static_cast<double>(layer.size[axis]);
+    if (stride != std::round(stride) || std::abs(stride - ratio) >= 1.0)
+    {
+      return false;
+    }
+  }
+  return true;
 }
 
 } // namespace
+
+at::Tensor
+irregularImage(const std::vector<std::int64_t> & shape, double low, double high)
+{
+  return irregularImage(shape, low, high, 0);
+}
 
 bool
 fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer)
@@ -159,54 +219,47 @@ spatialSize(const at::Tensor & tensor)
   return size;
 }
 
-namespace
+std::vector<MeasuredLayer>
+measureLayers(const Model &             model,
+              int                       dimension,
+              int                       numberOfChannels,
+              const std::vector<bool> & mask,
+              const ImageContext &      context,
+              at::Device                device,
+              std::int64_t              size,
+              int                       numberOfInputs)
 {
-
-/** The layouts measured on an input of `side` voxels along each axis. */
-Model::Layouts
-measureOn(std::int64_t              side,
-          const Model &             model,
-          int                       dimension,
-          int                       numberOfChannels,
-          const std::vector<bool> & mask,
-          const ImageContext &      context,
-          double                    low,
-          double                    high,
-          at::Device                device)
-{
+  const auto [low, high] = rangeOf(context);
   std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
-  std::fill_n(inputSize.begin(), dimension, side);
-  const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
+  std::fill_n(inputSize.begin(), dimension, size);
 
-  // Irregular but always the same: a wave whose period fits no grid.
-  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kDouble));
-  input = (input * 12.9898).sin().mul(43758.5453).frac().view(shape);
-  // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
-  input = ((high + low) / 2 + (high - low) / 2 * input).to(at::kFloat).to(device);
-
-  at::AutoGradMode gradientsOn(true);
-  input.set_requires_grad(true);
-  Model::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
-  try
+  at::AutoGradMode           gradientsOn(true);
+  std::vector<MeasuredLayer> measured;
+  std::vector<Middle>        middles;
+  constexpr int              mostInputs = 6;
+  bool                       regular = false;
+  for (int number = 0; number < numberOfInputs || (!regular && number < mostInputs); ++number)
   {
+    // Within the image's range: networks clamp intensities that they do not expect, and say nothing there.
+    const auto shape = inputShape(1, numberOfChannels, dimension, inputSize);
+    at::Tensor input = irregularImage(shape, low, high, number).to(device).set_requires_grad(true);
     const auto layers = model.selected(input, mask, context);
+    measured.resize(layers.size());
+    middles.resize(layers.size());
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
-      layouts[i] = layers[i].requires_grad() ? measureLayout(layers[i], input) : std::nullopt;
+      measured[i] = { layers[i].size(1), spatialSize(layers[i]), layers[i].requires_grad(), std::nullopt };
+      if (measured[i].differentiable)
+      {
+        middles[i].add(layers[i], input);
+      }
+      measured[i].layout = middles[i].layout(dimension);
     }
+    regular =
+      std::all_of(measured.begin(), measured.end(), [&](const auto & layer) { return isRegular(layer, inputSize); });
   }
-  catch (const std::exception & error)
-  {
-    if (isOutOfMemory(error) || isDeviceFailure(error))
-    {
-      throw;
-    }
-    // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
-  }
-  return layouts;
+  return measured;
 }
-
-} // namespace
 
 std::vector<std::optional<LayerLayout>>
 measureLayouts(const Model &             model,
@@ -216,10 +269,7 @@ measureLayouts(const Model &             model,
                const ImageContext &      context,
                at::Device                device)
 {
-  const auto             range = context.statistics.to(at::kCPU, at::kDouble);
-  const bool             isRange = at::isfinite(range).all().item<bool>();
-  const double           low = isRange ? range[0].item<double>() : -1.0;
-  const double           high = isRange ? range[1].item<double>() : 1.0;
+  const auto [low, high] = rangeOf(context);
   const Model::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
   const Model::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
   for (const auto & key : { measuredKey, failedKey })
@@ -231,15 +281,28 @@ measureLayouts(const Model &             model,
   }
 
   // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most.
-  Model::Layouts layouts;
+  Model::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
   bool           all = false;
   for (const std::int64_t side : { 24, 64 })
   {
-    if (!all)
+    if (all)
     {
-      layouts = measureOn(side, model, dimension, numberOfChannels, mask, context, low, high, device);
-      all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
+      continue;
     }
+    try
+    {
+      const auto layers = measureLayers(model, dimension, numberOfChannels, mask, context, device, side, 1);
+      std::transform(layers.begin(), layers.end(), layouts.begin(), [](const auto & layer) { return layer.layout; });
+    }
+    catch (const std::exception & error)
+    {
+      if (isOutOfMemory(error) || isDeviceFailure(error))
+      {
+        throw;
+      }
+      // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
+    }
+    all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
   }
   model.layoutMemory()[all ? measuredKey : failedKey] = layouts;
   return layouts;

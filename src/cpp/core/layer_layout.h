@@ -34,6 +34,30 @@ std::vector<KnownLayout> layoutsOf(const Model &                                
 bool
 fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer);
 
+/** A layer as measured for one input. */
+struct MeasuredLayer
+{
+  std::int64_t                channels;
+  std::array<std::int64_t, 3> size;           // x, y, z; 1 along z in 2D
+  bool                        differentiable; // with respect to the input
+  std::optional<LayerLayout>  layout;         // none where it cannot be differentiated, or depends on all of the input
+};
+
+/** Runs and differentiates a model on irregular inputs within the range of intensities of `context`.
+ *
+ * \param size voxels of an input along each axis
+ * \param numberOfInputs at least how many; more, where the strides are not such as the sizes of the layers suggest:
+ * clamped intensities, rectifiers and pooling by maxima let only some of the voxels show in each
+ * \return the selected layers. \throws Error when model, mask and input do not fit */
+std::vector<MeasuredLayer> measureLayers(const Model &             model,
+                                         int                       dimension,
+                                         int                       numberOfChannels,
+                                         const std::vector<bool> & mask,
+                                         const ImageContext &      context,
+                                         at::Device                device,
+                                         std::int64_t              size,
+                                         int                       numberOfInputs);
+
 /** Layouts of the selected layers with their reach, measured within the range of intensities of `context`; none for a
  * layer that cannot be measured. The model keeps what was measured. */
 std::vector<std::optional<LayerLayout>> measureLayouts(const Model &             model,
@@ -46,6 +70,9 @@ std::vector<std::optional<LayerLayout>> measureLayouts(const Model &            
 /** Shape batch x channels x (z) x y x x for an input of size x, y (, z). */
 std::vector<std::int64_t>
 inputShape(std::int64_t batch, int numberOfChannels, int dimension, const std::array<std::int64_t, 3> & size);
+
+/** An image that is irregular but always the same, float32, with values between `low` and `high`. */
+at::Tensor irregularImage(const std::vector<std::int64_t> & shape, double low, double high);
 
 /** Sizes x, y, z of a batch x channels x (z) x y x x tensor; 1 where there is no third axis. */
 std::array<std::int64_t, 3> spatialSize(const at::Tensor & tensor);

@@ -50,6 +50,9 @@ public:
     return nullptr;
   }
 
+  /** What the model is told besides the image, in order: nb_layers, stats, direction. */
+  virtual std::vector<std::string> arguments() const = 0;
+
   /** Whether the model is told how many layers to compute, so that a mask may be shorter than what it could give. */
   virtual bool takesNumberOfLayers() const = 0;
 

@@ -195,6 +195,19 @@ public:
     return m_Path;
   }
 
+  std::vector<std::string>
+  arguments() const override
+  {
+    std::vector<std::string> names;
+    for (const Argument argument : m_Extra)
+    {
+      names.emplace_back(argument == Argument::NumberOfLayers ? "nb_layers"
+                         : argument == Argument::Statistics   ? "stats"
+                                                              : "direction");
+    }
+    return names;
+  }
+
   bool
   takesNumberOfLayers() const override
   {

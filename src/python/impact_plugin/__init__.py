@@ -7,7 +7,7 @@ rest:
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
 - :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
 - :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
-- :mod:`impact_plugin.models`, which writes feature extractors that need no download;
+- :mod:`impact_plugin.models`: feature extractors, to make, inspect, export and download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
 

@@ -42,6 +42,55 @@ class Image:
     @property
     def grid(self) -> Grid: ...
 
+class LayerLayout:
+    @property
+    def stride(self) -> list[float]: ...
+    @property
+    def offset(self) -> list[float]: ...
+    @property
+    def reach(self) -> list[float]: ...
+
+class MeasuredLayer:
+    @property
+    def channels(self) -> int: ...
+    @property
+    def size(self) -> list[int]: ...
+    @property
+    def differentiable(self) -> bool: ...
+    @property
+    def layout(self) -> LayerLayout | None: ...
+
+class Model:
+    def __init__(self, path: str) -> None: ...
+    @property
+    def arguments(self) -> list[str]: ...
+    def layer_shapes(
+        self,
+        size: Sequence[int],
+        channels: int,
+        number_of_layers: int,
+        intensities: tuple[float, float],
+        batch: int = 1,
+    ) -> list[list[int]]: ...
+    def measure(
+        self,
+        size: int,
+        dimension: int,
+        channels: int,
+        number_of_layers: int,
+        intensities: tuple[float, float],
+        number_of_inputs: int = 1,
+    ) -> list[MeasuredLayer]: ...
+    def peak_memory(
+        self,
+        size: Sequence[int],
+        channels: int,
+        number_of_layers: int,
+        intensities: tuple[float, float],
+        batch: int = 1,
+        gradient: bool = False,
+    ) -> int: ...
+
 class ModelSettings:
     @property
     def path(self) -> str: ...

@@ -1,1 +1,1 @@
-"""The command line ``impact-plugin``."""
+"""The command line ``impact-plugin``, a file per group of commands."""

@@ -1,18 +1,12 @@
-"""Feature extractors that need no download.
-
-Each function writes a TorchScript file that a parameter map can name::
-
-    path = impact_plugin.models.mind(radius=1, dilation=2)   # MIND_R1D2_3D.pt
-    # (ModelsPath "<path>")  (Dimension "3")  (NumberOfChannels "1")  (LayersMask "1")
-"""
+"""MIND as a model file, which needs no download."""
 
 from __future__ import annotations
 
 import operator
-import os
-import tempfile
 import warnings
 from pathlib import Path
+
+from impact_plugin.models.files import replacing, target_path
 
 
 def mind(
@@ -55,27 +49,14 @@ def mind(
         message = f"dimension is {dimension}, expected 2 or 3"
         raise ValueError(message)
 
-    name = f"MIND_R{radius}D{dilation}_{dimension}D.pt"
-    target = _cache_folder() / name if path is None else Path(path).expanduser().absolute()
-    if target.is_dir():
-        target = target / name
+    target = target_path(path, f"MIND_R{radius}D{dilation}_{dimension}D.pt")
 
     import torch  # slow: only where a file is written
 
     from impact_plugin._mind import MindSSC
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), replacing(target) as unfinished:
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
         script = torch.jit.script(MindSSC(radius, dilation, dimension).eval())
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and then moved there, so that nobody ever reads half a file.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".mind-") as folder:
-            torch.jit.save(script, str(Path(folder) / name))
-            (Path(folder) / name).replace(target)
+        torch.jit.save(script, str(unfinished))
     return target
-
-
-def _cache_folder() -> Path:
-    """Give the folder for files that can be made again; it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).absolute() / "impact-plugin" / "models"

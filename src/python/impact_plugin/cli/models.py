@@ -1,0 +1,265 @@
+"""``impact-plugin models``: what a model file is, making one, and the public ones."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from impact_plugin import models as library
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn what a user can mend into a message without a traceback; exit code 1."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group()
+def models() -> None:
+    """Feature extractors: inspect, export, list and download them.
+
+    \b
+    Examples:
+      impact-plugin models list
+      impact-plugin models download TS/M730 --folder models
+      impact-plugin models inspect models/TS/M730.pt
+      impact-plugin models mind --radius 1 --dilation 2
+    """  # noqa: D301  (click reads the backspace)
+
+
+@models.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@click.option("--operators", is_flag=True, help="List the operators in the model's code too.")
+@click.option("--no-run", is_flag=True, help="Read the file alone, and run nothing in it.")
+@click.option(
+    "--trust", is_flag=True, help="Run it even if it can do more than compute, such as write files."
+)
+@click.option("--dimension", type=click.IntRange(2, 3), help="Try images of this dimension alone.")
+@click.option("--channels", type=click.IntRange(1), help="Try this number of channels alone.")
+@click.option("--size", type=click.IntRange(1), help="Voxels along each axis of the first input.")
+@click.option(
+    "--intensities",
+    type=(float, float),
+    default=(-100.0, 100.0),
+    show_default=True,
+    help="Least and greatest intensity of the inputs.",
+)
+def inspect(
+    file: Path,
+    as_json: bool,
+    operators: bool,
+    no_run: bool,
+    trust: bool,
+    dimension: int | None,
+    channels: int | None,
+    size: int | None,
+    intensities: tuple[float, float],
+) -> None:
+    """Tell what a TorchScript FILE is, and what it gives.
+
+    Its code is read first, without running it; then it is run on small irregular images. Strides
+    and fields of view are measured by gradient; axes are in the order x, y, z.
+
+    \b
+    Examples:
+      impact-plugin models inspect M730.pt
+      impact-plugin models inspect unknown.pt --no-run --operators
+    """  # noqa: D301  (click reads the backspace)
+    with _errors():
+        report = library.inspect(
+            file,
+            run=not no_run,
+            trust=trust,
+            dimension=dimension,
+            channels=channels,
+            size=size,
+            intensities=intensities,
+        )
+    click.echo(
+        json.dumps(report.to_dict(), indent=2) if as_json else report.describe(operators=operators)
+    )
+
+
+@models.command()
+@click.argument("network")
+@click.argument("layers", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option(
+    "--normalization",
+    multiple=True,
+    metavar="STEP",
+    help="none, window:LOWER:UPPER, zscore:MEAN:STD, minmax or zscore; several are done in a row.",
+)
+@click.option(
+    "--repeat-grey", type=click.IntRange(1), default=1, help="Channels to repeat grey to."
+)
+@click.option("--dimension", type=click.IntRange(2, 3), help="Of the images.")
+@click.option("--channels", type=click.IntRange(1), help="Of the model's input.")
+@click.option("--size", type=click.IntRange(1), help="Voxels along each axis to trace at.")
+@click.option("--fixed-size", is_flag=True, help="The network takes that size alone.")
+@click.option("--weights", type=click.Path(exists=True), help="state_dict to load into it first.")
+def export(
+    network: str,
+    layers: tuple[str, ...],
+    output: Path | None,
+    normalization: tuple[str, ...],
+    repeat_grey: int,
+    dimension: int | None,
+    channels: int | None,
+    size: int | None,
+    fixed_size: bool,
+    weights: str | None,
+) -> None:
+    """Write a model file whose LAYERS are outputs of submodules of a NETWORK.
+
+    NETWORK is `module:callable`: a function or class without arguments that gives the torch module,
+    in a Python module that can be imported from here. LAYERS are names as named_modules() has them.
+
+    \b
+    Example:
+      impact-plugin models export my_networks:unet encoder.0 encoder.1 \\
+        --weights unet.pt --normalization window:-1000:1000 -o unet_layers.pt
+    """  # noqa: D301  (click reads the backspace)
+    with _errors():
+        module = _made(network)
+        if weights is not None:
+            import torch
+
+            try:
+                module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+            except Exception as error:  # the library's, of many kinds
+                message = f'The weights "{weights}" do not fit {network}: {error}'
+                raise click.ClickException(message) from error
+        path = library.export(
+            module,
+            layers,
+            output,
+            normalization=normalization or "none",
+            repeat_grey=repeat_grey,
+            dimension=dimension,
+            channels=channels,
+            size=size,
+            fixed_size=fixed_size,
+        )
+    click.echo(path)
+
+
+@models.command()
+@click.option("--radius", default=1, show_default=True, help="Of the compared patches, in voxels.")
+@click.option(
+    "--dilation", default=2, show_default=True, help="Distance of the patches, in voxels."
+)
+@click.option("--dimension", default=3, show_default=True, help="2 or 3.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+def mind(radius: int, dilation: int, dimension: int, output: Path | None) -> None:
+    """Write MIND, which needs no download, and print where it is."""
+    with _errors():
+        click.echo(library.mind(radius, dilation, dimension, path=output))
+
+
+@models.command("list")
+@click.argument("pattern", default="")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def list_(pattern: str, as_json: bool) -> None:
+    """List the public models, or those with PATTERN in their line.
+
+    A star marks what was measured on a file; the rest is what is written of the models.
+    """
+    entries = library.catalogue()
+    rows = [_row(entry) for entry in entries]
+    chosen = [i for i, row in enumerate(rows) if pattern.lower() in " ".join(row).lower()]
+    if as_json:
+        click.echo(json.dumps([entries[i].to_dict() for i in chosen], indent=2))
+        return
+    if not chosen:
+        raise click.ClickException(f'No public model has "{pattern}" in its line.')
+    head = ("Name", "Dim", "In", "Layers", "Field of view", "mm", "What it is")
+    shown = [head, *(rows[i] for i in chosen)]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(head))]
+    for row in shown:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Put a copy there, as FOLDER/TS/M730.pt; by default files stay in the cache.",
+)
+@click.option("--revision", help="Commit, tag or branch of the repository; by default a fixed one.")
+@click.option("--offline", is_flag=True, default=None, help="Take files from the cache alone.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def download(
+    names: tuple[str, ...],
+    folder: Path | None,
+    revision: str | None,
+    offline: bool | None,
+    quiet: bool,
+) -> None:
+    """Fetch public models by NAMES, and print where they are.
+
+    Today's names, old ones and others: TS/M730, M730_2_Layers.pt, DINOv2, SAM2.1, Anatomix.
+    """
+    with _errors():
+        for name in names:
+            path = library.download(
+                name,
+                folder,
+                revision=revision,
+                offline=offline,
+                progress=False if quiet else None,
+            )
+            click.echo(path)
+
+
+def _row(model: library.PublicModel) -> tuple[str, ...]:
+    views = ["-" if view is None else str(view) for view in model.field_of_view]
+    return (
+        model.name + ("*" if model.verified else ""),
+        f"{model.dimension}D",
+        str(model.input_channels),
+        " ".join(map(str, model.layers)),
+        " ".join(views),
+        "-" if model.voxel_size is None else f"{model.voxel_size:g}",
+        f"{model.family}: {model.about}",
+    )
+
+
+def _made(network: str) -> nn.Module:
+    """Make the torch module that ``module:callable`` names."""
+    module_name, _, attribute = network.partition(":")
+    if not attribute:
+        message = f'NETWORK is "{network}", expected module:callable, such as my_networks:unet'
+        raise ValueError(message)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        maker: Callable[[], nn.Module] = getattr(importlib.import_module(module_name), attribute)
+    except AttributeError as error:
+        message = f'Python module "{module_name}" has no "{attribute}"'
+        raise ValueError(message) from error
+    finally:
+        sys.path.pop(0)
+
+    from torch import nn
+
+    made = maker()
+    if not isinstance(made, nn.Module):
+        message = f"{network} gives {type(made).__name__}, and not a torch.nn.Module"
+        raise ValueError(message)
+    return made

@@ -1,0 +1,270 @@
+"""What a TorchScript file says of itself, read without running anything in it.
+
+A TorchScript file is a program. It runs when its ``forward`` is called, and already when it is
+opened where a class in it has a ``__setstate__``. Here the file is read as what it is, a zip
+archive of source code (in the syntax of Python), of a pickle and of the weights: the code is
+parsed and never run, the pickle is walked with classes that do nothing, and torch is not needed.
+"""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from impact_plugin.models.files import sha256
+
+_ADVICE = (
+    "Give a TorchScript file (torch.jit.save). impact_plugin.models.export() makes one of a torch "
+    "module, impact_plugin.models.mind() and download() write or fetch others."
+)
+# torch's names of storages, which name the type of their elements.
+_TYPES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
+# The only operators of torch's own that touch files, processes or the network.
+_OUTSIDE = frozenset(
+    {"aten::save", "aten::from_file", "prim::rpc_async", "prim::rpc_sync", "prim::rpc_remote"}
+)
+_OWN_NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "mkldnn"})
+
+
+class ModelFileError(ValueError):
+    """A file that is no TorchScript model, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a TorchScript file says of itself.
+
+    Args:
+        signature: ``forward`` as the file has it, without ``self``.
+        operators: How often each operator is written in the code, by its name (``aten::conv3d``),
+            in alphabetical order. Torch's own are in ``aten`` and ``prim``.
+        runs_on_load: Classes whose code runs as soon as the file is opened.
+        weights: Number of weights and other numbers stored, by their type (``float32``).
+        input_channels: Channels of the input of the convolution that is stored first, or None.
+    """
+
+    signature: str
+    operators: dict[str, int]
+    runs_on_load: tuple[str, ...]
+    weights: dict[str, int]
+    input_channels: int | None
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Give the operators that can touch more than tensors: files, the network, extensions."""
+        return tuple(
+            name
+            for name in self.operators
+            if name in _OUTSIDE or name.partition("::")[0] not in _OWN_NAMESPACES
+        )
+
+
+def read_archive(path: Path) -> Archive:
+    """Read a TorchScript file without running anything in it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFileError: It is no TorchScript file, or is damaged.
+    """
+    _require_zip(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is not None:
+                message = (
+                    f'Model file "{path}" is damaged: {damaged} in it has changed. Fetch it again.'
+                )
+                raise ModelFileError(message)
+            names = archive.namelist()
+            _require_torchscript(path, names)
+            code = {
+                name.partition("/code/")[2]: archive.read(name).decode()
+                for name in names
+                if "/code/" in name and name.endswith(".py")
+            }
+            pickled = next(name for name in names if name.endswith("/data.pkl"))
+            stored = _Stored(archive.open(pickled))
+            root = stored.load()
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        message = (
+            f'Model file "{path}" is damaged, perhaps cut off: {error}. It has '
+            f"{path.stat().st_size} bytes. Fetch it again."
+        )
+        raise ModelFileError(message) from error
+    except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, LookupError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        message = f'Model file "{path}" cannot be read: {error}. {_ADVICE}'
+        raise ModelFileError(message) from error
+
+    classes = dict(_classes(path, code))
+    name = getattr(type(root), "qualified_name", "")
+    forward = _method(classes.get(name), "forward")
+    if forward is None:
+        message = f'Model file "{path}" has no forward(). {_ADVICE}'
+        raise ModelFileError(message)
+    operators = Counter(name for source in code.values() for name in _operators(ast.parse(source)))
+    return Archive(
+        signature=_signature(forward),
+        operators=dict(sorted(operators.items())),
+        runs_on_load=tuple(
+            name for name, body in classes.items() if _method(body, "__setstate__") is not None
+        ),
+        weights=dict(stored.weights),
+        input_channels=stored.input_channels,
+    )
+
+
+def file_facts(path: Path) -> tuple[int, str]:
+    """Give the size of a file in bytes and its SHA-256."""
+    return path.stat().st_size, sha256(path)
+
+
+def _require_zip(path: Path) -> None:
+    """Tell apart what people take for a model file."""
+    if not path.exists():
+        message = f'Model file "{path}" does not exist. {_ADVICE}'
+        raise FileNotFoundError(message)
+    if path.is_dir():
+        message = f'"{path}" is a folder. {_ADVICE}'
+        raise ModelFileError(message)
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start.startswith(b"PK"):
+        return
+    what = "is not a TorchScript file"
+    if not start:
+        what = "is empty"
+    elif start.startswith(b"version https://git-lfs"):
+        what = (
+            "is only a pointer to a file in git LFS; fetch the file itself (git lfs pull, or "
+            "impact_plugin.models.download())"
+        )
+    elif start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        what = "is a web page; fetch the file itself (impact_plugin.models.download())"
+    elif start.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04")):
+        what = "holds pickled Python objects, perhaps weights alone (torch.save)"
+    message = f'Model file "{path}" {what}. {_ADVICE}'
+    raise ModelFileError(message)
+
+
+def _require_torchscript(path: Path, names: list[str]) -> None:
+    if any("/code/" in name for name in names) and any(n.endswith("/data.pkl") for n in names):
+        return
+    if any(name.endswith("/data.pkl") for name in names):
+        what = "holds weights alone (torch.save)"
+    elif any(
+        name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names
+    ):
+        what = "is a program of torch.export"
+    else:
+        what = "is a zip archive, and not a TorchScript file"
+    message = f'Model file "{path}" {what}. {_ADVICE}'
+    raise ModelFileError(message)
+
+
+def _classes(path: Path, code: dict[str, str]) -> Iterator[tuple[str, ast.ClassDef]]:
+    """Give the classes of the code by their qualified names."""
+    for file, source in code.items():
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError) as error:
+            message = (
+                f'Model file "{path}": its code {file} cannot be read ({error}), so nothing can be '
+                "said of what it does."
+            )
+            raise ModelFileError(message) from error
+        module = file.removesuffix(".py").replace("/", ".")
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                yield f"{module}.{node.name}", node
+
+
+def _method(body: ast.ClassDef | None, name: str) -> ast.FunctionDef | None:
+    for node in body.body if body else ():
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    return None
+
+
+def _signature(forward: ast.FunctionDef) -> str:
+    arguments = forward.args
+    arguments.args = arguments.args[1:]  # self
+    returns = ast.unparse(forward.returns) if forward.returns else "Tensor"
+    return f"forward({ast.unparse(arguments)}) -> {returns}"
+
+
+def _operators(tree: ast.AST) -> Iterator[str]:
+    """Give the name of each operator called: ``torch.x`` is ``aten::x``, ``ops.a.x`` ``a::x``."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        parts = ast.unparse(node).split(".")
+        if parts[0] == "torch" and len(parts) == 2:
+            yield f"aten::{parts[1]}"
+        elif parts[0] == "ops" and len(parts) == 3:
+            yield f"{parts[1]}::{parts[2]}"
+        elif parts[:3] == ["__torch__", "torch", "classes"] and len(parts) == 5:
+            yield f"{parts[3]}::{parts[4]}"  # a class of C++ that an extension brought
+
+
+class _Stored(pickle.Unpickler):
+    """Walks the pickle of a TorchScript file, with stand-ins for all that it names."""
+
+    def __init__(self, file: Any) -> None:  # noqa: ANN401  (what zipfile opens)
+        super().__init__(file)
+        self.weights: Counter[str] = Counter()
+        self.input_channels: int | None = None
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (a stand-in)
+        """Give a stand-in; nothing is ever imported."""
+        if module == "torch._utils" and name.startswith("_rebuild_tensor"):
+            return self._tensor
+        if module == "torch" and name.endswith("Storage"):
+            return name
+        if module == "torch.jit._pickle":
+            return lambda *arguments: arguments[0] if arguments else None
+        return type(name, (_StandIn,), {"qualified_name": f"{module}.{name}"})
+
+    def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401  (what the pickle says)
+        """Give the type of a storage."""
+        return pid[1]
+
+    def _tensor(self, storage: Any, _offset: int, size: tuple[int, ...], *_: Any) -> None:  # noqa: ANN401
+        self.weights[_TYPES.get(str(storage), str(storage))] += prod(size)
+        if self.input_channels is None and len(size) in (4, 5):
+            self.input_channels = size[1]
+
+
+class _StandIn:
+    """An object of which only the class is of interest."""
+
+    def __init__(self, *_: Any) -> None:  # noqa: ANN401
+        pass
+
+    def __new__(cls, *_: Any) -> _StandIn:  # noqa: ANN401
+        return super().__new__(cls)
+
+    def __setstate__(self, _state: Any) -> None:  # noqa: ANN401
+        pass
+
+    def __setitem__(self, _key: Any, _value: Any) -> None:  # noqa: ANN401  (an OrderedDict's)
+        pass

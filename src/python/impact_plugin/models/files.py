@@ -1,0 +1,54 @@
+"""Where model files are kept, and how they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Give the folder for files that can be made or fetched again; it need not exist.
+
+    Returns:
+        ``$XDG_CACHE_HOME/impact-plugin/models``, with ``~/.cache`` where that is unset.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "impact-plugin" / "models"
+
+
+def target_path(path: str | Path | None, name: str) -> Path:
+    """Give the absolute path of a file to write.
+
+    Args:
+        path: A file, or an existing folder that gets ``name``; by default the cache.
+        name: The default name.
+    """
+    target = cache_folder() / name if path is None else Path(path).expanduser().absolute()
+    return target / name if target.is_dir() else target
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path to write to, and move what was written there to ``target`` in one step.
+
+    Nobody ever reads half a file, and where the block raises, ``target`` stays as it was. The
+    missing parent folder of ``target`` is made.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
+        unfinished = Path(folder) / target.name
+        yield unfinished
+        unfinished.replace(target)
+
+
+def sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

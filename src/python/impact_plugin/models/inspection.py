@@ -1,0 +1,105 @@
+"""Finding out what a model file is: what it says of itself, and what it does when it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from impact_plugin.models.archive import ModelFileError, file_facts, read_archive
+from impact_plugin.models.report import ModelReport
+
+_CHANNELS = (1, 3, 2, 4, 5, 6, 7, 8)
+
+
+class ModelRefusedError(ModelFileError):
+    """A model that takes none of the inputs that were tried."""
+
+
+def inspect(
+    path: str | Path,
+    *,
+    run: bool = True,
+    trust: bool = False,
+    dimension: int | None = None,
+    channels: int | None = None,
+    size: int | None = None,
+    intensities: tuple[float, float] = (-100.0, 100.0),
+    memory_limit: float = 1e9,
+) -> ModelReport:
+    """Find out what a TorchScript file is.
+
+    First its code is read, without running any of it: the calling convention, the operators, the
+    types of its weights. Then it is run as the metric runs it, on irregular inputs: which
+    dimensions and channels it takes, how many layers it gives, and for each the channels and, by
+    gradient, the stride and the field of view. A TorchScript file is a program, which does what its
+    author wrote: see ``docs/models.md``.
+
+    Args:
+        path: The file.
+        run: Whether to run it. Without, the report has what the file says of itself alone.
+        trust: Whether to run a model that can do more than compute: one with operators that touch
+            files, the network or extensions of torch, or with code that runs when it is opened.
+        dimension: 2 or 3, to try that alone.
+        channels: Number of input channels, to try that alone.
+        size: Voxels along each axis of the first input to try, for models that want a certain size.
+        intensities: Least and greatest intensity of the inputs. Networks that clamp theirs show
+            nothing beyond what they clamp to.
+        memory_limit: Bytes up to which larger inputs are tried where the field of view of a layer
+            does not show in smaller ones.
+
+    Returns:
+        The report; ``print()`` it, or take its fields. Axes are in the order x, y (, z).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFileError: It is no TorchScript model, or is damaged, or was not to be trusted.
+        ModelRefusedError: It took none of the inputs that were tried. The message says which, and
+            why it refused.
+        ValueError: An argument is not allowed.
+    """
+    if dimension not in (None, 2, 3):
+        message = f"dimension is {dimension}, expected 2 or 3, or None to try both"
+        raise ValueError(message)
+    for name, value in (("channels", channels), ("size", size)):
+        if value is not None and value < 1:
+            message = f"{name} is {value}, expected at least 1"
+            raise ValueError(message)
+    file = Path(path).expanduser()
+    archive = read_archive(file)
+    number_of_bytes, digest = file_facts(file)
+    said = ModelReport(
+        path=str(path),
+        size=number_of_bytes,
+        sha256=digest,
+        signature=archive.signature,
+        weights=archive.weights,
+        operators=archive.operators,
+        outside=archive.outside,
+        runs_on_load=archive.runs_on_load,
+    )
+    if not run:
+        return said
+    if not trust and (archive.outside or archive.runs_on_load):
+        what = [*archive.outside, *(f"{name}.__setstate__" for name in archive.runs_on_load)]
+        message = (
+            f'Model file "{path}" can do more than compute features: it has {", ".join(what)}. It '
+            "was not run. Where you trust its author, say so (trust=True, or --trust); run=False "
+            "(--no-run) reads it alone."
+        )
+        raise ModelFileError(message)
+
+    from impact_plugin import _core  # slow: they load torch
+    from impact_plugin.models.trial import Trial
+
+    try:
+        model = _core.Model(str(file))
+    except _core.Error as error:
+        raise ModelFileError(str(error)) from error
+    channels_to_try = [*dict.fromkeys((archive.input_channels or 1, *_CHANNELS))]
+    trial = Trial(model, file, intensities)
+    return trial.report(
+        said,
+        (dimension,) if dimension else (3, 2),
+        [channels] if channels else channels_to_try,
+        size,
+        memory_limit,
+    )
