@@ -18,7 +18,7 @@ import pytest
 import impact_plugin
 from impact_plugin import _versions, command_line, registration
 from impact_plugin.demo import landmarks, metaimage, runs
-from impact_plugin.demo.elastix_log import ElastixLog
+from impact_plugin.engine.log import ElastixLog
 
 
 def python(code: str, *arguments: str) -> str:

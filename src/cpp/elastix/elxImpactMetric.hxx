@@ -6,9 +6,11 @@
 #include "elxImpactError.h"
 #include "elxImpactFeatureMaps.h"
 #include "elxImpactParameterMap.h"
+#include "elxImpactStop.h"
 #include "impactGridOf.h"
 #include "random.h"
 
+#include "MultiMetricMultiResolutionRegistration/itkMultiMetricMultiResolutionImageRegistrationMethod.h"
 #include "itkTimeProbe.h"
 
 namespace elastix
@@ -132,6 +134,20 @@ ImpactMetric<TElastix>::AfterEachIteration()
   {
     this->RequestMovingFeatures();
     m_IterationsSinceUpdate = 0;
+  }
+  if (IsStopRequested())
+  {
+    auto & registration = *this->m_Registration->GetAsITKBaseType();
+    StopOptimizer(*registration.GetModifiableOptimizer());
+    // Several metrics: the class hides the function of the class it derives from.
+    using MultiMetricType =
+      itk::MultiMetricMultiResolutionImageRegistrationMethod<typename Superclass2::FixedImageType,
+                                                             typename Superclass2::MovingImageType>;
+    if (auto * const several = dynamic_cast<MultiMetricType *>(&registration))
+    {
+      several->StopRegistration();
+    }
+    registration.StopRegistration();
   }
 }
 

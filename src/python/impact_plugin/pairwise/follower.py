@@ -1,0 +1,101 @@
+"""Listening to a registration: the log, the callback, the bars, and the wish to stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from impact_plugin.engine.log import ElastixLog, Iteration
+from impact_plugin.pairwise.progress import Bars
+
+Callback: TypeAlias = Callable[[Iteration], object]
+
+LOGGER = logging.getLogger("impact_plugin.elastix")
+"""Where elastix's own log goes: lines as they come, see :func:`level_of`."""
+
+_NOISE = re.compile(
+    # Asked for and not given: elastix says so of every parameter that has a default.
+    r'WARNING: The parameter "\w+", requested at entry number|  The default value '
+    # Said before elastix loads the plugin.
+    r"|Error: $|Impact\(index \d+\) - This component is not installed!"
+    # Of a number that is small in the presets.
+    r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
+    r"|\d+\t|1:ItNr\t|\s*$"
+)
+
+
+class StopRegistration(Exception):  # noqa: N818  (a wish, no error)
+    """Raised in a callback: the registration ends with what it has by then."""
+
+
+class EndNow(Exception):  # noqa: N818
+    """Ends the child: what was wanted of it is there, or it cannot stop by itself."""
+
+
+def level_of(line: str) -> int:
+    """Tell how important a line of elastix's output is, as levels of :mod:`logging`."""
+    if _NOISE.match(line):
+        return logging.DEBUG
+    if line.startswith("WARNING"):
+        return logging.WARNING
+    if line.startswith(("ERROR", "Error")) or "cannot run:" in line:
+        return logging.ERROR
+    return logging.INFO
+
+
+class Follower:
+    """Takes the lines of one elastix run.
+
+    Args:
+        bars: What shows how far it is.
+        callback: Called with each iteration; True or StopRegistration ends the registration.
+        stop_file: What to write for the metric to end the registration.
+        can_stop: For each stage, whether the metric looks for that file.
+
+    Attributes:
+        log: What was read out of the lines so far.
+        lines: The lines.
+        stopped: Whether the callback ended the registration.
+    """
+
+    def __init__(
+        self, bars: Bars, callback: Callback | None, stop_file: Path, can_stop: Sequence[bool]
+    ) -> None:
+        self.log = ElastixLog()
+        self.lines: list[str] = []
+        self.stopped = False
+        self._bars = bars
+        self._callback = callback
+        self._stop_file = stop_file
+        self._can_stop = can_stop
+
+    def __call__(self, line: str) -> None:
+        """Take one line.
+
+        Raises:
+            EndNow: The registration was stopped, and has written all that is to be had.
+            Exception: What the callback raised.
+        """
+        self.lines.append(line)
+        LOGGER.log(level_of(line), "%s", line)
+        iteration = self.log.feed(line)
+        if self.stopped and self.log.finished > self.log.stage:
+            raise EndNow
+        if iteration is not None:
+            self._bars.show(iteration)
+            if not self.stopped and self._is_enough(iteration):
+                self.stopped = True
+                if not self._can_stop[iteration.stage]:
+                    raise EndNow
+                self._stop_file.touch()
+
+    def _is_enough(self, iteration: Iteration) -> bool:
+        if self._callback is None:
+            return False
+        try:
+            return self._callback(iteration) is True
+        except StopRegistration:
+            return True
