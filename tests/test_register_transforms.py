@@ -158,7 +158,10 @@ def test_displacement_field(tmp_path: Path) -> None:
     [
         ({"HowToCombineTransforms": "Add"}, r"AffineTransform is added to its initial transform"),
         ({"UseDirectionCosines": "false"}, r'UseDirectionCosines "false"'),
-        ({"Transform": "SplineKernelTransform"}, r"no transform like elastix's SplineKernel.*Euler"),
+        (
+            {"Transform": "SplineKernelTransform"},
+            r"no transform like elastix's SplineKernel.*Euler",
+        ),
     ],
 )
 def test_what_simpleitk_does_not_have(parameters: dict[str, Value], match: str) -> None:

@@ -35,7 +35,10 @@ def sitk_pair(dimension: int = 3) -> tuple[sitk.Image, sitk.Image]:
 
 def squares(dimension: int = 3, **parameters: Value) -> ParameterMap:
     """Make a map with elastix's mean squares, which needs no network and so no torch."""
-    return parameter_map(dimension, Metric="AdvancedMeanSquares", **parameters)
+    return parameter_map(
+        dimension,
+        **{"Metric": "AdvancedMeanSquares", "UseDirectionCosines": "true", **parameters},
+    )
 
 
 def grid_of(image: sitk.Image) -> Grid:

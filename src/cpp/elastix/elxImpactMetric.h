@@ -102,7 +102,7 @@ public:
   /** Makes the features of the level, timed and logged. */
   void Initialize() override;
 
-  /** Counts iterations for FeaturesMapUpdateInterval, and ends the registration where that is asked for
+  /** Counts iterations for FeaturesMapUpdateInterval, and ends the level where that is asked for
    * (elxImpactStop.h). */
   void AfterEachIteration() override;
 

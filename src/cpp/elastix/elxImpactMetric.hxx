@@ -10,7 +10,6 @@
 #include "impactGridOf.h"
 #include "random.h"
 
-#include "MultiMetricMultiResolutionRegistration/itkMultiMetricMultiResolutionImageRegistrationMethod.h"
 #include "itkTimeProbe.h"
 
 namespace elastix
@@ -137,17 +136,7 @@ ImpactMetric<TElastix>::AfterEachIteration()
   }
   if (IsStopRequested())
   {
-    auto & registration = *this->m_Registration->GetAsITKBaseType();
-    StopOptimizer(*registration.GetModifiableOptimizer());
-    // Several metrics: the class hides the function of the class it derives from.
-    using MultiMetricType =
-      itk::MultiMetricMultiResolutionImageRegistrationMethod<typename Superclass2::FixedImageType,
-                                                             typename Superclass2::MovingImageType>;
-    if (auto * const several = dynamic_cast<MultiMetricType *>(&registration))
-    {
-      several->StopRegistration();
-    }
-    registration.StopRegistration();
+    StopOptimizer(*this->m_Registration->GetAsITKBaseType()->GetModifiableOptimizer());
   }
 }
 

@@ -6,7 +6,7 @@
 namespace elastix
 {
 
-/** Whether whoever started this process wants the registration to end with what it has: a file exists at the path that
+/** Whether whoever started this process wants the level to end with what it has: a file exists at the path that
  * the environment variable IMPACT_STOP_FILE gives. Without the variable: no. */
 bool
 IsStopRequested();

@@ -155,9 +155,7 @@ def _from_array(image: ImageArray, name: str) -> sitk.Image:
         raise ValueError(message)
     spacing = np.ones(dimension) if image.spacing is None else np.asarray(image.spacing, float)
     origin = np.zeros(dimension) if image.origin is None else np.asarray(image.origin, float)
-    direction = (
-        np.eye(dimension) if image.direction is None else np.asarray(image.direction, float)
-    )
+    direction = np.eye(dimension) if image.direction is None else np.asarray(image.direction, float)
     for what, got, shape in (
         ("spacing", spacing, (dimension,)),
         ("origin", origin, (dimension,)),
@@ -258,7 +256,9 @@ def _make(
         array = array.astype(np.uint8)
     elif array.dtype in (np.float16, np.longdouble):
         array = array.astype(np.float32)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
+    image = sitk.GetImageFromArray(
+        np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
+    )
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(origin.tolist())
     image.SetDirection(direction.ravel().tolist())

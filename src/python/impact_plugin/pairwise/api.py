@@ -121,9 +121,7 @@ def register_images(
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
     chosen = [
-        stages.with_changes(
-            stage, _changes(stage, iterations, seed, default_pixel_value, callback), gpu
-        )
+        stages.with_changes(stage, _changes(iterations, seed, default_pixel_value, callback), gpu)
         for stage in chosen
     ]
     before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
@@ -204,7 +202,7 @@ class _Run:
         return self._read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
 
     def _stopped(self, follower: Follower) -> Chain:
-        """Give the transform of what was ended early: of the last stage or level that ended."""
+        """Give the transform of what was ended early: of the last level that ended, in any stage."""
         log = follower.log
         if log.finished > log.stage:
             return self._read(self._folder / f"TransformParameters.{log.stage}.txt")
@@ -249,7 +247,6 @@ class _Run:
 
 
 def _changes(
-    stage: Stage,
     iterations: int | None,
     seed: int | None,
     default_pixel_value: float | None,
@@ -264,8 +261,8 @@ def _changes(
         changes["RandomSeed"] = [str(seed)]
     if default_pixel_value is not None:
         changes["DefaultPixelValue"] = [repr(float(default_pixel_value))]
-    if callback is not None and not stage.has_impact:
-        changes["WriteTransformParametersEachResolution"] = ["true"]  # for an early end
+    if callback is not None:  # what is there when it ends early
+        changes["WriteTransformParametersEachResolution"] = ["true"]
     return changes
 
 

@@ -27,12 +27,12 @@ _NOISE = re.compile(
 )
 
 
-class StopRegistration(Exception):  # noqa: N818  (a wish, no error)
+class StopRegistration(Exception):
     """Raised in a callback: the registration ends with what it has by then."""
 
 
-class EndNow(Exception):  # noqa: N818
-    """Ends the child: what was wanted of it is there, or it cannot stop by itself."""
+class EndNow(Exception):
+    """Ends the child: what is wanted of it is written, or it cannot end a level before its time."""
 
 
 def level_of(line: str) -> int:
@@ -52,7 +52,7 @@ class Follower:
     Args:
         bars: What shows how far it is.
         callback: Called with each iteration; True or StopRegistration ends the registration.
-        stop_file: What to write for the metric to end the registration.
+        stop_file: What to write for the metric to end the level.
         can_stop: For each stage, whether the metric looks for that file.
 
     Attributes:
@@ -67,6 +67,7 @@ class Follower:
         self.log = ElastixLog()
         self.lines: list[str] = []
         self.stopped = False
+        self._levels_wanted = 0
         self._bars = bars
         self._callback = callback
         self._stop_file = stop_file
@@ -82,12 +83,15 @@ class Follower:
         self.lines.append(line)
         LOGGER.log(level_of(line), "%s", line)
         iteration = self.log.feed(line)
-        if self.stopped and self.log.finished > self.log.stage:
+        if self.stopped and (
+            self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted
+        ):
             raise EndNow
         if iteration is not None:
             self._bars.show(iteration)
             if not self.stopped and self._is_enough(iteration):
                 self.stopped = True
+                self._levels_wanted = len(self.log.levels)
                 if not self._can_stop[iteration.stage]:
                     raise EndNow
                 self._stop_file.touch()

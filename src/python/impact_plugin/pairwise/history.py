@@ -76,7 +76,10 @@ class History:
         """Write it as a file of comma-separated values with a heading."""
         columns = self.as_dict()
         lines = [",".join(columns)]
-        lines += [",".join(map(str, row)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+        lines += [
+            ",".join(map(str, row))
+            for row in zip(*(c.tolist() for c in columns.values()), strict=True)
+        ]
         path.write_text("\n".join(lines) + "\n")
 
     @classmethod
@@ -92,7 +95,9 @@ class History:
         if names != [each.name for each in fields(cls)]:
             message = f"{path} is no history of a registration: its columns are {heading!r}"
             raise ValueError(message)
-        columns = zip(*(line.split(",") for line in lines), strict=True) if lines else [()] * len(names)
+        columns = (
+            zip(*(line.split(",") for line in lines), strict=True) if lines else [()] * len(names)
+        )
         return cls(
             **{
                 name: np.array(column, dtype=np.float64).astype(

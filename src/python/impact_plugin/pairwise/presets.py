@@ -40,9 +40,7 @@ PRESETS: dict[str, Preset] = {
     "affine_mind": Preset(
         "affine.txt", "a first affine alignment, of one or of two modalities; no download"
     ),
-    "mind": Preset(
-        "mind.txt", "deformable, of one or of two modalities, in seconds; no download"
-    ),
+    "mind": Preset("mind.txt", "deformable, of one or of two modalities, in seconds; no download"),
     "ct_cbct": Preset(
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
     ),
@@ -88,7 +86,12 @@ def map_folder() -> Path:
 
 
 _MIND_3D = re.compile(r"MIND_R(\d+)D(\d+)_3D\.pt")
-_PER_AXIS = ("ImagePyramidRescaleSchedule", "ImagePyramidSmoothingSchedule", "VoxelSize", "PatchSize")
+_PER_AXIS = (
+    "ImagePyramidRescaleSchedule",
+    "ImagePyramidSmoothingSchedule",
+    "VoxelSize",
+    "PatchSize",
+)
 
 
 def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:

@@ -54,7 +54,7 @@ class RegistrationResult:
 
     @property
     def elastix_parameters(self) -> list[ParameterMap]:
-        """elastix's transform parameter maps, in the order in which they are applied.
+        """Elastix's transform parameter maps, in the order in which they are applied.
 
         As ``itk.ParameterObject`` takes them; the initial transform comes first.
         """

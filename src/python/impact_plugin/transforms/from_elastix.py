@@ -49,7 +49,7 @@ def _one(parameters: ParameterMap, first: bool, chain: Chain) -> sitk.Transform:
         )
         raise UnsupportedTransformError(message)
     if parameters.get("UseDirectionCosines", ["true"])[0] != "true":
-        message = f"the {name} was found with (UseDirectionCosines \"false\")"
+        message = f'the {name} was found with (UseDirectionCosines "false")'
         raise UnsupportedTransformError(message)
     if name == "DeformationFieldTransform":
         field = chain.fields[parameters["DeformationFieldFileName"][0]]
@@ -116,7 +116,11 @@ def _b_spline(parameters: ParameterMap, dimension: int) -> sitk.Transform:
         _numbers(parameters, f"Grid{name}") for name in ("Size", "Origin", "Spacing", "Direction")
     )
     # elastix writes directions column by column, ITK keeps them row by row.
-    rows = [direction[row + dimension * column] for row in range(dimension) for column in range(dimension)]
+    rows = [
+        direction[row + dimension * column]
+        for row in range(dimension)
+        for column in range(dimension)
+    ]
     transform.SetFixedParameters([*size, *origin, *spacing, *rows])
     transform.SetParameters(_numbers(parameters, "TransformParameters"))
     return transform

@@ -24,7 +24,10 @@ AUTOMATIC = ("center", "mass")
 
 
 def make_chain(
-    initial: InitialTransform, fixed: sitk.Image, moving: sitk.Image, name: str = "initial_transform"
+    initial: InitialTransform,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    name: str = "initial_transform",
 ) -> Chain:
     """Give an initial transform, from the fixed to the moving image, as a chain for elastix.
 

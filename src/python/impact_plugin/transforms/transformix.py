@@ -47,7 +47,6 @@ def warp(
             ],
             "FinalBSplineInterpolationOrder": [str(order)],
             "DefaultPixelValue": [repr(default)],
-            "ResultImageFormat": ["mha"],
             "ResultImagePixelType": ["float"],
         }
         sitk.WriteImage(image, str(folder / "image.mha"))
@@ -62,9 +61,7 @@ def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]
         rows = "\n".join(" ".join(map(repr, row)) for row in points.tolist())
         (folder / "points.txt").write_text(f"point\n{len(points)}\n{rows}\n")
         _run(chain, folder, ["-def", folder / "points.txt"])
-        found = re.findall(
-            r"OutputPoint = \[([^\]]*)\]", (folder / "outputpoints.txt").read_text()
-        )
+        found = re.findall(r"OutputPoint = \[([^\]]*)\]", (folder / "outputpoints.txt").read_text())
         return np.array([row.split() for row in found], dtype=float).reshape(points.shape)
 
 
@@ -78,7 +75,8 @@ def displacement_field(chain: Chain) -> sitk.Image:
 
 
 def _run(chain: Chain, folder: Path, arguments: list[str | Path]) -> None:
-    transform = chain.write(folder, "transform")
+    last = chain.maps[-1] | {"ResultImageFormat": ["mha"]}
+    transform = Chain([*chain.maps[:-1], last], chain.fields).write(folder, "transform")
     assert transform is not None
     lines: deque[str] = deque(maxlen=400)
     code = process.run("transformix", ["-tp", transform, "-out", folder, *arguments], lines.append)
