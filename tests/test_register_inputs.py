@@ -164,8 +164,7 @@ for image in sitk_pair():
     np.testing.assert_allclose(again.GetDirection(), image.GetDirection())
     np.testing.assert_allclose(again.GetOrigin(), image.GetOrigin())
     images.append(converted)
-parameters = itk.ParameterObject.New()
-parameters.AddParameterMap(squares(Transform="EulerTransform"))
+parameters = squares(Transform="EulerTransform")
 result = impact_plugin.register_images(*images, parameter_maps=parameters)
 assert shift_error(result) < 0.1
 transform = result.itk_transform()

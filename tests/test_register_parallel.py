@@ -104,7 +104,8 @@ if __name__ == "__main__":
     runs |= {f"dask {s}": (lambda s=s: jobs.with_dask(s)) for s in ("threads", "processes")}
     for name, run in runs.items():
         pairs = run()
-        print(name, [float(jobs.shift_error(r)) < 0.1 for _, r in pairs], len({p for p, _ in pairs}))
+        right = [bool(jobs.shift_error(result) < 0.1) for _, result in pairs]
+        print(name, right, len({process for process, _ in pairs}))
 """
 
 

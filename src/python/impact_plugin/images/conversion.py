@@ -277,9 +277,8 @@ def _monai_like(image: sitk.Image, original: ImageLike) -> Any:  # noqa: ANN401
     tensor = torch.from_numpy(array)
     while tensor.ndim < original.ndim:
         tensor = tensor[None]
-    return type(original)(
-        tensor, affine=torch.from_numpy(affine[np.ix_(keep, keep)]), meta=dict(original.meta)
-    )
+    meta = {key: value for key, value in original.meta.items() if key != "affine"}
+    return type(original)(tensor, affine=torch.from_numpy(affine[np.ix_(keep, keep)]), meta=meta)
 
 
 def _sitk_array(image: sitk.Image) -> NDArray[Any]:

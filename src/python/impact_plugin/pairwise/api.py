@@ -202,7 +202,7 @@ class _Run:
         return self._read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
 
     def _stopped(self, follower: Follower) -> Chain:
-        """Give the transform of what was ended early: of the last level that ended, in any stage."""
+        """Give the transform of what was ended early: of the last level that ended."""
         log = follower.log
         if log.finished > log.stage:
             return self._read(self._folder / f"TransformParameters.{log.stage}.txt")
@@ -224,10 +224,8 @@ class _Run:
         if log.level is not None:
             levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
             where += f", level {log.level + 1} of {levels}"
-        if code < 0:
-            cause = f"elastix {process.describe_exit(code)}"
-        else:
-            cause = find_cause(follower.lines)
+        killed = f"elastix {process.describe_exit(code)}"
+        cause = killed if code < 0 else find_cause(follower.lines)
         return RegistrationError(
             cause, where, log.stage if begun else 0, log.level, self._keep_log(follower)
         )
