@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,23 +14,10 @@ import numpy as np
 import pytest
 
 import impact_plugin
-from helpers.pairs import shift_error, sitk_pair, squares
-from helpers.parameter_maps import parameter_map
-from helpers.registrations import impact
+from helpers.jobs import in_this_process, register
+from helpers.pairs import shift_error
 
 Result = impact_plugin.RegistrationResult
-
-
-def register(seed: int, model: str = "") -> Result:
-    """Register in whichever thread or process this is."""
-    parameters = parameter_map(3, **impact(3, "Static", model)) if model else squares()
-    return impact_plugin.register_images(
-        *sitk_pair(), parameter_maps=parameters, seed=seed, threads=1, iterations=60
-    )
-
-
-def in_this_process(seed: int) -> tuple[int, Result]:
-    return os.getpid(), register(seed)
 
 
 @pytest.fixture(scope="module")
@@ -74,30 +60,17 @@ def test_executors(kind: str, alone: list[list[str]]) -> None:
 def test_an_error_comes_out_of_a_process(mind: dict[int, str]) -> None:
     with (
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
-        pytest.raises(impact_plugin.RegistrationError, match=r"ModelsPath.*a directory|cannot run"),
+        pytest.raises(
+            impact_plugin.RegistrationError,
+            match=r'Metric "Impact" cannot run:\n.*test_register_parallel\.py',
+        ),
     ):
         pool.submit(register, 0, __file__).result()
 
 
-def with_joblib(work: Callable[[int], tuple[int, Result]]) -> list[tuple[int, Result]]:
-    import joblib
-
-    found: list[tuple[int, Result]] = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(work)(seed) for seed in range(4)
-    )
-    return found
-
-
-def with_dask(scheduler: str) -> list[tuple[int, Result]]:
-    import dask
-
-    delayed = [dask.delayed(in_this_process)(seed) for seed in range(4)]
-    return list(dask.compute(*delayed, scheduler=scheduler, num_workers=2))
-
-
 JOBS = """
 import sys; sys.path.insert(0, sys.argv[1])
-import test_register_parallel as jobs
+from helpers import jobs
 
 if __name__ == "__main__":
     runs = {"joblib": lambda: jobs.with_joblib(jobs.in_this_process)}

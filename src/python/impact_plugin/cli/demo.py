@@ -43,7 +43,7 @@ def demo(
     threads: int | None,
     bound: float,
 ) -> None:
-    r"""Register a real lung CT pair and show the landmark errors.
+    """Register a real lung CT pair and show the landmark errors.
 
     The images are of elastix's test data: one lung, breathed in and breathed out. 51 of the 100
     landmarks lie inside the fixed image. For each mode of IMPACT the program prints the errors of
@@ -54,7 +54,7 @@ def demo(
     Examples:
       impact-plugin demo --data elastix-5.3.1/Testing
       impact-plugin demo --iterations 50 --bound 3
-    """
+    """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin.demo import program
 
     sys.exit(

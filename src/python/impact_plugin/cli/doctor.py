@@ -14,7 +14,7 @@ from impact_plugin import diagnosis
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.option("--quick", is_flag=True, help="Register nothing, and do not start torch.")
 def doctor(as_json: bool, quick: bool) -> None:
-    r"""Say what is installed, whether it fits, and what to do if not.
+    """Say what is installed, whether it fits, and what to do if not.
 
     Ends with exit code 0 where everything is as it should be, else 1. Paste the output into bug
     reports.
@@ -23,7 +23,7 @@ def doctor(as_json: bool, quick: bool) -> None:
     Examples:
       impact-plugin doctor
       impact-plugin doctor --json > report.json
-    """
+    """  # noqa: D301  (\b keeps click from joining lines)
     report = diagnosis.examine(quick=quick)
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))

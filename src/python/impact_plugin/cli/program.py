@@ -56,11 +56,11 @@ class LazyGroup(click.Group):
 )
 @click.version_option(impact_plugin.__version__, prog_name="impact-plugin")
 def program() -> None:
-    r"""Registration of medical images by the features of pretrained networks, with elastix.
+    """Registration of medical images by the features of pretrained networks, with elastix.
 
     \b
     Examples:
       impact-plugin doctor
       impact-plugin register fixed.nii.gz moving.nii.gz -o result
       impact-plugin register ct.mha cbct.mha -o result --preset rigid_mind --preset mind
-    """
+    """  # noqa: D301  (\b keeps click from joining lines)

@@ -86,7 +86,7 @@ def register(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    r"""Align a MOVING image with a FIXED image.
+    """Align a MOVING image with a FIXED image.
 
     Results: `result.mha`, the moving image on the grid of the fixed one; `transform.h5`, for
     SimpleITK, itk and 3D Slicer; `TransformParameters.<n>.txt`, for transformix; `history.csv`;
@@ -96,10 +96,10 @@ def register(
     Examples:
       impact-plugin register fixed.nii.gz moving.nii.gz -o result
       impact-plugin register ct.mha mr.mha -o result --preset rigid_mind --preset mind
-      impact-plugin register ct.mha cbct.mha -o result --preset ct_cbct \
+      impact-plugin register ct.mha cbct.mha -o result --preset ct_cbct \\
           -t affine.tfm --model M730_1_Layers.pt=models/M730_1_Layers.pt --device cuda:0
       impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
-    """
+    """  # noqa: D301  (\b keeps click from joining lines)
     if verbose:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -277,8 +277,8 @@ def _monai_like(image: sitk.Image, original: ImageLike) -> Any:  # noqa: ANN401
     tensor = torch.from_numpy(array)
     while tensor.ndim < original.ndim:
         tensor = tensor[None]
-    meta = {key: value for key, value in original.meta.items() if key != "affine"}
-    return type(original)(tensor, affine=torch.from_numpy(affine[np.ix_(keep, keep)]), meta=meta)
+    meta = {**original.meta, "affine": torch.from_numpy(affine[np.ix_(keep, keep)])}
+    return type(original)(tensor, meta=meta)
 
 
 def _sitk_array(image: sitk.Image) -> NDArray[Any]:
