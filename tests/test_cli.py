@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
 from helpers.parameter_maps import as_text
-from impact_plugin import diagnosis
+from impact_plugin import _versions
 from impact_plugin.cli.program import program
 
 
@@ -172,9 +172,9 @@ def test_doctor_finds_this_installation_sound() -> None:
 
 
 def test_doctor_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = diagnosis._versions.installed
+    found = _versions.installed
     monkeypatch.setattr(
-        diagnosis._versions,
+        _versions,
         "installed",
         lambda name: "2.12.0" if name == "torch" else found(name),
     )

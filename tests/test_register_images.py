@@ -162,13 +162,19 @@ def test_masks_seed_and_threads() -> None:
     mask.CopyInformation(fixed)
     results = [
         impact_plugin.register_images(
-            fixed, moving, parameter_maps=squares(), seed=seed, threads=threads, **masks
+            fixed,
+            moving,
+            parameter_maps=squares(),
+            seed=seed,
+            threads=threads,
+            fixed_mask=given,
+            moving_mask=given,
         )
-        for seed, threads, masks in (
-            (1, 1, {}),
-            (1, 1, {}),
-            (2, 1, {}),
-            (1, 1, {"fixed_mask": mask, "moving_mask": mask}),
+        for seed, threads, given in (
+            (1, 1, None),
+            (1, 1, None),
+            (2, 1, None),
+            (1, 1, mask),
         )
     ]
     found = [result.elastix_parameters[0]["TransformParameters"] for result in results]

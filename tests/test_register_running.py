@@ -219,15 +219,15 @@ def test_the_log_comes_as_it_is_written() -> None:
 
 
 def test_bars(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = {"parameter_maps": [squares(), squares(NumberOfResolutions=2)], "iterations": 7}
-    impact_plugin.register_images(*sitk_pair(), **arguments, progress=True)
+    maps = [squares(), squares(NumberOfResolutions=2)]
+    impact_plugin.register_images(*sitk_pair(), parameter_maps=maps, iterations=7, progress=True)
     shown = capsys.readouterr().err
     for text in ("map 0, level 1 of 1", "map 1, level 1 of 2", "map 1, level 2 of 2"):
         assert text in shown
     assert "7/7" in shown
     assert "metric " in shown
     # Not where nobody watches.
-    impact_plugin.register_images(*sitk_pair(), **arguments)
+    impact_plugin.register_images(*sitk_pair(), parameter_maps=maps, iterations=7)
     assert "level" not in capsys.readouterr().err
 
 

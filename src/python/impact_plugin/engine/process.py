@@ -47,7 +47,7 @@ def run(
         raise RuntimeError(message)
     command = [sys.executable, "-m", "impact_plugin.engine.child", program]
     with subprocess.Popen(
-        [*command, *map(os.fspath, arguments)],
+        [*command, *(os.fspath(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -46,12 +46,15 @@ class Geometry:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """From voxel indices to mm, without the origin; shape (d, d)."""
-        return np.reshape(self.direction, (self.dimension,) * 2) * np.asarray(self.spacing)
+        direction = np.reshape(self.direction, (self.dimension,) * 2)
+        matrix: NDArray[np.float64] = direction * np.asarray(self.spacing)
+        return matrix
 
     @property
     def centre(self) -> NDArray[np.float64]:
         """The middle of the image, mm."""
-        return self.matrix @ ((np.array(self.size) - 1) / 2) + self.origin
+        centre: NDArray[np.float64] = self.matrix @ ((np.array(self.size) - 1) / 2) + self.origin
+        return centre
 
     def points(self, per_axis: int) -> NDArray[np.float64]:
         """Give the places of voxels spread evenly over the image, shape (N, d), mm.

@@ -264,7 +264,7 @@ def _changes(
     return changes
 
 
-def _check_numbers(**numbers: int | None) -> None:
+def _check_numbers(**numbers: object) -> None:
     for name, number in numbers.items():
         if number is not None and (not isinstance(number, int) or number < 1):
             message = f"{name} is {number!r}, expected a whole number of at least 1"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,6 @@ from impact_plugin.engine.log import Iteration
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_WHOLE = ("stage", "level", "iteration")
 
 
 @dataclass(frozen=True)
@@ -43,21 +41,14 @@ class History:
     @classmethod
     def of(cls, iterations: Iterable[Iteration]) -> History:
         """Collect what was reported of single iterations."""
-        rows = list(iterations)
+        return cls._of_rows([astuple(each) for each in iterations])
 
-        def column(name: str) -> list[float]:
-            return [getattr(row, name) for row in rows]
-
-        names = {"iteration": "number"}
-        return cls(
-            **{
-                each.name: np.array(
-                    column(names.get(each.name, each.name)),
-                    dtype=np.int64 if each.name in _WHOLE else np.float64,
-                )
-                for each in fields(cls)
-            }
-        )
+    @classmethod
+    def _of_rows(cls, rows: Sequence[Sequence[float]]) -> History:
+        # The same columns in the same order as in Iteration.
+        table = np.array(rows, dtype=np.float64).reshape(-1, len(fields(cls)))
+        whole, rest = table[:, :3].astype(np.int64), table[:, 3:]
+        return cls(*whole.T, *rest.T)
 
     def __len__(self) -> int:
         return len(self.metric)
@@ -95,14 +86,4 @@ class History:
         if names != [each.name for each in fields(cls)]:
             message = f"{path} is no history of a registration: its columns are {heading!r}"
             raise ValueError(message)
-        columns = (
-            zip(*(line.split(",") for line in lines), strict=True) if lines else [()] * len(names)
-        )
-        return cls(
-            **{
-                name: np.array(column, dtype=np.float64).astype(
-                    np.int64 if name in _WHOLE else np.float64
-                )
-                for name, column in zip(names, columns, strict=True)
-            }
-        )
+        return cls._of_rows([[float(value) for value in line.split(",")] for line in lines])
