@@ -15,10 +15,11 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers.images import Array, Grid
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
-from impact_plugin import _versions
+from impact_plugin import _versions, models
 from impact_plugin.engine import process
 from impact_plugin.images import conversion
 from impact_plugin.images.array import ImageArray
+from impact_plugin.pairwise import model_files
 
 
 def oblique() -> sitk.Image:
@@ -417,6 +418,29 @@ def test_presets_are_what_the_files_say() -> None:
     assert impact_plugin.preset_map("affine_mind", 2)["VoxelSize"] == ["8", "8", "4", "4", "2", "2"]
 
 
+def test_models_that_were_downloaded_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def download(name: str, *, offline: bool) -> Path:
+        assert offline
+        asked.append(name)
+        if name == "TS/M730.pt":
+            return tmp_path / "hub.pt"
+        message = "not in the cache"
+        raise OSError(message)
+
+    monkeypatch.setattr(models, "download", download, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    parameters = {"FixedModelsPath": ["TS/M730.pt TS/M730.pt"], "Metric": ["Impact"]}
+    found = model_files.resolve(parameters, None, "map")
+    assert found["FixedModelsPath"] == [f"{tmp_path / 'hub.pt'} {tmp_path / 'hub.pt'}"]
+    with pytest.raises(FileNotFoundError, match=r"map names the model 'TS/M291\.pt', which is in"):
+        model_files.resolve({"ImpactModelsPath0": ["TS/M291.pt"]}, None, "map")
+    assert asked == ["TS/M730.pt", "TS/M730.pt", "TS/M291.pt"]
+
+
 def test_device_and_models(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mind: dict[int, str]
 ) -> None:
@@ -429,13 +453,13 @@ def test_device_and_models(
 
     monkeypatch.setattr(process, "run", run)
     (tmp_path / "other.pt").write_bytes(b"")
-    for preset, models, gpu, model in (
+    for preset, places, gpu, model in (
         ("ct_cbct", {"M730_1_Layers.pt": tmp_path / "other.pt"}, "(ImpactGPU 1)", "other.pt"),
         ("mind", Path(mind[3]).parent, "(GPU 1)", "MIND_R1D2_3D.pt"),
     ):
         with pytest.raises(impact_plugin.RegistrationError) as caught:
             impact_plugin.register_images(
-                *sitk_pair(), preset=preset, models=models, device="cuda:1"
+                *sitk_pair(), preset=preset, models=places, device="cuda:1"
             )
         assert caught.value.log is not None
         caught.value.log.unlink()

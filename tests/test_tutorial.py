@@ -1,12 +1,17 @@
-"""The code in docs/tutorial.md and docs/registration.md runs as it stands."""
+"""The code in docs/tutorial.md, in docs/registration.md and in docstrings runs as it stands."""
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+import impact_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,3 +40,18 @@ def test_code_blocks(
     for line, block in blocks:
         # Line numbers in tracebacks are those of the page.
         exec(compile("\n" * line + block, page, "exec"), names)
+
+
+def modules() -> list[str]:
+    """Name the modules of the packages behind register_images."""
+    return [
+        f"impact_plugin.{package}.{found.name}"
+        for package in ("engine", "images", "pairwise", "transforms")
+        for found in pkgutil.iter_modules([str(Path(impact_plugin.__file__).parent / package)])
+    ]
+
+
+def test_docstrings() -> None:
+    results = [doctest.testmod(importlib.import_module(name)) for name in modules()]
+    assert sum(result.attempted for result in results) >= 9
+    assert sum(result.failed for result in results) == 0

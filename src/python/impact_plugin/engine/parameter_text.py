@@ -30,6 +30,10 @@ def parse(text: str, source: str = "parameter map") -> ParameterMap:
     Raises:
         ValueError: A line is neither a parameter nor a comment, or a name stands there twice. The
             message names the line.
+
+    Example:
+        >>> parse('(Metric "Impact")  // a comment')
+        {'Metric': ['Impact']}
     """
     found: ParameterMap = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -59,12 +63,23 @@ def read(path: str | Path) -> ParameterMap:
 
 
 def as_texts(parameters: Mapping[str, Value]) -> ParameterMap:
-    """Write every value as elastix has it: ``True`` as ``"true"``, a number alone as a list."""
+    """Write every value as elastix has it: texts in lists.
+
+    Example:
+        >>> as_texts({"WriteResultImage": True, "NumberOfResolutions": 3})
+        {'WriteResultImage': ['true'], 'NumberOfResolutions': ['3']}
+    """
     return {name: _texts(value) for name, value in parameters.items()}
 
 
 def dump(parameters: Mapping[str, Iterable[str]]) -> str:
-    """Give the text of a parameter file: numbers bare, all else in quotes."""
+    """Give the text of a parameter file: numbers bare, all else in quotes.
+
+    Example:
+        >>> print(dump({"Mode": ["Static"], "PatchSize": ["5", "5", "5"]}), end="")
+        (Mode "Static")
+        (PatchSize 5 5 5)
+    """
     return "".join(
         f"({name} {' '.join(_quoted(value) for value in values)})\n"
         for name, values in parameters.items()

@@ -68,7 +68,12 @@ def run(
 
 
 def describe_exit(code: int) -> str:
-    """Say in words how a process ended."""
+    """Say in words how a process ended.
+
+    Example:
+        >>> describe_exit(-9)
+        'was ended by the signal SIGKILL, as the system does where memory runs out'
+    """
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name

@@ -19,6 +19,10 @@ class ImageArray:
             other way. Hand nibabel images over as they are.)
         direction: Direction cosines, shape (d, d), in LPS: column k is the unit vector along the
             image's axis k (x, y, z); the identity by default.
+
+    Example:
+        >>> import numpy as np
+        >>> ct = ImageArray(np.zeros((40, 256, 256)), spacing=(0.9, 0.9, 3.0))
     """
 
     array: Any

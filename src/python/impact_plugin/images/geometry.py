@@ -21,6 +21,13 @@ class Geometry:
         spacing: Distance of voxel centres along each axis.
         origin: Centre of the first voxel.
         direction: Direction cosines, row by row: column k is the unit vector along axis k.
+
+    Example:
+        >>> grid = Geometry((5, 9), (2.0, 0.5), (10.0, 20.0), (1.0, 0.0, 0.0, 1.0))
+        >>> grid.centre.tolist()
+        [14.0, 22.0]
+        >>> grid.contains(np.array([[18.9, 20.0], [19.1, 20.0]])).tolist()
+        [True, False]
     """
 
     size: tuple[int, ...]

@@ -152,7 +152,7 @@ def register_images(
         stopped=follower.stopped,
         output_directory=out,
     )
-    image = result.warp(inputs.moving)
+    image = result.warp(inputs.moving, threads=threads)
     timings = {
         "reading and checking the images": prepared - start,
         **follower.log.times(ended - prepared),

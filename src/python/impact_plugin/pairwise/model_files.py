@@ -26,7 +26,8 @@ def resolve(
     """Give a parameter map with the full paths of its models.
 
     A name is looked for in ``models``, then in the current folder, as elastix does, then in the
-    cache of :mod:`impact_plugin.models`. MIND models that are nowhere are made.
+    cache of :mod:`impact_plugin.models` and among what it has downloaded. MIND models that are
+    nowhere are made; nothing is downloaded here.
 
     Args:
         parameters: The map.
@@ -70,14 +71,31 @@ def _find(
 
         radius, dilation, dimension = map(int, mind.groups())
         return make_mind(radius, dilation, dimension)
+    if downloaded := _downloaded(name):
+        return downloaded
     looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys(candidates))
-    source = _SOURCES.get(name, f"get it from {_REPOSITORY} (`impact-plugin models download`)")
+    source = _SOURCES.get(
+        name, f"get it from {_REPOSITORY} (`impact-plugin models download {name}`)"
+    )
     message = (
         f"{where} names the model {name!r}, which is in none of these places:\n{looked}\n"
         f"Models that are not MIND are not part of this package: {source}. Then pass "
         f"models={{{name!r}: path}}, or models=folder."
     )
     raise FileNotFoundError(message)
+
+
+def _downloaded(name: str) -> Path | None:
+    """Find a public model that was downloaded before."""
+    from impact_plugin import models
+
+    download = getattr(models, "download", None)
+    if download is None:
+        return None
+    try:
+        return Path(download(name, offline=True))
+    except (OSError, ValueError, LookupError, ImportError):
+        return None
 
 
 def _cache() -> Path:

@@ -114,7 +114,12 @@ def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
 
 
 def _without_third_axis(values: Sequence[str]) -> list[str]:
-    """``8 8 8  4 4 4`` is ``8 8  4 4``, and ``"3*3*3 3*3*3"`` is ``"3*3 3*3"``."""
+    """Leave out the last of each three numbers.
+
+    Example:
+        >>> _without_third_axis("8 8 8 4 4 4".split()), _without_third_axis(["3*3*3 3*3*3"])
+        (['8', '8', '4', '4'], ['3*3 3*3'])
+    """
     if any("*" in value for value in values):
         drop: Callable[[str], str] = lambda value: " ".join(  # noqa: E731
             size.rpartition("*")[0] for size in value.split()

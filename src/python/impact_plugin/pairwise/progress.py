@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,10 @@ class Bars:
             self._bar = None
 
     def _make(self, iteration: Iteration) -> Any:  # noqa: ANN401  (one of tqdm's classes)
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # In a notebook without ipywidgets, which shows the bars as text.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            from tqdm.auto import tqdm
 
         parameters = self._maps[iteration.stage]
         levels = int(parameters.get("NumberOfResolutions", ["3"])[0])

@@ -130,6 +130,7 @@ class RegistrationResult:
         labels: bool = False,
         order: int | None = None,
         default: float | None = None,
+        threads: int | None = None,
     ) -> Any:  # noqa: ANN401  (the kind of the image given)
         """Resample an image of the moving frame on the grid of the fixed image.
 
@@ -139,6 +140,7 @@ class RegistrationResult:
             order: Of the B-spline interpolation, 0 to 5; by default the parameter map's
                 FinalBSplineInterpolationOrder, else 3; 0 for labels.
             default: Value outside the image; by default the map's DefaultPixelValue; 0 for labels.
+            threads: How many; by default all processors.
 
         Returns:
             An image of the kind given (SimpleITK for a path), with its pixel type.
@@ -160,7 +162,7 @@ class RegistrationResult:
         if default is None:
             default = 0.0 if labels else float(last.get("DefaultPixelValue", ["0"])[0])
         try:
-            warped = _resample(source, self.transform, self.fixed, order, default)
+            warped = _resample(source, self.transform, self.fixed, order, default, threads)
         except UnsupportedTransformError:
             warped = transformix.warp(self.chain, source, self.fixed, order, default)
         return conversion.like(warped, image)
@@ -218,7 +220,12 @@ class RegistrationResult:
 
 
 def _resample(
-    image: sitk.Image, transform: sitk.Transform, grid: Geometry, order: int, default: float
+    image: sitk.Image,
+    transform: sitk.Transform,
+    grid: Geometry,
+    order: int,
+    default: float,
+    threads: int | None,
 ) -> sitk.Image:
     import SimpleITK as sitk
 
@@ -235,4 +242,6 @@ def _resample(
     resampler.SetTransform(transform)
     resampler.SetInterpolator(interpolators[order])
     resampler.SetDefaultPixelValue(default)
+    if threads is not None:
+        resampler.SetNumberOfThreads(threads)
     return resampler.Execute(image)

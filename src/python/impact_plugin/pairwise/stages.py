@@ -95,6 +95,10 @@ def gpu_of(device: str | None) -> int | None:
 
     Raises:
         ValueError: It is neither the CPU nor a CUDA device.
+
+    Example:
+        >>> gpu_of("cuda:1"), gpu_of("cpu"), gpu_of(None)
+        (1, -1, None)
     """
     if device is None:
         return None
