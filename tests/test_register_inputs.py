@@ -336,7 +336,7 @@ def test_bad_masks(mask: sitk.Image, match: str) -> None:
 
 
 BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"preset": "ct-cbct"}, ValueError, r"no preset 'ct-cbct'; did you mean 'ct_cbct'\? The pres"),
+    ({"preset": "ct-cbct"}, ValueError, r"no preset 'ct-cbct'; did you mean 'ct_cbct'\? The "),
     ({"preset": ["mind", "xyzzy"]}, ValueError, r"no preset 'xyzzy'\. The presets are: rigid_mind"),
     ({"preset": "mind", "parameter_maps": squares()}, ValueError, r"exclude each other.*'mind'"),
     ({"parameter_maps": []}, ValueError, r"parameter_maps is empty"),
