@@ -225,7 +225,7 @@ class _Run:
             levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
             where += f", level {log.level + 1} of {levels}"
         killed = f"elastix {process.describe_exit(code)}"
-        cause = killed if code < 0 else find_cause(follower.lines)
+        cause = killed if code < 0 else find_cause(list(follower.lines))
         return RegistrationError(
             cause, where, log.stage if begun else 0, log.level, self._keep_log(follower)
         )

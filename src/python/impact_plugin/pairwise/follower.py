@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -15,6 +16,9 @@ Callback: TypeAlias = Callable[[Iteration], object]
 
 LOGGER = logging.getLogger("impact_plugin.elastix")
 """Where elastix's own log goes: lines as they come, see :func:`level_of`."""
+
+_KEPT = 2000
+"""Lines: more than elastix says from an error to its end."""
 
 _NOISE = re.compile(
     # Asked for and not given: elastix says so of every parameter that has a default.
@@ -57,7 +61,7 @@ class Follower:
 
     Attributes:
         log: What was read out of the lines so far.
-        lines: The lines.
+        lines: The last of them; elastix.log has all.
         stopped: Whether the callback ended the registration.
     """
 
@@ -65,7 +69,7 @@ class Follower:
         self, bars: Bars, callback: Callback | None, stop_file: Path, can_stop: Sequence[bool]
     ) -> None:
         self.log = ElastixLog()
-        self.lines: list[str] = []
+        self.lines: deque[str] = deque(maxlen=_KEPT)
         self.stopped = False
         self._levels_wanted = 0
         self._bars = bars
