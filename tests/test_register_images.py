@@ -207,6 +207,17 @@ def test_files_are_read_and_kept(tmp_path: Path) -> None:
     assert (voxels(result.image) == -5).sum() > 100
 
 
+def test_model_files_in_folders_with_spaces(tmp_path: Path, mind: dict[int, str]) -> None:
+    """Where elastix's parameter file has several paths separated by spaces."""
+    folder = tmp_path / "a folder" / "of models"
+    folder.mkdir(parents=True)
+    (folder / "MIND_R1D2_3D.pt").write_bytes(Path(mind[3]).read_bytes())
+    result = impact_plugin.register_images(
+        *sitk_pair(), preset="rigid_mind", models=folder, iterations=30
+    )
+    assert shift_error(result) < 0.3
+
+
 def test_whole_numbers_stay_whole() -> None:
     """The result has the moving image's type: cubic interpolation overshoots it, but not over."""
     fixed, moving = sitk_pair()

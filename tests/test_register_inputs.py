@@ -434,10 +434,10 @@ def test_models_that_were_downloaded_are_found(
     monkeypatch.setattr(models, "download", download, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     parameters = {"FixedModelsPath": ["TS/M730.pt TS/M730.pt"], "Metric": ["Impact"]}
-    found = model_files.resolve(parameters, None, "map")
+    found = model_files.resolve(parameters, None, "map", tmp_path)
     assert found["FixedModelsPath"] == [f"{tmp_path / 'hub.pt'} {tmp_path / 'hub.pt'}"]
     with pytest.raises(FileNotFoundError, match=r"map names the model 'TS/M291\.pt', which is in"):
-        model_files.resolve({"ImpactModelsPath0": ["TS/M291.pt"]}, None, "map")
+        model_files.resolve({"ImpactModelsPath0": ["TS/M291.pt"]}, None, "map", tmp_path)
     assert asked == ["TS/M730.pt", "TS/M730.pt", "TS/M291.pt"]
 
 

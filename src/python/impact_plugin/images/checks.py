@@ -29,7 +29,7 @@ def check_image(image: sitk.Image, name: str) -> None:
     if image.GetNumberOfComponentsPerPixel() != 1:
         message = (
             f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
-            "of one"
+            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
         )
         raise ValueError(message)
     if image.GetDimension() not in (2, 3):

@@ -117,27 +117,30 @@ def register_images(
     gpu = stages.gpu_of(device)
     _check_numbers(iterations=iterations, threads=threads)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
-    chosen = stages.make_stages(preset, parameter_maps, models, inputs.fixed.GetDimension())
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
-    chosen = [
-        stages.with_changes(stage, _changes(iterations, seed, default_pixel_value, callback), gpu)
-        for stage in chosen
-    ]
-    before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
-    _check_overlap(inputs, before, chosen[0])
-
+    changes = _changes(iterations, seed, default_pixel_value, callback)
     out = None if output_directory is None else Path(output_directory).expanduser().absolute()
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+
     with tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary:
-        arguments = inputs.arguments(Path(temporary))
+        files = Path(temporary)
+        chosen = [
+            stages.with_changes(stage, changes, gpu)
+            for stage in stages.make_stages(
+                preset, parameter_maps, models, inputs.fixed.GetDimension(), files
+            )
+        ]
+        before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
+        _check_overlap(inputs, before, chosen[0])
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        arguments = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
-        run = _Run(chosen, before, out or Path(temporary), Path(temporary) / "stop")
+        run = _Run(chosen, before, out or files, files / "stop")
         follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
         prepared = time.perf_counter()
         try:
-            chain = run.execute([*arguments, *_threads(threads)], follower)
+            chain = run.execute(arguments, follower)
         finally:
             bars.close()
         ended = time.perf_counter()

@@ -21,7 +21,10 @@ _REPOSITORY = "VBoussot/impact-torchscript-models on the Hugging Face hub"
 
 
 def resolve(
-    parameters: ParameterMap, models: Mapping[str, str | os.PathLike[str]] | Path | None, where: str
+    parameters: ParameterMap,
+    models: Mapping[str, str | os.PathLike[str]] | Path | None,
+    where: str,
+    links: Path,
 ) -> ParameterMap:
     """Give a parameter map with the full paths of its models.
 
@@ -33,6 +36,8 @@ def resolve(
         parameters: The map.
         models: Paths of models by the name in the map, or a folder with files of these names.
         where: What messages call the map.
+        links: Folder for links to files whose paths have spaces in them, where elastix's parameter
+            file has several paths separated by spaces.
 
     Raises:
         FileNotFoundError: A model is nowhere. The message says where to get it.
@@ -43,7 +48,10 @@ def resolve(
             # elastix 5.3.1's dialect has one path per value, in which spaces may stand.
             several = not re.search(r"\d$", name)
             resolved[name] = [
-                " ".join(str(_find(part, models, where)) for part in _split(value, several))
+                " ".join(
+                    str(_without_spaces(path, links) if several else path)
+                    for path in (_find(part, models, where) for part in _split(value, several))
+                )
                 for value in values
             ]
     return resolved
@@ -51,6 +59,17 @@ def resolve(
 
 def _split(value: str, several: bool) -> list[str]:
     return value.split() if several and not Path(value).is_file() else [value]
+
+
+def _without_spaces(path: Path, links: Path) -> Path:
+    """Give a path without spaces to the same file."""
+    if len(str(path).split()) == 1:
+        return path
+    folder = links / f"model{len(list(links.iterdir()))}"
+    folder.mkdir()
+    link = folder / "_".join(path.name.split())
+    link.symlink_to(path)
+    return link
 
 
 def _find(

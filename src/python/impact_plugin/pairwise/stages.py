@@ -37,6 +37,7 @@ def make_stages(
     parameter_maps: ParameterMaps,
     models: Models | None,
     dimension: int,
+    links: Path,
 ) -> list[Stage]:
     """Collect the maps and the files of their models.
 
@@ -45,6 +46,7 @@ def make_stages(
         parameter_maps: Maps of the caller's own.
         models: Where model files lie.
         dimension: Of the images.
+        links: Folder for links to model files, which are to be there as long as elastix runs.
 
     Raises:
         ValueError: Both are given; a preset does not exist; a map is wrong or for images of another
@@ -70,7 +72,7 @@ def make_stages(
     found = []
     for stage in stages:
         _check_dimension(stage, dimension)
-        parameters = model_files.resolve(stage.parameters, folder, f"the map {stage.name!r}")
+        parameters = model_files.resolve(stage.parameters, folder, f"the map {stage.name!r}", links)
         found.append(Stage(stage.name, parameters))
     return found
 
