@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,18 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin import _versions
-from impact_plugin.engine import parameter_text, process
-from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.engine.parameter_text import ParameterMap
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import presets, stages
-from impact_plugin.pairwise.follower import Callback, EndNow, Follower
+from impact_plugin.pairwise.follower import Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
 from impact_plugin.pairwise.progress import Bars
 from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.pairwise.run import Run
 from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
 from impact_plugin.transforms import from_elastix, initial
 from impact_plugin.transforms.chain import Chain
@@ -136,7 +134,7 @@ def register_images(
             out.mkdir(parents=True, exist_ok=True)
         arguments = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
-        run = _Run(chosen, before, out or files, files / "stop")
+        run = Run(chosen, before, out or files, files / "stop")
         follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
         prepared = time.perf_counter()
         try:
@@ -162,89 +160,6 @@ def register_images(
         "warped image": time.perf_counter() - ended,
     }
     return replace(result, image=image, timings=timings)
-
-
-class _Run:
-    """One elastix process and its files.
-
-    Args:
-        chosen: The stages.
-        before: The initial transform.
-        folder: elastix's output folder.
-        stop_file: What ends a registration early.
-    """
-
-    def __init__(
-        self, chosen: Sequence[Stage], before: Chain, folder: Path, stop_file: Path
-    ) -> None:
-        self._stages = chosen
-        self._before = before
-        self._folder = folder
-        self.stop_file = stop_file
-
-    def execute(self, arguments: Sequence[str | Path], follower: Follower) -> Chain:
-        """Run elastix and give the whole transform.
-
-        Raises:
-            RegistrationError: elastix failed.
-        """
-        command = [*arguments, "-out", self._folder]
-        if first := self._before.write(self._folder, "InitialTransform"):
-            command += ["-t0", first]
-        for number, stage in enumerate(self._stages):
-            path = self._folder / f"Parameters.{number}.txt"
-            path.write_text(parameter_text.dump(stage.parameters), encoding="utf-8")
-            command += ["-p", path]
-        environment = {"IMPACT_STOP_FILE": str(self.stop_file)}
-        try:
-            code = process.run("elastix", command, follower, environment)
-        except EndNow:
-            return self._stopped(follower)
-        if code != 0:
-            raise self._error(follower, code)
-        return self._read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
-
-    def _stopped(self, follower: Follower) -> Chain:
-        """Give the transform of what was ended early: of the last level that ended."""
-        log = follower.log
-        if log.finished > log.stage:
-            return self._read(self._folder / f"TransformParameters.{log.stage}.txt")
-        level = log.level or 0
-        if level > 0:
-            return self._read(self._folder / f"TransformParameters.{log.stage}.R{level - 1}.txt")
-        if log.stage > 0:
-            return self._read(self._folder / f"TransformParameters.{log.stage - 1}.txt")
-        return self._before
-
-    def _read(self, path: Path) -> Chain:
-        return Chain.read(path)
-
-    def _error(self, follower: Follower, code: int) -> RegistrationError:
-        log = follower.log
-        begun = bool(log.levels) or log.stage > 0
-        stage = self._stages[log.stage]
-        where = f"stage {log.stage + 1} of {len(self._stages)} ({stage.name})"
-        if log.level is not None:
-            levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
-            where += f", level {log.level + 1} of {levels}"
-        killed = f"elastix {process.describe_exit(code)}"
-        cause = killed if code < 0 else find_cause(list(follower.lines))
-        return RegistrationError(
-            cause, where, log.stage if begun else 0, log.level, self._keep_log(follower)
-        )
-
-    def _keep_log(self, follower: Follower) -> Path:
-        """Give the path of a log that outlives this call."""
-        path = self._folder / "elastix.log"
-        if self._folder != self.stop_file.parent and path.is_file():
-            return path
-        handle, name = tempfile.mkstemp(prefix="impact-plugin-", suffix="-elastix.log")
-        os.close(handle)
-        if path.is_file():
-            shutil.copyfile(path, name)
-        else:
-            Path(name).write_text("\n".join(follower.lines) + "\n", encoding="utf-8")
-        return Path(name)
 
 
 def _changes(
