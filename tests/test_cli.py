@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
 from helpers.parameter_maps import as_text
-from impact_plugin import _versions
+from impact_plugin import _versions, diagnosis
 from impact_plugin.cli.program import program
 
 
@@ -182,3 +182,15 @@ def test_doctor_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.exit_code == 1
     assert "Problem: impact-plugin needs torch==2.13.*" in run.output
     assert "-m pip install" in run.output
+
+
+def test_doctor_with_a_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(diagnosis, "_driver", lambda: "580.1, NVIDIA H100, 81559 MiB")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    run = invoke("doctor")
+    assert run.exit_code == 1
+    expected = "driver may be too old" if torch.version.cuda else "install a build for CUDA"
+    assert "The driver has a GPU that torch does not see." in run.output
+    assert expected in run.output

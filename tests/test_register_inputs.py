@@ -148,6 +148,23 @@ def test_monai_in_lps_and_torch_types() -> None:
     assert conversion.to_sitk(truth).GetPixelID() == sitk.sitkUInt8
 
 
+def test_monai_with_and_without_a_channel_axis() -> None:
+    import torch
+    from monai.data import MetaTensor
+
+    affine = torch.diag(torch.tensor([-2.0, -3, 4, 1], dtype=torch.float64))
+    for shape, size in (
+        ((1, 5, 6, 7), (5, 6, 7)),
+        ((5, 6, 7), (5, 6, 7)),
+        ((1, 5, 6), (5, 6)),
+        ((5, 6), (5, 6)),
+    ):
+        image = conversion.to_sitk(MetaTensor(torch.rand(shape), affine=affine))
+        assert image.GetSize() == size
+        assert image.GetSpacing() == (2, 3, 4)[: len(size)]
+        assert image.GetDirection() == tuple(np.eye(len(size)).ravel())
+
+
 def test_itk_images_and_transforms(tmp_path: Path) -> None:
     """In a process of its own, since importing itk takes seconds and memory."""
     code = f"""

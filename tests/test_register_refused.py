@@ -59,6 +59,7 @@ BAD_IMAGES: dict[str, tuple[Any, type[Exception], str]] = {
         r'do not overlap as they lie: the fixed image fills \[\d+, \d+\] x .*"center"',
     ),
     "empty": (ImageArray(np.zeros((0, 3, 4))), ValueError, r"is empty: .*\(0, 3, 4\)"),
+    "one slice": (sitk_pair()[0][:, :, 3:4], ValueError, r"single voxel along an axis: .*30, 1\)"),
     "constant": (changed(7, everywhere=True), ValueError, r"constant: every voxel is 7\.0"),
     "nan": (changed(np.nan), ValueError, r"the fixed image has 1 values that are NaN or infin"),
     "infinite": (changed(np.inf), ValueError, r"1 values that are NaN or infinite"),

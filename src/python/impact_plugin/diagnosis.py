@@ -137,10 +137,13 @@ def _examine_torch(report: Report) -> None:
     report.facts["torch's GPUs"] = f"{', '.join(found['gpus']) or 'none'} ({cuda})"
     report.facts["torch's threads"] = str(found["threads"])
     if "nvidia-smi" not in report.facts["GPU driver"] and not found["gpus"]:
+        remedy = (
+            "the driver may be too old for that"
+            if found["cuda"]
+            else "install a build for CUDA, see https://pytorch.org"
+        )
         report.problems.append(
-            "The driver has a GPU that torch does not see. torch is "
-            + (f"{cuda}: the driver may be too old for that." if found["cuda"] else f"{cuda}: ")
-            + ("" if found["cuda"] else "install a build for CUDA, see https://pytorch.org.")
+            f"The driver has a GPU that torch does not see. torch is {cuda}: {remedy}."
         )
 
 

@@ -38,6 +38,12 @@ def check_image(image: sitk.Image, name: str) -> None:
     if 0 in image.GetSize():
         message = f"{name} is empty: its size is {image.GetSize()} voxels"
         raise ValueError(message)
+    if 1 in image.GetSize():
+        message = (
+            f"{name} has a single voxel along an axis: its size is {image.GetSize()}. A slice is "
+            "registered as a 2D image: image[:, :, 0] of SimpleITK leaves out the third axis"
+        )
+        raise ValueError(message)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
     if voxels.dtype.kind == "c":
         message = f"{name} has complex values, expected real ones"

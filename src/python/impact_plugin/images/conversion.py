@@ -189,8 +189,10 @@ def _from_monai(image: ImageLike, name: str) -> sitk.Image:
     if str(image.meta.get("space", "RAS")).rpartition(".")[2].upper() == "LPS":
         affine = _LPS_OF_RAS[: len(affine), : len(affine)] @ affine
     array = _numpy(image)
-    # A batch dimension and a channel dimension in front, where there are such.
-    spatial = 3 if len(affine) == 4 and array.ndim >= 3 else 2
+    # (1, X, Y, Z), as MONAI has it, or (X, Y, Z), as it is before EnsureChannelFirst; 2D likewise,
+    # where the matrix may be that of a volume.
+    solid = array.ndim >= 4 or (array.ndim == 3 and array.shape[0] > 1)
+    spatial = 3 if len(affine) == 4 and solid else 2
     return _from_ras(array, affine, spatial, name)
 
 
