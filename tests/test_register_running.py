@@ -234,7 +234,7 @@ def test_bars(capsys: pytest.CaptureFixture[str]) -> None:
 # Errors
 
 
-def test_error_of_the_metric(mind: dict[int, str]) -> None:
+def test_error_of_the_metric(mind: dict[int, str], caplog: pytest.LogCaptureFixture) -> None:
     good, bad = with_impact(mind[3]), with_impact(mind[3], Distance="L7")
     with pytest.raises(
         impact_plugin.RegistrationError,
@@ -244,6 +244,8 @@ def test_error_of_the_metric(mind: dict[int, str]) -> None:
         impact_plugin.register_images(*sitk_pair(), parameter_maps=[good, bad], iterations=2)
     error = caught.value
     assert (error.stage, error.level) == (1, None)
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert any(text.startswith("Distance (resolution level 0)") for text in logged)
     assert "Errors occurred" not in error.cause
     assert error.log is not None
     assert "Running elastix with parameter file 1" in error.log.read_text()

@@ -72,6 +72,7 @@ class Follower:
         self.lines: deque[str] = deque(maxlen=_KEPT)
         self.stopped = False
         self._levels_wanted = 0
+        self._complaining = False  # the metric's message has several lines
         self._bars = bars
         self._callback = callback
         self._stop_file = stop_file
@@ -85,7 +86,8 @@ class Follower:
             Exception: What the callback raised.
         """
         self.lines.append(line)
-        LOGGER.log(level_of(line), "%s", line)
+        self._complaining = "cannot run:" in line or (self._complaining and bool(line.strip()))
+        LOGGER.log(logging.ERROR if self._complaining else level_of(line), "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (
             self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted
