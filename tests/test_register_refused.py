@@ -167,6 +167,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     ({"device": "gpu"}, ValueError, r"device is 'gpu', expected \"cpu\", \"cuda\""),
     ({"threads": 0}, ValueError, r"threads is 0, expected a whole number of at least 1"),
+    ({"seed": -1}, ValueError, r"seed is -1, expected a whole number of at least 0"),
     ({"iterations": 2.5}, ValueError, r"iterations is 2\.5, expected a whole number"),
     (
         {"preset": "mr_ct"},

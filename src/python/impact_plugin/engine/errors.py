@@ -22,8 +22,8 @@ class RegistrationError(RuntimeError):
 
     Attributes:
         cause: What elastix said was wrong.
-        stage: The stage that ran, from 0; None where none had begun.
-        level: The resolution level that ran, from 0; None likewise.
+        stage: The stage that ran, from 0; None where transformix failed.
+        level: The resolution level that ran, from 0; None before the first.
         log: Path of elastix's full log, or None where there is none.
     """
 

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,8 @@ def register_images(
     start = time.perf_counter()
     _versions.check()
     gpu = stages.gpu_of(device)
-    _check_numbers(iterations=iterations, threads=threads)
+    _check_numbers(1, iterations=iterations, threads=threads)
+    _check_numbers(0, seed=seed)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
@@ -182,10 +184,10 @@ def _changes(
     return changes
 
 
-def _check_numbers(**numbers: object) -> None:
+def _check_numbers(least: int, **numbers: object) -> None:
     for name, number in numbers.items():
-        if number is not None and (not isinstance(number, int) or number < 1):
-            message = f"{name} is {number!r}, expected a whole number of at least 1"
+        if number is not None and (not isinstance(number, Integral) or number < least):
+            message = f"{name} is {number!r}, expected a whole number of at least {least}"
             raise ValueError(message)
 
 

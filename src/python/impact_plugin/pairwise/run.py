@@ -69,7 +69,6 @@ class Run:
 
     def _error(self, follower: Follower, code: int) -> RegistrationError:
         log = follower.log
-        begun = bool(log.levels) or log.stage > 0
         stage = self._stages[log.stage]
         where = f"stage {log.stage + 1} of {len(self._stages)} ({stage.name})"
         if log.level is not None:
@@ -77,9 +76,7 @@ class Run:
             where += f", level {log.level + 1} of {levels}"
         killed = f"elastix {process.describe_exit(code)}"
         cause = killed if code < 0 else find_cause(list(follower.lines))
-        return RegistrationError(
-            cause, where, log.stage if begun else 0, log.level, self._keep_log(follower)
-        )
+        return RegistrationError(cause, where, log.stage, log.level, self._keep_log(follower))
 
     def _keep_log(self, follower: Follower) -> Path:
         """Give the path of a log that outlives this call."""
