@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from impact_plugin.engine.log import ElastixLog, Iteration
 from impact_plugin.pairwise.progress import Bars
 
@@ -106,6 +108,7 @@ class Follower:
         if self._callback is None:
             return False
         try:
-            return self._callback(iteration) is True
+            answer = self._callback(iteration)
         except StopRegistration:
             return True
+        return isinstance(answer, bool | np.bool_) and bool(answer)  # what numpy compares, too
