@@ -18,7 +18,7 @@ import pytest
 import impact_plugin
 from impact_plugin import _versions, command_line, registration
 from impact_plugin.demo import landmarks, metaimage, runs
-from impact_plugin.demo.elastix_log import ElastixLog
+from impact_plugin.engine.log import ElastixLog
 
 
 def python(code: str, *arguments: str) -> str:
@@ -34,14 +34,11 @@ def python(code: str, *arguments: str) -> str:
 
 
 def test_import_is_light() -> None:
-    code = """
-import sys, time
-start = time.perf_counter()
-import impact_plugin
-print(time.perf_counter() - start)
-assert not {"torch", "itk", "numpy"} & set(sys.modules), "imported more than it needs"
-"""
-    assert min(float(python(code)) for _ in range(3)) < 0.3
+    """By the modules that it imports: a time depends on the machine. See also test_cli.py."""
+    python("""
+import sys, impact_plugin
+assert not {"torch", "itk", "numpy", "SimpleITK"} & set(sys.modules), "imported more than it needs"
+""")
 
 
 def test_submodules_come_at_first_use() -> None:

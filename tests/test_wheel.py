@@ -53,7 +53,7 @@ def test_files(files: set[str]) -> None:
         "package": r"impact_plugin/.+",
         "plugin": r"itk_elastix\.libs/libImpactMetric\.so",
         "metadata": rf"impact_plugin-{re.escape(version)}\.dist-info/.+",
-        "programs": r"(\.\./)+bin/impact-(elastix|transformix)",
+        "programs": r"(\.\./)+bin/impact-(elastix|plugin|transformix)",
     }
     found = {
         kind: {path for path in files if re.fullmatch(pattern, path)}
@@ -61,7 +61,7 @@ def test_files(files: set[str]) -> None:
     }
     assert files == set().union(*found.values())
     assert len(found["plugin"]) == 1
-    assert len(found["programs"]) == 2
+    assert len(found["programs"]) == 3
     assert {
         "impact_plugin/__init__.py",
         "impact_plugin/py.typed",

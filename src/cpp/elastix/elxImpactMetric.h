@@ -102,7 +102,8 @@ public:
   /** Makes the features of the level, timed and logged. */
   void Initialize() override;
 
-  /** Counts iterations for FeaturesMapUpdateInterval. */
+  /** Counts iterations for FeaturesMapUpdateInterval, and ends the level where that is asked for
+   * (elxImpactStop.h). */
   void AfterEachIteration() override;
 
   /** Logs where the time of the level went. */

@@ -6,6 +6,7 @@
 #include "elxImpactError.h"
 #include "elxImpactFeatureMaps.h"
 #include "elxImpactParameterMap.h"
+#include "elxImpactStop.h"
 #include "impactGridOf.h"
 #include "random.h"
 
@@ -140,6 +141,10 @@ ImpactMetric<TElastix>::AfterEachIteration()
   {
     this->RequestMovingFeatures();
     m_IterationsSinceUpdate = 0;
+  }
+  if (IsStopRequested())
+  {
+    StopOptimizer(*this->m_Registration->GetAsITKBaseType()->GetModifiableOptimizer());
   }
 }
 

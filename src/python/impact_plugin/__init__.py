@@ -4,6 +4,7 @@ Installing this package is enough: a parameter map that says ``(Metric "Impact")
 program that uses the stock ``itk`` module, with no import of this package. What is here is the
 rest:
 
+- :func:`register_images`, a registration in one call, and what it takes and gives;
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
 - :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
 - :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
@@ -24,10 +25,49 @@ from impact_plugin.registration import register
 
 if TYPE_CHECKING:
     from impact_plugin import check, command_line, demo, models, parameters
+    from impact_plugin._versions import VersionMismatchError
+    from impact_plugin.engine.errors import RegistrationError
+    from impact_plugin.engine.log import Iteration
+    from impact_plugin.images.array import ImageArray
+    from impact_plugin.pairwise.api import preset_map, preset_names, register_images
+    from impact_plugin.pairwise.follower import StopRegistration
+    from impact_plugin.pairwise.history import History
+    from impact_plugin.pairwise.result import RegistrationResult
 
-__all__ = ["__version__", "check", "command_line", "demo", "models", "parameters", "register"]
+__all__ = [
+    "History",
+    "ImageArray",
+    "Iteration",
+    "RegistrationError",
+    "RegistrationResult",
+    "StopRegistration",
+    "VersionMismatchError",
+    "__version__",
+    "check",
+    "command_line",
+    "demo",
+    "models",
+    "parameters",
+    "preset_map",
+    "preset_names",
+    "register",
+    "register_images",
+]
 
 _SUBMODULES = frozenset({"_core", "check", "command_line", "demo", "models", "parameters"})
+_HOMES = {
+    "History": "pairwise.history",
+    "ImageArray": "images.array",
+    "Iteration": "engine.log",
+    "RegistrationError": "engine.errors",
+    "RegistrationResult": "pairwise.result",
+    "StopRegistration": "pairwise.follower",
+    "VersionMismatchError": "_versions",
+    "preset_map": "pairwise.api",
+    "preset_names": "pairwise.api",
+    "register_images": "pairwise.api",
+}
+"""In which module each name is defined that is not imported before its first use."""
 
 try:
     __version__ = importlib.metadata.version("impact-plugin")
@@ -38,9 +78,11 @@ except importlib.metadata.PackageNotFoundError:  # a source tree on PYTHONPATH, 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)
     if name in _SUBMODULES:
         return importlib.import_module(f"impact_plugin.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
     message = f"module 'impact_plugin' has no attribute {name!r}"
     raise AttributeError(message)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_HOMES})

@@ -1,1 +1,10 @@
-"""The command line ``impact-plugin``, a file per group of commands."""
+"""The command line ``impact-plugin``: a file for each command."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run ``impact-plugin`` with the arguments of this process."""
+    from impact_plugin.cli.program import program
+
+    program(prog_name="impact-plugin")

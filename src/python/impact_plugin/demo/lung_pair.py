@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from impact_plugin import models
-from impact_plugin.demo import landmarks, metaimage, pictures, runs
+import numpy as np
+import SimpleITK as sitk
+
+import impact_plugin
+from impact_plugin.demo import landmarks, metaimage, pictures
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.transforms import from_elastix
+from impact_plugin.transforms.chain import Chain
 
 _LAYER = "M730_1_Layers.pt"
-_MIND = "MIND_R1D2_3D.pt"
+_AIR_HU = -1000
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,13 @@ class LungPair:
 
     Args:
         data: Where the images and landmarks are.
-        out: Folder to write to, absolute; it is made if needed.
+        out: Folder to write to; it is made if needed.
         maps: Folder of the parameter files.
         iterations: Iterations of each level; None as the parameter files say.
         threads: Threads of elastix; None for all.
 
     Attributes:
         number_of_points: How many landmarks lie inside the fixed image; only these count.
-        unregistered: Their errors before anything is done.
     """
 
     def __init__(
@@ -66,88 +71,69 @@ class LungPair:
         self._out = out
         self._maps = maps
         self._iterations = iterations
-        self._threads: list[str | Path] = [] if threads is None else ["-threads", str(threads)]
-        self._fixed = metaimage.read(data.fixed)
+        self._threads = threads
+        self._fixed = sitk.ReadImage(str(data.fixed))
+        self._moving = sitk.ReadImage(str(data.moving))
         points = landmarks.read_points(data.landmarks)
-        self._inside = self._fixed.contains(points)
-        self._truth = landmarks.read_points(data.truth)[self._inside]
-        self.number_of_points = int(self._inside.sum())
-        self.unregistered = landmarks.Errors.between(points[self._inside], self._truth)
+        inside = Geometry.of(self._fixed).contains(points)
+        self._points, self._truth = points[inside], landmarks.read_points(data.truth)[inside]
+        self.number_of_points = len(self._points)
+        affine = from_elastix.to_sitk(Chain.read(data.affine), 3)
+        self._before = {"unregistered": sitk.Transform(3, sitk.sitkIdentity), "affine": affine}
 
-    def prepare(self) -> landmarks.Errors:
-        """Write the models and warp the moving image by the initial transform.
-
-        Returns:
-            The errors of the landmarks after the initial transform, which is affine.
-
-        Raises:
-            RunError: transformix failed.
-        """
-        (self._out / "models").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self._data.layer, self._out / "models" / _LAYER)
-        models.mind(radius=1, dilation=2, dimension=3, path=self._out / "models" / _MIND)
-
-        affine = self._data.affine.read_text()
-        affine = runs.set_parameter(affine, "DefaultPixelValue", -1000)  # air, in HU
-        (self._out / "affine.txt").write_text(affine)
-        identity = runs.set_parameter(
-            affine, "TransformParameters", *(1, 0, 0), *(0, 1, 0), *(0, 0, 1), *(0, 0, 0)
-        )
-        (self._out / "identity.txt").write_text(identity)
-        self._before = {
-            "unregistered": self._warp(self._out / "identity.txt", self._out / "unregistered"),
-            "affine": self._warp(self._out / "affine.txt", self._out / "affine"),
-        }
-        return self._errors(self._out / "affine")
+    def errors_before(self, name: str) -> landmarks.Errors:
+        """Give the errors of the landmarks ``"unregistered"``, or after the ``"affine"`` start."""
+        transform = self._before[name]
+        mapped = [transform.TransformPoint(point) for point in self._points.tolist()]
+        return landmarks.Errors.between(np.array(mapped), self._truth)
 
     def register(self, run: Run) -> tuple[landmarks.Errors, dict[str, float]]:
-        """Do one registration and draw its picture, after :meth:`prepare`.
+        """Do one registration, write its result and draw its picture.
 
         Returns:
             The errors of the landmarks, and the seconds by stage.
 
         Raises:
-            RunError: elastix or transformix failed.
+            RegistrationError: elastix failed.
         """
         folder = self._out / run.name
-        folder.mkdir(exist_ok=True)
-        text = (self._maps / run.parameter_map).read_text()
-        for model in (_LAYER, _MIND):
-            text = text.replace(f'"{model}"', f'"{self._out / "models" / model}"')
-        if self._iterations is not None:
-            text = runs.set_parameter(text, "MaximumNumberOfIterations", self._iterations)
-        (folder / "parameters.txt").write_text(text)
-        log, seconds = runs.elastix(
-            [
-                *("-f", self._data.fixed, "-m", self._data.moving, "-t0", self._out / "affine.txt"),
-                *("-p", folder / "parameters.txt", "-out", folder, *self._threads),
-            ],
-            text,
+        result = impact_plugin.register_images(
+            self._data.fixed,
+            self._data.moving,
+            parameter_maps=self._maps / run.parameter_map,
+            initial_transform=self._data.affine,
+            models={_LAYER: self._data.layer},
+            iterations=self._iterations,
+            threads=self._threads,
+            output_directory=folder,
+            callback=None if sys.stderr.isatty() else _print_some,
         )
-        result = self._warp(folder / "TransformParameters.0.txt", folder)
+        result.save(folder)
         pictures.overlay(
-            self._fixed,
-            {**self._before, "registered": result},
+            metaimage.of(self._fixed),
+            {
+                **{
+                    name: metaimage.of(
+                        sitk.Resample(
+                            self._moving, self._fixed, transform, sitk.sitkLinear, _AIR_HU
+                        )
+                    )
+                    for name, transform in self._before.items()
+                },
+                "registered": metaimage.of(result.image),
+            },
             run.title,
             self._out / f"{run.name}.png",
         )
-        return self._errors(folder), log.times(seconds)
+        mapped = result.map_points(self._points)
+        return landmarks.Errors.between(mapped, self._truth), result.timings
 
-    def _warp(self, transform: Path, folder: Path) -> metaimage.Image:
-        """Let transformix warp the moving image and map the landmarks by one transform."""
-        folder.mkdir(exist_ok=True)
-        text = transform.read_text().replace(
-            '(ResultImageFormat "mhd")', '(ResultImageFormat "mha")'
-        )
-        transform.write_text(text)
-        runs.transformix(
-            [
-                *("-in", self._data.moving, "-def", self._data.landmarks),
-                *("-tp", transform, "-out", folder, *self._threads),
-            ]
-        )
-        return metaimage.read(folder / "result.mha")
 
-    def _errors(self, folder: Path) -> landmarks.Errors:
-        points = landmarks.read_output_points(folder / "outputpoints.txt")[self._inside]
-        return landmarks.Errors.between(points, self._truth)
+def _print_some(iteration: impact_plugin.Iteration) -> None:
+    """Say how far it is where there is no terminal for a bar."""
+    if iteration.number % 50 == 0:
+        print(
+            f"  level {iteration.level + 1}  iteration {iteration.number:3d}"
+            f"  metric {iteration.metric:10.6f}",
+            flush=True,
+        )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 _TYPES = {
     "MET_UCHAR": "u1",
@@ -40,6 +43,15 @@ class Image:
             (index >= -0.5) & (index < np.array(self.voxels.shape[::-1]) - 0.5), axis=1
         )
         return inside
+
+
+def of(image: sitk.Image) -> Image:
+    """Take over a 3D image of SimpleITK with identity direction."""
+    import SimpleITK as sitk
+
+    return Image(
+        sitk.GetArrayFromImage(image), np.array(image.GetOrigin()), np.array(image.GetSpacing())
+    )
 
 
 def read(path: Path) -> Image:

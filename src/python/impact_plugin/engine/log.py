@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -28,6 +29,31 @@ _DURATION = re.compile(
     r"|(?P<milliseconds>[\d.]+) ?ms\.?$"
 )
 _SECONDS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0, "milliseconds": 1e-3}
+_RUNNING = re.compile(r'Running elastix with parameter file (\d+): ".*"(\.|, has finished\.)$')
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One iteration, as elastix reports it.
+
+    Args:
+        stage: Which parameter map, from 0.
+        level: Which resolution level of it, from 0: the coarsest.
+        number: Which iteration of the level, from 0.
+        metric: Value of the metric, or of the weighted sum of several; elastix minimises it.
+        step: Step size of the optimizer, in its own unit; NaN where it reports none.
+        gradient_norm: Magnitude of the metric's gradient by the transform's parameters; NaN
+            likewise.
+        seconds: Duration of the iteration; the first of a level has the preparations in it.
+    """
+
+    stage: int
+    level: int
+    number: int
+    metric: float
+    step: float
+    gradient_norm: float
+    seconds: float
 
 
 @dataclass
@@ -35,48 +61,86 @@ class Level:
     """One resolution level of a run.
 
     Args:
-        values: Metric values, one per iteration.
+        stage: Which parameter map, from 0.
+        iterations: What was reported of them.
         seconds: Time of all iterations, without the preparations that elastix counts into the
             first.
     """
 
-    values: list[float] = field(default_factory=list)
+    stage: int = 0
+    iterations: list[Iteration] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def values(self) -> list[float]:
+        """Metric values, one per iteration."""
+        return [iteration.metric for iteration in self.iterations]
 
 
 class ElastixLog:
     """Reads the output of elastix line by line.
 
     Attributes:
-        levels: The resolution levels begun so far.
-        stages: Seconds by stage, the iterations left out.
+        levels: The resolution levels begun so far, of all stages.
+        stage: The stage that runs: which parameter map, from 0.
+        finished: How many stages have ended, their results written.
+        stages: Seconds by what elastix spent them on, the iterations left out.
     """
 
     def __init__(self) -> None:
         self.levels: list[Level] = []
+        self.stage = 0
+        self.finished = 0
         self.stages: dict[str, float] = dict.fromkeys(_STAGES, 0.0)
         self._columns: list[str] = []
 
-    def feed(self, line: str) -> bool:
-        """Take one line of output, and tell whether it was an iteration."""
+    @property
+    def level(self) -> int | None:
+        """The level that runs, from 0, in its stage; None before the stage's first."""
+        return sum(level.stage == self.stage for level in self.levels) - 1 if self._begun else None
+
+    @property
+    def _begun(self) -> bool:
+        return bool(self.levels) and self.levels[-1].stage == self.stage
+
+    def feed(self, line: str) -> Iteration | None:
+        """Take one line of output, and give the iteration that it reports, if it does."""
         line = line.rstrip()
         if line.startswith("Resolution: "):
-            self.levels.append(Level())
+            self.levels.append(Level(self.stage))
             self._columns = []
         elif line.startswith("1:ItNr\t"):
             self._columns = line.split("\t")
         elif self._columns and re.match(r"\d+\t", line):
-            self._take_iteration(line)
-            return True
+            return self._take_iteration(line)
+        elif running := _RUNNING.match(line):
+            if running[2] == ".":
+                self.stage = int(running[1])
+            else:
+                self.finished = int(running[1]) + 1
         else:
             self._take_duration(line)
-        return False
+        return None
 
-    def _take_iteration(self, line: str) -> None:
-        row = dict(zip(self._columns, line.split("\t"), strict=False))
+    def _take_iteration(self, line: str) -> Iteration:
+        # "2:Metric", "3b:StepSize": numbers that depend on the components, then a name.
+        row = {
+            column.rpartition(":")[2]: float(value)
+            for column, value in zip(self._columns, line.split("\t"), strict=False)
+        }
         level = self.levels[-1]
-        level.values.append(float(row["2:Metric"]))
-        level.seconds += float(row["Time[ms]"]) * 1e-3
+        iteration = Iteration(
+            stage=level.stage,
+            level=sum(each.stage == level.stage for each in self.levels) - 1,
+            number=int(row["ItNr"]),
+            metric=row["Metric"],
+            step=row.get("StepSize", row.get("StepLength", math.nan)),
+            gradient_norm=row.get("||Gradient||", math.nan),
+            seconds=row["Time[ms]"] * 1e-3,
+        )
+        level.iterations.append(iteration)
+        level.seconds += iteration.seconds
+        return iteration
 
     def _take_duration(self, line: str) -> None:
         duration = _DURATION.search(line)

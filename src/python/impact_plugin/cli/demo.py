@@ -1,0 +1,82 @@
+"""``impact-plugin demo``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from impact_plugin.pairwise import presets
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=_FOLDER,
+    help="The folder Testing of the elastix 5.3.1 sources; by default that of the sources which a "
+    "build of this package fetched.",
+)
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=Path("out/demo"),
+    show_default=True,
+    help="Folder to write to.",
+)
+@click.option("--maps", type=_FOLDER, help="Folder of the parameter maps; default: the package's.")
+@click.option(
+    "--iterations", type=click.IntRange(min=1), help="Of each level; default: as the maps say."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Of elastix; default: all.")
+@click.option(
+    "--bound", type=float, default=1.60, show_default=True, help="Largest mean error in mm."
+)
+def demo(
+    data: Path | None,
+    out: Path,
+    maps: Path | None,
+    iterations: int | None,
+    threads: int | None,
+    bound: float,
+) -> None:
+    """Register a real lung CT pair and show the landmark errors.
+
+    The images are of elastix's test data: one lung, breathed in and breathed out. 51 of the 100
+    landmarks lie inside the fixed image. For each mode of IMPACT the program prints the errors of
+    these before and after, says where the time went, and writes the results, a table (results.json)
+    and a picture under the output folder. It ends with exit code 1 where a mean is too large.
+
+    \b
+    Examples:
+      impact-plugin demo --data elastix-5.3.1/Testing
+      impact-plugin demo --iterations 50 --bound 3
+    """  # noqa: D301  (\b keeps click from joining lines)
+    from impact_plugin.demo import program
+
+    sys.exit(
+        program.run(
+            data or _fetched_by_the_build(),
+            out,
+            maps or presets.map_folder(),
+            iterations,
+            threads,
+            bound,
+        )
+    )
+
+
+def _fetched_by_the_build() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "impact-plugin" / "elastix-5.3.1" / "Testing"
+    if not folder.is_dir():
+        message = (
+            "the images are in the sources of elastix 5.3.1, which are not here: get them from "
+            "https://github.com/SuperElastix/elastix/releases/tag/5.3.1 and give their folder "
+            "Testing with --data"
+        )
+        raise click.ClickException(message)
+    return folder

@@ -1,0 +1,66 @@
+"""``impact-plugin`` itself: which commands there are. Each is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import impact_plugin
+
+_COMMANDS = {
+    "register": "Align a moving image with a fixed image.",
+    "check": "Check a parameter file, and images with it, before anything long runs.",
+    "models": "Feature extractors: inspect, export, list and download them.",
+    "demo": "Register a real lung CT pair and show the landmark errors.",
+    "doctor": "Say what is installed, whether it fits, and what to do if not.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are objects ``<name>`` of the modules ``impact_plugin.cli.<name>``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names of the commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command.
+
+        Raises:
+            ClickException: Its module is not part of this installation.
+        """
+        if cmd_name not in _COMMANDS:
+            return None
+        module = f"impact_plugin.cli.{cmd_name}"
+        try:
+            command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            message = f"the command {cmd_name!r} is not part of this installation: no {module}"
+            raise click.ClickException(message) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Shell completion: see `Shell completion` in docs/registration.md. elastix's own "
+    "programs with the IMPACT metric: impact-elastix and impact-transformix.",
+)
+@click.version_option(impact_plugin.__version__, prog_name="impact-plugin")
+def program() -> None:
+    """Registration of medical images by the features of pretrained networks, with elastix.
+
+    \b
+    Examples:
+      impact-plugin doctor
+      impact-plugin register fixed.nii.gz moving.nii.gz -o result
+      impact-plugin register ct.mha cbct.mha -o result --preset rigid_mind --preset mind
+    """  # noqa: D301  (\b keeps click from joining lines)

@@ -1,0 +1,155 @@
+"""``impact-plugin register``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+import impact_plugin
+
+_FILE = click.Path(path_type=Path)
+
+
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the names of presets in the shell."""
+    return [name for name in impact_plugin.preset_names() if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("fixed", type=_FILE)
+@click.argument("moving", type=_FILE)
+@click.option(
+    "-o", "--out", type=_FILE, required=True, help="Folder for the results; made if needed."
+)
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    shell_complete=_names,
+    help="Parameter map of the package (see --list-presets); several run one after the other. "
+    "Default: affine_mind, then mind.",
+)
+@click.option(
+    "-p",
+    "--parameters",
+    "maps",
+    type=_FILE,
+    multiple=True,
+    help="elastix parameter file in place of a preset; several run one after the other.",
+)
+@click.option("--fixed-mask", type=_FILE, help="Where in the fixed image to look: not 0.")
+@click.option("--moving-mask", type=_FILE, help="Likewise of the moving image.")
+@click.option(
+    "-t",
+    "--initial-transform",
+    help="Where to start: `center`, `mass`, or a transform file of elastix or ITK.",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Where a model is that the map names.",
+)
+@click.option("--labels", type=_FILE, multiple=True, help="Label image to warp, too.")
+@click.option("--iterations", type=click.IntRange(min=1), help="Of every level.")
+@click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
+@click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
+@click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result.")
+@click.option("-q", "--quiet", is_flag=True, help="No bars and no summary.")
+@click.option("-v", "--verbose", is_flag=True, help="elastix's log on standard error.")
+@click.option(
+    "--list-presets",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _list_presets(context) if asked else None,
+    help="Show the presets and what they are for.",
+)
+def register(
+    fixed: Path,
+    moving: Path,
+    out: Path,
+    presets: tuple[str, ...],
+    maps: tuple[Path, ...],
+    fixed_mask: Path | None,
+    moving_mask: Path | None,
+    initial_transform: str | None,
+    models: tuple[str, ...],
+    labels: tuple[Path, ...],
+    iterations: int | None,
+    threads: int | None,
+    device: str | None,
+    seed: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Align a MOVING image with a FIXED image.
+
+    Results: `result.mha`, the moving image on the grid of the fixed one; `transform.h5`, for
+    SimpleITK, itk and 3D Slicer; `TransformParameters.<n>.txt`, for transformix; `history.csv`;
+    `elastix.log`.
+
+    \b
+    Examples:
+      impact-plugin register fixed.nii.gz moving.nii.gz -o result
+      impact-plugin register ct.mha mr.mha -o result --preset rigid_mind --preset mind
+      impact-plugin register ct.mha cbct.mha -o result --preset ct_cbct \\
+          -t affine.tfm --model M730_1_Layers.pt=models/M730_1_Layers.pt --device cuda:0
+      impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
+    """  # noqa: D301  (\b keeps click from joining lines)
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        result = impact_plugin.register_images(
+            fixed,
+            moving,
+            preset=presets or None,
+            parameter_maps=list(maps) or None,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            initial_transform=initial_transform,
+            models=_pairs(models) or None,
+            iterations=iterations,
+            threads=threads,
+            device=device,
+            seed=seed,
+            output_directory=out,
+            progress=False if quiet else None,
+        )
+        result.save(out)
+        for path in labels:
+            _warp_labels(result, path, out)
+    except (ValueError, TypeError, OSError, ImportError, impact_plugin.RegistrationError) as error:
+        raise click.ClickException(str(error)) from error
+    if not quiet:
+        click.echo(f"{result!r}\nResults: {out}")
+
+
+def _pairs(models: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in models:
+        name, separator, file = text.partition("=")
+        if not (name and separator and file):
+            message = f"{text!r}: expected NAME=FILE, such as M730_1_Layers.pt=models/M730.pt"
+            raise click.BadParameter(message, param_hint="--model")
+        pairs[name] = file
+    return pairs
+
+
+def _warp_labels(result: impact_plugin.RegistrationResult, path: Path, out: Path) -> None:
+    import SimpleITK as sitk
+
+    name = path.name.partition(".")[0]
+    sitk.WriteImage(
+        result.warp(path, labels=True), str(out / f"{name}_warped.mha"), useCompression=True
+    )
+
+
+def _list_presets(context: click.Context) -> None:
+    formatter = click.HelpFormatter(width=100)
+    formatter.write_dl(list(impact_plugin.preset_names().items()))
+    click.echo(formatter.getvalue().rstrip())
+    context.exit()

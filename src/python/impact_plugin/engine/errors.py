@@ -1,0 +1,93 @@
+"""What went wrong in a registration, out of what elastix printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+# Lines that elastix prints on its way out, whatever the reason was.
+_EMPTY_PHRASES = (
+    "Errors occurred!",
+    "itk::ExceptionObject",
+    "ERROR: a std::exception occurred",
+    "Internal elastix error",
+)
+# Said of every run with the metric, before elastix loads the plugin.
+_NOT_YET_LOADED = re.compile(r"^(Error: ?|Impact\(index \d+\) - This component is not installed!)$")
+
+
+class RegistrationError(RuntimeError):
+    """A registration failed in elastix.
+
+    Attributes:
+        cause: What elastix said was wrong.
+        stage: The stage that ran, from 0; None where transformix failed.
+        level: The resolution level that ran, from 0; None before the first.
+        log: Path of elastix's full log, or None where there is none.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        where: str = "",
+        stage: int | None = None,
+        level: int | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.cause, self.where = cause, where
+        self.stage, self.level = stage, level
+        self.log = log
+        super().__init__(
+            f"The registration failed{where and ' in '}{where}: {cause}"
+            + (f"\nelastix's log: {log}" if log else "")
+        )
+
+    def __reduce__(self) -> tuple[type[RegistrationError], tuple[object, ...]]:
+        return type(self), (self.cause, self.where, self.stage, self.level, self.log)
+
+
+def find_cause(lines: Sequence[str]) -> str:
+    """Find in elastix's output why it failed.
+
+    The metric's own message if there is one, else the descriptions of ITK's exceptions, else the
+    lines that begin with "ERROR", else the last lines.
+    """
+    lines = [line for line in lines if not _NOT_YET_LOADED.match(line.strip())]
+    found = _own_message(lines) or _descriptions(lines) or _error_lines(lines)
+    return found or "\n".join(["elastix gave no reason. Its last lines:", *lines[-15:]])
+
+
+def _own_message(lines: Sequence[str]) -> str:
+    """Give what the metric wrote: a line that says so and the lines up to an empty one."""
+    for number, line in enumerate(lines):
+        if 'Metric "Impact" cannot run:' in line:
+            rest = list(lines[number:])
+            end = next((n for n, text in enumerate(rest) if not text.strip()), len(rest))
+            kept = [text for text in rest[:end] if not text.startswith(_EMPTY_PHRASES)]
+            first = kept[0][kept[0].index("Metric") :]
+            return "\n".join([first, *kept[1:]]).rstrip()
+    return ""
+
+
+def _descriptions(lines: Sequence[str]) -> str:
+    """Give the texts that stand behind ``Description:``, each once."""
+    found: list[str] = []
+    for number, line in enumerate(lines):
+        if line.strip().startswith("Description:"):
+            block = [line.strip().removeprefix("Description:").strip()]
+            for text in lines[number + 1 :]:
+                if not text.strip() or text.strip().startswith(_EMPTY_PHRASES):
+                    break
+                block.append(text.strip())
+            found.append(" ".join(part for part in block if part))
+    return "\n".join(dict.fromkeys(found))
+
+
+def _error_lines(lines: Sequence[str]) -> str:
+    found = [
+        line.strip()
+        for line in lines
+        if line.upper().startswith("ERROR") and not line.startswith(_EMPTY_PHRASES)
+    ]
+    return "\n".join(dict.fromkeys(found))

@@ -1,0 +1,133 @@
+"""What must hold of images and masks before a registration begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin.images.geometry import Geometry
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+Points: TypeAlias = NDArray[np.float64]
+Mapping: TypeAlias = Callable[[Points], Points]
+
+
+def check_image(image: sitk.Image, name: str) -> None:
+    """Check that an image is one that can be registered.
+
+    Raises:
+        ValueError: It has several channels, another number of dimensions than 2 or 3, values that
+            are not finite, or one value throughout.
+    """
+    import SimpleITK as sitk
+
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        message = (
+            f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
+            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
+        )
+        raise ValueError(message)
+    if image.GetDimension() not in (2, 3):
+        message = f"{name} has {image.GetDimension()} dimensions, expected 2 or 3"
+        raise ValueError(message)
+    if 0 in image.GetSize():
+        message = f"{name} is empty: its size is {image.GetSize()} voxels"
+        raise ValueError(message)
+    if 1 in image.GetSize():
+        message = (
+            f"{name} has a single voxel along an axis: its size is {image.GetSize()}. A slice is "
+            "registered as a 2D image: image[:, :, 0] of SimpleITK leaves out the third axis"
+        )
+        raise ValueError(message)
+    voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
+    if voxels.dtype.kind == "c":
+        message = f"{name} has complex values, expected real ones"
+        raise ValueError(message)
+    low, high = voxels.min(), voxels.max()
+    if not (np.isfinite(low) and np.isfinite(high)):  # both are NaN where any value is
+        number = int(np.count_nonzero(~np.isfinite(voxels)))
+        message = (
+            f"{name} has {number} values that are NaN or infinite. Give them a value first, for "
+            "instance with numpy.nan_to_num"
+        )
+        raise ValueError(message)
+    if low == high:
+        message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
+        raise ValueError(message)
+
+
+def check_pair(fixed: Geometry, moving: Geometry) -> None:
+    """Check that two images have the same number of dimensions.
+
+    Raises:
+        ValueError: They have not.
+    """
+    if fixed.dimension != moving.dimension:
+        message = (
+            f"the fixed image has {fixed.dimension} dimensions (size {fixed.size}) and the moving "
+            f"image {moving.dimension} (size {moving.size}), expected the same number. A single "
+            "slice is a 2D image only without its third axis"
+        )
+        raise ValueError(message)
+
+
+def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initially: str) -> None:
+    """Check that some of the fixed image lies in the moving image.
+
+    Args:
+        fixed: Grid of the fixed image.
+        moving: Grid of the moving image.
+        transform: The initial transform, of points (N, d) of the fixed image, mm.
+        initially: How messages name that transform, with a preposition.
+
+    Raises:
+        ValueError: None of the fixed image does. The message has the place of both.
+    """
+    if not moving.contains(transform(fixed.points(24))).any():
+        message = (
+            f"the images do not overlap {initially}: the fixed image fills "
+            f"{fixed.describe_extent()} mm (x, y, z in LPS), the moving image "
+            f'{moving.describe_extent()} mm. Try initial_transform="center", which puts their '
+            "centres on each other, or correct the origins of the images"
+        )
+        raise ValueError(message)
+
+
+def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Image:
+    """Check a mask and give it as bytes, 1 where it was not 0.
+
+    Args:
+        mask: Of any pixel type.
+        image: Grid of the image that it belongs to.
+        name: What messages call the mask.
+        of: What messages call the image.
+
+    Raises:
+        ValueError: Its grid is another than the image's, or no voxel of it is set.
+    """
+    import SimpleITK as sitk
+
+    if mask.GetNumberOfComponentsPerPixel() != 1:
+        message = f"{name} has several channels, expected one"
+        raise ValueError(message)
+    if difference := image.difference(Geometry.of(mask)):
+        message = (
+            f"{name} does not lie on the grid of {of}: {difference}. Resample it onto that grid, "
+            "with nearest-neighbour interpolation"
+        )
+        raise ValueError(message)
+    voxels = sitk.GetArrayViewFromImage(mask)
+    if voxels.dtype.kind == "f" and np.isnan(voxels).any():
+        message = f"{name} has values that are NaN"
+        raise ValueError(message)
+    if not voxels.any():
+        message = f"{name} is empty: no voxel of it is different from 0"
+        raise ValueError(message)
+    binary = sitk.GetImageFromArray((voxels != 0).astype(np.uint8))
+    binary.CopyInformation(mask)
+    return binary

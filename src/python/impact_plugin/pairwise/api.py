@@ -1,0 +1,235 @@
+"""``impact_plugin.register_images``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impact_plugin import _versions
+from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.images import checks
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise import presets, stages
+from impact_plugin.pairwise.follower import Callback, Follower
+from impact_plugin.pairwise.history import History
+from impact_plugin.pairwise.inputs import Inputs
+from impact_plugin.pairwise.progress import Bars
+from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.pairwise.run import Run
+from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
+from impact_plugin.transforms import from_elastix, initial
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.initial import InitialTransform
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+def register_images(
+    fixed: ImageLike,
+    moving: ImageLike,
+    *,
+    preset: str | Sequence[str] | None = None,
+    parameter_maps: ParameterMaps = None,
+    fixed_mask: ImageLike | None = None,
+    moving_mask: ImageLike | None = None,
+    initial_transform: InitialTransform = None,
+    models: Models | None = None,
+    iterations: int | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    default_pixel_value: float | None = None,
+    output_directory: str | os.PathLike[str] | None = None,
+    callback: Callback | None = None,
+    progress: bool | None = None,
+) -> RegistrationResult:
+    """Register two images: find where each point of the fixed image is in the moving image.
+
+    elastix runs in a process of its own. Any thread or process may call this, several at once;
+    Ctrl-C ends the registration at once. What elastix says goes, line by line, to the logger
+    ``impact_plugin.elastix``.
+
+    Args:
+        fixed: The image that stays as it is: a path, an image of SimpleITK, itk, nibabel, MONAI or
+            TorchIO, or an :class:`impact_plugin.ImageArray`. 2D or 3D, one channel.
+        moving: The image that is to be aligned with it.
+        preset: Name of a parameter map of the package (:func:`impact_plugin.preset_names`), or
+            several, which run one after the other, such as ``["rigid_mind", "mind"]``. Where
+            neither this nor ``parameter_maps`` is given: ``["affine_mind", "mind"]``.
+        parameter_maps: elastix's parameter maps in place of a preset: a dict, a parameter file, an
+            ``itk.ParameterObject``, or a list of them.
+        fixed_mask: Where in the fixed image to look: not 0, on the fixed image's grid.
+        moving_mask: Likewise of the moving image.
+        initial_transform: Where to start, from fixed to moving: ``"center"`` (middle on middle),
+            ``"mass"`` (centre of mass on centre of mass), a transform of SimpleITK or itk, a
+            transform file of elastix or ITK, or another result. The result's transform contains
+            it.
+        models: Where model files lie: a folder, or a dict of paths by the names in the map. MIND
+            models are made.
+        iterations: Iterations of every level, in place of the maps'.
+        threads: Threads of elastix and the networks; all processors by default.
+        device: Where the networks run: ``"cpu"``, ``"cuda:0"``; by default as the maps say, and
+            the presets say the CPU.
+        seed: Same seed, same result; by default as the maps say.
+        default_pixel_value: Value outside the moving image in ``result.image``; by default as own
+            maps say, and the least of the moving image with a preset.
+        output_directory: Where to keep elastix's files: its log, parameter and transform files; by
+            default nowhere. Made if needed.
+        callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
+            returns True or raises :class:`impact_plugin.StopRegistration`, the registration ends,
+            and the result is what it had by then (with maps without IMPACT: after the last level
+            that ended).
+        progress: Whether to show bars; by default in a terminal and in a notebook.
+
+    Returns:
+        The transform, the warped image and the course of the registration. The image is a SimpleITK
+        image; ``result.warp(moving)`` gives it in the kind of ``moving``.
+
+    Raises:
+        FileNotFoundError: A file is not there: image, map, model or transform.
+        ValueError: Before elastix starts: images of different dimension, without overlap, empty,
+            constant or with NaN; a mask on another grid, or empty; a preset that does not exist;
+            arguments that exclude each other.
+        TypeError: An argument is of a kind that is not known.
+        RegistrationError: elastix failed. It has the cause, the stage and level, and the log.
+        VersionMismatchError: The installed torch or itk-elastix does not fit.
+
+    Example:
+        >>> import impact_plugin
+        >>> result = impact_plugin.register_images(
+        ...     "ct.nii.gz", "mr.nii.gz", preset=["rigid_mind", "mind"]
+        ... )  # doctest: +SKIP
+        >>> result.map_points([[10.0, -20.0, 35.0]])  # doctest: +SKIP
+    """
+    start = time.perf_counter()
+    _versions.check()
+    gpu = stages.gpu_of(device)
+    _check_numbers(1, iterations=iterations, threads=threads)
+    _check_numbers(0, seed=seed)
+    inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
+    if default_pixel_value is None and parameter_maps is None:
+        default_pixel_value = _least(inputs.moving)
+    changes = _changes(iterations, seed, default_pixel_value, callback)
+    out = None if output_directory is None else Path(output_directory).expanduser().absolute()
+
+    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary:
+        files = Path(temporary)
+        chosen = [
+            stages.with_changes(stage, changes, gpu)
+            for stage in stages.make_stages(
+                preset, parameter_maps, models, inputs.fixed.GetDimension(), files
+            )
+        ]
+        before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
+        _check_overlap(inputs, before, chosen[0])
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+        arguments = [*inputs.arguments(files), *_threads(threads)]
+        bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
+        run = Run(chosen, before, out or files, files / "stop")
+        follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
+        prepared = time.perf_counter()
+        try:
+            chain = run.execute(arguments, follower)
+        finally:
+            bars.close()
+        ended = time.perf_counter()
+
+    result = RegistrationResult(
+        image=inputs.moving,
+        chain=chain,
+        fixed=Geometry.of(inputs.fixed),
+        history=History.of(row for level in follower.log.levels for row in level.iterations),
+        timings={},
+        stages=tuple(stage.name for stage in chosen),
+        stopped=follower.stopped,
+        output_directory=out,
+    )
+    image = result.warp(inputs.moving, threads=threads)
+    timings = {
+        "reading and checking the images": prepared - start,
+        **follower.log.times(ended - prepared),
+        "warped image": time.perf_counter() - ended,
+    }
+    return replace(result, image=image, timings=timings)
+
+
+def _changes(
+    iterations: int | None,
+    seed: int | None,
+    default_pixel_value: float | None,
+    callback: Callback | None,
+) -> ParameterMap:
+    """Give the parameters whose values come from the arguments."""
+    # The warped image is made here: in the moving image's pixel type, which casts without overflow.
+    changes = {"WriteResultImage": ["false"]}
+    if iterations is not None:
+        changes["MaximumNumberOfIterations"] = [str(iterations)]
+    if seed is not None:
+        changes["RandomSeed"] = [str(seed)]
+    if default_pixel_value is not None:
+        changes["DefaultPixelValue"] = [repr(float(default_pixel_value))]
+    if callback is not None:  # what is there when it ends early
+        changes["WriteTransformParametersEachResolution"] = ["true"]
+    return changes
+
+
+def _check_numbers(least: int, **numbers: object) -> None:
+    for name, number in numbers.items():
+        if number is not None and (not isinstance(number, Integral) or number < least):
+            message = f"{name} is {number!r}, expected a whole number of at least {least}"
+            raise ValueError(message)
+
+
+def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
+    fixed, moving = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
+    if not before.maps and first.parameters.get("AutomaticTransformInitialization") == ["true"]:
+        return  # elastix puts them on each other
+    try:
+        transform = from_elastix.to_sitk(before, fixed.dimension)
+    except from_elastix.UnsupportedTransformError:
+        return
+
+    def mapped(points: checks.Points) -> checks.Points:
+        return np.array([transform.TransformPoint(point) for point in points.tolist()])
+
+    how = "after the initial transform" if before.maps else "as they lie"
+    checks.check_overlap(fixed, moving, mapped, how)
+
+
+def _least(image: sitk.Image) -> float:
+    import SimpleITK as sitk
+
+    return float(sitk.GetArrayViewFromImage(image).min())
+
+
+def _threads(threads: int | None) -> list[str | Path]:
+    return [] if threads is None else ["-threads", str(threads)]
+
+
+def preset_names() -> dict[str, str]:
+    """Give the names of the presets and what each is for."""
+    return {name: preset.purpose for name, preset in presets.PRESETS.items()}
+
+
+def preset_map(name: str, dimension: int = 3) -> ParameterMap:
+    """Give the parameter map of a preset, to change it and pass it as ``parameter_maps``.
+
+    Args:
+        name: One of :func:`preset_names`.
+        dimension: Of the images, 2 or 3.
+
+    Raises:
+        ValueError: There is no such preset, or it is not for images of that dimension.
+    """
+    return presets.load(name, dimension)

@@ -1,0 +1,114 @@
+"""Listening to a registration: the log, the callback, the bars, and the wish to stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from impact_plugin.engine.log import ElastixLog, Iteration
+from impact_plugin.pairwise.progress import Bars
+
+Callback: TypeAlias = Callable[[Iteration], object]
+
+LOGGER = logging.getLogger("impact_plugin.elastix")
+"""Where elastix's own log goes: lines as they come, see :func:`level_of`."""
+
+_KEPT = 2000
+"""Lines: more than elastix says from an error to its end."""
+
+_NOISE = re.compile(
+    # Asked for and not given: elastix says so of every parameter that has a default.
+    r'WARNING: The parameter "\w+", requested at entry number|  The default value '
+    # Said before elastix loads the plugin.
+    r"|Error: $|Impact\(index \d+\) - This component is not installed!"
+    # Of a number that is small in the presets.
+    r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
+    r"|\d+\t|1:ItNr\t|\s*$"
+)
+
+
+class StopRegistration(Exception):
+    """Raised in a callback: the registration ends with what it has by then."""
+
+
+class EndNow(Exception):
+    """Ends the child: what is wanted of it is written, or it cannot end a level before its time."""
+
+
+def level_of(line: str) -> int:
+    """Tell how important a line of elastix's output is, as levels of :mod:`logging`."""
+    if _NOISE.match(line):
+        return logging.DEBUG
+    if line.startswith("WARNING"):
+        return logging.WARNING
+    if line.startswith(("ERROR", "Error")) or "cannot run:" in line:
+        return logging.ERROR
+    return logging.INFO
+
+
+class Follower:
+    """Takes the lines of one elastix run.
+
+    Args:
+        bars: What shows how far it is.
+        callback: Called with each iteration; True or StopRegistration ends the registration.
+        stop_file: What to write for the metric to end the level.
+        can_stop: For each stage, whether the metric looks for that file.
+
+    Attributes:
+        log: What was read out of the lines so far.
+        lines: The last of them; elastix.log has all.
+        stopped: Whether the callback ended the registration.
+    """
+
+    def __init__(
+        self, bars: Bars, callback: Callback | None, stop_file: Path, can_stop: Sequence[bool]
+    ) -> None:
+        self.log = ElastixLog()
+        self.lines: deque[str] = deque(maxlen=_KEPT)
+        self.stopped = False
+        self._levels_wanted = 0
+        self._complaining = False  # the metric's message has several lines
+        self._bars = bars
+        self._callback = callback
+        self._stop_file = stop_file
+        self._can_stop = can_stop
+
+    def __call__(self, line: str) -> None:
+        """Take one line.
+
+        Raises:
+            EndNow: The registration was stopped, and has written all that is to be had.
+            Exception: What the callback raised.
+        """
+        self.lines.append(line)
+        self._complaining = "cannot run:" in line or (self._complaining and bool(line.strip()))
+        LOGGER.log(logging.ERROR if self._complaining else level_of(line), "%s", line)
+        iteration = self.log.feed(line)
+        if self.stopped and (
+            self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted
+        ):
+            raise EndNow
+        if iteration is not None:
+            self._bars.show(iteration)
+            if not self.stopped and self._is_enough(iteration):
+                self.stopped = True
+                self._levels_wanted = len(self.log.levels)
+                if not self._can_stop[iteration.stage]:
+                    raise EndNow
+                self._stop_file.touch()
+
+    def _is_enough(self, iteration: Iteration) -> bool:
+        if self._callback is None:
+            return False
+        try:
+            answer = self._callback(iteration)
+        except StopRegistration:
+            return True
+        return isinstance(answer, bool | np.bool_) and bool(answer)  # what numpy compares, too

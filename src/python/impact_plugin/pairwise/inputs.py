@@ -1,0 +1,105 @@
+"""Images and masks of a registration: converted, checked, and as files for elastix."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impact_plugin.images import checks, conversion
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.geometry import Geometry
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_READ_BY_ELASTIX = (".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images and masks, checked.
+
+    Args:
+        fixed: Fixed image.
+        moving: Moving image.
+        fixed_mask: 1 where samples may lie; None: everywhere.
+        moving_mask: 1 where they may be mapped to; None: everywhere.
+        files: Those that are files which elastix can read as they are, by elastix's flag.
+    """
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    fixed_mask: sitk.Image | None
+    moving_mask: sitk.Image | None
+    files: dict[str, Path]
+
+    @classmethod
+    def of(
+        cls,
+        fixed: ImageLike,
+        moving: ImageLike,
+        fixed_mask: ImageLike | None,
+        moving_mask: ImageLike | None,
+    ) -> Inputs:
+        """Convert and check.
+
+        Raises:
+            OSError, ValueError, TypeError: See :func:`impact_plugin.register_images`.
+        """
+        images = {}
+        for name, image in (("fixed", fixed), ("moving", moving)):
+            images[name] = conversion.to_sitk(image, f"the {name} image")
+            checks.check_image(images[name], f"the {name} image")
+        grids = {name: Geometry.of(image) for name, image in images.items()}
+        checks.check_pair(grids["fixed"], grids["moving"])
+        masks = {}
+        for name, mask in (("fixed", fixed_mask), ("moving", moving_mask)):
+            if mask is not None:
+                masks[name] = checks.check_mask(
+                    conversion.to_sitk(mask, f"{name}_mask"),
+                    grids[name],
+                    f"{name}_mask",
+                    f"the {name} image",
+                )
+        files = {
+            flag: Path(image).expanduser().absolute()
+            for flag, image in (("-f", fixed), ("-m", moving))
+            if isinstance(image, str | os.PathLike)
+            and Path(image).name.lower().endswith(_READ_BY_ELASTIX)
+        }
+        return cls(
+            images["fixed"], images["moving"], masks.get("fixed"), masks.get("moving"), files
+        )
+
+    def arguments(self, folder: Path) -> list[str | Path]:
+        """Write into a folder what is no file yet, and give elastix's arguments for all.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        import SimpleITK as sitk
+
+        arguments: list[str | Path] = []
+        for flag, image in (
+            ("-f", self.fixed),
+            ("-m", self.moving),
+            ("-fMask", self.fixed_mask),
+            ("-mMask", self.moving_mask),
+        ):
+            if image is None:
+                continue
+            path = self.files.get(flag)
+            if path is None:
+                path = folder / f"{flag[1:]}.mha"
+                # elastix computes in single precision; not every reader knows 64-bit integers.
+                if image.GetPixelID() in (sitk.sitkFloat64, sitk.sitkInt64, sitk.sitkUInt64):
+                    image = sitk.Cast(image, sitk.sitkFloat32)
+                try:
+                    sitk.WriteImage(image, str(path))
+                except RuntimeError as error:
+                    message = f"{path} cannot be written: {error}"
+                    raise OSError(message) from error
+            arguments += [flag, path]
+        return arguments

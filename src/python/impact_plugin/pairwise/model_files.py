@@ -1,0 +1,123 @@
+"""Finding the model files that a parameter map names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from impact_plugin.engine.parameter_text import ParameterMap
+
+_MODELS_PATH = re.compile(r"(Metric\d*)?(Impact)?(Fixed|Moving)?ModelsPath\d*")
+_MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
+_SOURCES = {
+    "M730_1_Layers.pt": (
+        "it lies in elastix's sources under Testing/Data, or take TS/M730.pt of the repository, of "
+        "which it is the first layer"
+    )
+}
+_REPOSITORY = "VBoussot/impact-torchscript-models on the Hugging Face hub"
+
+
+def resolve(
+    parameters: ParameterMap,
+    models: Mapping[str, str | os.PathLike[str]] | Path | None,
+    where: str,
+    links: Path,
+) -> ParameterMap:
+    """Give a parameter map with the full paths of its models.
+
+    A name is looked for in ``models``, then in the current folder, as elastix does, then in the
+    cache of :mod:`impact_plugin.models` and among what it has downloaded. MIND models that are
+    nowhere are made; nothing is downloaded here.
+
+    Args:
+        parameters: The map.
+        models: Paths of models by the name in the map, or a folder with files of these names.
+        where: What messages call the map.
+        links: Folder for links to files whose paths have spaces in them, where elastix's parameter
+            file has several paths separated by spaces.
+
+    Raises:
+        FileNotFoundError: A model is nowhere. The message says where to get it.
+    """
+    resolved = dict(parameters)
+    for name, values in parameters.items():
+        if _MODELS_PATH.fullmatch(name):
+            # elastix 5.3.1's dialect has one path per value, in which spaces may stand.
+            several = not re.search(r"\d$", name)
+            resolved[name] = [
+                " ".join(
+                    str(_without_spaces(path, links) if several else path)
+                    for path in (_find(part, models, where) for part in _split(value, several))
+                )
+                for value in values
+            ]
+    return resolved
+
+
+def _split(value: str, several: bool) -> list[str]:
+    return value.split() if several and not Path(value).is_file() else [value]
+
+
+def _without_spaces(path: Path, links: Path) -> Path:
+    """Give a path without spaces to the same file."""
+    if len(str(path).split()) == 1:
+        return path
+    folder = links / f"model{len(list(links.iterdir()))}"
+    folder.mkdir()
+    link = folder / "_".join(path.name.split())
+    link.symlink_to(path)
+    return link
+
+
+def _find(
+    name: str, models: Mapping[str, str | os.PathLike[str]] | Path | None, where: str
+) -> Path:
+    candidates = [Path(name).expanduser()]
+    if isinstance(models, Mapping):
+        if name in models:
+            candidates.insert(0, Path(models[name]).expanduser())
+    elif models is not None:
+        candidates = [models / name, models / Path(name).name, *candidates]
+    candidates += [_cache() / name]
+    for path in candidates:
+        if path.is_file():
+            return path.absolute()
+    if mind := _MIND.fullmatch(Path(name).name):
+        from impact_plugin.models import mind as make_mind  # imports torch where it makes a file
+
+        radius, dilation, dimension = map(int, mind.groups())
+        return make_mind(radius, dilation, dimension)
+    if downloaded := _downloaded(name):
+        return downloaded
+    looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys(candidates))
+    source = _SOURCES.get(
+        name, f"get it from {_REPOSITORY} (`impact-plugin models download {name}`)"
+    )
+    message = (
+        f"{where} names the model {name!r}, which is in none of these places:\n{looked}\n"
+        f"Models that are not MIND are not part of this package: {source}. Then pass "
+        f"models={{{name!r}: path}}, or models=folder."
+    )
+    raise FileNotFoundError(message)
+
+
+def _downloaded(name: str) -> Path | None:
+    """Find a public model that was downloaded before."""
+    from impact_plugin import models
+
+    download = getattr(models, "download", None)
+    if download is None:
+        return None
+    try:
+        return Path(download(name, offline=True))
+    except (OSError, ValueError, LookupError, ImportError):
+        return None
+
+
+def _cache() -> Path:
+    """Give the folder in which :mod:`impact_plugin.models` keeps files."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "impact-plugin" / "models"

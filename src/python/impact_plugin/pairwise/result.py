@@ -1,0 +1,247 @@
+"""What a registration gives: the transform in every form, the image, and how it went."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.images import conversion
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise.history import History
+from impact_plugin.transforms import from_elastix, inverse, transformix
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.from_elastix import UnsupportedTransformError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+@dataclass(frozen=True)
+class RegistrationResult:
+    """The result of :func:`impact_plugin.register_images`.
+
+    The transform maps points of the fixed image to points of the moving image, both in mm in LPS;
+    so images of the moving frame are warped onto the fixed image's grid by it, and points go the
+    other way: from the fixed image to the moving one. Results can be pickled.
+
+    Args:
+        image: The moving image on the grid of the fixed image, SimpleITK, with the moving image's
+            pixel type.
+        chain: The transforms, the initial one among them, as elastix has them.
+        fixed: Grid of the fixed image.
+        history: Metric, step size and so on of every iteration.
+        timings: Seconds by what they were spent on, in order.
+        stages: Names of the presets or maps that ran.
+        stopped: Whether the callback ended it early.
+        output_directory: Where elastix's files are; None if they were not kept.
+    """
+
+    image: sitk.Image
+    chain: Chain
+    fixed: Geometry
+    history: History
+    timings: dict[str, float]
+    stages: tuple[str, ...]
+    stopped: bool
+    output_directory: Path | None
+
+    @property
+    def elastix_parameters(self) -> list[ParameterMap]:
+        """Elastix's transform parameter maps, in the order in which they are applied.
+
+        As ``itk.ParameterObject`` takes them; the initial transform comes first.
+        """
+        return [
+            {**parameters, "InitialTransformParameterFileName": ["NoInitialTransform"]}
+            for parameters in self.chain.maps
+        ]
+
+    @property
+    def transform(self) -> sitk.CompositeTransform:
+        """The same transform for SimpleITK, from the fixed to the moving image, without any loss.
+
+        Raises:
+            UnsupportedTransformError: SimpleITK has none like it (it has translation, Euler,
+                similarity, affine and B-spline transforms, and compositions of them). Everything
+                else here works for these, too.
+        """
+        return from_elastix.to_sitk(self.chain, self.fixed.dimension)
+
+    def itk_transform(self) -> Any:  # noqa: ANN401  (itk's classes have no types)
+        """Give the same as an ``itk.CompositeTransform``; imports itk, which takes seconds."""
+        import itk
+        import SimpleITK as sitk
+
+        with tempfile.TemporaryDirectory(prefix="impact-plugin-") as folder:
+            file = str(Path(folder) / "transform.h5")
+            sitk.WriteTransform(self.transform, file)
+            return itk.transformread(file)[0]
+
+    def map_points(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Map points of the fixed image to where they are in the moving image.
+
+        Args:
+            points: Shape (N, d), mm, (x, y, z) in LPS.
+
+        Returns:
+            The same shape and frame.
+
+        Raises:
+            ValueError: The shape is another.
+        """
+        given = np.asarray(points, dtype=np.float64)
+        if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
+            message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
+            raise ValueError(message)
+        try:
+            transform = self.transform
+        except UnsupportedTransformError:
+            return transformix.map_points(self.chain, given)
+        mapped = [transform.TransformPoint(point) for point in given.tolist()]
+        return np.array(mapped, dtype=np.float64).reshape(given.shape)
+
+    def displacement_field(self) -> sitk.Image:
+        """Give the displacement of every voxel of the fixed image: T(x) - x, mm, in LPS.
+
+        Returns:
+            An image of vectors of doubles on the fixed image's grid.
+        """
+        import SimpleITK as sitk
+
+        try:
+            transform = self.transform
+        except UnsupportedTransformError:
+            return transformix.displacement_field(self.chain)
+        grid = self.fixed
+        return sitk.TransformToDisplacementField(
+            transform, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
+        )
+
+    def warp(
+        self,
+        image: ImageLike,
+        labels: bool = False,
+        order: int | None = None,
+        default: float | None = None,
+        threads: int | None = None,
+    ) -> Any:  # noqa: ANN401  (the kind of the image given)
+        """Resample an image of the moving frame on the grid of the fixed image.
+
+        Args:
+            image: The moving image, or another one that lies as it does, on any grid.
+            labels: Whether its values are labels, which are not interpolated.
+            order: Of the B-spline interpolation, 0 to 5; by default the parameter map's
+                FinalBSplineInterpolationOrder, else 3; 0 for labels.
+            default: Value outside the image; by default the map's DefaultPixelValue; 0 for labels.
+            threads: How many; by default all processors.
+
+        Returns:
+            An image of the kind given (SimpleITK for a path), with its pixel type.
+
+        Raises:
+            ValueError: ``order`` is out of range, or is not 0 for labels; or as in
+                :func:`impact_plugin.register_images` for images.
+        """
+        source = conversion.to_sitk(image)
+        last = self.chain.maps[-1] if self.chain.maps else {}
+        if labels and order:
+            message = f"order is {order}, and labels cannot be interpolated: leave it out"
+            raise ValueError(message)
+        if order is None:
+            order = 0 if labels else int(last.get("FinalBSplineInterpolationOrder", ["3"])[0])
+        if order not in range(6):
+            message = f"order is {order}, expected 0 (nearest neighbour) to 5"
+            raise ValueError(message)
+        if default is None:
+            default = 0.0 if labels else float(last.get("DefaultPixelValue", ["0"])[0])
+        try:
+            warped = _resample(source, self.transform, self.fixed, order, default, threads)
+        except UnsupportedTransformError:
+            warped = transformix.warp(self.chain, source, self.fixed, order, default)
+        return conversion.like(warped, image)
+
+    def inverse(
+        self, tolerance: float = 0.01, spacing: float | None = None
+    ) -> sitk.CompositeTransform:
+        """Give the transform from the moving to the fixed image.
+
+        Linear parts are inverted exactly, deformations by a fixed-point iteration on a grid.
+
+        Args:
+            tolerance: Where the iteration ends, mm.
+            spacing: Distance of the points of that grid, mm; by default a quarter of the B-spline's
+                control point spacing.
+
+        Raises:
+            UnsupportedTransformError: As for :attr:`transform`.
+        """
+        return inverse.inverse(self.transform, tolerance, spacing)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write all of it into a folder, which is made if needed.
+
+        ``result.mha``: the image; ``TransformParameters.<n>.txt``: for transformix, the last stands
+        for all; ``transform.h5``: for SimpleITK, itk and Slicer, where there is such a transform;
+        ``history.csv``; ``result.json``: the rest.
+
+        Returns:
+            The folder's absolute path.
+        """
+        from impact_plugin.pairwise import storage
+
+        return storage.save(self, Path(folder).expanduser().absolute())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> RegistrationResult:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: It is not there.
+            ValueError: A file is of another kind.
+        """
+        from impact_plugin.pairwise import storage
+
+        return storage.load(Path(folder).expanduser().absolute())
+
+    def __repr__(self) -> str:
+        last = f", metric {self.history.metric[-1]:.6g}" if len(self.history) else ""
+        stopped = ", stopped early" if self.stopped else ""
+        return (
+            f"<RegistrationResult of {' and '.join(self.stages)}: {len(self.history)} iterations"
+            f"{last}, {sum(self.timings.values()):.1f} s{stopped}>"
+        )
+
+
+def _resample(
+    image: sitk.Image,
+    transform: sitk.Transform,
+    grid: Geometry,
+    order: int,
+    default: float,
+    threads: int | None,
+) -> sitk.Image:
+    import SimpleITK as sitk
+
+    interpolators = [
+        sitk.sitkNearestNeighbor,
+        sitk.sitkLinear,
+        sitk.sitkBSpline2,
+        sitk.sitkBSpline3,
+        sitk.sitkBSpline4,
+        sitk.sitkBSpline5,
+    ]
+    resampler = sitk.ResampleImageFilter()
+    grid.set_on(resampler)
+    resampler.SetTransform(transform)
+    resampler.SetInterpolator(interpolators[order])
+    resampler.SetDefaultPixelValue(default)
+    if threads is not None:
+        resampler.SetNumberOfThreads(threads)
+    return resampler.Execute(image)

@@ -1,0 +1,92 @@
+"""One run of elastix for a registration: its files, its end, and what it left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from impact_plugin.engine import parameter_text, process
+from impact_plugin.engine.errors import RegistrationError, find_cause
+from impact_plugin.pairwise.follower import EndNow, Follower
+from impact_plugin.pairwise.stages import Stage
+from impact_plugin.transforms.chain import Chain
+
+
+class Run:
+    """One elastix process and its files.
+
+    Args:
+        chosen: The stages.
+        before: The initial transform.
+        folder: elastix's output folder.
+        stop_file: What ends a registration early.
+    """
+
+    def __init__(
+        self, chosen: Sequence[Stage], before: Chain, folder: Path, stop_file: Path
+    ) -> None:
+        self._stages = chosen
+        self._before = before
+        self._folder = folder
+        self.stop_file = stop_file
+
+    def execute(self, arguments: Sequence[str | Path], follower: Follower) -> Chain:
+        """Run elastix and give the whole transform.
+
+        Raises:
+            RegistrationError: elastix failed.
+        """
+        command = [*arguments, "-out", self._folder]
+        if first := self._before.write(self._folder, "InitialTransform"):
+            command += ["-t0", first]
+        for number, stage in enumerate(self._stages):
+            path = self._folder / f"Parameters.{number}.txt"
+            path.write_text(parameter_text.dump(stage.parameters), encoding="utf-8")
+            command += ["-p", path]
+        environment = {"IMPACT_STOP_FILE": str(self.stop_file)}
+        try:
+            code = process.run("elastix", command, follower, environment)
+        except EndNow:
+            return self._stopped(follower)
+        if code != 0:
+            raise self._error(follower, code)
+        return Chain.read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
+
+    def _stopped(self, follower: Follower) -> Chain:
+        """Give the transform of what was ended early: of the last level that ended."""
+        log = follower.log
+        if log.finished > log.stage:
+            return Chain.read(self._folder / f"TransformParameters.{log.stage}.txt")
+        level = log.level or 0
+        if level > 0:
+            return Chain.read(self._folder / f"TransformParameters.{log.stage}.R{level - 1}.txt")
+        if log.stage > 0:
+            return Chain.read(self._folder / f"TransformParameters.{log.stage - 1}.txt")
+        return self._before
+
+    def _error(self, follower: Follower, code: int) -> RegistrationError:
+        log = follower.log
+        stage = self._stages[log.stage]
+        where = f"stage {log.stage + 1} of {len(self._stages)} ({stage.name})"
+        if log.level is not None:
+            levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
+            where += f", level {log.level + 1} of {levels}"
+        killed = f"elastix {process.describe_exit(code)}"
+        cause = killed if code < 0 else find_cause(list(follower.lines))
+        return RegistrationError(cause, where, log.stage, log.level, self._keep_log(follower))
+
+    def _keep_log(self, follower: Follower) -> Path:
+        """Give the path of a log that outlives this call."""
+        path = self._folder / "elastix.log"
+        if self._folder != self.stop_file.parent and path.is_file():
+            return path
+        handle, name = tempfile.mkstemp(prefix="impact-plugin-", suffix="-elastix.log")
+        os.close(handle)
+        if path.is_file():
+            shutil.copyfile(path, name)
+        else:
+            Path(name).write_text("\n".join(follower.lines) + "\n", encoding="utf-8")
+        return Path(name)

@@ -1,0 +1,60 @@
+"""Results of registrations as folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from impact_plugin import _versions
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise.history import History
+from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.from_elastix import UnsupportedTransformError
+
+
+def save(result: RegistrationResult, folder: Path) -> Path:
+    """Write a result; see :meth:`RegistrationResult.save`."""
+    import SimpleITK as sitk
+
+    folder.mkdir(parents=True, exist_ok=True)
+    last = result.chain.write(folder, "TransformParameters")
+    sitk.WriteImage(result.image, str(folder / "result.mha"), useCompression=True)
+    try:
+        sitk.WriteTransform(result.transform, str(folder / "transform.h5"))
+    except UnsupportedTransformError:
+        (folder / "transform.h5").unlink(missing_ok=True)  # of an earlier result
+    result.history.write(folder / "history.csv")
+    summary = {
+        "transform": last.name if last else None,
+        "fixed": asdict(result.fixed),
+        "stages": result.stages,
+        "stopped": result.stopped,
+        "timings": result.timings,
+        "versions": _versions.describe(),
+    }
+    (folder / "result.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return folder
+
+
+def load(folder: Path) -> RegistrationResult:
+    """Read a result; see :meth:`RegistrationResult.load`."""
+    import SimpleITK as sitk
+
+    path = folder / "result.json"
+    if not path.is_file():
+        message = f"{folder} holds no result of a registration: there is no result.json"
+        raise FileNotFoundError(message)
+    summary = json.loads(path.read_text())
+    last = summary["transform"]
+    return RegistrationResult(
+        image=sitk.ReadImage(str(folder / "result.mha")),
+        chain=Chain.read(folder / last) if last else Chain(),
+        fixed=Geometry(**{name: tuple(values) for name, values in summary["fixed"].items()}),
+        history=History.read(folder / "history.csv"),
+        timings=summary["timings"],
+        stages=tuple(summary["stages"]),
+        stopped=summary["stopped"],
+        output_directory=folder,
+    )

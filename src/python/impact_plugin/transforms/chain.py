@@ -1,0 +1,106 @@
+"""Chains of elastix's transform parameter files: read, written and linked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impact_plugin.engine import parameter_text
+from impact_plugin.engine.parameter_text import ParameterMap
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_LINKS = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
+_NONE = "NoInitialTransform"
+_FIELD = "DeformationFieldFileName"
+
+
+@dataclass
+class Chain:
+    """Transforms that are applied one after the other to points of the fixed image.
+
+    Args:
+        maps: Their parameter maps, the first to be applied first.
+        fields: Displacement fields of those that are such, by the name in the parameter map.
+    """
+
+    maps: list[ParameterMap] = field(default_factory=list)
+    fields: dict[str, sitk.Image] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Chain:
+        """Read a transform parameter file and all that it builds on.
+
+        Raises:
+            OSError: One of the files cannot be read.
+            ValueError: One is no transform parameter file, or a file builds on itself.
+        """
+        chain, seen = cls(), set()
+        link: Path | None = path.expanduser().absolute()
+        while link is not None:
+            if link in seen:
+                message = f"{path}: the transform {link} builds on itself"
+                raise ValueError(message)
+            seen.add(link)
+            parameters = parameter_text.read(link)
+            if "Transform" not in parameters:
+                message = f"{link} is no transform parameter file: it has no (Transform ...)"
+                raise ValueError(message)
+            if _FIELD in parameters:
+                chain._read_field(parameters, link.parent)
+            chain.maps.insert(0, parameters)
+            names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
+            name = next((name for name in names if name not in ("", _NONE)), None)
+            link = None if name is None else _beside(name, link.parent)
+        return chain
+
+    def write(self, folder: Path, stem: str) -> Path | None:
+        """Write it as files ``<stem>.0.txt``, ``<stem>.1.txt``, each of which names the one before.
+
+        Returns:
+            The path of the last, which stands for all; None of an empty chain.
+        """
+        import SimpleITK as sitk
+
+        for name, image in self.fields.items():
+            sitk.WriteImage(image, str(folder / name))
+        path: Path | None = None
+        for number, parameters in enumerate(self.maps):
+            linked = {**parameters, _LINKS[0]: [path.name if path else _NONE]}
+            if _FIELD in linked:
+                linked[_FIELD] = [str(folder.absolute() / linked[_FIELD][0])]
+            path = folder / f"{stem}.{number}.txt"
+            path.write_text(parameter_text.dump(linked), encoding="utf-8")
+        return path
+
+    def __add__(self, later: Chain) -> Chain:
+        return Chain([*self.maps, *later.maps], {**self.fields, **later.fields})
+
+    def _read_field(self, parameters: ParameterMap, folder: Path) -> None:
+        import SimpleITK as sitk
+
+        source = _beside(parameters[_FIELD][0], folder)
+        name = f"field{len(self.fields)}.mha"
+        self.fields[name] = sitk.ReadImage(str(source), sitk.sitkVectorFloat64)
+        parameters[_FIELD] = [name]
+
+
+def of_maps(maps: Sequence[ParameterMap]) -> Chain:
+    """Make a chain of parameter maps as itk and elastix keep them, without their links."""
+    return Chain(
+        [
+            {name: list(values) for name, values in parameters.items() if name not in _LINKS}
+            for parameters in maps
+        ]
+    )
+
+
+def _beside(name: str, folder: Path) -> Path:
+    """Find a file as elastix does: in the current folder, else beside the file that names it."""
+    path = Path(name)
+    if path.is_absolute() or path.exists():
+        return path.absolute()
+    return folder / path

@@ -1,0 +1,134 @@
+"""The initial transform of a registration, from whatever it was given as."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.transforms import chain as chains
+from impact_plugin.transforms import to_elastix
+from impact_plugin.transforms.chain import Chain
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+InitialTransform: TypeAlias = Any
+"""``"center"``, ``"mass"``, a path, a transform of SimpleITK or itk, or a result."""
+
+AUTOMATIC = ("center", "mass")
+
+
+def make_chain(
+    initial: InitialTransform,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    name: str = "initial_transform",
+) -> Chain:
+    """Give an initial transform, from the fixed to the moving image, as a chain for elastix.
+
+    Args:
+        initial: None: none. ``"center"``: the translation that puts the middle of the fixed image
+            on the middle of the moving image; ``"mass"``: the same of their centres of mass. A
+            path: elastix's transform parameter file, with all that it builds on, or a transform
+            file of ITK (.tfm, .txt, .h5). A transform of SimpleITK or itk; the result of another
+            registration, or the list of its ``elastix_parameters``.
+        fixed: Fixed image.
+        moving: Moving image.
+        name: What messages call it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The word or the file is of no known kind, or the transform does not fit.
+        TypeError: It is none of these.
+    """
+    grid = Geometry.of(fixed)
+    if initial is None:
+        return Chain()
+    if isinstance(initial, str) and initial in AUTOMATIC:
+        centre = _middle if initial == "center" else _centre_of_mass
+        return to_elastix.translation(centre(moving) - centre(fixed), grid)
+    if isinstance(initial, str | os.PathLike):
+        chain = _read(Path(initial).expanduser(), grid, name)
+    elif hasattr(initial, "chain") and isinstance(initial.chain, Chain):
+        chain = initial.chain
+    elif isinstance(initial, list | tuple) and initial and "Transform" in initial[0]:
+        chain = chains.of_maps(initial)
+    else:
+        chain = to_elastix.from_sitk(_as_sitk(initial, name), grid)
+    for parameters in chain.maps:
+        dimension = int(parameters.get("FixedImageDimension", [str(grid.dimension)])[0])
+        if dimension != grid.dimension:
+            message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
+            raise ValueError(message)
+    return chain
+
+
+def _read(path: Path, grid: Geometry, name: str) -> Chain:
+    import SimpleITK as sitk
+
+    if not path.is_file():
+        message = (
+            f"{name}: there is no file {str(path)!r} (in {Path.cwd()}); expected a file, a "
+            f"transform, or one of {', '.join(map(repr, AUTOMATIC))}"
+        )
+        raise FileNotFoundError(message)
+    with path.open("rb") as file:
+        begin = file.read(4096).lstrip()
+    if begin.startswith((b"(", b"//")):
+        return Chain.read(path)
+    try:
+        transform = sitk.ReadTransform(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        message = (
+            f"{name}: {str(path)!r} is neither a transform parameter file of elastix nor a "
+            f"transform file that ITK reads: {reason}"
+        )
+        raise ValueError(message) from error
+    return to_elastix.from_sitk(transform, grid)
+
+
+def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:
+    import SimpleITK as sitk
+
+    if isinstance(transform, sitk.Transform):
+        return transform
+    module = type(transform).__module__.partition(".")[0]
+    if module == "itk" and hasattr(transform, "TransformPoint"):
+        import itk
+
+        with tempfile.TemporaryDirectory(prefix="impact-plugin-") as folder:
+            file = str(Path(folder) / "transform.h5")
+            itk.transformwrite([transform], file)
+            return sitk.ReadTransform(file)
+    message = (
+        f"{name} is a {type(transform).__module__}.{type(transform).__qualname__}, expected "
+        f"{' or '.join(map(repr, AUTOMATIC))}, a path, a transform of SimpleITK or itk, or the "
+        "result of a registration"
+    )
+    raise TypeError(message)
+
+
+def _middle(image: sitk.Image) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return Geometry.of(image).centre
+
+
+def _centre_of_mass(image: sitk.Image) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Give the mean place of the voxels, weighted by how far they are above the darkest, mm."""
+    import SimpleITK as sitk
+
+    geometry = Geometry.of(image)
+    weights = sitk.GetArrayViewFromImage(image).astype(np.float64)
+    weights -= weights.min()
+    axes = range(weights.ndim)
+    index = [
+        np.average(np.arange(n), weights=weights.sum(axis=tuple(a for a in axes if a != axis)))
+        for axis, n in enumerate(weights.shape)
+    ]
+    place: np.ndarray[Any, np.dtype[np.float64]] = geometry.matrix @ index[::-1] + geometry.origin
+    return place

@@ -1,0 +1,141 @@
+"""SimpleITK transforms as elastix's transform parameter maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impact_plugin.engine.parameter_text import ParameterMap, Value, as_texts
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.transforms.chain import Chain
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+def from_sitk(transform: sitk.Transform, fixed: Geometry) -> Chain:
+    """Give a SimpleITK transform, of points of the fixed image to the moving image, as a chain.
+
+    Args:
+        transform: Any linear one, a B-spline transform, a displacement field, or a composition of
+            them.
+        fixed: Grid of the fixed image, which every transform parameter file holds.
+
+    Raises:
+        ValueError: It is for points of another dimension, or of another kind.
+    """
+    if transform.GetDimension() != fixed.dimension:
+        message = (
+            f"the initial transform is for {transform.GetDimension()} dimensions, and the images "
+            f"have {fixed.dimension}"
+        )
+        raise ValueError(message)
+    chain = Chain()
+    for part in _parts(transform):
+        own = _own_parameters(part, chain)
+        chain.maps.append(as_texts({**own, **_common(fixed)}))
+    return chain
+
+
+def translation(vector: Any, fixed: Geometry) -> Chain:  # noqa: ANN401  (anything numpy takes)
+    """Give a translation by a vector in mm, fixed to moving, as a chain."""
+    import SimpleITK as sitk
+
+    values = np.asarray(vector, float).tolist()
+    return from_sitk(sitk.TranslationTransform(fixed.dimension, values), fixed)
+
+
+def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
+    """Give what a composition consists of, in the order in which it is applied."""
+    import SimpleITK as sitk
+
+    transform = transform.Downcast()
+    if isinstance(transform, sitk.CompositeTransform):
+        for number in reversed(range(transform.GetNumberOfTransforms())):
+            yield from _parts(transform.GetNthTransform(number))
+    else:
+        yield transform
+
+
+def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]:
+    import SimpleITK as sitk
+
+    dimension = transform.GetDimension()
+    if isinstance(transform, sitk.TranslationTransform):
+        return _with("TranslationTransform", transform.GetOffset())
+    if isinstance(transform, sitk.BSplineTransform):
+        fixed = transform.GetFixedParameters()
+        size, origin, spacing = (fixed[k * dimension : (k + 1) * dimension] for k in range(3))
+        direction = np.reshape(fixed[3 * dimension :], (dimension, dimension))
+        return {
+            **_with("BSplineTransform", transform.GetParameters()),
+            "BSplineTransformSplineOrder": transform.GetOrder(),
+            "GridSize": [int(n) for n in size],
+            "GridIndex": [0] * dimension,
+            "GridOrigin": origin,
+            "GridSpacing": spacing,
+            "GridDirection": direction.T.ravel().tolist(),
+            "UseCyclicTransform": False,
+        }
+    if isinstance(transform, sitk.DisplacementFieldTransform):
+        name = f"field{len(chain.fields)}.mha"
+        chain.fields[name] = transform.GetDisplacementField()
+        return {
+            "Transform": "DeformationFieldTransform",
+            "NumberOfParameters": 0,
+            "DeformationFieldFileName": name,
+            "DeformationFieldInterpolationOrder": 1,
+        }
+    if transform.IsLinear():
+        # What a linear map does to the origin and the unit vectors is all that it is.
+        offset = np.array(transform.TransformPoint([0.0] * dimension))
+        columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
+        matrix = (np.array(columns) - offset).T
+        return {
+            **_with("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
+            "CenterOfRotationPoint": [0.0] * dimension,
+        }
+    message = (
+        f"the initial transform is or contains a {transform.GetName()}; expected linear, B-spline "
+        "or displacement field transforms, or compositions of them"
+    )
+    raise ValueError(message)
+
+
+def _with(name: str, parameters: Any) -> dict[str, Value]:  # noqa: ANN401  (a sequence of numbers)
+    values = [float(value) for value in parameters]
+    return {
+        "Transform": name,
+        "NumberOfParameters": len(values),
+        "TransformParameters": values,
+    }
+
+
+def _common(fixed: Geometry) -> ParameterMap:
+    """Give what every transform parameter file says of the fixed image and of resampling."""
+    dimension = fixed.dimension
+    columns = np.reshape(fixed.direction, (dimension, dimension)).T.ravel().tolist()
+    return as_texts(
+        {
+            "HowToCombineTransforms": "Compose",
+            "FixedImageDimension": dimension,
+            "MovingImageDimension": dimension,
+            "FixedInternalImagePixelType": "float",
+            "MovingInternalImagePixelType": "float",
+            "Size": fixed.size,
+            "Index": [0] * dimension,
+            "Spacing": fixed.spacing,
+            "Origin": fixed.origin,
+            "Direction": columns,
+            "UseDirectionCosines": True,
+            "ResampleInterpolator": "FinalBSplineInterpolator",
+            "FinalBSplineInterpolationOrder": 3,
+            "Resampler": "DefaultResampler",
+            "DefaultPixelValue": 0,
+            "ResultImageFormat": "mha",
+            "ResultImagePixelType": "float",
+            "CompressResultImage": False,
+        }
+    )

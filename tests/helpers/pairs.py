@@ -1,0 +1,63 @@
+"""Small pairs for impact_plugin.register_images, and maps that take a fraction of a second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+import impact_plugin
+from helpers.images import Array, Grid, Image
+from helpers.parameter_maps import ParameterMap, Value, parameter_map
+from helpers.registrations import SHIFTS, pair
+
+
+def image_array(image: Image) -> impact_plugin.ImageArray:
+    """Give an image as register_images takes arrays."""
+    grid = image.grid
+    return impact_plugin.ImageArray(image.voxels, grid.spacing, grid.origin, grid.direction)
+
+
+def sitk_image(image: Image) -> sitk.Image:
+    converted = sitk.GetImageFromArray(image.voxels)
+    converted.SetSpacing(image.grid.spacing)
+    converted.SetOrigin(image.grid.origin)
+    converted.SetDirection(image.grid.direction.ravel().tolist())
+    return converted
+
+
+def sitk_pair(dimension: int = 3) -> tuple[sitk.Image, sitk.Image]:
+    """Make two images that differ by the translation in helpers.registrations."""
+    fixed, moving = pair(dimension)
+    return sitk_image(fixed), sitk_image(moving)
+
+
+def squares(dimension: int = 3, **parameters: Value) -> ParameterMap:
+    """Make a map with elastix's mean squares, which needs no network and so no torch."""
+    return parameter_map(
+        dimension,
+        **{"Metric": "AdvancedMeanSquares", "UseDirectionCosines": "true", **parameters},
+    )
+
+
+def grid_of(image: sitk.Image) -> Grid:
+    dimension = image.GetDimension()
+    return Grid(
+        image.GetSize(),
+        image.GetSpacing(),
+        image.GetOrigin(),
+        np.reshape(image.GetDirection(), (dimension, dimension)),
+    )
+
+
+def shift_error(result: impact_plugin.RegistrationResult) -> float:
+    """Give the mean distance of the points found from the true ones, mm."""
+    dimension = result.fixed.dimension
+    points = grid_of(result.image).random_points(20, margin=0.2)
+    found: Array = result.map_points(points) - points
+    return float(np.linalg.norm(found - SHIFTS[dimension], axis=1).mean())
+
+
+def voxels(image: sitk.Image) -> Any:  # noqa: ANN401  (an array of the image's type)
+    return sitk.GetArrayFromImage(image)

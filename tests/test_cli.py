@@ -1,0 +1,196 @@
+"""The command line impact-plugin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+from click.testing import CliRunner, Result
+
+import impact_plugin
+from helpers.pairs import shift_error, sitk_pair, squares, voxels
+from helpers.parameter_maps import as_text
+from impact_plugin import _versions, diagnosis
+from impact_plugin.cli.program import program
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(program, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name, image in zip(("fixed.nii.gz", "moving.mha"), sitk_pair(), strict=True):
+        sitk.WriteImage(image, str(tmp_path / name))
+    (tmp_path / "p.txt").write_text(as_text(squares()))
+    return tmp_path
+
+
+def test_help_names_every_command_with_examples() -> None:
+    run = invoke("--help")
+    assert run.exit_code == 0
+    for name in ("register", "check", "models", "demo", "doctor"):
+        assert f"  {name} " in run.output
+    assert "impact-plugin register fixed.nii.gz moving.nii.gz -o result" in run.output
+    for command in ("register", "demo", "doctor"):
+        run = invoke(command, "--help")
+        assert run.exit_code == 0
+        assert f"impact-plugin {command}" in run.output.split("Examples:")[1]
+
+
+HEAVY = {"torch", "itk", "numpy", "SimpleITK", "pandas", "nibabel", "tqdm", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import impact_plugin", set()),
+        ("import impact_plugin; impact_plugin.StopRegistration; dir(impact_plugin)", set()),
+        ("import impact_plugin; impact_plugin.register_images", {"numpy"}),
+        (
+            "import sys; sys.argv[1:] = ['--help']; from impact_plugin.cli import main; main()",
+            set(),
+        ),
+    ],
+)
+def test_heavy_modules_come_only_when_used(code: str, allowed: set[str]) -> None:
+    """What a process has imported at its end."""
+    script = f"import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules)); {code}"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.rpartition("LOADED")[2].split())
+    assert loaded & HEAVY <= allowed
+    if not allowed:
+        assert "click" not in loaded or "cli" in code
+
+
+def test_installed_program_and_module() -> None:
+    program_file = Path(sysconfig.get_path("scripts")) / "impact-plugin"
+    for command in ([program_file], [sys.executable, "-m", "impact_plugin.cli"]):
+        run = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert run.stdout == f"impact-plugin, version {impact_plugin.__version__}\n"
+
+
+def test_register(files: Path) -> None:
+    labels = sitk.Cast(sitk_pair()[1] > 100, sitk.sitkUInt8) * 3
+    sitk.WriteImage(labels, str(files / "organs.nii.gz"))
+    out = files / "out"
+    run = invoke(
+        *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", out),
+        *("-p", files / "p.txt", "-t", "center", "--seed", "3", "--threads", "1"),
+        *("--labels", files / "organs.nii.gz"),
+    )
+    assert run.exit_code == 0, run.output
+    assert "<RegistrationResult of p: 60 iterations" in run.output
+    result = impact_plugin.RegistrationResult.load(out)
+    assert shift_error(result) < 0.1
+    assert (out / "elastix.log").is_file()
+    warped = sitk.ReadImage(str(out / "organs_warped.mha"))
+    assert set(voxels(warped).ravel()) == {0, 3}
+
+
+def test_register_with_a_preset(files: Path) -> None:
+    run = invoke(
+        *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", files / "out", "-q"),
+        *("--preset", "rigid_mind", "--preset", "mind", "--iterations", "5"),
+    )
+    assert (run.exit_code, run.output) == (0, "")
+    summary = json.loads((files / "out" / "result.json").read_text())
+    assert summary["stages"] == ["rigid_mind", "mind"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["nowhere.mha", "b.mha", "-o", "o"], 1, "Error: the fixed image: there is no file"),
+        (["fixed.nii.gz", "moving.mha", "-o", "o", "--preset", "mnd"], 1, "did you mean 'mind'?"),
+        (["fixed.nii.gz", "moving.mha", "-o", "o", "--model", "x"], 2, "expected NAME=FILE"),
+        (["fixed.nii.gz", "moving.mha"], 2, "Missing option '-o'"),
+    ],
+)
+def test_wrong_arguments(
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    exit_code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(files)
+    run = invoke("register", *arguments)
+    assert run.exit_code == exit_code
+    assert message in " ".join(run.output.split())
+
+
+def test_presets_are_listed_and_completed() -> None:
+    run = invoke("register", "--list-presets")
+    assert run.exit_code == 0
+    assert "rigid_mind" in run.output
+    program_file = Path(sysconfig.get_path("scripts")) / "impact-plugin"
+    completed = subprocess.run(
+        [program_file],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            "_IMPACT_PLUGIN_COMPLETE": "bash_complete",
+            "COMP_WORDS": "impact-plugin register --preset ct",
+            "COMP_CWORD": "3",
+        },
+    )
+    assert completed.stdout == "plain,ct_cbct\n"
+
+
+def test_a_command_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "impact_plugin.cli.doctor", None)
+    run = invoke("doctor")
+    assert run.exit_code == 1
+    assert "the command 'doctor' is not part of this installation" in run.output
+    assert invoke("surgeon").exit_code == 2
+
+
+# doctor
+
+
+def test_doctor_finds_this_installation_sound() -> None:
+    run = invoke("doctor", "--json")
+    report = json.loads(run.output)
+    assert report["problems"] == []
+    assert run.exit_code == 0
+    facts = report["facts"]
+    assert facts["torch"].startswith("2.13")
+    assert facts["elastix"] == "5.3.1"
+    assert facts["plugin"].endswith("libImpactMetric.so")
+    assert facts["test registration"].startswith("off by 0.")
+    text = invoke("doctor", "--quick")
+    assert text.exit_code == 0
+    assert "Everything is as it should be." in text.output
+    assert "test registration" not in text.output
+
+
+def test_doctor_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = _versions.installed
+    monkeypatch.setattr(
+        _versions,
+        "installed",
+        lambda name: "2.12.0" if name == "torch" else found(name),
+    )
+    run = invoke("doctor", "--quick")
+    assert run.exit_code == 1
+    assert "Problem: impact-plugin needs torch==2.13.*" in run.output
+    assert "-m pip install" in run.output
+
+
+def test_doctor_with_a_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(diagnosis, "_driver", lambda: "580.1, NVIDIA H100, 81559 MiB")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    run = invoke("doctor")
+    assert run.exit_code == 1
+    expected = "driver may be too old" if torch.version.cuda else "install a build for CUDA"
+    assert "The driver has a GPU that torch does not see." in run.output
+    assert expected in run.output

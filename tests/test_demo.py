@@ -1,0 +1,58 @@
+"""The demo, up to the registrations, which tests/test_lung_pair.py has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from impact_plugin.cli.program import program
+from impact_plugin.demo import lung_pair
+from impact_plugin.demo import program as demo
+from impact_plugin.demo.landmarks import Errors
+from impact_plugin.pairwise import presets
+
+
+def pair(testing: Path, out: Path) -> lung_pair.LungPair:
+    return lung_pair.LungPair(lung_pair.Data(testing), out, presets.map_folder(), None, None)
+
+
+def test_errors_before_registration(elastix_testing: Path, tmp_path: Path) -> None:
+    """As transformix finds them (docs/validation.md)."""
+    lungs = pair(elastix_testing, tmp_path)
+    assert lungs.number_of_points == 51
+    assert lungs.errors_before("unregistered").mean == pytest.approx(35.27, abs=0.005)
+    assert lungs.errors_before("affine").mean == pytest.approx(5.87, abs=0.005)
+
+
+@pytest.mark.parametrize("bound", [1.5, 0.5])
+def test_report(
+    elastix_testing: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bound: float,
+) -> None:
+    """What is printed and written of two registrations, and whether they were good enough."""
+    monkeypatch.setattr(
+        lung_pair.LungPair, "register", lambda *_: (Errors(1.25, 1.0, 2.0), {"features": 3.0})
+    )
+    code = demo.run(elastix_testing, tmp_path, presets.map_folder(), bound=bound)
+    assert code == (0 if bound > 1.25 else 1)
+    shown = capsys.readouterr()
+    assert "Error of 51 landmarks, mm" in shown.out
+    assert "mean error 1.25 mm, expected at most 0.50" in shown.err or code == 0
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert list(written["errors_mm"]) == [
+        *("unregistered", "affine"),
+        *("Jacobian mode, TotalSegmentator layer", "Static mode, MIND"),
+    ]
+
+
+def test_missing_data(tmp_path: Path) -> None:
+    run = CliRunner().invoke(program, ["demo", "--data", str(tmp_path)])
+    assert run.exit_code == 1
+    assert "these files are missing (see --data and --maps)" in run.output
+    assert "3DCT_lung_baseline.mha" in run.output

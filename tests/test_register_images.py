@@ -1,0 +1,249 @@
+"""impact_plugin.register_images: what it finds, and what its result can do."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+import impact_plugin
+from helpers.images import mean_distance
+from helpers.pairs import grid_of, shift_error, sitk_pair, squares, voxels
+from helpers.parameter_maps import as_text
+from helpers.registrations import SHIFTS
+
+Result = impact_plugin.RegistrationResult
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    """Of two stages, both with IMPACT."""
+    return impact_plugin.register_images(
+        *sitk_pair(), preset=["rigid_mind", "mind"], iterations=30, progress=False
+    )
+
+
+def test_presets_in_a_row_find_the_shift(result: Result) -> None:
+    assert result.stages == ("rigid_mind", "mind")
+    assert shift_error(result) < 0.35
+    names = [parameters["Transform"][0] for parameters in result.elastix_parameters]
+    assert names == ["EulerTransform", "BSplineTransform"]
+
+
+def test_the_default_suits_a_pair_of_two_dimensions() -> None:
+    result = impact_plugin.register_images(*sitk_pair(2), iterations=60)
+    assert result.stages == ("affine_mind", "mind")
+    assert shift_error(result) < 0.35
+    assert result.image.GetDimension() == 2
+
+
+def test_image_is_the_moving_one_on_the_fixed_grid(result: Result) -> None:
+    fixed, moving = sitk_pair()
+    image = voxels(result.image)
+    assert result.image.GetPixelID() == moving.GetPixelID()
+    assert result.fixed.difference(type(result.fixed).of(result.image)) == ""
+    inside = (slice(6, -6),) * 3
+    before = np.abs(voxels(moving) - voxels(fixed))[inside].mean()
+    assert np.abs(image - voxels(fixed))[inside].mean() < 0.25 * before
+    # Outside the moving image: its least value.
+    assert np.isclose(image, voxels(moving).min()).sum() > 100
+
+
+def test_history(result: Result) -> None:
+    history = result.history
+    assert len(history) == 30 * 5
+    assert history.level.tolist() == [level for level in (0, 1, 2, 0, 1) for _ in range(30)]
+    assert history.stage.tolist() == [0] * 90 + [1] * 60
+    assert history.iteration[:31].tolist() == [*range(30), 0]
+    assert np.isfinite(history.metric).all()
+    assert (history.gradient_norm > 0).all()
+    assert (history.step > 0).all()
+    assert history.metric[80:90].mean() < 0.7 * history.metric[:10].mean()
+    table = history.to_pandas()
+    assert isinstance(table, pd.DataFrame)
+    assert table.groupby(["stage", "level"]).size().tolist() == [30] * 5
+
+
+def test_timings_add_up(result: Result) -> None:
+    assert {"step size estimation", "iterations, level 5 (30)", "warped image"} <= set(
+        result.timings
+    )
+    assert sum(result.timings.values()) > 0.1
+    assert "150 iterations, metric 0.0" in repr(result)
+
+
+def test_points_field_and_inverse_agree(result: Result) -> None:
+    fixed = grid_of(result.image)
+    points = fixed.random_points(20, margin=0.2)
+    mapped = result.map_points(points)
+    field = result.displacement_field()
+    at = [field.EvaluateAtPhysicalPoint(point, sitk.sitkLinear) for point in points.tolist()]
+    assert mean_distance(points + np.array(at), mapped) < 0.01
+    inverse = result.inverse()
+    back = [inverse.TransformPoint(point) for point in mapped.tolist()]
+    assert mean_distance(np.array(back), points) < 0.02
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(N, 3\)"):
+        result.map_points([1, 2, 3])
+
+
+def test_warping_labels(result: Result) -> None:
+    labels = sitk.Cast(sitk_pair()[1] > 100, sitk.sitkUInt8) * 7
+    warped = result.warp(labels, labels=True)
+    assert warped.GetPixelID() == sitk.sitkUInt8
+    assert set(np.unique(voxels(warped))) == {0, 7}
+    with pytest.raises(ValueError, match=r"order is 3, and labels cannot be interpolated"):
+        result.warp(labels, labels=True, order=3)
+    with pytest.raises(ValueError, match=r"order is 7, expected 0 \(nearest neighbour\) to 5"):
+        result.warp(labels, order=7)
+
+
+def same(one: Result, other: Result) -> None:
+    points = grid_of(one.image).random_points(5)
+    np.testing.assert_allclose(other.map_points(points), one.map_points(points), atol=1e-12)
+    np.testing.assert_array_equal(voxels(other.image), voxels(one.image))
+    for name, column in one.history.as_dict().items():
+        np.testing.assert_array_equal(other.history.as_dict()[name], column)
+    assert (other.stages, other.timings, other.stopped) == (one.stages, one.timings, one.stopped)
+
+
+def test_pickle(result: Result) -> None:
+    same(result, pickle.loads(pickle.dumps(result)))
+
+
+def test_save_and_load(result: Result, tmp_path: Path) -> None:
+    folder = result.save(tmp_path / "new" / "result")
+    assert {path.name for path in folder.iterdir()} == {
+        *("result.mha", "TransformParameters.0.txt", "TransformParameters.1.txt"),
+        *("transform.h5", "history.csv", "result.json"),
+    }
+    same(result, Result.load(folder))
+    assert "torch 2.13" in json.loads((folder / "result.json").read_text())["versions"]
+    moved = folder.rename(tmp_path / "moved")  # files name each other without folders
+    same(result, Result.load(moved))
+    transform = sitk.ReadTransform(str(moved / "transform.h5"))
+    points = grid_of(result.image).random_points(3)
+    mapped = [transform.TransformPoint(point) for point in points.tolist()]
+    np.testing.assert_allclose(mapped, result.map_points(points), atol=1e-9)
+    with pytest.raises(FileNotFoundError, match=r"holds no result of a registration"):
+        Result.load(tmp_path)
+
+
+# What it is given
+
+
+def test_own_maps_files_and_a_stack(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("// a comment\n" + as_text(squares()))
+    result = impact_plugin.register_images(
+        *sitk_pair(), parameter_maps=[path, {**squares(), "Transform": "EulerTransform"}]
+    )
+    assert result.stages == ("own", "map 1")
+    assert shift_error(result) < 0.1
+    # 30 more iterations of another seed begin where these ended.
+    after = impact_plugin.register_images(
+        *sitk_pair(), parameter_maps=path, initial_transform=result, seed=3, iterations=30
+    )
+    assert len(after.elastix_parameters) == 3
+    assert shift_error(after) < 0.1
+    assert after.history.metric[:5].mean() < 0.2 * result.history.metric[:5].mean()
+
+
+def test_masks_seed_and_threads() -> None:
+    """A mask of any type; the same result for the same seed, another for another."""
+    fixed, moving = sitk_pair()
+    box = np.zeros(voxels(fixed).shape)
+    box[4:-4, 4:-4, 4:-4] = 0.5
+    mask = sitk.GetImageFromArray(box)
+    mask.CopyInformation(fixed)
+    results = [
+        impact_plugin.register_images(
+            fixed,
+            moving,
+            parameter_maps=squares(),
+            seed=seed,
+            threads=threads,
+            fixed_mask=given,
+            moving_mask=given,
+        )
+        for seed, threads, given in (
+            (1, 1, None),
+            (1, 1, None),
+            (2, 1, None),
+            (1, 1, mask),
+        )
+    ]
+    found = [result.elastix_parameters[0]["TransformParameters"] for result in results]
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+    assert found[0] != found[3]
+    assert max(shift_error(result) for result in results) < 0.1
+
+
+def test_files_are_read_and_kept(tmp_path: Path) -> None:
+    names = []
+    for name, image in zip(("fixed.nii.gz", "moving.png.nrrd"), sitk_pair(), strict=True):
+        sitk.WriteImage(image, str(tmp_path / name))
+        names.append(tmp_path / name)
+    out = tmp_path / "deep" / "out"
+    result = impact_plugin.register_images(
+        str(names[0]),
+        names[1],
+        parameter_maps=squares(),
+        initial_transform="center",
+        output_directory=out,
+        default_pixel_value=-5,
+    )
+    assert result.output_directory == out
+    written = {path.name for path in out.iterdir()}
+    assert {"elastix.log", "TransformParameters.0.txt", "Parameters.0.txt"} <= written
+    assert "result.0.mha" not in written
+    assert str(names[0]) in (out / "elastix.log").read_text()
+    assert shift_error(result) < 0.1
+    assert (voxels(result.image) == -5).sum() > 100
+
+
+def test_model_files_in_folders_with_spaces(tmp_path: Path, mind: dict[int, str]) -> None:
+    """Where elastix's parameter file has several paths separated by spaces."""
+    folder = tmp_path / "a folder" / "of models"
+    folder.mkdir(parents=True)
+    (folder / "MIND_R1D2_3D.pt").write_bytes(Path(mind[3]).read_bytes())
+    result = impact_plugin.register_images(
+        *sitk_pair(), preset="rigid_mind", models=folder, iterations=30
+    )
+    assert shift_error(result) < 0.3
+
+
+def test_whole_numbers_stay_whole() -> None:
+    """The result has the moving image's type: cubic interpolation overshoots it, but not over."""
+    fixed, moving = sitk_pair()
+    moving = sitk.Cast(sitk.RescaleIntensity(moving, 0, 255), sitk.sitkUInt8)
+    result = impact_plugin.register_images(
+        fixed,
+        moving,
+        parameter_maps=squares(Metric="AdvancedNormalizedCorrelation"),
+        default_pixel_value=255,
+    )
+    assert result.image.GetPixelID() == sitk.sitkUInt8
+    assert shift_error(result) < 0.1
+
+
+def test_kinds_of_transform_that_only_elastix_has() -> None:
+    """They are applied by transformix."""
+    result = impact_plugin.register_images(
+        *sitk_pair(),
+        parameter_maps=[squares(), squares(Transform="AffineLogTransform")],
+        iterations=20,
+    )
+    with pytest.raises(ValueError, match="no transform like elastix's AffineLogTransform"):
+        _ = result.transform
+    points = grid_of(result.image).random_points(5, margin=0.3)
+    assert mean_distance(result.map_points(points) - points, np.tile(SHIFTS[3], (5, 1))) < 1
+    field = result.displacement_field()
+    at = [field.EvaluateAtPhysicalPoint(point, sitk.sitkLinear) for point in points.tolist()]
+    assert mean_distance(points + np.array(at), result.map_points(points)) < 0.01
+    assert result.warp(sitk_pair()[1]).GetSize() == result.image.GetSize()

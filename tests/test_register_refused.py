@@ -1,0 +1,216 @@
+"""What register_images refuses before elastix starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import impact_plugin
+from helpers.images import Grid
+from helpers.pairs import sitk_pair, squares
+from impact_plugin import _versions
+from impact_plugin.engine import process
+from impact_plugin.images.array import ImageArray
+
+
+@pytest.fixture
+def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object, **__: object) -> int:
+        pytest.fail("elastix was started")
+
+    monkeypatch.setattr(process, "run", run)
+
+
+def changed(value: float, everywhere: bool = False) -> sitk.Image:
+    image = sitk.Image(sitk_pair()[0])
+    if everywhere:
+        return image * 0 + value
+    image[3, 4, 5] = value
+    return image
+
+
+def far_away() -> sitk.Image:
+    image = sitk.Image(sitk_pair()[0])
+    image.SetOrigin((900, 35, 110))
+    return image
+
+
+def sheared() -> Any:  # noqa: ANN401
+    affine = np.eye(4)
+    affine[0, 1] = 0.3
+    return nibabel.Nifti1Image(np.random.default_rng(1).random((5, 6, 7), np.float32), affine)
+
+
+def grid_image(size: tuple[int, int, int]) -> sitk.Image:
+    grid = Grid(size, (1, 1, 1), (0, 0, 0))
+    return sitk.Cast(sitk.GaussianSource(size=grid.size, mean=(9, 9, 9)), sitk.sitkFloat32)
+
+
+BAD_IMAGES: dict[str, tuple[Any, type[Exception], str]] = {
+    "dimension": (sitk_pair(2)[0], ValueError, r"fixed image has 2 dimensions .*moving image 3"),
+    "overlap": (
+        far_away(),
+        ValueError,
+        r'do not overlap as they lie: the fixed image fills \[\d+, \d+\] x .*"center"',
+    ),
+    "empty": (ImageArray(np.zeros((0, 3, 4))), ValueError, r"is empty: .*\(0, 3, 4\)"),
+    "one slice": (sitk_pair()[0][:, :, 3:4], ValueError, r"single voxel along an axis: .*30, 1\)"),
+    "constant": (changed(7, everywhere=True), ValueError, r"constant: every voxel is 7\.0"),
+    "nan": (changed(np.nan), ValueError, r"the fixed image has 1 values that are NaN or infin"),
+    "infinite": (changed(np.inf), ValueError, r"1 values that are NaN or infinite"),
+    "channels": (
+        sitk.Compose(sitk_pair()[0], sitk_pair()[0]),
+        ValueError,
+        r"has 2 channels, expected a grey",
+    ),
+    "complex": (
+        sitk.RealAndImaginaryToComplex(*sitk_pair()),
+        ValueError,
+        r"has complex values, expected real",
+    ),
+    "missing": ("nowhere/x.mha", FileNotFoundError, r"there is no file 'nowhere/x\.mha' \(in /"),
+    "no image": (__file__, ValueError, r"'.*test_register_refused\.py' cannot be read as an image"),
+    "no DICOM": (str(Path(__file__).parent), ValueError, r"holds no DICOM series"),
+    "numpy": (np.zeros((3, 4, 5)), TypeError, r"numpy\.ndarray, expected .*ImageArray\(array, sp"),
+    "spacing": (
+        ImageArray(np.ones((3, 4, 5)), spacing=(1, 2)),
+        ValueError,
+        r"spacing has the shape \(2,\), expected \(3,\)",
+    ),
+    "negative spacing": (
+        ImageArray(np.ones((3, 4)), spacing=(1, -2)),
+        ValueError,
+        r"spacing \[1\.0, -2\.0\] mm, expected numbers above 0",
+    ),
+    "four axes": (ImageArray(np.ones((2, 3, 4, 5))), ValueError, r"shape \(2, 3, 4, 5\), expect"),
+    "shear": (sheared(), ValueError, r"axes are not at right angles"),
+    "text": (ImageArray(np.full((3, 4), "a")), ValueError, r"type <U1, expected real numbers"),
+    "times": (
+        nibabel.Nifti1Image(np.ones((3, 4, 5, 6), np.float32), np.eye(4)),
+        ValueError,
+        r"shape \(3, 4, 5, 6\), expected one channel",
+    ),
+}
+
+
+@pytest.mark.usefixtures("no_elastix")
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_bad_images(case: str) -> None:
+    image, error, match = BAD_IMAGES[case]
+    with pytest.raises(error, match=match):
+        impact_plugin.register_images(image, sitk_pair()[1], parameter_maps=squares())
+
+
+@pytest.mark.usefixtures("no_elastix")
+def test_overlap_counts_after_the_initial_transform() -> None:
+    fixed, moving = sitk_pair()
+    away = sitk.TranslationTransform(3, (500.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="do not overlap after the initial transform"):
+        impact_plugin.register_images(
+            fixed, moving, parameter_maps=squares(), initial_transform=away
+        )
+
+
+def test_a_transform_may_bring_them_together() -> None:
+    moving = far_away()
+    back = sitk.TranslationTransform(3, (920.0, 0.0, 0.0))
+    for start in (back, "center"):
+        impact_plugin.register_images(
+            sitk_pair()[0],
+            moving,
+            parameter_maps=squares(),
+            initial_transform=start,
+            iterations=1,
+        )
+
+
+@pytest.mark.usefixtures("no_elastix")
+@pytest.mark.parametrize(
+    ("mask", "match"),
+    [
+        (grid_image((34, 30, 26)), r"fixed_mask does not lie on the grid of the fixed image: spac"),
+        (
+            grid_image((3, 4, 5)),
+            r"fixed_mask does not .*: size \(3, 4, 5\) instead of \(34, 30, 26",
+        ),
+        (changed(0, everywhere=True), r"fixed_mask is empty: no voxel"),
+        (changed(np.nan), r"fixed_mask has values that are NaN"),
+        (sitk.Compose(*sitk_pair()), r"fixed_mask has several channels"),
+        (sitk_pair(2)[0], r"fixed_mask does not lie on the grid"),
+    ],
+)
+def test_bad_masks(mask: sitk.Image, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        impact_plugin.register_images(*sitk_pair(), parameter_maps=squares(), fixed_mask=mask)
+
+
+BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"preset": "ct-cbct"}, ValueError, r"no preset 'ct-cbct'; did you mean 'ct_cbct'\? The "),
+    ({"preset": ["mind", "xyzzy"]}, ValueError, r"no preset 'xyzzy'\. The presets are: rigid_mind"),
+    ({"preset": "mind", "parameter_maps": squares()}, ValueError, r"exclude each other.*'mind'"),
+    ({"parameter_maps": []}, ValueError, r"parameter_maps is empty"),
+    ({"parameter_maps": 7}, TypeError, r"parameter_maps is a int, expected a dict"),
+    (
+        {"parameter_maps": "no.txt"},
+        FileNotFoundError,
+        r"parameter_maps: there is no file 'no\.txt'",
+    ),
+    (
+        {"parameter_maps": squares(2)},
+        ValueError,
+        r"'map 0' has \(FixedImageDimension 2\), and the images have 3",
+    ),
+    ({"device": "gpu"}, ValueError, r"device is 'gpu', expected \"cpu\", \"cuda\""),
+    ({"threads": 0}, ValueError, r"threads is 0, expected a whole number of at least 1"),
+    ({"seed": -1}, ValueError, r"seed is -1, expected a whole number of at least 0"),
+    ({"iterations": 2.5}, ValueError, r"iterations is 2\.5, expected a whole number"),
+    (
+        {"preset": "mr_ct"},
+        FileNotFoundError,
+        r"(?s)'mr_ct' names the model 'TS/M730\.pt', which is in none.*Hugging Face hub.*models=",
+    ),
+]
+
+
+@pytest.mark.usefixtures("no_elastix")
+@pytest.mark.parametrize(("arguments", "error", "match"), BAD_ARGUMENTS)
+def test_bad_arguments(
+    arguments: dict[str, Any],
+    error: type[Exception],
+    match: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(error, match=match):
+        impact_plugin.register_images(*sitk_pair(), **arguments)
+
+
+@pytest.mark.usefixtures("no_elastix")
+def test_presets_for_three_dimensions_only() -> None:
+    with pytest.raises(ValueError, match=r"'ct_cbct' is for 3D images.*rigid_mind, affine_mind"):
+        impact_plugin.register_images(*sitk_pair(2), preset="ct_cbct")
+
+
+@pytest.mark.usefixtures("no_elastix")
+def test_wrong_parameter_files(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    for text, match in (
+        ('(Metric "Impact")\nMode Static\n', r"p\.txt, line 2: expected \(Name values\)"),
+        ('(Metric "Impact")\n(Metric "Impact")\n', r"p\.txt, line 2: Metric stands there twice"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=match):
+            impact_plugin.register_images(*sitk_pair(), parameter_maps=path)
+
+
+@pytest.mark.usefixtures("no_elastix")
+def test_versions_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_versions, "installed", lambda _: "0.1")
+    with pytest.raises(impact_plugin.VersionMismatchError, match=r"found torch 0\.1"):
+        impact_plugin.register_images(*sitk_pair())
