@@ -19,7 +19,7 @@ from helpers.pairs import shift_error, sitk_pair, squares
 from helpers.parameter_maps import ParameterMap, parameter_map
 from helpers.registrations import impact
 
-LONG = 1_000_000
+LONG = 1_000_000_000
 
 
 def with_impact(model: str, **parameters: str | float) -> ParameterMap:
@@ -139,7 +139,7 @@ def started(iteration):
 
 try:
     impact_plugin.register_images(
-        *sitk_pair(), parameter_maps=squares(), iterations=1000000, callback=started
+        *sitk_pair(), parameter_maps=squares(), iterations=1000000000, callback=started
     )
 except KeyboardInterrupt:
     print("interrupted", os.listdir(os.environ["TMPDIR"]), threading.active_count(), flush=True)

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from impact_plugin.engine.log import ElastixLog, Iteration
 from impact_plugin.pairwise.progress import Bars
 
@@ -111,4 +109,5 @@ class Follower:
             answer = self._callback(iteration)
         except StopRegistration:
             return True
-        return isinstance(answer, bool | np.bool_) and bool(answer)  # what numpy compares, too
+        # True, or numpy's; but not whatever else a callback happens to return.
+        return answer is True or (str(getattr(answer, "dtype", "")) == "bool" and bool(answer))
