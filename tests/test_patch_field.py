@@ -18,7 +18,7 @@ class SeesAll(torch.nn.Module):
 
     def __init__(self, network: str) -> None:
         super().__init__()
-        self.network = torch.jit.load(network)
+        self.network = torch.jit.load(network)  # type: ignore[no-untyped-call]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         layers = self.network(x)
