@@ -289,7 +289,7 @@ def test_bad_normalization(tmp_path: Path, normalization: Any, message: str) -> 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["firts"], r'"firts" is no submodule of Plain. Nearest: first'),
+        (["firs"], r'"firs" is no submodule of Plain. Nearest: first'),
         ([], r"No layers are named. The submodules: first, first.0"),
         (["first", "first"], "named twice"),
     ],
