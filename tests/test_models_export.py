@@ -289,7 +289,7 @@ def test_bad_normalization(tmp_path: Path, normalization: Any, message: str) -> 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["firs"], r'"firs" is no submodule of Plain. Nearest: first'),
+        (["first_"], r'"first_" is no submodule of Plain. Nearest: first'),
         ([], r"No layers are named. The submodules: first, first.0"),
         (["first", "first"], "named twice"),
     ],
