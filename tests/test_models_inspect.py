@@ -184,7 +184,7 @@ def test_clamped_intensities_and_rectifiers_hide_no_voxels_for_long(
     """As the metric measures it: half of the voxels are outside of the window."""
     torch.manual_seed(seed)
     network = nn.Sequential(
-        nn.Hardtanh(0, 255), nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, 1)
+        nn.Hardtanh(0.0, 255.0), nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, 1)
     )
     model = _core.Model(str(save(network, tmp_path)))
     (layer,) = model.measure(64, 2, 1, 1, (-100.0, 100.0))
