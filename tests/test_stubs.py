@@ -1,0 +1,30 @@
+"""The stubs of the compiled modules say what the modules have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+# pybind11's classes have a metaclass of its own, which is nobody's business, and those that cannot
+# be made from Python a constructor that refuses.
+ALLOWED = r"""
+impact_plugin\._(core|metric)\.[A-Z]\w+
+impact_plugin\._core\.(Checked\w+|Finding|LayerLayout|\w+Settings|LevelCheck)\.__init__
+impact_plugin\._core\.(MeasuredLayer|ParameterDescription)\.__init__
+"""
+
+
+def test_stubs_match_the_modules(tmp_path: Path) -> None:
+    allowlist = tmp_path / "allowed.txt"
+    allowlist.write_text(ALLOWED)
+    modules = ("impact_plugin._core", "impact_plugin._metric", "impact_plugin._elastix")
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", *modules]
+        + ["--concise", "--ignore-unused-allowlist", "--allowlist", str(allowlist)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
