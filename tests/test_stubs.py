@@ -19,9 +19,9 @@ def test_stubs_match_the_modules(tmp_path: Path) -> None:
     allowlist = tmp_path / "allowed.txt"
     allowlist.write_text(ALLOWED)
     modules = ("impact_plugin._core", "impact_plugin._metric", "impact_plugin._elastix")
+    options = ("--concise", "--ignore-unused-allowlist", "--allowlist", str(allowlist))
     run = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", *modules]
-        + ["--concise", "--ignore-unused-allowlist", "--allowlist", str(allowlist)],
+        [sys.executable, "-m", "mypy.stubtest", *modules, *options],
         cwd=tmp_path,
         capture_output=True,
         text=True,
