@@ -54,7 +54,7 @@ fi
 [[ -n $torch ]] || pip install --quiet "${from[@]}" "torch==2.13.*"
 pip install --quiet "${from[@]}" numpy
 pip install --quiet "${from[@]}" "${tools[@]}"
-pip install --quiet "${from[@]}" --no-deps itk-elastix==0.25.3
+pip install --quiet "${from[@]}" --no-deps --ignore-installed itk-elastix==0.25.3 # it must lie beside the plugin, too
 PATH=$work/venv/bin:$PATH
 echo "gpu.sh: building against torch $("$work/venv/bin/python" -c 'import torch; print(torch.__version__)')"
 rm -rf "$work/dist"
