@@ -128,8 +128,9 @@ def test_an_exception_of_the_callback_ends_it(empty_temporary_folder: Path) -> N
 
 
 PROGRAM = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
 sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where pytest's caller ignores it
 import impact_plugin
 from helpers.pairs import sitk_pair, squares
 
