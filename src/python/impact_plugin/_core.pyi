@@ -120,7 +120,6 @@ def feature_maps(
 def runs_as_chain(
     path: str, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
 ) -> bool: ...
-
 def run_in_batches(
     count: int,
     first: int,
