@@ -140,7 +140,8 @@ def ticks_meanwhile(model: str, mode: str) -> dict[str, float]:
     time.sleep(0.05)
     before = ticks
     start = time.perf_counter()
-    register(model, mode, pair, MaximumNumberOfIterations="150")
+    iterations = {"Static": "1500", "Jacobian": "150"}[mode]
+    register(model, mode, pair, MaximumNumberOfIterations=iterations)
     seconds = time.perf_counter() - start
     during = ticks - before
     running.clear()

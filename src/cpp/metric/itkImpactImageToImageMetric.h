@@ -181,9 +181,9 @@ private:
 
   ValidSamples MapSamples() const;
 
-  /** The same samples, those near each other in a row: their patches then find in the cache what others have read. The
-   * moving points are left out. */
-  static ValidSamples InOrderOfPlace(const ValidSamples & samples);
+  /** The numbers of the samples, those near each other in a row: their patches then find in the cache what others have
+   * read. */
+  static std::vector<std::size_t> OrderOfPlace(const ValidSamples & samples);
 
   void ChainRule(const PointGradients & points, DerivativeType & derivative) const;
 

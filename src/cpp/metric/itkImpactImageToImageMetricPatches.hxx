@@ -49,8 +49,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::TryPatches() const
 
 
 template <typename TFixedImage, typename TMovingImage>
-auto
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::InOrderOfPlace(const ValidSamples & samples) -> ValidSamples
+std::vector<std::size_t>
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::OrderOfPlace(const ValidSamples & samples)
 {
   std::vector<std::pair<double, std::size_t>> keys(samples.size());
   for (std::size_t s = 0; s < samples.size(); ++s)
@@ -58,31 +58,36 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::InOrderOfPlace(const ValidS
     keys[s] = { samples.fixedPoints[3 * s + FixedImageDimension - 1], s };
   }
   std::sort(keys.begin(), keys.end());
-  ValidSamples result;
-  result.fixedPoints.reserve(samples.fixedPoints.size());
-  for (const auto & [key, s] : keys)
+  std::vector<std::size_t> order;
+  order.reserve(keys.size());
+  for (const auto & key : keys)
   {
-    const double * const point = samples.fixedPoints.data() + 3 * s;
-    result.fixedPoints.insert(result.fixedPoints.end(), point, point + 3);
+    order.push_back(key.second);
   }
-  return result;
+  return order;
 }
 
 
 template <typename TFixedImage, typename TMovingImage>
 auto
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const ValidSamples & unordered,
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const ValidSamples & samples,
                                                                      DerivativeType * derivative) const -> MeasureType
 {
-  const ValidSamples        samples = InOrderOfPlace(unordered);
   impact::PatchSimilarity & similarity = *m_PatchSimilarity;
   const std::size_t         numberOfSamples = samples.size();
   const std::size_t         numberOfModels = similarity.numberOfModels();
   similarity.draw(numberOfSamples);
 
-  // Where the voxels of a patch lie around its sample.
-  const auto writePatch = [&samples](std::size_t s, const std::vector<impact::Vector> & offsets, double * points) {
-    const double * const centre = samples.fixedPoints.data() + 3 * s;
+  // Where the voxels of a patch lie around its sample. Patches are in the order of their places.
+  const std::vector<std::size_t> order = OrderOfPlace(samples);
+  const auto                     fixedOffsets = [&](std::size_t m, std::size_t p) -> const auto & {
+    return similarity.fixedOffsets(m, order[p]);
+  };
+  const auto movingOffsets = [&](std::size_t m, std::size_t p) -> const auto & {
+    return similarity.movingOffsets(m, order[p]);
+  };
+  const auto writePatch = [&](std::size_t p, const std::vector<impact::Vector> & offsets, double * points) {
+    const double * const centre = samples.fixedPoints.data() + 3 * order[p];
     for (const impact::Vector & offset : offsets)
     {
       for (std::size_t i = 0; i < 3; ++i)
@@ -100,8 +105,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
   m_MovingGradients.resize(numberOfModels);
   for (std::size_t m = 0; m < numberOfModels; ++m)
   {
-    const std::size_t fixedVoxels = similarity.fixedOffsets(m, 0).size();
-    const std::size_t movingVoxels = similarity.movingOffsets(m, 0).size();
+    const std::size_t fixedVoxels = fixedOffsets(m, 0).size();
+    const std::size_t movingVoxels = movingOffsets(m, 0).size();
     m_FixedPatches[m].resize(numberOfSamples * fixedVoxels);
     m_MovingPatches[m].resize(numberOfSamples * movingVoxels);
     m_MovingGradients[m].resize(derivative ? 3 * numberOfSamples * movingVoxels : 0);
@@ -117,13 +122,13 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
         const std::size_t last = std::min(end, first + atOnce);
         for (std::size_t s = first; s < last; ++s)
         {
-          writePatch(s, similarity.fixedOffsets(m, s), points.data() + 3 * (s - first) * fixedVoxels);
+          writePatch(s, fixedOffsets(m, s), points.data() + 3 * (s - first) * fixedVoxels);
         }
         m_FixedIntensity.At(
           points.data(), (last - first) * fixedVoxels, m_FixedPatches[m].data() + first * fixedVoxels, nullptr);
         for (std::size_t s = first; s < last; ++s)
         {
-          writePatch(s, similarity.movingOffsets(m, s), points.data() + 3 * (s - first) * movingVoxels);
+          writePatch(s, movingOffsets(m, s), points.data() + 3 * (s - first) * movingVoxels);
         }
         m_Mapper.Map(points.data(), (last - first) * movingVoxels, points.data());
         m_MovingIntensity.At(points.data(),
@@ -147,9 +152,9 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluatePatches(const Valid
     {
       PointGradients points;
       points.numberOfBatches = numberOfSamples;
-      points.perBatch = similarity.movingOffsets(m, 0).size();
+      points.perBatch = movingOffsets(m, 0).size();
       points.fill = [&, m](std::size_t s, double * fixedPoints, double * gradients) {
-        writePatch(s, similarity.movingOffsets(m, s), fixedPoints);
+        writePatch(s, movingOffsets(m, s), fixedPoints);
         for (std::size_t v = 0; v < points.perBatch; ++v, gradients += 3)
         {
           const std::size_t place = s * points.perBatch + v;
