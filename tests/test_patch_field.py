@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from helpers import tiny_models
-from helpers.evaluators import SmoothModels, images, parameters, start
-from impact_plugin import _metric
+from helpers.evaluators import FIXED, SmoothModels, images, parameters, smooth_volume, start
+from impact_plugin import _core, _metric
 
 
 class SeesAll(torch.nn.Module):
@@ -30,6 +30,13 @@ class LessItsMean(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x - x.mean(dim=list(range(2, x.dim())), keepdim=True)) / 100.0
+
+
+class Windowed(torch.nn.Module):
+    """Means of 5 x 5 voxels of what lies in a window of intensities far below the largest."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(x.clamp(-150.0, 150.0), 5, 1, 2) / 100.0
 
 
 class FarCorner(torch.nn.Module):
@@ -97,6 +104,17 @@ def test_what_depends_on_the_whole_patch_keeps_it(tmp_path: Path) -> None:
     assert large.describe_features() == ""
     position, _ = start(large, "BSpline", 2)
     assert large.value(list(position)) != pytest.approx(small.value(list(position)), rel=1e-2)
+
+
+def test_a_window_hides_nothing(tmp_path: Path) -> None:
+    """Of an image whose range is all but beyond the window: no voxel that counts is cut off."""
+    path = str(tiny_models.save(Windowed(), tmp_path / "window.pt"))
+    pixels, *geometry = smooth_volume(*FIXED[2])
+    pixels[0, 0] = 40000.0
+    bright = _core.Image(pixels, *geometry)
+    settings = parameters([path], [2], 2, "Jacobian", "L2", "1") | {"PatchSize": ["9*9"]}
+    metric = _metric.MetricEvaluator(bright, bright, settings, "Translation")
+    assert described("5 x 5", "9 x 9") in metric.describe_features()
 
 
 def test_the_centre_stays_in_the_middle(tmp_path: Path) -> None:

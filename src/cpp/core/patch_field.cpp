@@ -18,22 +18,33 @@ shapeOfSize(const std::array<std::int64_t, 3> & size)
 
 } // namespace
 
-at::Tensor
+std::vector<at::Tensor>
 probingPatches(const std::array<std::int64_t, 3> & size, const ImageContext & context)
 {
-  const auto   range = context.statistics.to(at::kCPU, at::kDouble);
-  const bool   isRange = at::isfinite(range).all().item<bool>();
-  const double low = isRange ? range[0].item<double>() : -1.0;
-  const double high = isRange ? range[1].item<double>() : 1.0;
-
-  // A wave whose period fits no grid.
-  constexpr std::int64_t count = 2;
-  at::Tensor             values = at::arange(count * size[0] * size[1] * size[2], at::dtype(at::kDouble));
-  values = (values * 12.9898).sin().mul(43758.5453).frac().abs();
-  return (low + (high - low) * values)
-    .to(at::kFloat)
-    .view({ count, size[2], size[1], size[0] })
-    .to(context.statistics.device());
+  using Range = std::pair<double, double>;
+  // Hounsfield units as a whole and of soft tissue, grey values, and what is normalised already.
+  std::vector<Range> ranges{ { -1000.0, 1000.0 }, { -150.0, 250.0 }, { 0.0, 255.0 }, { -1.0, 1.0 } };
+  const auto         statistics = context.statistics.to(at::kCPU, at::kDouble);
+  if (at::isfinite(statistics).all().item<bool>())
+  {
+    const auto number = [&statistics](std::int64_t i) { return statistics[i].item<double>(); };
+    ranges.emplace_back(number(0), number(1));
+    ranges.emplace_back(number(2) - 2.0 * number(3), number(2) + 2.0 * number(3));
+  }
+  std::vector<at::Tensor> result;
+  for (const auto & [low, high] : ranges)
+  {
+    // A wave whose period fits no grid, another part of it for each range.
+    constexpr std::int64_t count = 2;
+    const std::int64_t     numbers = count * size[0] * size[1] * size[2];
+    at::Tensor values = at::arange(numbers, at::dtype(at::kDouble)) + 1.37 * static_cast<double>(result.size());
+    values = (values * 12.9898).sin().mul(43758.5453).frac().abs();
+    result.push_back((low + (high - low) * values)
+                       .to(at::kFloat)
+                       .view({ count, size[2], size[1], size[0] })
+                       .to(context.statistics.device()));
+  }
+  return result;
 }
 
 std::array<std::int64_t, 3>

@@ -6,8 +6,9 @@
 namespace impact
 {
 
-/** Irregular patches, always the same, within the range of intensities of an image. */
-at::Tensor probingPatches(const std::array<std::int64_t, 3> & size, const ImageContext & context);
+/** Irregular patches, always the same, two for each of several ranges of intensities, that of an image among them: a
+ * network that clamps intensities to a window shows nothing of what lies beyond it. */
+std::vector<at::Tensor> probingPatches(const std::array<std::int64_t, 3> & size, const ImageContext & context);
 
 /** The smallest size, with the same centre as the patches, that holds all voxels which the features change with.
  *

@@ -116,14 +116,38 @@ PatchModel::arrange(const std::array<std::int64_t, 3> & size)
 void
 PatchModel::shrink()
 {
-  const auto       whole = m_Size;
-  const at::Tensor patches = probingPatches(whole, m_Context);
-  const auto       features = [this](const at::Tensor & input) { return forward(input.flatten(1), false).features; };
+  const auto                           whole = m_Size;
+  const std::vector<at::Tensor>        probes = probingPatches(whole, m_Context);
+  std::vector<std::vector<at::Tensor>> expected;
+  // Whether all probes, changed in some way, have the features that they had.
+  const auto same = [&](const auto & changed) {
+    for (std::size_t i = 0; i < probes.size(); ++i)
+    {
+      if (!alike(forward(changed(probes[i]).flatten(1), false).features, expected[i]))
+      {
+        return false;
+      }
+    }
+    return true;
+  };
   try
   {
-    const auto expected = features(patches);
-    const auto batch = forward(patches.flatten(1), true);
-    const auto needed = sizeSeen(batch.input, batch.features, whole);
+    std::array<std::int64_t, 3> needed{ 1, 1, 1 };
+    for (const at::Tensor & probe : probes)
+    {
+      const auto batch = forward(probe.flatten(1), true);
+      const auto seen = sizeSeen(batch.input, batch.features, whole);
+      for (std::size_t axis = 0; axis < 3; ++axis)
+      {
+        // Cut off alike on both sides, the centre stays where it is: a size of one and the patch's own differ evenly.
+        needed[axis] = std::max({ needed[axis], seen[axis], 2 - whole[axis] % 2 });
+      }
+      expected.emplace_back();
+      for (const at::Tensor & layer : batch.features)
+      {
+        expected.back().push_back(layer.detach());
+      }
+    }
     for (std::int64_t more = 0;; more += 2)
     {
       std::array<std::int64_t, 3> size{};
@@ -135,12 +159,12 @@ PatchModel::shrink()
       {
         break;
       }
-      if (!alike(features(withOtherEdges(patches, size)), expected))
+      if (!same([&size](const at::Tensor & probe) { return withOtherEdges(probe, size); }))
       {
         continue;
       }
       arrange(size);
-      if (alike(features(middleOf(patches, size)), expected))
+      if (same([&size](const at::Tensor & probe) { return middleOf(probe, size); }))
       {
         return;
       }
