@@ -109,9 +109,9 @@ def test_what_depends_on_the_whole_patch_keeps_it(tmp_path: Path) -> None:
 def test_a_window_hides_nothing(tmp_path: Path) -> None:
     """Of an image whose range is all but beyond the window: no voxel that counts is cut off."""
     path = str(tiny_models.save(Windowed(), tmp_path / "window.pt"))
-    pixels, *geometry = smooth_volume(*FIXED[2])
+    pixels, spacing, origin, direction = smooth_volume(*FIXED[2])
     pixels[0, 0] = 40000.0
-    bright = _core.Image(pixels, *geometry)
+    bright = _core.Image(pixels, spacing, origin, direction)
     settings = parameters([path], [2], 2, "Jacobian", "L2", "1") | {"PatchSize": ["9*9"]}
     metric = _metric.MetricEvaluator(bright, bright, settings, "Translation")
     assert described("5 x 5", "9 x 9") in metric.describe_features()
