@@ -201,8 +201,8 @@ def test_presets_for_three_dimensions_only() -> None:
 def test_wrong_parameter_files(tmp_path: Path) -> None:
     path = tmp_path / "p.txt"
     for text, match in (
-        ('(Metric "Impact")\nMode Static\n', r"p\.txt, line 2: expected \(Name values\)"),
-        ('(Metric "Impact")\n(Metric "Impact")\n', r"p\.txt, line 2: Metric stands there twice"),
+        ('(Metric "Impact")\nMode Static\n', r"p\.txt:2: expected \(Name value \.\.\.\)"),
+        ('(Metric "Impact")\n(Metric "Impact")\n', r"p\.txt:2: Metric stands in line 1 already"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=match):
