@@ -98,6 +98,35 @@ def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initial
         raise ValueError(message)
 
 
+def check_fits(value: float, image: sitk.Image, name: str) -> None:
+    """Check that an image's pixel type can hold a value as it is.
+
+    Args:
+        value: The value.
+        image: The image.
+        name: What messages call the value.
+
+    Raises:
+        ValueError: It cannot. The message names the type and its range.
+    """
+    import SimpleITK as sitk
+
+    kind = sitk.GetArrayViewFromImage(image).dtype
+    if kind.kind in "iu":
+        whole = np.iinfo(kind)
+        low, high, numbers = float(whole.min), float(whole.max), "whole numbers"
+        fits = low <= value <= high and value == int(value)
+    else:
+        low, high, numbers = float(np.finfo(kind).min), float(np.finfo(kind).max), "numbers"
+        fits = not np.isfinite(value) or low <= value <= high
+    if not fits:
+        message = (
+            f"{name} is {value:g}, and the image's pixels ({image.GetPixelIDTypeAsString()}) hold "
+            f"{numbers} from {low:g} to {high:g}"
+        )
+        raise ValueError(message)
+
+
 def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Image:
     """Check a mask and give it as bytes, 1 where it was not 0.
 

@@ -81,8 +81,8 @@ def register_images(
         device: Where the networks run: ``"cpu"``, ``"cuda:0"``; by default as the maps say, and
             the presets say the CPU.
         seed: Same seed, same result; by default as the maps say.
-        default_pixel_value: Value outside the moving image in ``result.image``; by default as own
-            maps say, and the least of the moving image with a preset.
+        default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
+            by default as own maps say, and the least of the moving image with a preset.
         output_directory: Where to keep elastix's files: its log, parameter and transform files; by
             default nowhere. Made if needed.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
@@ -130,6 +130,7 @@ def register_images(
                 preset, parameter_maps, models, inputs.fixed.GetDimension(), files
             )
         ]
+        outside = _outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         _check_overlap(inputs, before, chosen[0])
         if out is not None:
@@ -155,7 +156,7 @@ def register_images(
         stopped=follower.stopped,
         output_directory=out,
     )
-    image = result.warp(inputs.moving, threads=threads)
+    image = result.warp(inputs.moving, default=outside, threads=threads)
     timings = {
         "reading and checking the images": prepared - start,
         **follower.log.times(ended - prepared),
@@ -211,6 +212,19 @@ def _least(image: sitk.Image) -> float:
     import SimpleITK as sitk
 
     return float(sitk.GetArrayViewFromImage(image).min())
+
+
+def _outside(last: Stage, moving: sitk.Image, given: float | None) -> float:
+    """Give the value outside the moving image, which its pixel type can hold."""
+    text = last.parameters.get("DefaultPixelValue", ["0"])[0]
+    name = f"DefaultPixelValue of the map {last.name!r}" if given is None else "default_pixel_value"
+    try:
+        value = float(text)
+    except ValueError:
+        message = f"{name} is {text!r}, expected a number"
+        raise ValueError(message) from None
+    checks.check_fits(value, moving, name)
+    return value
 
 
 def _threads(threads: int | None) -> list[str | Path]:

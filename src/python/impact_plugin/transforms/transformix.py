@@ -51,7 +51,8 @@ def warp(
         }
         sitk.WriteImage(image, str(folder / "image.mha"))
         _run(Chain([*chain.maps[:-1], last], chain.fields), folder, ["-in", folder / "image.mha"])
-        return sitk.Cast(sitk.ReadImage(str(folder / "result.mha")), image.GetPixelID())
+        # Cubic interpolation overshoots; a cast alone would wrap around.
+        return sitk.Clamp(sitk.ReadImage(str(folder / "result.mha")), image.GetPixelID())
 
 
 def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]:
