@@ -45,6 +45,8 @@ def warp(
                 repr(float(n))
                 for n in np.reshape(fixed.direction, (fixed.dimension,) * 2).T.ravel()
             ],
+            # The map's own may be another, such as FinalLinearInterpolator.
+            "ResampleInterpolator": ["FinalBSplineInterpolator"],
             "FinalBSplineInterpolationOrder": [str(order)],
             "DefaultPixelValue": [repr(default)],
             "ResultImagePixelType": ["float"],
