@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from helpers.images import Grid
 from helpers.pairs import sitk_pair, squares
 from impact_plugin import _versions
 from impact_plugin.engine import process
+from impact_plugin.images import checks
 from impact_plugin.images.array import ImageArray
+from impact_plugin.images.geometry import Geometry
 
 
 @pytest.fixture
@@ -214,3 +217,74 @@ def test_versions_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_versions, "installed", lambda _: "0.1")
     with pytest.raises(impact_plugin.VersionMismatchError, match=r"found torch 0\.1"):
         impact_plugin.register_images(*sitk_pair())
+
+
+def placed(
+    size: tuple[int, ...],
+    spacing: float,
+    centre: tuple[float, ...],
+    turns: tuple[float, float, float] = (0, 0, 0),
+) -> Geometry:
+    """Give a grid with its middle at a place, turned about x, y and z."""
+    direction = np.reshape(sitk.Euler3DTransform((0, 0, 0), *turns, (0, 0, 0)).GetMatrix(), (3, 3))
+    origin = np.array(centre) - direction @ (np.array(size) - 1) * spacing / 2
+    return Geometry(size, (spacing,) * 3, tuple(origin), tuple(direction.ravel()))
+
+
+TURNED = (0.3, -0.5, 0.7)
+PLACES = {
+    "small in a large": (
+        placed((512, 512, 512), 2.0, (0, 0, 0)),
+        placed((10, 10, 10), 1.0, (2, 2, 2)),
+        True,
+    ),
+    "oblique, small in a large": (
+        placed((512, 512, 512), 2.0, (0, 0, 0), TURNED),
+        placed((10, 10, 10), 1.0, (2, 2, 2)),
+        True,
+    ),
+    "slabs across": (
+        placed((500, 500, 3), 1.0, (0, 0, 0)),
+        placed((3, 500, 500), 1.0, (10.5, 0, 0)),
+        True,
+    ),
+    "side by side": (
+        placed((10, 10, 10), 1.0, (0, 0, 0)),
+        placed((10, 10, 10), 1.0, (10.5, 0, 0)),
+        False,
+    ),
+    # Axis-aligned boxes around the two overlap.
+    "past a corner": (
+        placed((100, 100, 10), 1.0, (0, 0, 0), (0, 0, np.pi / 4)),
+        placed((20, 20, 10), 1.0, (55, 55, 0)),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 300.0])
+def test_overlap(case: str, swapped: bool, shift: float) -> None:
+    """The initial transform is undone by where the moving image lies."""
+    fixed, moving, overlap = PLACES[case]
+    if swapped:
+        fixed, moving = moving, fixed
+    moving = replace(moving, origin=tuple(np.add(moving.origin, shift)))
+    if overlap:
+        checks.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
+        return
+    with pytest.raises(ValueError, match="the images do not overlap as they lie"):
+        checks.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
+
+
+def test_overlap_in_two_dimensions() -> None:
+    large = Geometry((4000, 4000), (1.0, 1.0), (0.0, 0.0), (0.8, -0.6, 0.6, 0.8))
+    for x, overlap in ((250.0, True), (-3000.0, False)):
+        small = Geometry((3, 3), (1.0, 1.0), (x, 1111.0), (1.0, 0.0, 0.0, 1.0))
+        for fixed, moving in ((large, small), (small, large)):
+            if overlap:
+                checks.check_overlap(fixed, moving, lambda points: points, "")
+                continue
+            with pytest.raises(ValueError, match="do not overlap"):
+                checks.check_overlap(fixed, moving, lambda points: points, "")

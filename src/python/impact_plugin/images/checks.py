@@ -79,6 +79,9 @@ def check_pair(fixed: Geometry, moving: Geometry) -> None:
 def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initially: str) -> None:
     """Check that some of the fixed image lies in the moving image.
 
+    What a transform that deforms does to the fixed image is judged by points spread over it, and by
+    the affine transform that is nearest to it at these.
+
     Args:
         fixed: Grid of the fixed image.
         moving: Grid of the moving image.
@@ -88,7 +91,9 @@ def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initial
     Raises:
         ValueError: None of the fixed image does. The message has the place of both.
     """
-    if not moving.contains(transform(fixed.points(24))).any():
+    points = fixed.points(24)
+    mapped = transform(points)
+    if not (moving.contains(mapped).any() or moving.meets(fixed.moved(points, mapped))):
         message = (
             f"the images do not overlap {initially}: the fixed image fills "
             f"{fixed.describe_extent()} mm (x, y, z in LPS), the moving image "
