@@ -43,6 +43,12 @@ def far_away() -> sitk.Image:
     return image
 
 
+def nowhere() -> sitk.Image:
+    image = sitk.Image(sitk_pair()[0])
+    image.SetOrigin((np.nan, 35, 110))
+    return image
+
+
 def sheared() -> Any:  # noqa: ANN401
     affine = np.eye(4)
     affine[0, 1] = 0.3
@@ -90,6 +96,17 @@ BAD_IMAGES: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"spacing \[1\.0, -2\.0\] mm, expected numbers above 0",
     ),
+    "array nowhere": (
+        ImageArray(np.ones((3, 4, 5)), origin=(0, np.nan, 0)),
+        ValueError,
+        r"the fixed image: origin \[0\.0, nan, 0\.0\], expected finite numbers",
+    ),
+    "endless spacing": (
+        ImageArray(np.ones((3, 4)), spacing=(1, np.inf)),
+        ValueError,
+        r"spacing \[1\.0, inf\], expected finite",
+    ),
+    "nowhere": (nowhere(), ValueError, r"the fixed image: origin \(?\[nan, .*, expected finite"),
     "four axes": (ImageArray(np.ones((2, 3, 4, 5))), ValueError, r"shape \(2, 3, 4, 5\), expect"),
     "shear": (sheared(), ValueError, r"axes are not at right angles"),
     "text": (ImageArray(np.full((3, 4), "a")), ValueError, r"type <U1, expected real numbers"),
@@ -204,8 +221,8 @@ def test_presets_for_three_dimensions_only() -> None:
 def test_wrong_parameter_files(tmp_path: Path) -> None:
     path = tmp_path / "p.txt"
     for text, match in (
-        ('(Metric "Impact")\nMode Static\n', r"p\.txt, line 2: expected \(Name values\)"),
-        ('(Metric "Impact")\n(Metric "Impact")\n', r"p\.txt, line 2: Metric stands there twice"),
+        ('(Metric "Impact")\nMode Static\n', r"p\.txt:2: expected \(Name value"),
+        ('(Metric "Impact")\n(Metric "Impact")\n', r"p\.txt:2: Metric stands in line 1 already"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=match):

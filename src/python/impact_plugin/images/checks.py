@@ -21,8 +21,8 @@ def check_image(image: sitk.Image, name: str) -> None:
     """Check that an image is one that can be registered.
 
     Raises:
-        ValueError: It has several channels, another number of dimensions than 2 or 3, values that
-            are not finite, or one value throughout.
+        ValueError: It has several channels, another number of dimensions than 2 or 3, values or a
+            place that are not finite, or one value throughout.
     """
     import SimpleITK as sitk
 
@@ -44,6 +44,7 @@ def check_image(image: sitk.Image, name: str) -> None:
             "registered as a 2D image: image[:, :, 0] of SimpleITK leaves out the third axis"
         )
         raise ValueError(message)
+    check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
     if voxels.dtype.kind == "c":
         message = f"{name} has complex values, expected real ones"
@@ -59,6 +60,22 @@ def check_image(image: sitk.Image, name: str) -> None:
     if low == high:
         message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
         raise ValueError(message)
+
+
+def check_place(image: sitk.Image, name: str) -> None:
+    """Check that an image lies somewhere.
+
+    Raises:
+        ValueError: Its origin, spacing or direction is not finite.
+    """
+    for what, values in (
+        ("origin", image.GetOrigin()),
+        ("spacing", image.GetSpacing()),
+        ("direction", image.GetDirection()),
+    ):
+        if not np.isfinite(values).all():
+            message = f"{name}: {what} {list(values)}, expected finite numbers"
+            raise ValueError(message)
 
 
 def check_pair(fixed: Geometry, moving: Geometry) -> None:
