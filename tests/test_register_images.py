@@ -133,6 +133,28 @@ def test_values_outside_the_moving_image_fit_its_type() -> None:
             )
 
 
+def test_wrong_arguments_of_methods(result: Result, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"1 of 2 points are not finite"):
+        result.map_points([[1, 2, 3], [1, np.nan, 3]])
+    with pytest.raises(ValueError, match=r"image has 2 dimensions, and .* registered have 3"):
+        result.warp(sitk_pair(2)[1])
+    nowhere = sitk.Image(sitk_pair()[1])
+    nowhere.SetOrigin((0, np.nan, 0))
+    with pytest.raises(ValueError, match=r"image: origin \[0\.0, nan, 0\.0\], expected finite"):
+        result.warp(nowhere)
+    for name, value in (("spacing", 0), ("spacing", -1), ("tolerance", 0), ("spacing", np.nan)):
+        with pytest.raises(ValueError, match=rf"{name} is .*, expected mm above 0"):
+            result.inverse(**{name: value})
+    for text, match in (
+        ("{}", r"not of a saved registration: it has no transform, fixed, timings"),
+        ("[1]", r"not of a saved registration"),
+        ("{", r"result\.json is no JSON file"),
+    ):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(ValueError, match=match):
+            Result.load(tmp_path)
+
+
 def same(one: Result, other: Result) -> None:
     points = grid_of(one.image).random_points(5)
     np.testing.assert_allclose(other.map_points(points), one.map_points(points), atol=1e-12)

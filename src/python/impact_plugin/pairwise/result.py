@@ -94,11 +94,14 @@ class RegistrationResult:
             The same shape and frame.
 
         Raises:
-            ValueError: The shape is another.
+            ValueError: The shape is another, or a coordinate is not finite.
         """
         given = np.asarray(points, dtype=np.float64)
         if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
             message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
+            raise ValueError(message)
+        if wrong := int(np.count_nonzero(~np.isfinite(given).all(axis=1))):
+            message = f"{wrong} of {len(given)} points are not finite, expected places in mm"
             raise ValueError(message)
         try:
             transform = self.transform
@@ -162,6 +165,13 @@ class RegistrationResult:
             message = f"order is {order}, expected 0 (nearest neighbour) to 5"
             raise ValueError(message)
         checks.check_fits(default, source, "default")
+        checks.check_place(source, "image")
+        if source.GetDimension() != self.fixed.dimension:
+            message = (
+                f"image has {source.GetDimension()} dimensions, and the images that were "
+                f"registered have {self.fixed.dimension}"
+            )
+            raise ValueError(message)
         try:
             warped = _resample(source, self.transform, self.fixed, order, default, threads)
         except UnsupportedTransformError:
@@ -182,7 +192,12 @@ class RegistrationResult:
 
         Raises:
             UnsupportedTransformError: As for :attr:`transform`.
+            ValueError: ``tolerance`` or ``spacing`` is not above 0.
         """
+        for name, value in (("tolerance", tolerance), ("spacing", spacing)):
+            if value is not None and not 0 < value < float("inf"):
+                message = f"{name} is {value!r}, expected mm above 0"
+                raise ValueError(message)
         return inverse.inverse(self.transform, tolerance, spacing)
 
     def save(self, folder: str | Path) -> Path:
