@@ -284,6 +284,7 @@ def test_device_and_models(
         return 1
 
     monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     (tmp_path / "other.pt").write_bytes(b"")
     for preset, places, gpu, model in (
         ("ct_cbct", {"M730_1_Layers.pt": tmp_path / "other.pt"}, "(ImpactGPU 1)", "other.pt"),

@@ -189,6 +189,42 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"threads": 0}, ValueError, r"threads is 0, expected a whole number of at least 1"),
     ({"seed": -1}, ValueError, r"seed is -1, expected a whole number of at least 0"),
     ({"iterations": 2.5}, ValueError, r"iterations is 2\.5, expected a whole number"),
+    ({"seed": 2**32}, ValueError, r"seed is 4294967296, .* at least 0 and at most 4294967295"),
+    ({"seed": True}, ValueError, r"seed is True, expected a whole number"),
+    ({"default_pixel_value": np.nan}, ValueError, r"default_pixel_value is nan, expected a fini"),
+    ({"default_pixel_value": "x"}, TypeError, r"default_pixel_value is 'x', expected a number"),
+    ({"callback": 3}, TypeError, r"callback is 3, expected a function"),
+    ({"preset": 3}, TypeError, r"preset is 3, expected the name of a preset, or several"),
+    ({"preset": ["mind", 3]}, TypeError, r"preset is \['mind', 3\], expected"),
+    ({"parameter_maps": {}}, ValueError, r"the map 'map 0' is empty, expected elastix's par"),
+    (
+        {"parameter_maps": squares(Metric="AdvancedMeanSquare")},
+        ValueError,
+        r'\(Metric "AdvancedMeanSquare"\), which elastix .*; the nearest are AdvancedMeanSquares',
+    ),
+    (
+        {"parameter_maps": squares(Transform="Rigid")},
+        ValueError,
+        r"'map 0' has \(Transform \"Rigid\"\), which elastix does not have; ",
+    ),
+    (
+        {"output_directory": __file__},
+        ValueError,
+        r"refused\.py', expected a folder .*: it is a file",
+    ),
+    ({"output_directory": f"{__file__}/x"}, ValueError, r"py/x', expected a folder .*: Not a dir"),
+    ({"output_directory": "/proc/x"}, ValueError, r"output_directory is '/proc/x', expected a fol"),
+    ({"models": "nowhere"}, FileNotFoundError, r"models is 'nowhere', expected a folder \(in /"),
+    (
+        {"preset": "ct_cbct", "models": {"M7.pt": __file__}},
+        ValueError,
+        r"models has 'M7\.pt', and no map names it; the models of the maps: M730_1_Layers\.pt$",
+    ),
+    (
+        {"preset": "ct_cbct", "models": {"M730_1_Layers.pt": "x.pt"}},
+        FileNotFoundError,
+        r"models: there is no file 'x\.pt' \(in /.*\), for 'M730_1_Layers\.pt'",
+    ),
     (
         {"preset": "mr_ct"},
         FileNotFoundError,
@@ -209,6 +245,19 @@ def test_bad_arguments(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(error, match=match):
         impact_plugin.register_images(*sitk_pair(), **arguments)
+
+
+@pytest.mark.usefixtures("no_elastix")
+@pytest.mark.parametrize(("number", "found"), [(0, "none"), (2, "2, from cuda:0 to cuda:1")])
+def test_gpus_that_are_not_there(number: int, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: number)
+    with pytest.raises(ValueError, match=f"device is 'cuda:2', and of GPUs torch sees {found}"):
+        impact_plugin.register_images(*sitk_pair(), device="cuda:2")
+
+
+def test_presets_have_two_or_three_dimensions() -> None:
+    with pytest.raises(ValueError, match=r"dimension is 4, expected 2 or 3"):
+        impact_plugin.preset_map("mind", dimension=4)
 
 
 @pytest.mark.usefixtures("no_elastix")
