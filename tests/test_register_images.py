@@ -135,7 +135,7 @@ def test_values_outside_the_moving_image_fit_its_type() -> None:
 
 def test_wrong_arguments_of_methods(result: Result, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 of 2 points are not finite"):
-        result.map_points([[1, 2, 3], [1, np.nan, 3]])
+        result.map_points(np.array([[1, 2, 3], [1, np.nan, 3]]))
     with pytest.raises(ValueError, match=r"image has 2 dimensions, and .* registered have 3"):
         result.warp(sitk_pair(2)[1])
     nowhere = sitk.Image(sitk_pair()[1])

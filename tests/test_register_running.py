@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares
-from helpers.parameter_maps import ParameterMap, parameter_map
+from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
 
 LONG = 1_000_000_000
@@ -162,9 +163,9 @@ def is_running(process: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupting_the_caller(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C ends a registration within a second, without traces; so does the caller's end.
+    """Ctrl-C and SIGTERM end a registration, without traces; so does the caller's end.
 
     The signal goes to the caller alone, as that of a notebook's button does.
     """
@@ -184,6 +185,10 @@ def test_interrupting_the_caller(tmp_path: Path, number: signal.Signals) -> None
             assert time.perf_counter() - start < 1.0
             assert process.stdout.read() == "sound 3\n"
             assert process.wait() == 0
+        if number == signal.SIGTERM:
+            assert process.stdout.read() == ""
+            assert process.wait() == 128 + signal.SIGTERM
+            assert list(tmp_path.iterdir()) == []
         while is_running(child):
             assert time.perf_counter() - start < 5.0
             time.sleep(0.01)
@@ -206,6 +211,29 @@ def test_the_log_is_python_s(caplog: pytest.LogCaptureFixture) -> None:
     assert errors == []
     warnings = [text for text, level in levels.items() if level == "WARNING"]
     assert any("smoothing schedule is not fully" in text for text in warnings), warnings
+
+
+def test_errors_are_said_once(tmp_path: Path) -> None:
+    """Without logging set up, in Python and on the command line."""
+    for image, name in zip(sitk_pair(), ("f.mha", "m.mha"), strict=True):
+        sitk.WriteImage(image, str(tmp_path / name))
+    (tmp_path / "p.txt").write_text(as_text(squares(Optimizer="Nix")))
+    python = (
+        "import impact_plugin\n"
+        "try: impact_plugin.register_images('f.mha', 'm.mha', parameter_maps='p.txt')\n"
+        "except impact_plugin.RegistrationError as error: print('caught', error.cause)"
+    )
+    for command in (
+        ["-c", python],
+        ["-m", "impact_plugin.cli", "register", "f.mha", "m.mha", "-p", "p.txt", "-o", "o"],
+    ):
+        run = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        said = run.stdout + run.stderr
+        assert ("WARNING" in said) == ("register" in command)
+        assert said.count("could not be created") == 1
+        assert "ERROR: error occurred" not in said
 
 
 def test_the_log_comes_as_it_is_written() -> None:

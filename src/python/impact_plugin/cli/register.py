@@ -111,8 +111,7 @@ def register(
           -t affine.tfm --model M730_1_Layers.pt=models/M730_1_Layers.pt --device cuda:0
       impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
     """  # noqa: D301  (\b keeps click from joining lines)
-    if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _show_log(verbose)
     try:
         images = _read_labels(labels)
         result = impact_plugin.register_images(
@@ -138,6 +137,15 @@ def register(
         raise click.ClickException(str(error)) from error
     if not quiet:
         click.echo(f"{result!r}\nResults: {out}")
+
+
+def _show_log(verbose: bool) -> None:
+    """Show elastix's warnings, or all of its log. The cause of an error is in its message."""
+    handler = logging.StreamHandler()
+    if not verbose:
+        handler.addFilter(lambda record: record.levelno < logging.ERROR)
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
 
 
 def _pairs(models: tuple[str, ...]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin import _versions
+from impact_plugin.engine import termination
 from impact_plugin.engine.parameter_text import ParameterMap
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
@@ -55,8 +56,9 @@ def register_images(
     """Register two images: find where each point of the fixed image is in the moving image.
 
     elastix runs in a process of its own. Any thread or process may call this, several at once;
-    Ctrl-C ends the registration at once. What elastix says goes, line by line, to the logger
-    ``impact_plugin.elastix``.
+    Ctrl-C ends the registration at once, and so does SIGTERM where nothing handles it (in the main
+    thread: as SystemExit(143), which leaves no temporary files). What elastix says goes, line by
+    line, to the logger ``impact_plugin.elastix``.
 
     Args:
         fixed: The image that stays as it is: a path, an image of SimpleITK, itk, nibabel, MONAI or
@@ -127,7 +129,10 @@ def register_images(
     changes = _changes(iterations, seed, default_pixel_value, callback)
     out = None if output_directory is None else Path(output_directory).expanduser().absolute()
 
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary:
+    with (
+        termination.cleaned_up(),
+        tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary,
+    ):
         files = Path(temporary)
         chosen = [
             stages.with_changes(stage, changes, gpu)
