@@ -17,6 +17,7 @@ from helpers.pairs import shift_error, sitk_pair, squares, voxels
 from helpers.parameter_maps import as_text
 from impact_plugin import _versions, diagnosis
 from impact_plugin.cli.program import program
+from impact_plugin.engine import process
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -77,20 +78,21 @@ def test_installed_program_and_module() -> None:
 
 def test_register(files: Path) -> None:
     labels = sitk.Cast(sitk_pair()[1] > 100, sitk.sitkUInt8) * 3
-    sitk.WriteImage(labels, str(files / "organs.nii.gz"))
+    for name in ("organs.1.nii.gz", "organs.2.nii.gz"):
+        sitk.WriteImage(labels, str(files / name))
     out = files / "out"
     run = invoke(
         *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", out),
         *("-p", files / "p.txt", "-t", "center", "--seed", "3", "--threads", "1"),
-        *("--labels", files / "organs.nii.gz"),
+        *("--labels", files / "organs.1.nii.gz", "--labels", files / "organs.2.nii.gz"),
     )
     assert run.exit_code == 0, run.output
     assert "<RegistrationResult of p: 60 iterations" in run.output
     result = impact_plugin.RegistrationResult.load(out)
     assert shift_error(result) < 0.1
     assert (out / "elastix.log").is_file()
-    warped = sitk.ReadImage(str(out / "organs_warped.mha"))
-    assert set(voxels(warped).ravel()) == {0, 3}
+    for name in ("organs.1_warped.mha", "organs.2_warped.mha"):
+        assert set(voxels(sitk.ReadImage(str(out / name))).ravel()) == {0, 3}
 
 
 def test_register_with_a_preset(files: Path) -> None:
@@ -109,6 +111,21 @@ def test_register_with_a_preset(files: Path) -> None:
         (["nowhere.mha", "b.mha", "-o", "o"], 1, "Error: the fixed image: there is no file"),
         (["fixed.nii.gz", "moving.mha", "-o", "o", "--preset", "mnd"], 1, "did you mean 'mind'?"),
         (["fixed.nii.gz", "moving.mha", "-o", "o", "--model", "x"], 2, "expected NAME=FILE"),
+        (
+            ["fixed.nii.gz", "moving.mha", "-o", "o", "--labels", "x.mha"],
+            1,
+            "Error: --labels x.mha: there is no file 'x.mha'",
+        ),
+        (
+            ["fixed.nii.gz", "moving.mha", "-o", "o", "--labels", "p.txt"],
+            1,
+            "--labels p.txt: 'p.txt' cannot be read as an image",
+        ),
+        (
+            ["fixed.nii.gz", "moving.mha", "-o", "o", *["--labels", "moving.mha"] * 2],
+            2,
+            "two files would be written to moving_warped.mha",
+        ),
         (["fixed.nii.gz", "moving.mha"], 2, "Missing option '-o'"),
     ],
 )
@@ -120,6 +137,7 @@ def test_wrong_arguments(
     message: str,
 ) -> None:
     monkeypatch.chdir(files)
+    monkeypatch.setattr(process, "run", lambda *_: pytest.fail("elastix was started"))
     run = invoke("register", *arguments)
     assert run.exit_code == exit_code
     assert message in " ".join(run.output.split())

@@ -102,6 +102,59 @@ def test_warping_labels(result: Result) -> None:
         result.warp(labels, order=7)
 
 
+def test_values_outside_another_image(result: Result) -> None:
+    """They are the other image's matter, not the registration's."""
+    assert result.elastix_parameters[-1]["DefaultPixelValue"] != ["0"]
+    away = result.fixed.centre + 1000
+    for kind, default in ((sitk.sitkUInt8, 24), (sitk.sitkFloat32, -0.5)):
+        image = sitk.Cast(sitk_pair()[1] * 0 + 1, kind)
+        image.SetOrigin(away.tolist())
+        assert not voxels(result.warp(image)).any()
+        assert (voxels(result.warp(image, default=default)) == default).all()
+    for bad in (-1000, 256, 0.5, np.nan):
+        with pytest.raises(
+            ValueError,
+            match=r"default is .*\(8-bit unsigned integer\) hold whole numbers from 0 to 255",
+        ):
+            result.warp(sitk.Cast(sitk_pair()[1], sitk.sitkUInt8), default=bad)
+
+
+def test_values_outside_the_moving_image_fit_its_type() -> None:
+    fixed, moving = sitk_pair()
+    moving = sitk.Cast(sitk.RescaleIntensity(moving, 0, 255), sitk.sitkUInt8)
+    for parameters, value, match in (
+        (squares(), -1000, r"default_pixel_value is -1000, .* from 0 to 255"),
+        (squares(DefaultPixelValue=-1000), None, r"DefaultPixelValue of the map 'map 0' is -1000"),
+        (squares(DefaultPixelValue="x"), None, r"DefaultPixelValue of .* 'x', expected a number"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            impact_plugin.register_images(
+                fixed, moving, parameter_maps=parameters, default_pixel_value=value
+            )
+
+
+def test_wrong_arguments_of_methods(result: Result, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"1 of 2 points are not finite"):
+        result.map_points(np.array([[1, 2, 3], [1, np.nan, 3]]))
+    with pytest.raises(ValueError, match=r"image has 2 dimensions, and .* registered have 3"):
+        result.warp(sitk_pair(2)[1])
+    nowhere = sitk.Image(sitk_pair()[1])
+    nowhere.SetOrigin((0, np.nan, 0))
+    with pytest.raises(ValueError, match=r"image: origin \[0\.0, nan, 0\.0\], expected finite"):
+        result.warp(nowhere)
+    for name, value in (("spacing", 0), ("spacing", -1), ("tolerance", 0), ("spacing", np.nan)):
+        with pytest.raises(ValueError, match=rf"{name} is .*, expected mm above 0"):
+            result.inverse(**{name: value})
+    for text, match in (
+        ("{}", r"not of a saved registration: it has no transform, fixed, timings"),
+        ("[1]", r"not of a saved registration"),
+        ("{", r"result\.json is no JSON file"),
+    ):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(ValueError, match=match):
+            Result.load(tmp_path)
+
+
 def same(one: Result, other: Result) -> None:
     points = grid_of(one.image).random_points(5)
     np.testing.assert_allclose(other.map_points(points), one.map_points(points), atol=1e-12)
@@ -247,3 +300,9 @@ def test_kinds_of_transform_that_only_elastix_has() -> None:
     at = [field.EvaluateAtPhysicalPoint(point, sitk.sitkLinear) for point in points.tolist()]
     assert mean_distance(points + np.array(at), result.map_points(points)) < 0.01
     assert result.warp(sitk_pair()[1]).GetSize() == result.image.GetSize()
+    # Cubic interpolation overshoots it.
+    steep = sitk.Cast((sitk_pair()[1] > 100) * 255, sitk.sitkUInt8)
+    near, cubic = (voxels(result.warp(steep, order=order)) for order in (1, 3))
+    assert np.abs(near.astype(float) - cubic).max() < 128
+    assert np.any(near != cubic)
+    assert set(np.unique(voxels(result.warp(steep, labels=True)))) == {0, 255}

@@ -128,6 +128,20 @@ def test_nibabel_and_itk_read_a_file_alike(tmp_path: Path) -> None:
         )
 
 
+def test_nibabel_in_two_dimensions() -> None:
+    affine = np.diag([-2.0, -3.0, 1.0, 1.0])
+    affine[:2, 3] = -7, -8
+    array = np.arange(30, dtype=np.int16).reshape(5, 6)
+    original = nibabel.Nifti1Image(array, affine)
+    image = conversion.to_sitk(original)
+    assert (image.GetSize(), image.GetSpacing(), image.GetOrigin()) == ((5, 6), (2, 3), (7, 8))
+    assert image.GetDirection() == (1, 0, 0, 1)
+    assert image[4, 2] == array[4, 2]
+    again = conversion.like(image, original)
+    np.testing.assert_array_equal(np.asarray(again.dataobj), array)
+    np.testing.assert_allclose(again.affine, affine)
+
+
 def test_monai_in_lps_and_torch_types() -> None:
     import torch
 
@@ -270,6 +284,7 @@ def test_device_and_models(
         return 1
 
     monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     (tmp_path / "other.pt").write_bytes(b"")
     for preset, places, gpu, model in (
         ("ct_cbct", {"M730_1_Layers.pt": tmp_path / "other.pt"}, "(ImpactGPU 1)", "other.pt"),

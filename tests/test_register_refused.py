@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from helpers.images import Grid
 from helpers.pairs import sitk_pair, squares
 from impact_plugin import _versions
 from impact_plugin.engine import process
+from impact_plugin.images import checks
 from impact_plugin.images.array import ImageArray
+from impact_plugin.images.geometry import Geometry
 
 
 @pytest.fixture
@@ -37,6 +40,12 @@ def changed(value: float, everywhere: bool = False) -> sitk.Image:
 def far_away() -> sitk.Image:
     image = sitk.Image(sitk_pair()[0])
     image.SetOrigin((900, 35, 110))
+    return image
+
+
+def nowhere() -> sitk.Image:
+    image = sitk.Image(sitk_pair()[0])
+    image.SetOrigin((np.nan, 35, 110))
     return image
 
 
@@ -87,6 +96,17 @@ BAD_IMAGES: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"spacing \[1\.0, -2\.0\] mm, expected numbers above 0",
     ),
+    "array nowhere": (
+        ImageArray(np.ones((3, 4, 5)), origin=(0, np.nan, 0)),
+        ValueError,
+        r"the fixed image: origin \[0\.0, nan, 0\.0\], expected finite numbers",
+    ),
+    "endless spacing": (
+        ImageArray(np.ones((3, 4)), spacing=(1, np.inf)),
+        ValueError,
+        r"spacing \[1\.0, inf\], expected finite",
+    ),
+    "nowhere": (nowhere(), ValueError, r"the fixed image: origin \(?\[nan, .*, expected finite"),
     "four axes": (ImageArray(np.ones((2, 3, 4, 5))), ValueError, r"shape \(2, 3, 4, 5\), expect"),
     "shear": (sheared(), ValueError, r"axes are not at right angles"),
     "text": (ImageArray(np.full((3, 4), "a")), ValueError, r"type <U1, expected real numbers"),
@@ -169,6 +189,42 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"threads": 0}, ValueError, r"threads is 0, expected a whole number of at least 1"),
     ({"seed": -1}, ValueError, r"seed is -1, expected a whole number of at least 0"),
     ({"iterations": 2.5}, ValueError, r"iterations is 2\.5, expected a whole number"),
+    ({"seed": 2**32}, ValueError, r"seed is 4294967296, .* at least 0 and at most 4294967295"),
+    ({"seed": True}, ValueError, r"seed is True, expected a whole number"),
+    ({"default_pixel_value": np.nan}, ValueError, r"default_pixel_value is nan, expected a fini"),
+    ({"default_pixel_value": "x"}, TypeError, r"default_pixel_value is 'x', expected a number"),
+    ({"callback": 3}, TypeError, r"callback is 3, expected a function"),
+    ({"preset": 3}, TypeError, r"preset is 3, expected the name of a preset, or several"),
+    ({"preset": ["mind", 3]}, TypeError, r"preset is \['mind', 3\], expected"),
+    ({"parameter_maps": {}}, ValueError, r"the map 'map 0' is empty, expected elastix's par"),
+    (
+        {"parameter_maps": squares(Metric="AdvancedMeanSquare")},
+        ValueError,
+        r'\(Metric "AdvancedMeanSquare"\), which elastix .*; the nearest are AdvancedMeanSquares',
+    ),
+    (
+        {"parameter_maps": squares(Transform="Rigid")},
+        ValueError,
+        r"'map 0' has \(Transform \"Rigid\"\), which elastix does not have; ",
+    ),
+    (
+        {"output_directory": __file__},
+        ValueError,
+        r"refused\.py', expected a folder .*: it is a file",
+    ),
+    ({"output_directory": f"{__file__}/x"}, ValueError, r"py/x', expected a folder .*: Not a dir"),
+    ({"output_directory": "/proc/x"}, ValueError, r"output_directory is '/proc/x', expected a fol"),
+    ({"models": "nowhere"}, FileNotFoundError, r"models is 'nowhere', expected a folder \(in /"),
+    (
+        {"preset": "ct_cbct", "models": {"M7.pt": __file__}},
+        ValueError,
+        r"models has 'M7\.pt', and no map names it; the models of the maps: M730_1_Layers\.pt$",
+    ),
+    (
+        {"preset": "ct_cbct", "models": {"M730_1_Layers.pt": "x.pt"}},
+        FileNotFoundError,
+        r"models: there is no file 'x\.pt' \(in /.*\), for 'M730_1_Layers\.pt'",
+    ),
     (
         {"preset": "mr_ct"},
         FileNotFoundError,
@@ -192,6 +248,19 @@ def test_bad_arguments(
 
 
 @pytest.mark.usefixtures("no_elastix")
+@pytest.mark.parametrize(("number", "found"), [(0, "none"), (2, "2, from cuda:0 to cuda:1")])
+def test_gpus_that_are_not_there(number: int, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: number)
+    with pytest.raises(ValueError, match=f"device is 'cuda:2', and of GPUs torch sees {found}"):
+        impact_plugin.register_images(*sitk_pair(), device="cuda:2")
+
+
+def test_presets_have_two_or_three_dimensions() -> None:
+    with pytest.raises(ValueError, match=r"dimension is 4, expected 2 or 3"):
+        impact_plugin.preset_map("mind", dimension=4)
+
+
+@pytest.mark.usefixtures("no_elastix")
 def test_presets_for_three_dimensions_only() -> None:
     with pytest.raises(ValueError, match=r"'ct_cbct' is for 3D images.*rigid_mind, affine_mind"):
         impact_plugin.register_images(*sitk_pair(2), preset="ct_cbct")
@@ -201,7 +270,7 @@ def test_presets_for_three_dimensions_only() -> None:
 def test_wrong_parameter_files(tmp_path: Path) -> None:
     path = tmp_path / "p.txt"
     for text, match in (
-        ('(Metric "Impact")\nMode Static\n', r"p\.txt:2: expected \(Name value \.\.\.\)"),
+        ('(Metric "Impact")\nMode Static\n', r"p\.txt:2: expected \(Name value"),
         ('(Metric "Impact")\n(Metric "Impact")\n', r"p\.txt:2: Metric stands in line 1 already"),
     ):
         path.write_text(text)
@@ -214,3 +283,74 @@ def test_versions_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_versions, "installed", lambda _: "0.1")
     with pytest.raises(impact_plugin.VersionMismatchError, match=r"found torch 0\.1"):
         impact_plugin.register_images(*sitk_pair())
+
+
+def placed(
+    size: tuple[int, ...],
+    spacing: float,
+    centre: tuple[float, ...],
+    turns: tuple[float, float, float] = (0, 0, 0),
+) -> Geometry:
+    """Give a grid with its middle at a place, turned about x, y and z."""
+    direction = np.reshape(sitk.Euler3DTransform((0, 0, 0), *turns, (0, 0, 0)).GetMatrix(), (3, 3))
+    origin = np.array(centre) - direction @ (np.array(size) - 1) * spacing / 2
+    return Geometry(size, (spacing,) * 3, tuple(origin), tuple(direction.ravel()))
+
+
+TURNED = (0.3, -0.5, 0.7)
+PLACES = {
+    "small in a large": (
+        placed((512, 512, 512), 2.0, (0, 0, 0)),
+        placed((10, 10, 10), 1.0, (2, 2, 2)),
+        True,
+    ),
+    "oblique, small in a large": (
+        placed((512, 512, 512), 2.0, (0, 0, 0), TURNED),
+        placed((10, 10, 10), 1.0, (2, 2, 2)),
+        True,
+    ),
+    "slabs across": (
+        placed((500, 500, 3), 1.0, (0, 0, 0)),
+        placed((3, 500, 500), 1.0, (10.5, 0, 0)),
+        True,
+    ),
+    "side by side": (
+        placed((10, 10, 10), 1.0, (0, 0, 0)),
+        placed((10, 10, 10), 1.0, (10.5, 0, 0)),
+        False,
+    ),
+    # Axis-aligned boxes around the two overlap.
+    "past a corner": (
+        placed((100, 100, 10), 1.0, (0, 0, 0), (0, 0, np.pi / 4)),
+        placed((20, 20, 10), 1.0, (55, 55, 0)),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 300.0])
+def test_overlap(case: str, swapped: bool, shift: float) -> None:
+    """The initial transform is undone by where the moving image lies."""
+    fixed, moving, overlap = PLACES[case]
+    if swapped:
+        fixed, moving = moving, fixed
+    moving = replace(moving, origin=tuple(np.add(moving.origin, shift)))
+    if overlap:
+        checks.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
+        return
+    with pytest.raises(ValueError, match="the images do not overlap as they lie"):
+        checks.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
+
+
+def test_overlap_in_two_dimensions() -> None:
+    large = Geometry((4000, 4000), (1.0, 1.0), (0.0, 0.0), (0.8, -0.6, 0.6, 0.8))
+    for x, overlap in ((250.0, True), (-3000.0, False)):
+        small = Geometry((3, 3), (1.0, 1.0), (x, 1111.0), (1.0, 0.0, 0.0, 1.0))
+        for fixed, moving in ((large, small), (small, large)):
+            if overlap:
+                checks.check_overlap(fixed, moving, lambda points: points, "")
+                continue
+            with pytest.raises(ValueError, match="do not overlap"):
+                checks.check_overlap(fixed, moving, lambda points: points, "")

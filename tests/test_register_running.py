@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares
-from helpers.parameter_maps import ParameterMap, parameter_map
+from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
 
 LONG = 1_000_000_000
@@ -162,9 +163,9 @@ def is_running(process: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupting_the_caller(tmp_path: Path, number: signal.Signals) -> None:
-    """Ctrl-C ends a registration within a second, without traces; so does the caller's end.
+    """Ctrl-C and SIGTERM end a registration, without traces; so does the caller's end.
 
     The signal goes to the caller alone, as that of a notebook's button does.
     """
@@ -184,6 +185,10 @@ def test_interrupting_the_caller(tmp_path: Path, number: signal.Signals) -> None
             assert time.perf_counter() - start < 1.0
             assert process.stdout.read() == "sound 3\n"
             assert process.wait() == 0
+        if number == signal.SIGTERM:
+            assert process.stdout.read() == ""
+            assert process.wait() == 128 + signal.SIGTERM
+            assert list(tmp_path.iterdir()) == []
         while is_running(child):
             assert time.perf_counter() - start < 5.0
             time.sleep(0.01)
@@ -206,6 +211,39 @@ def test_the_log_is_python_s(caplog: pytest.LogCaptureFixture) -> None:
     assert errors == []
     warnings = [text for text, level in levels.items() if level == "WARNING"]
     assert any("smoothing schedule is not fully" in text for text in warnings), warnings
+
+
+CALL = """
+import impact_plugin, sys
+try:
+    impact_plugin.register_images("f.mha", "m.mha", parameter_maps=sys.argv[1], iterations=1)
+except impact_plugin.RegistrationError as error:
+    print(error)
+"""
+REGISTER = "f.mha", "m.mha", "--iterations", "1", "-o", "o", "-p"
+
+
+@pytest.mark.parametrize(
+    ("command", "warns"),
+    [(["-c", CALL], False), (["-m", "impact_plugin.cli", "register", *REGISTER], True)],
+)
+def test_errors_are_said_once(tmp_path: Path, command: list[str], warns: bool) -> None:
+    """Without logging set up, in Python and on the command line; which shows warnings, too."""
+    for image, name in zip(sitk_pair(), ("f.mha", "m.mha"), strict=True):
+        sitk.WriteImage(image, str(tmp_path / name))
+    for optimizer, times in (("Nix", 1), ("AdaptiveStochasticGradientDescent", 0)):
+        (tmp_path / "p.txt").write_text(as_text(squares(Optimizer=optimizer)))
+        run = subprocess.run(
+            [sys.executable, *command, "p.txt"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = run.stdout + run.stderr
+        assert said.count("could not be created") == times
+        assert "ERROR: error occurred" not in said
+    assert ("WARNING: the fixed pyramid" in said) == warns
 
 
 def test_the_log_comes_as_it_is_written() -> None:
@@ -278,6 +316,7 @@ def test_error_of_a_component() -> None:
         match=r"in stage 1 of 1 \(map 0\): .*The following component could not be created: Nix",
     ) as caught:
         impact_plugin.register_images(*sitk_pair(), parameter_maps=squares(Optimizer="Nix"))
+    assert "0x" not in caught.value.cause
     assert caught.value.log is not None
     caught.value.log.unlink()
 

@@ -6,5 +6,7 @@ from __future__ import annotations
 def main() -> None:
     """Run ``impact-plugin`` with the arguments of this process."""
     from impact_plugin.cli.program import program
+    from impact_plugin.engine import termination
 
-    program(prog_name="impact-plugin")
+    with termination.cleaned_up():
+        program(prog_name="impact-plugin")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import impact_plugin
 
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_ENDING = re.compile(r"(\.nii)?\.gz$|\.[^.]+$")
 _FILE = click.Path(path_type=Path)
 
 
@@ -53,7 +59,12 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     metavar="NAME=FILE",
     help="Where a model is that the map names.",
 )
-@click.option("--labels", type=_FILE, multiple=True, help="Label image to warp, too.")
+@click.option(
+    "--labels",
+    type=_FILE,
+    multiple=True,
+    help="Label image to warp, too: to `<name>_warped.mha`.",
+)
 @click.option("--iterations", type=click.IntRange(min=1), help="Of every level.")
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
@@ -100,9 +111,9 @@ def register(
           -t affine.tfm --model M730_1_Layers.pt=models/M730_1_Layers.pt --device cuda:0
       impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
     """  # noqa: D301  (\b keeps click from joining lines)
-    if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _show_log(verbose)
     try:
+        images = _read_labels(labels)
         result = impact_plugin.register_images(
             fixed,
             moving,
@@ -120,12 +131,21 @@ def register(
             progress=False if quiet else None,
         )
         result.save(out)
-        for path in labels:
-            _warp_labels(result, path, out)
+        for name, image in images.items():
+            _warp_labels(result, image, out / f"{name}_warped.mha")
     except (ValueError, TypeError, OSError, ImportError, impact_plugin.RegistrationError) as error:
         raise click.ClickException(str(error)) from error
     if not quiet:
         click.echo(f"{result!r}\nResults: {out}")
+
+
+def _show_log(verbose: bool) -> None:
+    """Show elastix's warnings, or all of its log. The cause of an error is in its message."""
+    handler = logging.StreamHandler()
+    if not verbose:
+        handler.addFilter(lambda record: record.levelno < logging.ERROR)
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
 
 
 def _pairs(models: tuple[str, ...]) -> dict[str, str]:
@@ -139,13 +159,31 @@ def _pairs(models: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _warp_labels(result: impact_plugin.RegistrationResult, path: Path, out: Path) -> None:
+def _read_labels(paths: tuple[Path, ...]) -> dict[str, sitk.Image]:
+    """Read the label images, by their files' names without the format's ending.
+
+    Before the registration: a name that was mistyped is not to be found hours later.
+    """
+    from impact_plugin.images import checks, conversion
+
+    images = {}
+    for path in paths:
+        name = _ENDING.sub("", path.name)
+        if name in images:
+            message = (
+                f"two files would be written to {name}_warped.mha, the second being {str(path)!r}: "
+                "give the files different names"
+            )
+            raise click.BadParameter(message, param_hint="--labels")
+        images[name] = conversion.to_sitk(path, f"--labels {path}")
+        checks.check_place(images[name], f"--labels {path}")
+    return images
+
+
+def _warp_labels(result: impact_plugin.RegistrationResult, image: sitk.Image, path: Path) -> None:
     import SimpleITK as sitk
 
-    name = path.name.partition(".")[0]
-    sitk.WriteImage(
-        result.warp(path, labels=True), str(out / f"{name}_warped.mha"), useCompression=True
-    )
+    sitk.WriteImage(result.warp(image, labels=True), str(path), useCompression=True)
 
 
 def _list_presets(context: click.Context) -> None:

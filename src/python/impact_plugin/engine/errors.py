@@ -17,6 +17,10 @@ _EMPTY_PHRASES = (
 _NOT_YET_LOADED = re.compile(r"^(Error: ?|Impact\(index \d+\) - This component is not installed!)$")
 
 
+# "ElastixMain(0x55d0c8a3b2f0): ...", as ITK's exceptions name their objects.
+_ADDRESS = re.compile(r"(?<=\w)\s?\(0x[0-9a-fA-F]+\)")
+
+
 class RegistrationError(RuntimeError):
     """A registration failed in elastix.
 
@@ -55,7 +59,8 @@ def find_cause(lines: Sequence[str]) -> str:
     """
     lines = [line for line in lines if not _NOT_YET_LOADED.match(line.strip())]
     found = _own_message(lines) or _descriptions(lines) or _error_lines(lines)
-    return found or "\n".join(["elastix gave no reason. Its last lines:", *lines[-15:]])
+    found = found or "\n".join(["elastix gave no reason. Its last lines:", *lines[-15:]])
+    return _ADDRESS.sub("", found)
 
 
 def _own_message(lines: Sequence[str]) -> str:

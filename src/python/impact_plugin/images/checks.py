@@ -21,8 +21,8 @@ def check_image(image: sitk.Image, name: str) -> None:
     """Check that an image is one that can be registered.
 
     Raises:
-        ValueError: It has several channels, another number of dimensions than 2 or 3, values that
-            are not finite, or one value throughout.
+        ValueError: It has several channels, another number of dimensions than 2 or 3, values or a
+            place that are not finite, or one value throughout.
     """
     import SimpleITK as sitk
 
@@ -44,6 +44,7 @@ def check_image(image: sitk.Image, name: str) -> None:
             "registered as a 2D image: image[:, :, 0] of SimpleITK leaves out the third axis"
         )
         raise ValueError(message)
+    check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
     if voxels.dtype.kind == "c":
         message = f"{name} has complex values, expected real ones"
@@ -59,6 +60,22 @@ def check_image(image: sitk.Image, name: str) -> None:
     if low == high:
         message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
         raise ValueError(message)
+
+
+def check_place(image: sitk.Image, name: str) -> None:
+    """Check that an image lies somewhere.
+
+    Raises:
+        ValueError: Its origin, spacing or direction is not finite.
+    """
+    for what, values in (
+        ("origin", image.GetOrigin()),
+        ("spacing", image.GetSpacing()),
+        ("direction", image.GetDirection()),
+    ):
+        if not np.isfinite(values).all():
+            message = f"{name}: {what} {list(values)}, expected finite numbers"
+            raise ValueError(message)
 
 
 def check_pair(fixed: Geometry, moving: Geometry) -> None:
@@ -79,6 +96,9 @@ def check_pair(fixed: Geometry, moving: Geometry) -> None:
 def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initially: str) -> None:
     """Check that some of the fixed image lies in the moving image.
 
+    What a transform that deforms does to the fixed image is judged by points spread over it, and by
+    the affine transform that is nearest to it at these.
+
     Args:
         fixed: Grid of the fixed image.
         moving: Grid of the moving image.
@@ -88,12 +108,43 @@ def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initial
     Raises:
         ValueError: None of the fixed image does. The message has the place of both.
     """
-    if not moving.contains(transform(fixed.points(24))).any():
+    points = fixed.points(24)
+    mapped = transform(points)
+    if not (moving.contains(mapped).any() or moving.meets(fixed.moved(points, mapped))):
         message = (
             f"the images do not overlap {initially}: the fixed image fills "
             f"{fixed.describe_extent()} mm (x, y, z in LPS), the moving image "
             f'{moving.describe_extent()} mm. Try initial_transform="center", which puts their '
             "centres on each other, or correct the origins of the images"
+        )
+        raise ValueError(message)
+
+
+def check_fits(value: float, image: sitk.Image, name: str) -> None:
+    """Check that an image's pixel type can hold a value as it is.
+
+    Args:
+        value: The value.
+        image: The image.
+        name: What messages call the value.
+
+    Raises:
+        ValueError: It cannot. The message names the type and its range.
+    """
+    import SimpleITK as sitk
+
+    kind = sitk.GetArrayViewFromImage(image).dtype
+    if kind.kind in "iu":
+        whole = np.iinfo(kind)
+        low, high, numbers = float(whole.min), float(whole.max), "whole numbers"
+        fits = low <= value <= high and value == int(value)
+    else:
+        low, high, numbers = float(np.finfo(kind).min), float(np.finfo(kind).max), "numbers"
+        fits = not np.isfinite(value) or low <= value <= high
+    if not fits:
+        message = (
+            f"{name} is {value:g}, and the image's pixels ({image.GetPixelIDTypeAsString()}) hold "
+            f"{numbers} from {low:g} to {high:g}"
         )
         raise ValueError(message)
 

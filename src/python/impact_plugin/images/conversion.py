@@ -52,7 +52,10 @@ def to_sitk(image: ImageLike, name: str = "image") -> sitk.Image:
     if library == "itk":
         return _from_itk(image, name)
     if library == "nibabel":
-        return _from_ras(np.asanyarray(image.dataobj), np.asarray(image.affine), 3, name)
+        array = np.asanyarray(image.dataobj)
+        # A 2D image in memory has two axes, as a file of one has; its affine is that of a volume.
+        spatial = 2 if array.ndim == 2 else 3
+        return _from_ras(array, np.asarray(image.affine), spatial, name)
     if library == "torchio":
         return _from_ras(_numpy(image.data), np.asarray(image.affine), None, name)
     if library == "monai":
@@ -239,7 +242,11 @@ def _make(
 ) -> sitk.Image:
     import SimpleITK as sitk
 
-    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
+    for what, values in (("origin", origin), ("spacing", spacing), ("direction", direction)):
+        if not np.isfinite(values).all():
+            message = f"{name}: {what} {values.tolist()}, expected finite numbers"
+            raise ValueError(message)
+    if not (spacing > 0).all():
         message = f"{name}: spacing {spacing.tolist()} mm, expected numbers above 0"
         raise ValueError(message)
     if not np.allclose(direction.T @ direction, np.eye(len(direction)), atol=1e-3):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+
+Box: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""A parallelepiped: its centre, mm, and its edges, mm, one per column."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,33 @@ class Geometry:
             (indices >= -0.5) & (indices < np.array(self.size) - 0.5), axis=1
         )
         return inside
+
+    def moved(self, points: NDArray[np.float64], mapped: NDArray[np.float64]) -> Box:
+        """Give the box that the image fills after the affine transform nearest to a mapping.
+
+        Args:
+            points: Shape (N, d), mm, not all in one plane.
+            mapped: Where they go, likewise.
+        """
+        affine = np.linalg.lstsq(points - points.mean(axis=0), mapped - mapped.mean(axis=0))[0]
+        centre = (self.centre - points.mean(axis=0)) @ affine + mapped.mean(axis=0)
+        return centre, affine.T @ self.matrix * self.size
+
+    def meets(self, box: Box) -> bool:
+        """Tell whether the image and a box have a point in common.
+
+        Two boxes have none where a line separates their shadows on it; of all lines, those at right
+        angles to two edges are enough (Gottschalk, Lin and Manocha, SIGGRAPH 1996; it holds of any
+        parallelepiped).
+        """
+        centre, edges = box
+        edges = np.hstack([edges, self.matrix * self.size]).T  # one per row
+        if self.dimension == 2:
+            lines = edges[:, ::-1] * (1, -1)
+        else:
+            lines = np.array([np.cross(*pair) for pair in itertools.combinations(edges, 2)])
+        distances = np.abs(lines @ (centre - self.centre))
+        return bool((distances <= np.abs(lines @ edges.T).sum(axis=1) / 2).all())
 
     def difference(self, other: Geometry) -> str:
         """Say in which way another grid differs, "" where it is the same to within rounding."""

@@ -7,18 +7,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from impact_plugin import _versions
+from impact_plugin.engine import termination
 from impact_plugin.engine.parameter_text import ParameterMap
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise import presets, stages
+from impact_plugin.pairwise import arguments, presets, stages
 from impact_plugin.pairwise.follower import Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
@@ -56,8 +56,9 @@ def register_images(
     """Register two images: find where each point of the fixed image is in the moving image.
 
     elastix runs in a process of its own. Any thread or process may call this, several at once;
-    Ctrl-C ends the registration at once. What elastix says goes, line by line, to the logger
-    ``impact_plugin.elastix``.
+    Ctrl-C ends the registration at once, and so does SIGTERM where nothing handles it (in the main
+    thread: as SystemExit(143), which leaves no temporary files). What elastix says goes, line by
+    line, to the logger ``impact_plugin.elastix``.
 
     Args:
         fixed: The image that stays as it is: a path, an image of SimpleITK, itk, nibabel, MONAI or
@@ -80,9 +81,9 @@ def register_images(
         threads: Threads of elastix and the networks; all processors by default.
         device: Where the networks run: ``"cpu"``, ``"cuda:0"``; by default as the maps say, and
             the presets say the CPU.
-        seed: Same seed, same result; by default as the maps say.
-        default_pixel_value: Value outside the moving image in ``result.image``; by default as own
-            maps say, and the least of the moving image with a preset.
+        seed: Same seed, same result; 0 to 2**32 - 1; by default as the maps say.
+        default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
+            by default as own maps say, and the least of the moving image with a preset.
         output_directory: Where to keep elastix's files: its log, parameter and transform files; by
             default nowhere. Made if needed.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
@@ -98,8 +99,9 @@ def register_images(
     Raises:
         FileNotFoundError: A file is not there: image, map, model or transform.
         ValueError: Before elastix starts: images of different dimension, without overlap, empty,
-            constant or with NaN; a mask on another grid, or empty; a preset that does not exist;
-            arguments that exclude each other.
+            constant or with NaN; a mask on another grid, or empty; a preset, metric, transform or
+            GPU that does not exist; a model that no map names; a folder that cannot be written
+            into; arguments that are out of range or exclude each other.
         TypeError: An argument is of a kind that is not known.
         RegistrationError: elastix failed. It has the cause, the stage and level, and the log.
         VersionMismatchError: The installed torch or itk-elastix does not fit.
@@ -114,15 +116,23 @@ def register_images(
     start = time.perf_counter()
     _versions.check()
     gpu = stages.gpu_of(device)
-    _check_numbers(1, iterations=iterations, threads=threads)
-    _check_numbers(0, seed=seed)
+    arguments.check_preset(preset)
+    arguments.check_whole("iterations", iterations, 1)
+    arguments.check_whole("threads", threads, 1)
+    arguments.check_whole("seed", seed, 0, arguments.LARGEST_SEED)
+    arguments.check_number("default_pixel_value", default_pixel_value)
+    arguments.check_callback(callback)
+    arguments.check_gpu(device, gpu)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
     changes = _changes(iterations, seed, default_pixel_value, callback)
     out = None if output_directory is None else Path(output_directory).expanduser().absolute()
 
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary:
+    with (
+        termination.cleaned_up(),
+        tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary,
+    ):
         files = Path(temporary)
         chosen = [
             stages.with_changes(stage, changes, gpu)
@@ -130,17 +140,18 @@ def register_images(
                 preset, parameter_maps, models, inputs.fixed.GetDimension(), files
             )
         ]
+        outside = _outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         _check_overlap(inputs, before, chosen[0])
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-        arguments = [*inputs.arguments(files), *_threads(threads)]
+            arguments.make_folder("output_directory", out)
+        command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         run = Run(chosen, before, out or files, files / "stop")
         follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
         prepared = time.perf_counter()
         try:
-            chain = run.execute(arguments, follower)
+            chain = run.execute(command, follower)
         finally:
             bars.close()
         ended = time.perf_counter()
@@ -155,7 +166,7 @@ def register_images(
         stopped=follower.stopped,
         output_directory=out,
     )
-    image = result.warp(inputs.moving, threads=threads)
+    image = result.warp(inputs.moving, default=outside, threads=threads)
     timings = {
         "reading and checking the images": prepared - start,
         **follower.log.times(ended - prepared),
@@ -184,13 +195,6 @@ def _changes(
     return changes
 
 
-def _check_numbers(least: int, **numbers: object) -> None:
-    for name, number in numbers.items():
-        if number is not None and (not isinstance(number, Integral) or number < least):
-            message = f"{name} is {number!r}, expected a whole number of at least {least}"
-            raise ValueError(message)
-
-
 def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
     fixed, moving = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
     if not before.maps and first.parameters.get("AutomaticTransformInitialization") == ["true"]:
@@ -211,6 +215,19 @@ def _least(image: sitk.Image) -> float:
     import SimpleITK as sitk
 
     return float(sitk.GetArrayViewFromImage(image).min())
+
+
+def _outside(last: Stage, moving: sitk.Image, given: float | None) -> float:
+    """Give the value outside the moving image, which its pixel type can hold."""
+    text = last.parameters.get("DefaultPixelValue", ["0"])[0]
+    name = f"DefaultPixelValue of the map {last.name!r}" if given is None else "default_pixel_value"
+    try:
+        value = float(text)
+    except ValueError:
+        message = f"{name} is {text!r}, expected a number"
+        raise ValueError(message) from None
+    checks.check_fits(value, moving, name)
+    return value
 
 
 def _threads(threads: int | None) -> list[str | Path]:

@@ -14,6 +14,9 @@ from impact_plugin.pairwise.progress import Bars
 
 Callback: TypeAlias = Callable[[Iteration], object]
 
+# Without a handler Python would print warnings and errors, and an error's cause is also in the
+# exception: where nobody set logging up, it is said once.
+logging.getLogger("impact_plugin").addHandler(logging.NullHandler())
 LOGGER = logging.getLogger("impact_plugin.elastix")
 """Where elastix's own log goes: lines as they come, see :func:`level_of`."""
 

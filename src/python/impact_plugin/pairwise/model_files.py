@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from impact_plugin.engine.parameter_text import ParameterMap
@@ -55,6 +55,45 @@ def resolve(
                 for value in values
             ]
     return resolved
+
+
+def check(
+    models: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str] | None,
+    maps: Sequence[ParameterMap],
+) -> None:
+    """Check that model files are where the caller says, and that the maps name them.
+
+    Args:
+        models: A folder, or paths by the names in the maps.
+        maps: All maps of the registration.
+
+    Raises:
+        FileNotFoundError: The folder or a file is not there.
+        ValueError: No map names one of them.
+    """
+    if models is None:
+        return
+    if not isinstance(models, Mapping):
+        if not Path(models).expanduser().is_dir():
+            message = f"models is {str(models)!r}, expected a folder (in {Path.cwd()})"
+            raise FileNotFoundError(message)
+        return
+    named = {
+        part
+        for parameters in maps
+        for name, values in parameters.items()
+        if _MODELS_PATH.fullmatch(name)
+        for value in values
+        for part in (value, *value.split())
+    }
+    for name, path in models.items():
+        if name not in named:
+            known = ", ".join(sorted(part for part in named if part)) or "none"
+            message = f"models has {name!r}, and no map names it; the models of the maps: {known}"
+            raise ValueError(message)
+        if not Path(path).expanduser().is_file():
+            message = f"models: there is no file {str(path)!r} (in {Path.cwd()}), for {name!r}"
+            raise FileNotFoundError(message)
 
 
 def _split(value: str, several: bool) -> list[str]:

@@ -68,6 +68,9 @@ def load(name: str, dimension: int) -> ParameterMap:
     Raises:
         ValueError: There is no such preset, or it is not for images of that dimension.
     """
+    if dimension not in (2, 3):
+        message = f"dimension is {dimension!r}, expected 2 or 3"
+        raise ValueError(message)
     preset = PRESETS.get(name)
     if preset is None:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)

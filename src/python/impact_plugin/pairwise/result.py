@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin.engine.parameter_text import ParameterMap
-from impact_plugin.images import conversion
+from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
@@ -94,11 +94,14 @@ class RegistrationResult:
             The same shape and frame.
 
         Raises:
-            ValueError: The shape is another.
+            ValueError: The shape is another, or a coordinate is not finite.
         """
         given = np.asarray(points, dtype=np.float64)
         if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
             message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
+            raise ValueError(message)
+        if wrong := int(np.count_nonzero(~np.isfinite(given).all(axis=1))):
+            message = f"{wrong} of {len(given)} points are not finite, expected places in mm"
             raise ValueError(message)
         try:
             transform = self.transform
@@ -129,7 +132,7 @@ class RegistrationResult:
         image: ImageLike,
         labels: bool = False,
         order: int | None = None,
-        default: float | None = None,
+        default: float = 0.0,
         threads: int | None = None,
     ) -> Any:  # noqa: ANN401  (the kind of the image given)
         """Resample an image of the moving frame on the grid of the fixed image.
@@ -139,15 +142,17 @@ class RegistrationResult:
             labels: Whether its values are labels, which are not interpolated.
             order: Of the B-spline interpolation, 0 to 5; by default the parameter map's
                 FinalBSplineInterpolationOrder, else 3; 0 for labels.
-            default: Value outside the image; by default the map's DefaultPixelValue; 0 for labels.
+            default: Value outside the image, 0 where none is given. (``default_pixel_value`` and
+                DefaultPixelValue are for the moving image as it was registered,
+                :attr:`image`; another image has other values.)
             threads: How many; by default all processors.
 
         Returns:
             An image of the kind given (SimpleITK for a path), with its pixel type.
 
         Raises:
-            ValueError: ``order`` is out of range, or is not 0 for labels; or as in
-                :func:`impact_plugin.register_images` for images.
+            ValueError: ``order`` is out of range, or is not 0 for labels; the image's pixel type
+                cannot hold ``default``; or as in :func:`impact_plugin.register_images` for images.
         """
         source = conversion.to_sitk(image)
         last = self.chain.maps[-1] if self.chain.maps else {}
@@ -159,8 +164,14 @@ class RegistrationResult:
         if order not in range(6):
             message = f"order is {order}, expected 0 (nearest neighbour) to 5"
             raise ValueError(message)
-        if default is None:
-            default = 0.0 if labels else float(last.get("DefaultPixelValue", ["0"])[0])
+        checks.check_fits(default, source, "default")
+        checks.check_place(source, "image")
+        if source.GetDimension() != self.fixed.dimension:
+            message = (
+                f"image has {source.GetDimension()} dimensions, and the images that were "
+                f"registered have {self.fixed.dimension}"
+            )
+            raise ValueError(message)
         try:
             warped = _resample(source, self.transform, self.fixed, order, default, threads)
         except UnsupportedTransformError:
@@ -181,7 +192,12 @@ class RegistrationResult:
 
         Raises:
             UnsupportedTransformError: As for :attr:`transform`.
+            ValueError: ``tolerance`` or ``spacing`` is not above 0.
         """
+        for name, value in (("tolerance", tolerance), ("spacing", spacing)):
+            if value is not None and not 0 < value < float("inf"):
+                message = f"{name} is {value!r}, expected mm above 0"
+                raise ValueError(message)
         return inverse.inverse(self.transform, tolerance, spacing)
 
     def save(self, folder: str | Path) -> Path:

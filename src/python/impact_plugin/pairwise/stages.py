@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from impact_plugin.engine import parameter_text
 from impact_plugin.engine.parameter_text import ParameterMap
-from impact_plugin.pairwise import model_files, presets
+from impact_plugin.pairwise import components, model_files, presets
 
 ParameterMaps: TypeAlias = Any
 """A dict, a path, an itk.ParameterObject, anything with to_parameter_map(), or several of them."""
@@ -49,8 +49,8 @@ def make_stages(
         links: Folder for links to model files, which are to be there as long as elastix runs.
 
     Raises:
-        ValueError: Both are given; a preset does not exist; a map is wrong or for images of another
-            dimension.
+        ValueError: Both are given; a preset does not exist; a map is wrong, empty or for images of
+            another dimension; no map names one of the models.
         OSError: A map or a model cannot be read.
         TypeError: A map is of none of the known kinds.
     """
@@ -70,7 +70,12 @@ def make_stages(
         raise ValueError(message)
     folder = models if isinstance(models, Mapping) or models is None else Path(models).expanduser()
     found = []
+    model_files.check(models, [stage.parameters for stage in stages])
     for stage in stages:
+        if not stage.parameters:
+            message = f"the map {stage.name!r} is empty, expected elastix's parameters"
+            raise ValueError(message)
+        components.check_names(stage.parameters, f"the map {stage.name!r}")
         _check_dimension(stage, dimension)
         parameters = model_files.resolve(stage.parameters, folder, f"the map {stage.name!r}", links)
         found.append(Stage(stage.name, parameters))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from impact_plugin import _versions
 from impact_plugin.images.geometry import Geometry
@@ -46,7 +47,7 @@ def load(folder: Path) -> RegistrationResult:
     if not path.is_file():
         message = f"{folder} holds no result of a registration: there is no result.json"
         raise FileNotFoundError(message)
-    summary = json.loads(path.read_text())
+    summary = _read_summary(path)
     last = summary["transform"]
     return RegistrationResult(
         image=sitk.ReadImage(str(folder / "result.mha")),
@@ -58,3 +59,25 @@ def load(folder: Path) -> RegistrationResult:
         stopped=summary["stopped"],
         output_directory=folder,
     )
+
+
+_KEYS = ("transform", "fixed", "timings", "stages", "stopped")
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    """Read result.json.
+
+    Raises:
+        ValueError: It is another file of that name.
+    """
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        message = f"{path} is no JSON file: {error}"
+        raise ValueError(message) from error
+    missing = [key for key in _KEYS if not isinstance(summary, dict) or key not in summary]
+    if missing:
+        message = f"{path} is not of a saved registration: it has no {', '.join(missing)}"
+        raise ValueError(message)
+    found: dict[str, Any] = summary
+    return found

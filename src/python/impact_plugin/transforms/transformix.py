@@ -45,13 +45,16 @@ def warp(
                 repr(float(n))
                 for n in np.reshape(fixed.direction, (fixed.dimension,) * 2).T.ravel()
             ],
+            # The map's own may be another, such as FinalLinearInterpolator.
+            "ResampleInterpolator": ["FinalBSplineInterpolator"],
             "FinalBSplineInterpolationOrder": [str(order)],
             "DefaultPixelValue": [repr(default)],
             "ResultImagePixelType": ["float"],
         }
         sitk.WriteImage(image, str(folder / "image.mha"))
         _run(Chain([*chain.maps[:-1], last], chain.fields), folder, ["-in", folder / "image.mha"])
-        return sitk.Cast(sitk.ReadImage(str(folder / "result.mha")), image.GetPixelID())
+        # Cubic interpolation overshoots; a cast alone would wrap around.
+        return sitk.Clamp(sitk.ReadImage(str(folder / "result.mha")), image.GetPixelID())
 
 
 def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]:
