@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from impact_plugin.check.images import ImageError, ImageHeader
+from impact_plugin.check.missing_models import remedy_of
 from impact_plugin.check.report import (
     JSON_SCHEMA,
     Finding,
@@ -234,6 +235,7 @@ class _Checker:
             if not parameter:  # about a model's file, which the text names
                 parameter = self._name_of_model(finding.text, settings)
             message, remedy = split_remedy(finding.text)
+            remedy = remedy_of(finding.text) or remedy
             if not remedy and not finding.is_error:
                 remedy = "Remove it, or correct it."
             severity: Severity = "error" if finding.is_error else "warning"

@@ -10,7 +10,7 @@ from pathlib import Path
 from impact_plugin.parameters.values import ParameterMap
 
 _MODELS_PATH = re.compile(r"(Metric\d*)?(Impact)?(Fixed|Moving)?ModelsPath\d*")
-_MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
+MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
 _SOURCES = {
     "M730_1_Layers.pt": (
         "it lies in elastix's sources under Testing/Data, or take TS/M730.pt of the repository, of "
@@ -85,7 +85,7 @@ def _find(
     for path in candidates:
         if path.is_file():
             return path.absolute()
-    if mind := _MIND.fullmatch(Path(name).name):
+    if mind := MIND.fullmatch(Path(name).name):
         from impact_plugin.models import mind as make_mind  # imports torch where it makes a file
 
         radius, dilation, dimension = map(int, mind.groups())
@@ -102,6 +102,12 @@ def _find(
         f"models={{{name!r}: path}}, or models=folder."
     )
     raise FileNotFoundError(message)
+
+
+def known_place(name: str) -> Path | None:
+    """Give where a model lies that is not in the current folder, but was made or fetched before."""
+    path = _cache() / name
+    return path if path.is_file() else _downloaded(name)
 
 
 def _downloaded(name: str) -> Path | None:
