@@ -441,3 +441,11 @@ def test_file_that_is_no_map(tmp_path: Path) -> None:
     assert "not a text file" in only(check_file(path), "syntax").message
     with pytest.raises(FileNotFoundError, match="nowhere"):
         check_file(tmp_path / "nowhere.txt")
+
+
+def test_maps_as_python_writes_them(files: Path) -> None:
+    given = right(files)
+    as_written = {name: v[0] if len(v) == 1 else v for name, v in given.items()}
+    assert check_map({**as_written, "NumberOfResolutions": 1}).findings == check_map(given).findings
+    with pytest.raises(TypeError, match=r"Metric: None \(NoneType\) is not allowed"):
+        check_map({"Metric": None})  # type: ignore[dict-item]

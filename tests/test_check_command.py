@@ -46,6 +46,50 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        (
+            "TS/M730.pt",
+            "Run `impact-plugin models download TS/M730 --folder .`, which puts it there.",
+        ),
+        (
+            "nets/TS/M291.pt",
+            "Run `impact-plugin models download TS/M291 --folder nets/`, which puts it there.",
+        ),
+        (
+            "M730_1_Layers.pt",
+            "Run `impact-plugin models download TS/M730_1_Layers`, and give the path that it",
+        ),
+        (
+            "MIND_R2D1_3D.pt",
+            "Run `impact-plugin models mind --radius 2 --dilation 1 --dimension 3 "
+            "-o MIND_R2D1_3D.pt`, which writes it.",
+        ),
+        ("nowhere.pt", "Give the path of a TorchScript file (torch.jit.save), absolute or"),
+    ],
+)
+def test_missing_models(
+    folder: Path, path: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder / "cache"))
+    (folder / "missing.txt").write_text(GOOD + f'(ModelsPath "{path}")\n')
+    assert f'file "{path}" does not exist or cannot be read. {remedy}' in run("missing.txt").output
+
+
+def test_missing_model_that_lies_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    cached = folder / "cache" / "impact-plugin" / "models" / "TS" / "M730.pt"
+    cached.parent.mkdir(parents=True)
+    tiny_models.save(tiny_models.Identity(), cached)
+    (folder / "missing.txt").write_text(GOOD + '(ModelsPath "TS/M730.pt")\n')
+    result = run("missing.txt")
+    assert f'Give the path "{cached}", where it lies. elastix looks in the current' in result.output
+    (folder / "missing.txt").write_text(GOOD + f'(ModelsPath "{cached}")\n')
+    assert run("missing.txt").exit_code == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "code"),
     [
         (["good.txt"], 0),

@@ -125,6 +125,25 @@ def test_monai_unet(tmp_path: Path) -> None:
     first = net.get_submodule("model.0")(normalized)
     torch.testing.assert_close(asked(load(path), x, 1), [first], rtol=0, atol=1e-5)
 
+    # It takes multiples of 4 alone, the file all sizes: an image's last voxels are repeated.
+    x = torch.rand(1, 1, 23, 17, 18) * 3000 - 1500
+    normalized = ((x + 1000) / 2000).clamp(0, 1)
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        net(normalized)
+    far = [torch.arange(n).clamp(max=m - 1) for n, m in ((24, 23), (20, 17), (20, 18))]
+    padded = normalized[:, :, far[0]][:, :, :, far[1]][:, :, :, :, far[2]]
+    layers = asked(load(path), x, 4)
+    assert [tuple(layer.shape[2:]) for layer in layers] == [
+        (12, 9, 9),
+        (6, 5, 5),
+        (6, 5, 5),
+        (23, 17, 18),
+    ]
+    torch.testing.assert_close(layers[3], net(padded)[..., :23, :17, :18], rtol=0, atol=1e-5)
+    # An encoder alone needs no padding.
+    first = net.get_submodule("model.0")(normalized)
+    torch.testing.assert_close(asked(load(path), x, 1), [first], rtol=0, atol=1e-5)
+
 
 def test_network_of_photographs_takes_grey_images(tmp_path: Path) -> None:
     net = seeded(Photographs)

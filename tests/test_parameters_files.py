@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from impact_plugin.parameters import ElastixFile, ParameterError, Parameters, new_file, open_file
@@ -203,3 +205,35 @@ def test_values_that_elastix_files_cannot_hold(value: str, tmp_path: Path) -> No
 def test_names_that_elastix_files_cannot_hold(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be a parameter's name"):
         ElastixFile().set(name, ["1"])
+
+
+@pytest.mark.parametrize("ending", [".txt", ".toml"])
+def test_values_as_python_writes_them(ending: str) -> None:
+    file = new_file(f"map{ending}")
+    file.set("Mode", "Jacobian")
+    file.set("NumberOfResolutions", 3)
+    file.update({**file.parameters, "VoxelSize": [1, 2.5, "3"], "WriteResultImage": True})
+    assert file.parameters == {
+        "Mode": ["Jacobian"],
+        "NumberOfResolutions": ["3"],
+        "VoxelSize": ["1", "2.5", "3"],
+        "WriteResultImage": ["true"],
+    }
+    assert type(file)(file.text).parameters == file.parameters
+    file.set("NumberOfResolutions", np.int64(2))
+    assert file.parameters["NumberOfResolutions"] == ["2"]
+
+
+@pytest.mark.parametrize("ending", [".txt", ".toml"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "PatchSize: None (NoneType) is not allowed. Allowed: a text, a number,"),
+        ({"a": 1}, "PatchSize: {'a': 1} (dict) is not allowed."),
+        (b"5", "PatchSize: b'5' (bytes) is not allowed."),
+        ([5, [7, 9]], "PatchSize: [7, 9] (list), number 2 of its values, is not allowed."),
+    ],
+)
+def test_values_of_other_kinds(value: Any, said: str, ending: str) -> None:  # noqa: ANN401
+    with pytest.raises(TypeError, match=re.escape(said)):
+        new_file(f"map{ending}").set("PatchSize", value)

@@ -20,6 +20,7 @@ from impact_plugin.parameters import (
     Parameters,
     open_file,
 )
+from impact_plugin.parameters.values import Value
 
 DIALECTS: tuple[Any, ...] = get_args(Dialect)
 MAPS = sorted((Path(impact_plugin.__file__).parent / "parameter_maps").glob("*.txt"))
@@ -170,3 +171,54 @@ def test_moving_networks_are_written_apart() -> None:
     assert written["ImpactFixedModelsPath0"] == ["f.pt"]
     assert written["ImpactMovingModelsPath0"] == ["m.pt"]
     assert written["ImpactVoxelSize0"] == ["2", "2", "2"]
+
+
+def test_maps_as_python_writes_them() -> None:
+    given: dict[str, Value] = {
+        "Metric": "Impact",
+        "NumberOfResolutions": 1,
+        "ImpactMode0": "Static",
+        "ImpactModelsPath0": Path("m.pt"),
+        "ImpactDimension0": 3,
+        "ImpactNumberOfChannels0": 1,
+        "ImpactVoxelSize0": (3, 1.5, 3),
+        "ImpactPatchSize0": [0, 0, 0],
+        "ImpactLayersMask0": "1",
+        "ImpactLayersWeight0": 1,
+        "ImpactSubsetFeatures0": 8,
+        "ImpactPCA0": 0,
+        "ImpactDistance0": "L2",
+        "WriteResultImage": False,
+    }
+    read = Parameters.from_parameter_map(given)
+    assert read.resolution_levels[0].pairs[0].extractors[0].voxel_sizes == (3, 1.5, 3)
+    assert read.to_parameter_map()["WriteResultImage"] == ["false"]
+    assert read.merged_into({"Metric": "Impact", "Transform": "EulerTransform"})["Metric"] == [
+        "Impact"
+    ]
+    with pytest.raises(TypeError, match=r"ImpactPatchSize0: None \(NoneType\) is not allowed"):
+        Parameters.from_parameter_map({**given, "ImpactPatchSize0": None})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match=r"parameter_map is 'map.txt' \(str\), expected a dict"):
+        Parameters.from_parameter_map("map.txt")  # type: ignore[arg-type]
+
+
+def test_maps_of_itk(itk_process: ItkProcess) -> None:
+    written = draw_parameters(1).to_parameter_map()
+    code = """
+from impact_plugin.parameters import Parameters
+given = itk.ParameterObject.New()
+given.AddParameterMap(written)
+found = [
+    Parameters.from_parameter_map(each).to_parameter_map()
+    for each in (given, given.GetParameterMap(0))
+]
+given.AddParameterMap(written)
+try:
+    Parameters.from_parameter_map(given)
+except ValueError as error:
+    found.append(str(error))
+result = found
+"""
+    first, second, error = itk_process.execute(code, written=written)
+    assert first == second == written
+    assert "parameter_map is an itk.ParameterObject of 2 parameter maps, expected one" in error

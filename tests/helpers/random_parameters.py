@@ -6,7 +6,7 @@ import random
 from typing import get_args
 
 from impact_plugin.parameters import Distance, Extractor, Layer, Level, Mode, Model, Parameters
-from impact_plugin.parameters.whole import Value
+from impact_plugin.parameters.values import Value
 
 WORDS = ("a.pt", "my models/b.pt", "x y z/c.ts", "/d/e.jit", "f-1_ü.pth", "net.pt")
 NUMBERS = (1.0, 0.1, 1 / 3, 1e-05, 123456.789, 2.5, 0.30000000000000004, 7.0)

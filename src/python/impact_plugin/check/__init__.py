@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from impact_plugin.check.images import ImageError, ImageHeader
+from impact_plugin.check.missing_models import remedy_of
 from impact_plugin.check.report import (
     JSON_SCHEMA,
     Finding,
@@ -22,6 +23,7 @@ from impact_plugin.check.report import (
     split_remedy,
 )
 from impact_plugin.parameters.errors import ParameterError
+from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -85,21 +87,30 @@ def check_file(
 
 
 def check_map(
-    parameter_map: Mapping[str, Sequence[str]],
+    parameter_map: Mapping[str, Value],
     fixed: Image | None = None,
     moving: Image | None = None,
     *,
     accuracy: float | None = None,
     threads: int = 0,
 ) -> Report:
-    """Check a map as itk has it; arguments and result as for :func:`check_file`, without lines.
+    """Check a map; arguments and result as for :func:`check_file`, without lines.
+
+    Args:
+        parameter_map: As itk has it, or with texts, numbers and truth values as Python writes them;
+            or an ``itk.ParameterObject`` that has one map.
+        fixed: The fixed image.
+        moving: The moving image.
+        accuracy: Wanted, in mm.
+        threads: To run models with.
 
     Raises:
-        ValueError: One image is given without the other.
+        TypeError: The map or a value is of another kind.
+        ValueError: One image is given without the other, or the ``itk.ParameterObject`` has no map,
+            or several.
     """
     _check_both(fixed, moving)
-    given = {name: list(values) for name, values in parameter_map.items()}
-    return _Checker(given, None).run(fixed, moving, accuracy, threads)
+    return _Checker(as_map(parameter_map), None).run(fixed, moving, accuracy, threads)
 
 
 def _check_both(fixed: Image | None, moving: Image | None) -> None:
@@ -224,6 +235,7 @@ class _Checker:
             if not parameter:  # about a model's file, which the text names
                 parameter = self._name_of_model(finding.text, settings)
             message, remedy = split_remedy(finding.text)
+            remedy = remedy_of(finding.text) or remedy
             if not remedy and not finding.is_error:
                 remedy = "Remove it, or correct it."
             severity: Severity = "error" if finding.is_error else "warning"

@@ -62,7 +62,7 @@ def check(
 
     Everything is found at once, each with its line and what to do. The parser is elastix's own, and
     models are opened and run as elastix does before its first iteration. Paths of models are
-    relative to the current folder.
+    relative to the current folder, and looked for there alone, as elastix does.
     """
     if (fixed is None) != (moving is None):
         message = "give both images, -f and -m, or neither."

@@ -31,6 +31,42 @@ class Step(nn.Module):
         return y.clamp(0.0, 1.0) if self.kind == "window" else y
 
 
+class Padded(nn.Module):
+    """Gives a network sizes that it takes, and cuts its layers to what they would have been.
+
+    The image's last voxel is repeated at the far end of each axis, so that the layers' voxels stay
+    where they are; of a layer with stride s, voxels / s remain, rounded up.
+
+    Args:
+        network: Gives layers.
+        multiple: Voxels along each axis come to be multiples of it.
+    """
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network = network
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Give the layers of a batch of images."""
+        padding: list[int] = []
+        for axis in range(x.dim() - 1, 1, -1):
+            padding += [0, (self.multiple - x.size(axis) % self.multiple) % self.multiple]
+        if sum(padding) == 0:
+            given: list[Tensor] = self.network(x)
+            return given
+        padded = torch.nn.functional.pad(x, padding, "replicate")
+        whole: list[Tensor] = self.network(padded)
+        layers: list[Tensor] = []
+        for layer in whole:
+            for axis in range(2, x.dim()):
+                total = padded.size(axis)
+                kept = (x.size(axis) * layer.size(axis) + total - 1) // total
+                layer = layer.narrow(axis, 0, kept)
+            layers.append(layer)
+        return layers
+
+
 class Core(nn.Module):
     """Repeats grey, normalises, and computes as many layers as asked for.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from impact_plugin import _core
-from impact_plugin.models._extractor import Core, Extractor, ImageExtractor
+from impact_plugin.models._extractor import Core, Extractor, ImageExtractor, Padded
 from impact_plugin.models.exporting import ExportError
 from impact_plugin.models.layer_outputs import LayerOutputs, changed_in_place
 from impact_plugin.models.normalization import Normalization
@@ -30,6 +31,8 @@ class ExportJob:
 
     def __post_init__(self) -> None:
         self.copied: frozenset[str] = frozenset()
+        # What voxels along each axis must be multiples of, for each number of layers.
+        self.multiples = [1] * len(self.layers)
 
     def example(self, size: Sequence[int] | int | None) -> tuple[int, ...]:
         """Choose the size (x, y (, z)) to trace at, and look at the layers there."""
@@ -65,21 +68,53 @@ class ExportJob:
         )
         raise ExportError(message)
 
+    def find_multiples(self, box: tuple[int, ...]) -> None:
+        """Find what sizes must be multiples of, as where a decoder joins what an encoder halved.
+
+        Raises:
+            ExportError: The network takes the size ``box``, but none of the next larger ones.
+        """
+        count = len(self.layers)
+        self.multiples = [self._multiple(box, count)] * count
+        if self.multiples[-1] > 1:
+            self.multiples = [self._multiple(box, n) for n in range(1, count + 1)]
+
+    def _multiple(self, box: tuple[int, ...], count: int) -> int:
+        common = math.gcd(*box)
+        reason = ""
+        for multiple in (n for n in range(1, common + 1) if common % n == 0):
+            try:
+                for times in (1, 2, 3):
+                    larger = tuple(n + times * multiple for n in box)
+                    with torch.no_grad():
+                        self._outputs(count)(self._normalized(*self._image(larger)))
+            except Exception as error:  # whatever a network of any kind raises
+                reason = f"{_times(larger)}: {_first_line(error)}"
+                continue
+            return multiple
+        message = (
+            f"{type(self.module).__name__} takes {_times(box)} voxels, but not {reason} The metric "
+            "gives it other sizes than this one. Give a size whose doubles it takes, or "
+            "fixed_size=True where it takes this one alone."
+        )
+        raise ExportError(message)
+
     def write(self, box: tuple[int, ...], path: Path) -> None:
         """Trace the network and save it."""
         x = self._normalized(*self._image(box))
         depths = []
         for count in range(1, len(self.layers) + 1):
-            outputs = LayerOutputs(self.module, self.layers[:count], self.copied).eval()
             try:
                 with torch.no_grad():
-                    depths.append(_trace(outputs, x))
+                    traced = _trace(self._outputs(count).eval(), x)
             except Exception as error:  # whatever the tracer raises
                 message = (
                     f"{type(self.module).__name__} cannot be traced up to layer "
                     f'"{self.layers[count - 1]}": {_first_line(error)}'
                 )
                 raise ExportError(message) from error
+            multiple = self.multiples[count - 1]
+            depths.append(Padded(traced, multiple) if multiple > 1 else traced)
         core = Core(depths, self.steps, self.repeat_grey, self.dimension)
         by_image = any(step.of_image for step in self.steps)
         extractor = (ImageExtractor if by_image else Extractor)(core)
@@ -98,6 +133,7 @@ class ExportJob:
         first, *others = box
         *before, last = box
         larger = [((2 * first, *others), 1), ((*before, 2 * last), 1), (box, 2)]
+        larger += [(tuple(n + axis + 1 for axis, n in enumerate(box)), 1)]
         if not fixed_size:
             for other, batch in larger:
                 try:
@@ -158,8 +194,14 @@ class ExportJob:
 
     def _reference(self, x: Tensor, count: int) -> list[Tensor]:
         """What the module itself gives."""
-        layers: list[Tensor] = LayerOutputs(self.module, self.layers[:count], self.copied)(x)
+        outputs: nn.Module = self._outputs(count)
+        if self.multiples[count - 1] > 1:
+            outputs = Padded(outputs, self.multiples[count - 1])
+        layers: list[Tensor] = outputs(x)
         return layers
+
+    def _outputs(self, count: int) -> LayerOutputs:
+        return LayerOutputs(self.module, self.layers[:count], self.copied)
 
     def _image(self, box: tuple[int, ...], batch: int = 1) -> tuple[Tensor, Tensor]:
         """Make random images, and numbers of a whole image that they could come from."""

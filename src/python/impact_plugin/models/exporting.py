@@ -47,7 +47,9 @@ def export(
     in the order of ``layers``, and computes no deeper than the first ``nb_layers`` of them need.
     The network runs in evaluation mode. Before the file gets its name it is opened again and
     compared with the module, for each number of layers, on random images of several sizes, with
-    its derivative.
+    its derivative. Where the network takes only multiples of some number of voxels, as most
+    decoders do, the file repeats the image's last voxels up to such a size, and cuts the layers
+    back.
 
     Args:
         module: The network, on the CPU. It is left as it was.
@@ -101,6 +103,8 @@ def export(
         with warnings.catch_warnings(), replacing(target) as unfinished:
             # Tracing warns of each decision in Python; whether one matters, the comparison tells.
             warnings.simplefilter("ignore")
+            if not fixed_size:
+                job.find_multiples(example)
             job.write(example, unfinished)
             job.compare(unfinished, example, tolerance, fixed_size=fixed_size)
     finally:

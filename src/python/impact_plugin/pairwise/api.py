@@ -14,7 +14,6 @@ import numpy as np
 
 from impact_plugin import _versions
 from impact_plugin.engine import termination
-from impact_plugin.engine.parameter_text import ParameterMap
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -26,6 +25,7 @@ from impact_plugin.pairwise.progress import Bars
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.pairwise.run import Run
 from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
+from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import from_elastix, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.initial import InitialTransform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.parameters.values import ParameterMap
 
 # Of elastix 5.3.1: elxClassNameMacro in Components/, without what itk-elastix leaves out.
 _KNOWN = {

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.parameters.values import ParameterMap
 
 _MODELS_PATH = re.compile(r"(Metric\d*)?(Impact)?(Fixed|Moving)?ModelsPath\d*")
-_MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
+MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
 _SOURCES = {
     "M730_1_Layers.pt": (
         "it lies in elastix's sources under Testing/Data, or take TS/M730.pt of the repository, of "
@@ -124,7 +124,7 @@ def _find(
     for path in candidates:
         if path.is_file():
             return path.absolute()
-    if mind := _MIND.fullmatch(Path(name).name):
+    if mind := MIND.fullmatch(Path(name).name):
         from impact_plugin.models import mind as make_mind  # imports torch where it makes a file
 
         radius, dilation, dimension = map(int, mind.groups())
@@ -141,6 +141,12 @@ def _find(
         f"models={{{name!r}: path}}, or models=folder."
     )
     raise FileNotFoundError(message)
+
+
+def known_place(name: str) -> Path | None:
+    """Give where a model lies that is not in the current folder, but was made or fetched before."""
+    path = _cache() / name
+    return path if path.is_file() else _downloaded(name)
 
 
 def _downloaded(name: str) -> Path | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from impact_plugin.engine import parameter_text
-from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.parameters.values import ParameterMap
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "parameter_maps", _PACKAGE.parents[2] / "ParameterMaps")

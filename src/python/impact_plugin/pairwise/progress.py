@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from impact_plugin.engine.log import Iteration
-from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.parameters.values import ParameterMap
 
 
 class Bars:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from impact_plugin.engine.parameter_text import ParameterMap
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
+from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import from_elastix, inverse, transformix
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError

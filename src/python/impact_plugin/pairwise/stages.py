@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from impact_plugin.engine import parameter_text
-from impact_plugin.engine.parameter_text import ParameterMap
 from impact_plugin.pairwise import components, model_files, presets
+from impact_plugin.parameters.values import ParameterMap, as_map, is_parameter_object, maps_of
 
 ParameterMaps: TypeAlias = Any
 """A dict, a path, an itk.ParameterObject, anything with to_parameter_map(), or several of them."""
@@ -125,14 +125,11 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
             raise FileNotFoundError(message)
         return [Stage(path.stem, parameter_text.read(path))]
     if isinstance(parameter_maps, Mapping):
-        return [Stage("map 0", parameter_text.as_texts(parameter_maps))]
+        return [Stage("map 0", as_map(parameter_maps, "parameter_maps"))]
     if hasattr(parameter_maps, "to_parameter_map"):
-        return [Stage("map 0", parameter_text.as_texts(parameter_maps.to_parameter_map()))]
-    if hasattr(parameter_maps, "GetNumberOfParameterMaps"):  # itk.ParameterObject
-        parameter_maps = [
-            {name: list(values) for name, values in dict(parameter_maps.GetParameterMap(n)).items()}
-            for n in range(parameter_maps.GetNumberOfParameterMaps())
-        ]
+        return [Stage("map 0", as_map(parameter_maps.to_parameter_map()))]
+    if is_parameter_object(parameter_maps):
+        parameter_maps = maps_of(parameter_maps)
     if not isinstance(parameter_maps, list | tuple):
         message = (
             f"parameter_maps is a {type(parameter_maps).__qualname__}, expected a dict, a path, an "

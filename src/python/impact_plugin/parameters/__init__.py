@@ -17,7 +17,8 @@ from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.extractor import Distance, Extractor, Layer, Model
 from impact_plugin.parameters.field_of_view import patch_size_for
 from impact_plugin.parameters.level import Level, Mode
-from impact_plugin.parameters.whole import ParameterMap, Parameters, new_file, open_file
+from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.parameters.whole import Parameters, new_file, open_file
 
 __all__ = [
     "Dialect",

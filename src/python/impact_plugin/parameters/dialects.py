@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from impact_plugin.parameters.extractor import Extractor, Layer
 from impact_plugin.parameters.level import Level
-from impact_plugin.parameters.toml_file import format_number
+from impact_plugin.parameters.values import format_number
 
 Dialect = Literal["numbered", "prefixed", "plain"]
 """``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""

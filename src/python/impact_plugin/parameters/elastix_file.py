@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from impact_plugin.parameters.errors import ParameterError, Problem
+from impact_plugin.parameters.values import Value, as_texts
 
 _NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 # elastix refuses these in names; its "&-+" is a range.
@@ -103,18 +104,21 @@ class ElastixFile:
         place = self._places.get(name)
         return None if place is None else place + 1
 
-    def set(self, name: str, values: Sequence[str], after: str | None = None) -> None:
+    def set(self, name: str, value: Value, after: str | None = None) -> None:
         """Give a parameter other values, in its place, or add it.
 
         Args:
             name: Of the parameter.
-            values: Its values. Those of a parameter that has them already change nothing.
+            value: Text, number or truth value, or several. What a parameter has already changes
+                nothing.
             after: The parameter after which a new one goes; by default the end of the file.
 
         Raises:
+            TypeError: A value is of another kind.
             ValueError: A value cannot be written in this syntax.
         """
         check_name(name)
+        values = as_texts(name, value)
         known = self._parsed.get(name)
         if known is None:
             line = format_parameter(name, values) + self._line_ending()
@@ -122,7 +126,7 @@ class ElastixFile:
             if place > 0 and not self._lines[place - 1].endswith("\n"):
                 self._lines[place - 1] += self._line_ending()
             self._insert(place, line, name)
-        elif list(known.values) != list(values):
+        elif list(known.values) != values:
             place = self._places[name]
             old = self._lines[place]
             written = " ".join(format_values(name, values, _styles(old[known.begin : known.end])))
@@ -136,7 +140,7 @@ class ElastixFile:
         del self._lines[place]
         self._move(place, -1)
 
-    def update(self, parameters: Mapping[str, Sequence[str]]) -> None:
+    def update(self, parameters: Mapping[str, Value]) -> None:
         """Make the file say what a map says, with as few changes as there can be.
 
         Parameters that the map has not are taken out, others get its values, and new ones go after

@@ -17,6 +17,7 @@ import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
 from impact_plugin.parameters.errors import ParameterError, Problem
+from impact_plugin.parameters.values import Value, as_texts, format_number
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 
@@ -86,31 +87,34 @@ class TomlFile:
                 return number
         return None
 
-    def set(self, name: str, values: Sequence[str], after: str | None = None) -> None:
+    def set(self, name: str, value: Value, after: str | None = None) -> None:
         """Give a parameter other values, in its place, or add it at the end.
 
         Args:
             name: Of the parameter.
-            values: Its values. Those of a parameter that has them already change nothing.
+            value: Text, number or truth value, or several. What a parameter has already changes
+                nothing.
             after: Not used: a new key goes to the end of the file.
 
         Raises:
+            TypeError: A value is of another kind.
             ValueError: There is no value.
         """
         del after
+        values = as_texts(name, value)
         if not values:
             message = f"{name} has no value. Give one, or leave the parameter out."
             raise ValueError(message)
-        if self._parsed.get(name) != list(values):
+        if self._parsed.get(name) != values:
             self._document[name] = _item(values)
-            self._parsed[name] = list(values)
+            self._parsed[name] = values
 
     def remove(self, name: str) -> None:
         """Take a parameter out; KeyError where there is none."""
         del self._parsed[name]
         self._document.remove(name)
 
-    def update(self, parameters: Mapping[str, Sequence[str]]) -> None:
+    def update(self, parameters: Mapping[str, Value]) -> None:
         """Make the file say what a map says, with as few changes as there can be."""
         for name in [name for name in self._parsed if name not in parameters]:
             self.remove(name)
@@ -147,9 +151,3 @@ def _item(values: Sequence[str]) -> Any:  # noqa: ANN401
         int(value) if _INTEGER.fullmatch(value) and value != "-0" else value for value in values
     ]
     return items[0] if len(items) == 1 else items
-
-
-def format_number(value: float) -> str:
-    """Write a number in the fewest digits that read back as the same number: 3, 1.5, 1e-05."""
-    text = repr(float(value))
-    return text.removesuffix(".0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,11 @@ from impact_plugin.parameters.dialects import Dialect, write_levels
 from impact_plugin.parameters.elastix_defaults import Transform
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC
+from impact_plugin.parameters.values import ParameterMap, Value, as_map
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.elastix_file import ElastixFile
     from impact_plugin.parameters.toml_file import TomlFile
-
-ParameterMap = dict[str, list[str]]
-"""What itk takes and elastix reads: each parameter's values, all as texts."""
-
-Value = str | float | Iterable[str | float]
 
 DEFAULT_LEVELS = 3
 """elastix's own number of resolution levels where a map has none."""
@@ -41,6 +37,7 @@ class Parameters:
 
     Raises:
         ValueError: A value is not allowed.
+        TypeError: A value of elastix's parameters is of a kind that is not.
     """
 
     levels: Level | Sequence[Level]
@@ -51,7 +48,7 @@ class Parameters:
     def __post_init__(self) -> None:
         levels = (self.levels,) if isinstance(self.levels, Level) else tuple(self.levels)
         object.__setattr__(self, "levels", levels)
-        values = {name: tuple(as_texts(value)) for name, value in self.elastix.items()}
+        values = {name: tuple(texts) for name, texts in as_map(self.elastix, "elastix").items()}
         object.__setattr__(self, "elastix", values)
         if not levels:
             message = "levels is empty. Give at least one Level."
@@ -136,8 +133,11 @@ class Parameters:
             "NumberOfResolutions": [str(len(self.resolution_levels))],
             "Metric": [METRIC],
         }
-        values = {name: as_texts(value) for name, value in self.elastix.items()}
-        return {**front, **values, "NumberOfResolutions": front["NumberOfResolutions"]}
+        return {
+            **front,
+            **as_map(self.elastix),
+            "NumberOfResolutions": front["NumberOfResolutions"],
+        }
 
     def to_parameter_object(self, dialect: Dialect = "numbered") -> Any:  # noqa: ANN401
         """Write everything as an ``itk.ParameterObject``; imports itk, which takes seconds."""
@@ -150,23 +150,26 @@ class Parameters:
     @classmethod
     def from_parameter_map(
         cls,
-        parameter_map: Mapping[str, Sequence[str]],
+        parameter_map: Mapping[str, Value],
         image_dimension: int | None = None,
         label: str | None = None,
     ) -> Parameters:
         """Read a map in any dialect, by the parser that elastix's metric runs.
 
         Args:
-            parameter_map: As itk has it.
+            parameter_map: As itk has it, or with texts, numbers and truth values as Python writes
+                them; or an ``itk.ParameterObject`` that has one map.
             image_dimension: By default what the map says, or 3.
             label: Of the metric, "Metric1", in a map of several Impact metrics.
 
         Raises:
             impact_plugin.parameters.ParameterError: The parser refuses it; all reasons are given.
+            TypeError: It is of another kind, or a value is.
+            ValueError: The ``itk.ParameterObject`` has no map, or several.
         """
         from impact_plugin.parameters.parsing import parse  # loads torch
 
-        return parse(parameter_map, image_dimension, label)
+        return parse(as_map(parameter_map), image_dimension, label)
 
     @classmethod
     def read(
@@ -208,7 +211,7 @@ class Parameters:
         file.write(Path(path))
 
     def merged_into(
-        self, parameter_map: Mapping[str, Sequence[str]], dialect: Dialect | None = None
+        self, parameter_map: Mapping[str, Value], dialect: Dialect | None = None
     ) -> ParameterMap:
         """Put the metric into a map: of the user's, or one of elastix's defaults.
 
@@ -220,17 +223,18 @@ class Parameters:
         images itself; a ``GridSpacingSchedule`` for another number of levels is made anew.
 
         Args:
-            parameter_map: Stays as it is.
+            parameter_map: As for :meth:`from_parameter_map`; stays as it is.
             dialect: By default the one in which the map has most of the metric's parameters, or
                 "numbered"; what means the same then stays as the map has it.
 
         Raises:
             ValueError: The dialect has no way to write a path.
+            TypeError: The map or a value is of another kind.
             impact_plugin.parameters.ParameterError: A model's file cannot be opened or run.
         """
         from impact_plugin.parameters.merging import merge
 
-        return merge(self, parameter_map, dialect)
+        return merge(self, as_map(parameter_map), dialect)
 
     def write_into(
         self, path: str | os.PathLike[str], dialect: Dialect | None = None
@@ -285,19 +289,3 @@ def new_file(path: str | os.PathLike[str]) -> ElastixFile | TomlFile:
         return TomlFile(source=str(path))
     message = f"{os.fspath(path)!r}: elastix reads parameter files that end in .txt or .toml."
     raise ValueError(message)
-
-
-def as_texts(value: Value) -> list[str]:
-    """Give a parameter's values as elastix has them: a list of texts."""
-    from impact_plugin.parameters.toml_file import format_number
-
-    entries = [value] if isinstance(value, str | int | float) else list(value)
-    texts = []
-    for entry in entries:
-        if isinstance(entry, bool):
-            texts.append("true" if entry else "false")
-        elif isinstance(entry, float):
-            texts.append(format_number(entry))
-        else:
-            texts.append(str(entry))
-    return texts

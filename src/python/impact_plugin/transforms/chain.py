@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.engine import parameter_text
-from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.parameters.values import ParameterMap
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from impact_plugin.engine.parameter_text import ParameterMap
+from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:

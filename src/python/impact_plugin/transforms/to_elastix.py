@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impact_plugin.engine.parameter_text import ParameterMap, Value, as_texts
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.parameters.values import ParameterMap, Value, as_map
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def from_sitk(transform: sitk.Transform, fixed: Geometry) -> Chain:
     chain = Chain()
     for part in _parts(transform):
         own = _own_parameters(part, chain)
-        chain.maps.append(as_texts({**own, **_common(fixed)}))
+        chain.maps.append(as_map({**own, **_common(fixed)}))
     return chain
 
 
@@ -117,7 +117,7 @@ def _common(fixed: Geometry) -> ParameterMap:
     """Give what every transform parameter file says of the fixed image and of resampling."""
     dimension = fixed.dimension
     columns = np.reshape(fixed.direction, (dimension, dimension)).T.ravel().tolist()
-    return as_texts(
+    return as_map(
         {
             "HowToCombineTransforms": "Compose",
             "FixedImageDimension": dimension,

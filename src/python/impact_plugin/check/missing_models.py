@@ -1,0 +1,50 @@
+"""What to do about a model file that is not where a map says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_MISSING = re.compile(r'file "(?P<name>.+)" does not exist or cannot be read\.')
+
+
+def remedy_of(text: str) -> str | None:
+    """Say where a missing model lies or comes from.
+
+    Args:
+        text: What the metric says of a model file.
+
+    Returns:
+        What to do; None where no file is missing, or it is none of the public models.
+    """
+    found = _MISSING.search(text)
+    if found is None or Path(found["name"]).exists():
+        return None
+    name = found["name"]
+
+    from impact_plugin.models.catalogue import UnknownModelError, find
+    from impact_plugin.pairwise import model_files
+
+    if known := model_files.known_place(name):
+        return (
+            f'Give the path "{known}", where it lies. elastix looks in the current folder alone; '
+            "impact_plugin.register_images() and `impact-plugin register` look there, too."
+        )
+    if mind := model_files.MIND.fullmatch(Path(name).name):
+        radius, dilation, dimension = mind.groups()
+        options = f"--radius {radius} --dilation {dilation} --dimension {dimension}"
+        return f"Run `impact-plugin models mind {options} -o {name}`, which writes it."
+    try:
+        model = find(name)
+    except UnknownModelError:
+        return None
+    folder = name.removesuffix(model.file)
+    if folder != name:
+        return (
+            f"Run `impact-plugin models download {model.name} --folder {folder or '.'}`, which "
+            "puts it there."
+        )
+    return (
+        f"Run `impact-plugin models download {model.name}`, and give the path that it prints, "
+        "absolute or relative to the current folder."
+    )
