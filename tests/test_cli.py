@@ -126,6 +126,16 @@ def test_register_with_a_preset(files: Path) -> None:
             2,
             "two files would be written to moving_warped.mha",
         ),
+        (
+            ["fixed.nii.gz", "moving.mha", "-o", "o", "--preset", "ct_cbct"],
+            1,
+            "`impact-plugin models download M730_1_Layers.pt` gets it from",
+        ),
+        (
+            ["fixed.nii.gz", "moving.mha", "-o", "o", "--preset", "ct_cbct"],
+            1,
+            "say where it lies: --model M730_1_Layers.pt=PATH.",
+        ),
         (["fixed.nii.gz", "moving.mha"], 2, "Missing option '-o'"),
     ],
 )
@@ -137,6 +147,7 @@ def test_wrong_arguments(
     message: str,
 ) -> None:
     monkeypatch.chdir(files)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(files))
     monkeypatch.setattr(process, "run", lambda *_: pytest.fail("elastix was started"))
     run = invoke("register", *arguments)
     assert run.exit_code == exit_code

@@ -270,6 +270,9 @@ def test_models_that_were_downloaded_are_found(
     assert found["FixedModelsPath"] == [f"{tmp_path / 'hub.pt'} {tmp_path / 'hub.pt'}"]
     with pytest.raises(FileNotFoundError, match=r"map names the model 'TS/M291\.pt', which is in"):
         model_files.resolve({"ImpactModelsPath0": ["TS/M291.pt"]}, None, "map", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no public model has this name, .*: models=\{'my"):
+        model_files.resolve({"ModelsPath": ["my-own.pt"]}, None, "map", tmp_path)
+    assert asked.pop() == "my-own.pt"
     assert asked == ["TS/M730.pt", "TS/M730.pt", "TS/M291.pt"]
 
 

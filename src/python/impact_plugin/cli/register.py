@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import impact_plugin
+from impact_plugin.pairwise.model_files import MissingModelError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -133,6 +134,9 @@ def register(
         result.save(out)
         for name, image in images.items():
             _warp_labels(result, image, out / f"{name}_warped.mha")
+    except MissingModelError as error:
+        message = error.text(f"--model {error.model}=PATH")
+        raise click.ClickException(message) from error
     except (ValueError, TypeError, OSError, ImportError, impact_plugin.RegistrationError) as error:
         raise click.ClickException(str(error)) from error
     if not quiet:

@@ -11,13 +11,49 @@ from impact_plugin.parameters.values import ParameterMap
 
 _MODELS_PATH = re.compile(r"(Metric\d*)?(Impact)?(Fixed|Moving)?ModelsPath\d*")
 MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
-_SOURCES = {
-    "M730_1_Layers.pt": (
-        "it lies in elastix's sources under Testing/Data, or take TS/M730.pt of the repository, of "
-        "which it is the first layer"
-    )
-}
 _REPOSITORY = "VBoussot/impact-torchscript-models on the Hugging Face hub"
+
+
+class MissingModelError(FileNotFoundError):
+    """A model that a map names and that is nowhere.
+
+    Attributes:
+        problem: What names it, and where it was looked for.
+        model: Its name in the map.
+    """
+
+    def __init__(self, problem: str, model: str) -> None:
+        self.problem, self.model = problem, model
+        super().__init__(self.text(f"models={{{model!r}: path}}, or models=folder"))
+
+    def __reduce__(self) -> tuple[type[MissingModelError], tuple[str, str]]:
+        return type(self), (self.problem, self.model)
+
+    def text(self, argument: str) -> str:
+        """Give the message.
+
+        Args:
+            argument: How the caller says where a model lies.
+        """
+        source = "Models that are not MIND are not part of this package"
+        if _is_public(self.model):
+            source += (
+                f": `impact-plugin models download {self.model}` gets it from {_REPOSITORY}, and "
+                "it is then found. If you have it elsewhere"
+            )
+        else:
+            source += ", and no public model has this name"
+        return f"{self.problem}\n{source}, say where it lies: {argument}."
+
+
+def _is_public(name: str) -> bool:
+    from impact_plugin.models.catalogue import UnknownModelError, find
+
+    try:
+        find(name)
+    except UnknownModelError:
+        return False
+    return True
 
 
 def resolve(
@@ -40,7 +76,7 @@ def resolve(
             file has several paths separated by spaces.
 
     Raises:
-        FileNotFoundError: A model is nowhere. The message says where to get it.
+        MissingModelError: A model is nowhere. The message says where to get it.
     """
     resolved = dict(parameters)
     for name, values in parameters.items():
@@ -132,15 +168,9 @@ def _find(
     if downloaded := _downloaded(name):
         return downloaded
     looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys(candidates))
-    source = _SOURCES.get(
-        name, f"get it from {_REPOSITORY} (`impact-plugin models download {name}`)"
+    raise MissingModelError(
+        f"{where} names the model {name!r}, which is in none of these places:\n{looked}", name
     )
-    message = (
-        f"{where} names the model {name!r}, which is in none of these places:\n{looked}\n"
-        f"Models that are not MIND are not part of this package: {source}. Then pass "
-        f"models={{{name!r}: path}}, or models=folder."
-    )
-    raise FileNotFoundError(message)
 
 
 def known_place(name: str) -> Path | None:
