@@ -77,6 +77,13 @@ def test_missing_models(
     assert f'file "{path}" does not exist or cannot be read. {remedy}' in run("missing.txt").output
 
 
+def test_empty_file(folder: Path) -> None:
+    (folder / "empty.txt").write_text("// nothing\n")
+    text = run("empty.txt").output
+    assert "empty.txt: error: the file has no parameters." in text
+    assert "empty.txt: 1 error, 0 warnings" in text
+
+
 def test_missing_model_that_lies_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     cached = folder / "cache" / "impact-plugin" / "models" / "TS" / "M730.pt"

@@ -31,6 +31,12 @@ class Net(nn.Module):
 number = 3
 def three():
     return number
+
+def needs(size):
+    return Net()
+
+def fails():
+    return {}["nowhere"]
 """
 
 
@@ -75,6 +81,7 @@ def test_inspect_what_is_no_model(tmp_path: Path) -> None:
     assert "does not exist" in refused("inspect", path)
     path.write_text("no model")
     assert "is not a TorchScript file" in refused("inspect", path)
+    assert "intensities are 5 and 1" in refused("inspect", path, "--intensities", "5", "1")
 
 
 def test_mind(tmp_path: Path) -> None:
@@ -114,6 +121,8 @@ def test_download(hub: Hub, tmp_path: Path) -> None:
     assert Path(paths[1]).read_bytes() == b"anatomix"
     assert said("download", "TS/M730", "--offline").strip().endswith("TS/M730.pt")
     assert "Nearest: TS/M73" in refused("download", "TS/M73")
+    text = refused("download", "nonsense")
+    assert 'named "nonsense". `impact-plugin models list` lists all' in text
 
 
 def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +139,24 @@ def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "expected module:callable" in refused("export", "my_networks", "first")
     assert "gives int" in refused("export", "my_networks:three", "first")
     assert "No module named" in refused("export", "no_networks:Net", "first")
+    text = refused("export", "my_networks:needs", "first")
+    assert "without arguments" in text
+    assert "TypeError: needs() missing 1 required positional argument: 'size'" in text
+    assert "KeyError: 'nowhere'" in refused("export", "my_networks:fails", "first")
+    Path("broken.py").write_text("1 / 0")
+    text = refused("export", "broken:Net", "first")
+    assert '"broken" cannot be imported: ZeroDivisionError: division by zero' in text
 
     import torch
 
     torch.save({"first.weight": torch.zeros(1)}, "weights.pt")
     text = refused("export", "my_networks:Net", "first", "--weights", "weights.pt")
     assert 'The weights "weights.pt" do not fit' in text
+    text = refused("export", "my_networks:Net", "first", "--weights", "/dev/null")
+    assert 'The weights "/dev/null" cannot be read: EOFError' in text
+    assert "Give a file of a state_dict" in text
+    text = refused("export", "my_networks:Net", "first", "--normalization", "window:5:1")
+    assert "LOWER is 5 and UPPER is 1. LOWER must be below UPPER" in text
 
 
 def test_imports_are_light() -> None:

@@ -262,7 +262,7 @@ def test_network_of_one_size(tmp_path: Path) -> None:
     net = seeded(Positions)
     with pytest.raises(models.ExportError, match=r"refuses images .*32 x 32: .*size"):
         models.export(net, [""], tmp_path)
-    with pytest.raises(models.ExportError, match=r"takes 28 x 28 voxels, but not 1 x 56 x 28"):
+    with pytest.raises(models.ExportError, match=r"takes 28 x 28 voxels, but not 56 x 56"):
         models.export(net, [""], tmp_path, size=28)
     assert list(tmp_path.iterdir()) == []
     path = models.export(net, [""], tmp_path, size=28, fixed_size=True)
@@ -292,8 +292,8 @@ def test_normalization(tmp_path: Path, text: str) -> None:
     [
         ("minmac", '"minmac" is not known. Allowed: "none"'),
         ("window:100", "is not known"),
-        ("window:300:100", "UPPER above LOWER"),
-        ("zscore:0:0", "STD greater than 0"),
+        ("window:300:100", "LOWER is 300 and UPPER is 100. LOWER must be below UPPER"),
+        ("zscore:0:0", "STD is 0, expected greater than 0"),
         ("zscore:1,2,3:1,2", "3 and 2 numbers"),
         ("zscore:nan:1", "expected finite numbers"),
         ("zscore:a:b", "is not known"),

@@ -319,6 +319,10 @@ def test_weights_alone_and_other_archives(tmp_path: Path) -> None:
     torch.save(nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "weights.pt")
     with pytest.raises(models.ModelFileError, match=r"holds weights alone.*export\(\)"):
         models.inspect(tmp_path / "weights.pt")
+    torch.save(nn.Sequential(nn.Conv2d(1, 1, 1)), tmp_path / "module.pt")
+    message = r"is a whole Python object, torch\.nn\.modules\.container\.Sequential"
+    with pytest.raises(models.ModelFileError, match=message):
+        models.inspect(tmp_path / "module.pt")
     with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(models.ModelFileError, match="zip archive, and not a TorchScript"):

@@ -152,6 +152,13 @@ def test_wrong_lines(text: str, tmp_path: Path) -> None:
     assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
+def test_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "map.txt"
+    path.write_text('(Metric "Impact")\n', encoding="utf-8-sig")
+    with pytest.raises(ParameterError, match=r"map.txt:1: .* UTF-8 byte order mark, .*without"):
+        open_file(path)
+
+
 def test_no_text(tmp_path: Path) -> None:
     path = tmp_path / "model.txt"
     path.write_bytes(b"PK\x03\x04\0\0\xff(A 1)\n")

@@ -83,6 +83,10 @@ def check_file(
             for problem in error.problems
         ]
         return Report(os.fspath(path), tuple(findings))
+    if not file.parameters:
+        text = "the file has no parameters."
+        remedy = 'Give (Metric "Impact") and its parameters.'
+        return Report(os.fspath(path), (Finding("error", "syntax", "", None, (), text, remedy),))
     return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads)
 
 

@@ -137,13 +137,7 @@ def export(
     with _errors():
         module = _made(network)
         if weights is not None:
-            import torch
-
-            try:
-                module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-            except Exception as error:  # the library's, of many kinds
-                message = f'The weights "{weights}" do not fit {network}: {error}'
-                raise click.ClickException(message) from error
+            _load(module, weights, network)
         path = library.export(
             module,
             layers,
@@ -249,17 +243,53 @@ def _made(network: str) -> nn.Module:
         raise ValueError(message)
     sys.path.insert(0, str(Path.cwd()))
     try:
-        maker: Callable[[], nn.Module] = getattr(importlib.import_module(module_name), attribute)
-    except AttributeError as error:
-        message = f'Python module "{module_name}" has no "{attribute}"'
+        made_in = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's code raises
+        message = f'Python module "{module_name}" cannot be imported: {_reason(error)}'
         raise ValueError(message) from error
     finally:
         sys.path.pop(0)
+    if not hasattr(made_in, attribute):
+        message = f'Python module "{module_name}" has no "{attribute}"'
+        raise ValueError(message)
 
     from torch import nn
 
-    made = maker()
+    maker: Callable[[], nn.Module] = getattr(made_in, attribute)
+    try:
+        made = maker()
+    except Exception as error:  # whatever the user's code raises
+        message = (
+            f"{network} cannot be called without arguments, as it must be, or it failed: "
+            f"{_reason(error)}"
+        )
+        raise ValueError(message) from error
     if not isinstance(made, nn.Module):
         message = f"{network} gives {type(made).__name__}, and not a torch.nn.Module"
         raise ValueError(message)
     return made
+
+
+def _load(module: nn.Module, weights: str, network: str) -> None:
+    """Load a state_dict into a torch module."""
+    import torch
+
+    try:
+        stored = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # the library's, of many kinds
+        message = (
+            f'The weights "{weights}" cannot be read: {_reason(error)} Give a file of a state_dict '
+            "(torch.save(network.state_dict(), ...))."
+        )
+        raise ValueError(message) from error
+    try:
+        module.load_state_dict(stored)
+    except Exception as error:
+        message = f'The weights "{weights}" do not fit {network}: {_reason(error)}'
+        raise ValueError(message) from error
+
+
+def _reason(error: Exception) -> str:
+    """Give what an exception says, with its kind, which alone says much of some."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else f"{type(error).__name__}."

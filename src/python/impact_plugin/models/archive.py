@@ -170,7 +170,7 @@ def _require_torchscript(path: Path, names: list[str]) -> None:
     if any("/code/" in name for name in names) and any(n.endswith("/data.pkl") for n in names):
         return
     if any(name.endswith("/data.pkl") for name in names):
-        what = "holds weights alone (torch.save)"
+        what = _what_torch_saved(path)
     elif any(
         name.endswith(("models/model.json", "serialized_exported_program.json")) for name in names
     ):
@@ -179,6 +179,24 @@ def _require_torchscript(path: Path, names: list[str]) -> None:
         what = "is a zip archive, and not a TorchScript file"
     message = f'Model file "{path}" {what}. {_ADVICE}'
     raise ModelFileError(message)
+
+
+def _what_torch_saved(path: Path) -> str:
+    """Tell a state_dict from a whole module, by the names in its pickle; nothing is run."""
+    with zipfile.ZipFile(path) as archive:
+        pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        names = _Stored(archive.open(pickled))
+        try:
+            root = names.load()
+        except Exception:  # of a file that anybody may have written
+            return "holds pickled Python objects (torch.save)"
+    name = getattr(type(root), "qualified_name", "")
+    if name in ("", "collections.OrderedDict"):
+        return "holds weights alone (torch.save)"
+    return (
+        f"is a whole Python object, {name} (torch.save), and no program: its code is elsewhere. "
+        "Open it where that code is, and export it"
+    )
 
 
 def _classes(path: Path, code: dict[str, str]) -> Iterator[tuple[str, ast.ClassDef]]:

@@ -104,11 +104,11 @@ def find(name: str) -> PublicModel:
         if model := known.get(candidate):
             return model
     names = {key: model.name for key, model in known.items()}
-    near = difflib.get_close_matches(wanted.lower().removesuffix(".pt"), names, 12, 0.5)
-    nearest = list(dict.fromkeys(names[key] for key in near))[:4] or [m.name for m in _MODELS[:4]]
+    near = difflib.get_close_matches(wanted.lower().removesuffix(".pt"), names, 12, 0.6)
+    nearest = list(dict.fromkeys(names[key] for key in near))[:4]
+    suggested = f" Nearest: {', '.join(nearest)}." if nearest else ""
     message = (
-        f'No public model is named "{name}". Nearest: {", ".join(nearest)}. '
-        "`impact-plugin models list` lists all."
+        f'No public model is named "{name}".{suggested} `impact-plugin models list` lists all.'
     )
     raise UnknownModelError(message)
 

@@ -82,10 +82,14 @@ class ExportJob:
     def _multiple(self, box: tuple[int, ...], count: int) -> int:
         common = math.gcd(*box)
         reason = ""
-        for multiple in (n for n in range(1, common + 1) if common % n == 0):
+        divisors = [n for n in range(1, common + 1) if common % n == 0]
+        for multiple in divisors:
+            # A step of 1 alone tells little: a network may cut sizes to multiples of 4 first, and
+            # fail where the quarter is odd.
+            more = [n for n in divisors if n % multiple == 0 and n < common] or [multiple]
             try:
-                for times in (1, 2, 3):
-                    larger = tuple(n + times * multiple for n in box)
+                for step in more:
+                    larger = tuple(n + step for n in box)
                     with torch.no_grad():
                         self._outputs(count)(self._normalized(*self._image(larger)))
             except Exception as error:  # whatever a network of any kind raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from impact_plugin.models.archive import ModelFileError, file_facts, read_archive
@@ -63,6 +64,13 @@ def inspect(
         if value is not None and value < 1:
             message = f"{name} is {value}, expected at least 1"
             raise ValueError(message)
+    low, high = intensities
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        message = (
+            f"intensities are {low:g} and {high:g}, expected two numbers, the least below the "
+            "greatest"
+        )
+        raise ValueError(message)
     file = Path(path).expanduser()
     archive = read_archive(file)
     number_of_bytes, digest = file_facts(file)

@@ -48,8 +48,15 @@ class Normalization:
             )
             raise ValueError(message)
         if not all(number > 0 for number in self.scale):
-            what = "UPPER above LOWER" if self.kind == "window" else "STD greater than 0"
-            message = f"normalization {self.kind}: expected {what}, got {self.shift}, {self.scale}"
+            if self.kind == "window":
+                lower, upper = self.shift[0], self.shift[0] + self.scale[0]
+                message = (
+                    f"normalization window: LOWER is {lower:g} and UPPER is {upper:g}. "
+                    "LOWER must be below UPPER."
+                )
+            else:
+                shown = ", ".join(f"{number:g}" for number in self.scale)
+                message = f"normalization {self.kind}: STD is {shown}, expected greater than 0."
             raise ValueError(message)
 
     @classmethod

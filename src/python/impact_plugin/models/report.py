@@ -131,12 +131,16 @@ class ModelReport:
             ("Dimension", " or ".join(map(str, self.dimensions)) + shown),
             ("Input channels", " or ".join(map(str, self.input_channels))),
             ("Differentiable", "yes" if self.differentiable else "not all layers"),
-            (
-                "Memory per voxel",
-                f"{_bytes(self.memory_static)} in Static mode, "
-                f"{_bytes(self.memory_jacobian)} in Jacobian mode, all layers",
-            ),
+            ("Memory per voxel", self._memory()),
         ]
+
+    def _memory(self) -> str:
+        if not self.memory_static and not self.memory_jacobian:
+            return "not measurable: too little beside what torch holds anyway"
+        return (
+            f"{_bytes(self.memory_static)} in Static mode, "
+            f"{_bytes(self.memory_jacobian)} in Jacobian mode, all layers"
+        )
 
     def _table(self) -> list[str]:
         head = ("Layer", "Channels", "Stride", "Field of view", "Differentiable", "Own kernels")
@@ -166,6 +170,6 @@ class ModelReport:
 
 
 def _bytes(number: float | None) -> str:
-    if number is None or not math.isfinite(number):
-        return "unknown"
+    if not number or not math.isfinite(number):  # nothing is what no model takes
+        return "not measurable"
     return f"{number / 1000:.1f} kB" if number >= 1000 else f"{number:.0f} B"

@@ -82,6 +82,12 @@ class ElastixFile:
         if b"\0" in data:
             text = "this is not a text file. Give a parameter file of elastix, .txt or .toml."
             raise ParameterError([Problem(text)], os.fspath(path))
+        if data.startswith(b"\xef\xbb\xbf"):
+            message = (
+                "the file begins with a UTF-8 byte order mark, which elastix does not read. Save "
+                'it as UTF-8 without the mark ("UTF-8", not "UTF-8 with BOM").'
+            )
+            raise ParameterError([Problem(message, 1)], os.fspath(path))
         # Comments in other encodings go through unchanged.
         return cls(data.decode("utf-8", errors="surrogateescape"), os.fspath(path))
 
