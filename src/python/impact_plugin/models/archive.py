@@ -9,6 +9,7 @@ parsed and never run, the pickle is walked with classes that do nothing, and tor
 from __future__ import annotations
 
 import ast
+import io
 import pickle
 import zipfile
 from collections import Counter
@@ -101,7 +102,7 @@ def read_archive(path: Path) -> Archive:
                 if "/code/" in name and name.endswith(".py")
             }
             pickled = next(name for name in names if name.endswith("/data.pkl"))
-            stored = _Stored(archive.open(pickled))
+            stored = _Stored(io.BytesIO(archive.read(pickled)))
             root = stored.load()
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         message = (
@@ -185,7 +186,7 @@ def _what_torch_saved(path: Path) -> str:
     """Tell a state_dict from a whole module, by the names in its pickle; nothing is run."""
     with zipfile.ZipFile(path) as archive:
         pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        names = _Stored(archive.open(pickled))
+        names = _Stored(io.BytesIO(archive.read(pickled)))
         try:
             root = names.load()
         except Exception:  # of a file that anybody may have written
