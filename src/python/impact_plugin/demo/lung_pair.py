@@ -102,7 +102,7 @@ class LungPair:
             self._data.moving,
             parameter_maps=self._maps / run.parameter_map,
             initial_transform=self._data.affine,
-            models={_LAYER: self._data.layer},
+            models=self._data.layer.parent,
             iterations=self._iterations,
             threads=self._threads,
             output_directory=folder,
