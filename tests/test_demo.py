@@ -56,3 +56,16 @@ def test_missing_data(tmp_path: Path) -> None:
     assert run.exit_code == 1
     assert "these files are missing (see --data and --maps)" in run.output
     assert "3DCT_lung_baseline.mha" in run.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", lung_pair.RUNS, ids=lambda run: run.name)
+def test_registrations_run(elastix_testing: Path, tmp_path: Path, run: lung_pair.Run) -> None:
+    """Both of them, for two iterations a level: from the pair to a written result."""
+    lungs = lung_pair.LungPair(
+        lung_pair.Data(elastix_testing), tmp_path, presets.map_folder(), 2, None
+    )
+    errors, seconds = lungs.register(run)
+    assert errors.mean < 7.0
+    assert seconds
+    assert (tmp_path / run.name / "TransformParameters.0.txt").is_file()
