@@ -118,7 +118,8 @@ register_similarity(py::module_ & module)
     "runs_as_chain",
     [](const std::string & path, const std::vector<bool> & layersMask, int dimension, int numberOfChannels) {
       const TorchScope scope(nullptr);
-      return loadTorchScript(path, at::kCPU)->chain(layersMask, dimension, numberOfChannels) != nullptr;
+      return loadTorchScript(path, at::kCPU)->chain(layersMask, dimension, numberOfChannels, ChainUse::Patches) !=
+             nullptr;
     },
     py::arg("path"),
     py::arg("layers_mask"),

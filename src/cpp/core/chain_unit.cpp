@@ -112,6 +112,18 @@ ConvolutionUnit::outputSize(const Size & input) const
 }
 
 void
+ConvolutionUnit::extend(LayerLayout & layout) const
+{
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    const double half = 0.5 * static_cast<double>(m_Unit.dilation[axis] * (m_Unit.kernel[axis] - 1));
+    layout.offset[axis] += layout.stride[axis] * (half - static_cast<double>(m_Unit.padding[axis]));
+    layout.reach[axis] += layout.stride[axis] * half;
+    layout.stride[axis] *= static_cast<double>(m_Unit.stride[axis]);
+  }
+}
+
+void
 ConvolutionUnit::forward(const float *      input,
                          const ChannelMap * maps,
                          std::int64_t       count,

@@ -2,6 +2,7 @@
 
 #include "chain_description.h"
 #include "kernels/processor.h"
+#include "layout.h"
 #include "workers.h"
 
 #include <functional>
@@ -42,6 +43,9 @@ public:
 
   /** Zero or less where the input is too small. */
   Size outputSize(const Size & input) const;
+
+  /** From where the voxels of the input lie in an image, and what they depend on, makes the same of the output. */
+  void extend(LayerLayout & layout) const;
 
   std::int64_t
   channels() const

@@ -1,3 +1,4 @@
+#include "convolution_chain.h"
 #include "device.h"
 #include "error.h"
 #include "feature_extractor.h"
@@ -78,7 +79,22 @@ tryModel(const LevelSettings &               settings,
 {
   const bool differentiated = settings.mode == Mode::Jacobian;
   const auto shape = inputShape(1, model.numberOfChannels, model.dimension, size);
-  auto &     layers = loaded.trialMemory()[{ model.numberOfChannels, model.layersMask, shape, differentiated }];
+  if (const ConvolutionChain * const chain =
+        !differentiated && context.statistics.device().is_cpu()
+          ? loaded.chain(model.layersMask, model.dimension, model.numberOfChannels, ChainUse::Images)
+          : nullptr;
+      chain && chain->takes(size))
+  {
+    // It was tried when it was compared with the network, and holds for images of any size.
+    std::vector<TriedLayer> ofChain;
+    for (const ConvolutionChain::Layer & layer : chain->description())
+    {
+      const auto & stride = layer.layout.stride;
+      ofChain.push_back({ layer.channels, 1.0 / (stride[0] * stride[1] * stride[2]), true });
+    }
+    return ofChain;
+  }
+  auto & layers = loaded.trialMemory()[{ model.numberOfChannels, model.layersMask, shape, differentiated }];
   if (layers.empty())
   {
     const at::Device device = context.statistics.device();

@@ -148,6 +148,24 @@ ConvolutionChain::layerSizes(const Size & input) const
   return result;
 }
 
+std::vector<ConvolutionChain::Layer>
+ConvolutionChain::description() const
+{
+  std::vector<Layer> ofUnits;
+  LayerLayout        layout;
+  for (const auto & unit : m_Units)
+  {
+    unit->extend(layout);
+    ofUnits.push_back({ unit->channels(), layout });
+  }
+  std::vector<Layer> result;
+  for (const std::size_t unit : m_Outputs)
+  {
+    result.push_back(ofUnits[unit]);
+  }
+  return result;
+}
+
 std::vector<at::Tensor>
 ConvolutionChain::layers(const at::Tensor & image) const
 {

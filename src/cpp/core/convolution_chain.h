@@ -1,6 +1,7 @@
 #pragma once
 
 #include "chain_unit.h"
+#include "layout.h"
 
 namespace impact
 {
@@ -21,6 +22,14 @@ public:
 
   /** The sizes of the selected layers. */
   std::vector<Size> layerSizes(const Size & input) const;
+
+  /** A selected layer, whatever the size of the image. */
+  struct Layer
+  {
+    std::int64_t channels;
+    LayerLayout  layout; // with the reach of the kernels
+  };
+  std::vector<Layer> description() const;
 
   /** A part of a layer: its first voxel and its size. */
   struct Part

@@ -138,9 +138,10 @@ FeatureExtractor::decideTiles(const at::Tensor & padded)
 const ConvolutionChain *
 FeatureExtractor::chainFor(const std::array<std::int64_t, 3> & size) const
 {
-  const auto * const chain = m_Device.is_cpu()
-                               ? m_Model.chain(m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels)
-                               : nullptr;
+  const auto * const chain =
+    m_Device.is_cpu()
+      ? m_Model.chain(m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels, ChainUse::Images)
+      : nullptr;
   return chain && chain->takes(size) ? chain : nullptr;
 }
 

@@ -1,5 +1,6 @@
 #include "layer_layout.h"
 
+#include "convolution_chain.h"
 #include "device.h"
 
 #include <algorithm>
@@ -269,6 +270,16 @@ measureLayouts(const Model &             model,
                const ImageContext &      context,
                at::Device                device)
 {
+  if (const ConvolutionChain * const chain =
+        device.is_cpu() ? model.chain(mask, dimension, numberOfChannels, ChainUse::Images) : nullptr)
+  {
+    Model::Layouts layouts;
+    for (const ConvolutionChain::Layer & layer : chain->description())
+    {
+      layouts.emplace_back(layer.layout);
+    }
+    return layouts;
+  }
   const auto [low, high] = rangeOf(context);
   const Model::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
   const Model::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
@@ -280,12 +291,14 @@ measureLayouts(const Model &             model,
     }
   }
 
-  // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most.
+  // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most. In an
+  // image of few voxels normalisation makes each depend on all others by more than what is counted: in 2D it takes a
+  // longer side to have as many.
   Model::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
   bool           all = false;
-  for (const std::int64_t side : { 24, 64 })
+  for (const std::int64_t side : { 24, 64, 512 })
   {
-    if (all)
+    if (all || (side == 512 && dimension == 3))
     {
       continue;
     }

@@ -58,8 +58,8 @@ std::vector<MeasuredLayer> measureLayers(const Model &             model,
                                          std::int64_t              size,
                                          int                       numberOfInputs);
 
-/** Layouts of the selected layers with their reach, measured within the range of intensities of `context`; none for a
- * layer that cannot be measured. The model keeps what was measured. */
+/** Layouts of the selected layers with their reach: of a chain from its kernels, else measured within the range of
+ * intensities of `context`; none for a layer that cannot be measured. The model keeps what was measured. */
 std::vector<std::optional<LayerLayout>> measureLayouts(const Model &             model,
                                                        int                       dimension,
                                                        int                       numberOfChannels,

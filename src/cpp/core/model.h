@@ -27,6 +27,13 @@ struct ImageContext
   static ImageContext of(const ImageView & image, const Matrix & axes, at::Device device);
 };
 
+/** What a chain was compared with the network for: whole images, or patches there and back as well. */
+enum class ChainUse
+{
+  Images,
+  Patches
+};
+
 /** A feature extractor: whatever the file format, a tensor goes in and one tensor per layer comes out. */
 class Model
 {
@@ -45,7 +52,7 @@ public:
    * none.
    */
   virtual const ConvolutionChain *
-  chain(const std::vector<bool> & /*mask*/, int /*dimension*/, int /*numberOfChannels*/) const
+  chain(const std::vector<bool> & /*mask*/, int /*dimension*/, int /*numberOfChannels*/, ChainUse /*use*/) const
   {
     return nullptr;
   }

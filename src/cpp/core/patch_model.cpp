@@ -71,8 +71,9 @@ PatchModel::PatchModel(ModelPointer                             model,
   std::copy(settings.patchSize.begin(), settings.patchSize.end(), size.begin());
   arrange(size);
   shrink();
-  m_Chain =
-    device.is_cpu() ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels) : nullptr;
+  m_Chain = device.is_cpu()
+              ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels, ChainUse::Patches)
+              : nullptr;
   if (m_Chain && !m_Chain->takesPatches(m_Size))
   {
     m_Chain = nullptr;

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "chain_description.h"
+#include "chain_proof.h"
 #include "convolution_chain.h"
 #include "device.h"
 #include "error.h"
@@ -215,18 +216,31 @@ public:
   }
 
   const ConvolutionChain *
-  chain(const std::vector<bool> & mask, int dimension, int numberOfChannels) const override
+  chain(const std::vector<bool> & mask, int dimension, int numberOfChannels, ChainUse use) const override
   {
     auto & known = m_Chains[{ mask, dimension, numberOfChannels }];
-    if (!known)
+    if (!known.looked)
     {
-      known = m_Device.is_cpu() && m_ScalarType == at::kFloat ? makeChain(mask, dimension, numberOfChannels) : nullptr;
+      known.looked = true;
+      known.chain =
+        m_Device.is_cpu() && m_ScalarType == at::kFloat ? makeChain(mask, dimension, numberOfChannels) : nullptr;
     }
-    return known->get();
+    if (use == ChainUse::Patches && known.chain && !known.takesPatches)
+    {
+      known.takesPatches = givesTheSamePatches(*this, *known.chain, mask, dimension, numberOfChannels);
+    }
+    return use == ChainUse::Images || known.takesPatches.value_or(false) ? known.chain.get() : nullptr;
   }
 
 private:
   using ChainPointer = std::shared_ptr<const ConvolutionChain>;
+
+  struct KnownChain
+  {
+    bool                looked{ false };
+    ChainPointer        chain;        // null: there is none
+    std::optional<bool> takesPatches; // none: not compared yet
+  };
 
   /** The network as a chain, where it is one, and where the chain was seen to give what the network gives. */
   ChainPointer
@@ -239,99 +253,7 @@ private:
     }
     const auto description = readChain(m_Module, numberOfLayersArgument, mask);
     auto       chain = description ? ConvolutionChain::make(*description, dimension, numberOfChannels) : nullptr;
-    return chain && givesTheSame(*chain, mask, dimension, numberOfChannels) ? chain : nullptr;
-  }
-
-  /** Compares a chain with the network itself: images of a single tile, of several, and patches there and back. */
-  bool
-  givesTheSame(const ConvolutionChain &  chain,
-               const std::vector<bool> & mask,
-               int                       dimension,
-               int                       numberOfChannels) const
-  {
-    // What would make a network depend on the rest of its arguments has no round numbers here.
-    const ImageContext context{ at::tensor({ -437.5F, 431.0F, 23.5F, 309.0F }), -at::eye(dimension, at::kFloat) };
-    const auto         irregular = [&](std::int64_t number, const ConvolutionChain::Size & size) {
-      const auto shape = inputShape(number, 1, dimension, size);
-      const auto count = c10::multiply_integers(shape);
-      // A wave whose period fits no grid: irregular, always the same.
-      return (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
-    };
-    const auto repeated = [&](const at::Tensor & grey) {
-      auto shape = grey.sizes().vec();
-      shape[1] = numberOfChannels;
-      return grey.expand(shape).contiguous();
-    };
-    const auto alike = [](const at::Tensor & found, const at::Tensor & expected, double tolerance) {
-      return found.sizes() == expected.sizes() &&
-             (found - expected).abs().max().item<double>() <= tolerance * expected.abs().max().item<double>();
-    };
-    try
-    {
-      int compared = 0;
-      for (ConvolutionChain::Size size :
-           { ConvolutionChain::Size{ 10, 11, 9 }, { 27, 20, 15 }, { 45, 40, 36 }, { 75, 70, 66 } })
-      {
-        size[2] = dimension == 2 ? 1 : size[2];
-        if (compared == 2 || !chain.takes(size))
-        {
-          continue;
-        }
-        const at::Tensor image = irregular(1, size);
-        const auto       expected = selected(repeated(image), mask, context);
-        const auto       found = chain.layers(image.select(0, 0).select(0, 0));
-        for (std::size_t i = 0; i < expected.size(); ++i)
-        {
-          if (!alike(found[i], expected[i], 1e-4))
-          {
-            return false;
-          }
-        }
-        ++compared;
-      }
-      for (ConvolutionChain::Size size : { ConvolutionChain::Size{ 5, 4, 6 }, { 19, 18, 17 } })
-      {
-        size[2] = dimension == 2 ? 1 : size[2];
-        if (!chain.takesPatches(size))
-        {
-          continue;
-        }
-        at::AutoGradMode gradientsOn(true);
-        const at::Tensor patches = irregular(3, size).requires_grad_(true);
-        const auto       layers = selected(repeated(patches), mask, context);
-        const at::Tensor flat = patches.detach().flatten(1);
-
-        // The last voxel of each layer stands for all.
-        std::vector<ConvolutionChain::Place> places;
-        std::vector<at::Tensor>              expected;
-        std::vector<at::Tensor>              gradients;
-        for (const at::Tensor & layer : layers)
-        {
-          const at::Tensor voxels = layer.flatten(2);
-          places.push_back({ { voxels.size(2) - 1, 1.0F } });
-          expected.push_back(voxels.select(2, voxels.size(2) - 1));
-          gradients.push_back(
-            at::linspace(0.5, 1.5, expected.back().numel(), at::kFloat).view(expected.back().sizes()));
-        }
-        ConvolutionChain::Passed passed;
-        const auto               found = chain.patchFeatures(flat, size, places, &passed);
-        for (std::size_t i = 0; i < expected.size(); ++i)
-        {
-          if (!alike(found[i], expected[i].detach(), 1e-4))
-          {
-            return false;
-          }
-        }
-        const at::Tensor back = torch::autograd::grad(expected, { patches }, gradients)[0];
-        // Looser: a rectifier's input that is all but zero may be taken for either side.
-        return compared > 0 && alike(chain.pullBack(flat, size, places, passed, gradients), back.flatten(1), 1e-2);
-      }
-      return compared > 0;
-    }
-    catch (const std::exception &)
-    {
-      return false;
-    }
+    return chain && givesTheSameLayers(*this, *chain, mask, dimension, numberOfChannels) ? chain : nullptr;
   }
 
   std::vector<at::Tensor>
@@ -387,7 +309,7 @@ private:
   std::vector<Argument> m_Extra;
   at::ScalarType        m_ScalarType{ at::kFloat };
 
-  mutable std::map<std::tuple<std::vector<bool>, int, int>, std::optional<ChainPointer>> m_Chains;
+  mutable std::map<std::tuple<std::vector<bool>, int, int>, KnownChain> m_Chains;
 };
 
 } // namespace
