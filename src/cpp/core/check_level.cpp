@@ -1,6 +1,7 @@
 #include "convolution_chain.h"
 #include "device.h"
 #include "error.h"
+#include "feature_cache.h"
 #include "feature_extractor.h"
 #include "feature_map.h"
 #include "kernels/processor.h"
@@ -272,7 +273,10 @@ checkLevel(const LevelSettings &            settings,
     return false;
   };
 
-  attempt("", [] { geometryKernels(); }); // says what is wrong with the environment, if anything
+  attempt("", [] { // says what is wrong with the environment, if anything
+    geometryKernels();
+    FeatureCache::ofEnvironment();
+  });
 
   at::Device device(at::kCPU);
   if (!attempt("", [&] { device = deviceOf(settings.gpu); }))

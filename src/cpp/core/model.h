@@ -5,6 +5,7 @@
 #include "layout.h"
 #include "torch_headers.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -98,7 +99,16 @@ public:
     return m_TrialMemory;
   }
 
+  /** What tells the model's file from others; made by \p make where it is first wanted. */
+  const std::string &
+  fileSum(const std::function<std::string()> & make) const
+  {
+    m_FileSum = m_FileSum.empty() ? make() : m_FileSum;
+    return m_FileSum;
+  }
+
 private:
+  mutable std::string  m_FileSum;
   mutable TrialMemory  m_TrialMemory;
   mutable LayoutMemory m_LayoutMemory;
 };

@@ -2,6 +2,7 @@
 #include "channels.h"
 #include "device_samples.h"
 #include "distance.h"
+#include "feature_cache.h"
 #include "feature_sampling.h"
 #include "model_view.h"
 #include "principal_components.h"
@@ -37,7 +38,9 @@ public:
     , m_Device(deviceOf(input.settings.gpu))
     , m_ByTorch(!m_Device.is_cpu() || input.settings.asOnGpu)
     , m_SamplesAtOnce(samplesAtOnce, m_Device, "sample", input.log)
+    , m_Cache(m_Settings.useMixedPrecision ? std::nullopt : FeatureCache::ofEnvironment())
     , m_Writer(input.writer)
+    , m_Log(input.log)
   {
     if (input.deviceGeometry)
     {
@@ -50,7 +53,7 @@ public:
         m_Settings.fixedModels[i] = view.settings;
         m_FixedModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision));
         const std::size_t first = m_Fixed.size();
-        append(m_Fixed, true, i, makeModelInput(view.settings, input.fixed, view.axes, m_Device));
+        append(m_Fixed, true, i, makeModelInput(view.settings, input.fixed, view.axes, m_Device), true);
         for (std::size_t layer = first; layer < m_Fixed.size(); ++layer)
         {
           const std::int64_t components = m_Settings.layers[layer].pca;
@@ -71,7 +74,7 @@ public:
         else
         {
           const std::size_t first = m_Moving.size();
-          append(m_Moving, false, i, makeModelInput(view.settings, input.moving, view.axes, m_Device));
+          append(m_Moving, false, i, makeModelInput(view.settings, input.moving, view.axes, m_Device), true);
           reduce(m_Moving, first);
         }
       });
@@ -95,7 +98,7 @@ public:
         at::from_blob(const_cast<float *>(warped[i].data()), { grid.size[2], grid.size[1], grid.size[0] }, at::kFloat)
           .to(m_Device);
       const std::size_t first = m_Moving.size();
-      named("Moving", [&] { append(m_Moving, false, i, { voxels, grid, m_MovingContexts[i] }); });
+      named("Moving", [&] { append(m_Moving, false, i, { voxels, grid, m_MovingContexts[i] }, false); });
       reduce(m_Moving, first);
     }
     checkChannels();
@@ -165,6 +168,11 @@ public:
     {
       text << "  Layer " << i << ": " << m_Fixed[i].rows.size(1) << " channels, fixed " << describe(m_Fixed[i].grid)
            << ", moving " << (i < m_Moving.size() ? describe(m_Moving[i].grid) : "made at the first iteration") << "\n";
+    }
+    if (m_FromCache > 0)
+    {
+      text << "  From IMPACT_FEATURE_CACHE: the features of " << m_FromCache << " of "
+           << m_FixedModels.size() + m_MovingModels.size() << " images and models\n";
     }
     return text.str();
   }
@@ -254,8 +262,9 @@ private:
     }
   }
 
+  /** \param lasting whether other registrations may have the same input */
   void
-  append(std::vector<FeatureMap> & maps, bool isFixed, std::size_t number, const ModelInput & input)
+  append(std::vector<FeatureMap> & maps, bool isFixed, std::size_t number, const ModelInput & input, bool lasting)
   {
     const ModelSettings & settings = (isFixed ? m_Settings.fixedModels : m_Settings.movingModels)[number];
     const Model &         model = *(isFixed ? m_FixedModels : m_MovingModels)[number];
@@ -264,10 +273,15 @@ private:
       const at::Tensor voxels = input.voxels.cpu().contiguous();
       m_Writer({ inputFileName(isFixed ? "Fixed" : "Moving", input.grid), input.grid, 1, voxels.data_ptr<float>() });
     }
-    for (FeatureMap & map : makeFeatureMaps(model, settings, input))
+    const auto make = [&] { return makeFeatureMaps(model, settings, input); };
+    auto       made =
+      m_Cache && lasting ? m_Cache->get(model, settings, input, make) : FeatureCache::Maps{ make(), false, {} };
+    if (m_Log && !made.notKept.empty())
     {
-      maps.push_back(std::move(map));
+      m_Log(made.notKept);
     }
+    m_FromCache += made.found ? 1 : 0;
+    std::move(made.maps.begin(), made.maps.end(), std::back_inserter(maps));
   }
 
   /** Reduces the maps from a number on: those of one model, so that no more are whole at a time. */
@@ -362,7 +376,10 @@ private:
   std::vector<ModelPointer>                       m_FixedModels;
   std::vector<ModelPointer>                       m_MovingModels;
   std::vector<std::optional<PrincipalComponents>> m_Reductions; // one per selected layer
+  std::optional<FeatureCache>                     m_Cache;
+  std::size_t                                     m_FromCache{ 0 };
   std::function<void(const MapToWrite &)>         m_Writer;
+  std::function<void(const std::string &)>        m_Log;
 
   // Only where the moving features are made anew every few iterations:
   std::vector<Grid>         m_WarpedGrids;

@@ -52,6 +52,12 @@ chosen(const Kernels & v1, const Kernels & v3, const Kernels & v4)
 
 } // namespace
 
+const char *
+processorName()
+{
+  return processor() == Processor::V4 ? "x86-64-v4" : processor() == Processor::V3 ? "x86-64-v3" : "x86-64";
+}
+
 const SpectralKernels &
 spectralKernels()
 {

@@ -8,6 +8,9 @@
 namespace impact
 {
 
+/** The kind of processor that they are compiled for. */
+const char * processorName();
+
 /** The kernels compiled for this machine's processor. */
 const SpectralKernels & spectralKernels();
 const VolumeKernels &   volumeKernels();

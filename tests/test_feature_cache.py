@@ -1,0 +1,135 @@
+"""IMPACT_FEATURE_CACHE: feature maps made once for many registrations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.evaluators import SmoothModels, images, parameters
+from impact_plugin import _metric
+
+
+def evaluate(model: str, mode: str = "Static", tile: str = "0", pca: str = "0") -> float:
+    """The value at the identity, a little displaced, so that it is not small."""
+    settings = parameters([model], [3], 3, mode, "L2", "11")
+    if mode == "Static":
+        settings["PatchSize"] = [tile]
+    settings["PCA"] = [pca]
+    fixed, moving = images(3)
+    evaluator = _metric.MetricEvaluator(
+        fixed, moving, settings, "BSpline", control_point_spacing=17.0, sample_spacing=2, threads=2
+    )
+    return evaluator.value([x + 0.5 for x in evaluator.identity_parameters])
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is yet to be made."""
+    folder = tmp_path / "made" / "features"
+    monkeypatch.setenv("IMPACT_FEATURE_CACHE", str(folder))
+    return folder
+
+
+def test_found_again_to_the_bit(
+    cache: Path, smooth_models: SmoothModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = smooth_models(3)
+    first = evaluate(model)
+    files = sorted(cache.iterdir())
+    assert len(files) == 2  # of the fixed and of the moving image, both layers in each
+    assert all(path.suffix == ".features" for path in files)
+    assert evaluate(model) == first
+    assert sorted(cache.iterdir()) == files
+    monkeypatch.delenv("IMPACT_FEATURE_CACHE")
+    assert evaluate(model) == first
+
+
+def test_files_are_what_is_used(cache: Path, smooth_models: SmoothModels) -> None:
+    first = evaluate(smooth_models(3))
+    for path in cache.iterdir():
+        content = bytearray(path.read_bytes())
+        rows = np.frombuffer(content, np.float32, offset=4096)
+        rows *= 2.0
+        path.write_bytes(content)
+    assert evaluate(smooth_models(3)) == pytest.approx(4.0 * first, rel=1e-5)
+
+
+def test_reduced_after_it_was_found(cache: Path, smooth_models: SmoothModels) -> None:
+    """Components are fitted to what the cache has, which knows nothing of them."""
+    first = evaluate(smooth_models(3), pca="2")
+    assert evaluate(smooth_models(3), pca="2") == first
+    assert evaluate(smooth_models(3)) != first
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_what_makes_other_maps(cache: Path, smooth_models: SmoothModels, tmp_path: Path) -> None:
+    evaluate(smooth_models(3))
+    evaluate(smooth_models(3), tile="16")
+    assert len(list(cache.iterdir())) == 4
+    # Another network under the same name.
+    same_name = tmp_path / Path(smooth_models(3)).name
+    same_name.write_bytes(Path(smooth_models(3, padding=0)).read_bytes())
+    evaluate(str(same_name))
+    assert len(list(cache.iterdir())) == 6
+    # The same network under another name.
+    other_name = tmp_path / "copy.pt"
+    other_name.write_bytes(same_name.read_bytes())
+    evaluate(str(other_name))
+    assert len(list(cache.iterdir())) == 6
+    evaluate(smooth_models(3), mode="Jacobian")
+    assert len(list(cache.iterdir())) == 6
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "longer", "channels"])
+def test_damaged_files_are_made_anew(cache: Path, smooth_models: SmoothModels, damage: str) -> None:
+    first = evaluate(smooth_models(3))
+    whole = {path: path.read_bytes() for path in cache.iterdir()}
+    for path, content in whole.items():
+        channels = bytearray(content)
+        channels[32 + 8 : 32 + 16] = (1 << 40).to_bytes(8, "little")
+        damaged = {
+            "empty": b"",
+            "cut": content[: len(content) // 2],
+            "foreign": b"x" * len(content),
+            "longer": content + b"x",
+            "channels": bytes(channels),
+        }
+        path.write_bytes(damaged[damage])
+    assert evaluate(smooth_models(3)) == first
+    assert {path: path.read_bytes() for path in cache.iterdir()} == whole
+
+
+def test_folder_that_cannot_be(
+    tmp_path: Path, smooth_models: SmoothModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("IMPACT_FEATURE_CACHE", str(file))
+    with pytest.raises(RuntimeError, match=r"IMPACT_FEATURE_CACHE is \".*file\", which is no fol"):
+        evaluate(smooth_models(3))
+
+
+def test_full_disk(cache: Path, smooth_models: SmoothModels) -> None:
+    """Nothing is kept, and nothing else happens."""
+    first = evaluate(smooth_models(3))
+    for path in cache.iterdir():
+        path.unlink()
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000));"
+        "from test_feature_cache import evaluate; print(repr(evaluate(sys.argv[1])))"
+    )
+    tests = Path(__file__).parent
+    ran = subprocess.run(
+        [sys.executable, "-c", program, smooth_models(3)],
+        env={**os.environ, "PYTHONPATH": str(tests)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(ran.stdout) == first
+    assert list(cache.iterdir()) == []
