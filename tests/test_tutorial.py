@@ -24,7 +24,9 @@ def itk_examples(elastix_testing: Path) -> Path:
     return sources / "Examples" / "Data"
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "registration.md", "evaluation.md"])
+@pytest.mark.parametrize(
+    "page", ["tutorial.md", "tutorial-multimodal.md", "registration.md", "evaluation.md"]
+)
 def test_code_blocks(
     page: str, itk_examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
