@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
 import impact_plugin
 
 project = "impact-plugin"
@@ -31,5 +36,34 @@ autodoc_preserve_defaults = True
 # "attr" of classes that are documented as a whole
 napoleon_use_ivar = True
 
-# Pages that come with parts of the package of their own are named by patterns in the indices.
-suppress_warnings = ["toc.empty_glob"]
+
+_OUTSIDE = {
+    "../ParameterMaps/README.md": "parameter-files.md",
+    "../ParameterMaps": "parameter-files.md",
+    "../docs/": "",
+}
+
+
+def read_source(app: Sphinx, page: str, source: list[str]) -> None:
+    """Take in what lies outside this folder, where a forge shows it, and turn links to it inwards.
+
+    Pages in the index with a question mark are left out where they are not there.
+    """
+    if page == "parameter-files":
+        text = (Path(app.srcdir).parent / "ParameterMaps/README.md").read_text(encoding="utf-8")
+        link = r"\[`([a-z0-9_]+\.txt)`\]\(\1\)"
+        source[0] = re.sub(link, r"{download}`\1 <../ParameterMaps/\1>`", text)
+    if page == "index":
+        optional = re.compile(r"^(\w+)\?$", re.MULTILINE)
+        there = Path(app.srcdir)
+        source[0] = optional.sub(
+            lambda name: name[1] if (there / f"{name[1]}.md").is_file() else "", source[0]
+        )
+    for target, replacement in _OUTSIDE.items():
+        end = "" if target.endswith("/") else ")"
+        source[0] = source[0].replace(f"]({target}{end}", f"]({replacement}{end}")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect it."""
+    app.connect("source-read", read_source)

@@ -198,12 +198,15 @@ def aspect(image: sitk.Image) -> float:
 
 def grey(values: Array, black: float, white: float) -> Array:
     """Map intensities to 0..1."""
-    return np.clip((values - black) / (white - black), 0.0, 1.0)
+    scaled: Array = np.clip((values - black) / (white - black), 0.0, 1.0)
+    return scaled
 
 
 def mind(image: sitk.Image) -> Array:
     """Give MIND features of a slice, (channels, y, x)."""
-    model = torch.jit.load(str(models.mind(dimension=2)))
+    model: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+        str(models.mind(dimension=2))
+    )
     output = model(torch.from_numpy(array(image)).float()[None, None])
     first: Array = (output if isinstance(output, torch.Tensor) else output[0])[0].numpy()
     return first
@@ -228,7 +231,8 @@ def turned(points: Array, degrees: float) -> Array:
     """Turn points (N, 2), mm, about the middle of the slices."""
     rotation = sitk.Euler2DTransform([110.0, 128.0], np.deg2rad(degrees))
     matrix = np.reshape(rotation.GetMatrix(), (2, 2))
-    return (points - rotation.GetCenter()) @ matrix.T + rotation.GetCenter()
+    moved: Array = (points - rotation.GetCenter()) @ matrix.T + rotation.GetCenter()
+    return moved
 
 
 def read(channels: Array, points: Array) -> Array:
@@ -239,8 +243,8 @@ def read(channels: Array, points: Array) -> Array:
         torch.from_numpy(channels)[None].double(), places, align_corners=True
     )
     values: Array = found[0, :, 0].numpy()
-    outside = ((points < 0) | (points > size)).any(axis=1)
-    return np.where(outside, np.nan, values)
+    values[:, ((points < 0) | (points > size)).any(axis=1)] = np.nan
+    return values
 
 
 PICTURES = {each.__name__: each for each in (lung_pair, multimodal, features, modes)}

@@ -22,7 +22,7 @@ class LabelAgreement:
     """Agreement of one label of two label maps.
 
     Attributes:
-        dice: 2 |A and B| / (|A| + |B|), from 0, no voxel in common, to 1, the same (Dice, Ecology
+        dice: Twice the voxels in common over the sum of both, from 0 to 1, the same (Dice, Ecology
             26(3), 1945).
         hausdorff: Largest distance of a voxel of one's surface to the other's surface, mm; None
             where one map does not have the label.

@@ -13,8 +13,8 @@ from impact_plugin.evaluation.points import Points, Positions
 class LandmarkErrors:
     """Target registration errors: distances in mm of the mapped points from the true ones.
 
-    Measured in the moving image, |T(p_fixed) - p_moving| (Fitzpatrick, West and Maurer, IEEE
-    Transactions on Medical Imaging 17(5), 1998).
+    Measured in the moving image, between T(p) and the true place (Fitzpatrick, West and Maurer,
+    IEEE Transactions on Medical Imaging 17(5), 1998).
 
     Attributes:
         distances: Of each point, mm.
