@@ -25,6 +25,7 @@ html_theme = "furo"
 html_title = f"impact-plugin {release}"
 html_show_sphinx = False
 html_copy_source = False
+html_show_copyright = False
 
 myst_enable_extensions = ["colon_fence", "fieldlist"]
 myst_heading_anchors = 3
