@@ -21,6 +21,8 @@ extensions = [
     "sphinx_click",
 ]
 exclude_patterns = ["pictures"]
+# "--option" stays as it is
+smartquotes = False
 html_theme = "furo"
 html_title = f"impact-plugin {release}"
 html_show_sphinx = False
