@@ -189,7 +189,7 @@ def _label_agreement(
     chain: Chain, fixed: sitk.Image, moving: sitk.Image, common: list[int], grid: Geometry
 ) -> dict[int, LabelAgreement]:
     warped = applying.warp(chain, moving, grid, order=0, default=0)
-    return {label: labels.compare(fixed, warped, label) for label in common}
+    return labels.compare(fixed, warped, common)
 
 
 def _some(found: set[int]) -> str:

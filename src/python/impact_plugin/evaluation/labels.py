@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +16,7 @@ MOST_LABELS = 1000
 """An image with more is taken for one of intensities."""
 
 Mask: TypeAlias = NDArray[np.bool_]
+Box: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -73,22 +75,49 @@ def of(image: sitk.Image) -> set[int]:
     return {int(value) for value in np.unique(sitk.GetArrayViewFromImage(image))} - {0}
 
 
-def compare(one: sitk.Image, other: sitk.Image, label: int) -> LabelAgreement:
-    """Compare a label of two label maps on one grid.
+def compare(one: sitk.Image, other: sitk.Image, labels: Sequence[int]) -> dict[int, LabelAgreement]:
+    """Compare labels of two label maps on one grid, at least one of which has each.
 
     Distances are between centres of voxels, along the grid in mm; a surface is the voxels of the
     label that share a face with a voxel outside it, or with the image's border.
     """
     import SimpleITK as sitk
 
-    first, second = _cropped(
-        *((sitk.GetArrayViewFromImage(image) == label) for image in (one, other))
-    )
+    maps = [sitk.GetArrayViewFromImage(image) for image in (one, other)]
+    boxes = [_boxes(image) for image in (one, other)]
+    found = {}
+    for label in labels:
+        box = _around([each[label] for each in boxes if label in each])
+        first, second = (np.pad(each[box] == label, 1) for each in maps)
+        found[label] = _agreement(first, second, one.GetSpacing())
+    return found
+
+
+def _boxes(image: sitk.Image) -> dict[int, Box]:
+    """Give the box of each label: from and to, one row per axis (z, y, x)."""
+    import SimpleITK as sitk
+
+    shapes = sitk.LabelShapeStatisticsImageFilter()
+    shapes.Execute(sitk.Cast(image, sitk.sitkUInt32))
+    dimension = image.GetDimension()
+    boxes = {}
+    for label in shapes.GetLabels():
+        box = np.reshape(shapes.GetBoundingBox(label), (2, dimension))  # first voxel, size; x, y, z
+        boxes[label] = np.stack([box[0], box.sum(axis=0)], axis=1)[::-1]
+    return boxes
+
+
+def _around(boxes: list[Box]) -> tuple[slice, ...]:
+    low, high = np.min(boxes, axis=0)[:, 0], np.max(boxes, axis=0)[:, 1]
+    return tuple(slice(*edges) for edges in zip(low, high, strict=True))
+
+
+def _agreement(first: Mask, second: Mask, spacing: tuple[float, ...]) -> LabelAgreement:
+    """Compare two masks that are empty at their borders."""
     dice = float(2 * (first & second).sum() / (first.sum() + second.sum()))
     if not (first.any() and second.any()):
         return LabelAgreement(dice, None, None, None)
     surfaces = [_surface(mask) for mask in (first, second)]
-    spacing = one.GetSpacing()
     there = _distances(surfaces[1], spacing)[surfaces[0]]
     back = _distances(surfaces[0], spacing)[surfaces[1]]
     return LabelAgreement(
@@ -97,17 +126,6 @@ def compare(one: sitk.Image, other: sitk.Image, label: int) -> LabelAgreement:
         hausdorff95=float(max(np.percentile(there, 95), np.percentile(back, 95))),
         mean_surface=float(np.concatenate([there, back]).mean()),
     )
-
-
-def _cropped(first: Mask, second: Mask) -> tuple[Mask, Mask]:
-    """Leave out what is empty in both, but for one voxel on all sides."""
-    either = first | second
-    box = []
-    for axis in range(either.ndim):
-        others = tuple(each for each in range(either.ndim) if each != axis)
-        filled = np.flatnonzero(either.any(axis=others))
-        box.append(slice(filled[0], filled[-1] + 1))
-    return np.pad(first[tuple(box)], 1), np.pad(second[tuple(box)], 1)
 
 
 def _surface(mask: Mask) -> Mask:
