@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import impact_plugin
+from impact_plugin.cli.program import program
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +52,14 @@ def test_code_blocks(
     for line, block in blocks:
         # Line numbers in tracebacks are those of the page.
         exec(compile("\n" * line + block, page, "exec"), names)
+    if page == "tutorial-multimodal.md":
+        commands = re.findall(r"(?m)^    impact-plugin (.+)$", text)
+        assert len(commands) >= 2
+        for command in commands:
+            run = CliRunner().invoke(program, shlex.split(command))
+            assert run.exit_code == 0, run.output
+        last = json.loads(Path("shell.json").read_text())["steps"][-1]
+        assert last["landmarks"]["mean"] < 0.3
 
 
 def modules() -> list[str]:
