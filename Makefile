@@ -16,12 +16,14 @@ CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv wheel install demo test validation bench lint format clean
+.PHONY: help venv wheel install demo test docs pictures validation bench lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     register the lung CT pair of elastix's test data; results in out/demo"
 	@echo "make test     build the wheel, try it in a clean environment, run the tests"
+	@echo "make docs     make the documentation site, into build/site"
+	@echo "make pictures draw its pictures anew, from real data, into docs/images"
 	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
 	@echo "make bench    measure speed and memory beside elastix's own component, into docs/performance.md"
 	@echo "make lint     ruff, mypy, clang-format, codespell"
@@ -60,6 +62,14 @@ demo: install
 test: install
 	tests/run_clean_install.sh dist/*.whl
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+docs: install
+	rm -rf build/site
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/site-cache docs build/site
+	@echo "build/site/index.html"
+
+pictures: install
+	OMP_WAIT_POLICY=passive $(BIN)/python docs/pictures/make_pictures.py
 
 # Half an hour of registrations; what was done before is not done again.
 validation: install

@@ -304,7 +304,7 @@ def test_points(tmp_path: Path) -> None:
     path.write_text("point\n2\n1 2 3\n-4.5 5 6e1\n")
     np.testing.assert_array_equal(landmarks.read_points(path), [[1, 2, 3], [-4.5, 5, 60]])
     path.write_text("index\n1\n1 2 3\n")
-    with pytest.raises(ValueError, match="expected `point`, 1 points, and got 'index'"):
+    with pytest.raises(ValueError, match="has voxel indices"):
         landmarks.read_points(path)
     path.write_text("Point 0 ; InputPoint = [ 0 0 0 ] ; OutputPoint = [ 1.5 2 -3 ] ; Defor...\n")
     np.testing.assert_array_equal(landmarks.read_output_points(path), [[1.5, 2, -3]])

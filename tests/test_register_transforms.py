@@ -104,7 +104,7 @@ def test_composition_field_and_image_are_those_of_transformix() -> None:
     grid = geometry(GRIDS[3])
     chain = composition()
     transform = from_elastix.to_sitk(chain, 3)
-    expected = sitk.GetArrayFromImage(transformix.displacement_field(chain))
+    expected = sitk.GetArrayFromImage(transformix.displacement_field(chain, grid))
     field = sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
     )

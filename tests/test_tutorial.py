@@ -1,17 +1,21 @@
-"""The code in docs/tutorial.md, in docs/registration.md and in docstrings runs as it stands."""
+"""The code in pages of docs and in docstrings runs as it stands."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import impact_plugin
+from impact_plugin.cli.program import program
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +28,15 @@ def itk_examples(elastix_testing: Path) -> Path:
     return sources / "Examples" / "Data"
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "registration.md"])
+PAGES = sorted(
+    str(path.relative_to(ROOT / "docs"))
+    for path in (ROOT / "docs").rglob("*.md")
+    if "```python\n" in path.read_text()
+)
+
+
+# test_parameters_documentation.py runs the blocks of these, which want maps and models of its own.
+@pytest.mark.parametrize("page", sorted({*PAGES} - {"parameter-maps.md", "checking.md"}))
 def test_code_blocks(
     page: str, itk_examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,20 +45,28 @@ def test_code_blocks(
         (text.count("\n", 0, found.start(1)), found[1])
         for found in re.finditer(r"(?ms)^```python\n(.*?)^```$", text)
     ]
-    assert len(blocks) >= 4
+    assert blocks
     monkeypatch.setenv("ITK_EXAMPLES_DATA", str(itk_examples))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": page}
     for line, block in blocks:
         # Line numbers in tracebacks are those of the page.
         exec(compile("\n" * line + block, page, "exec"), names)
+    if page == "tutorial-multimodal.md":
+        commands = re.findall(r"(?m)^    impact-plugin (.+)$", text)
+        assert len(commands) >= 2
+        for command in commands:
+            run = CliRunner().invoke(program, shlex.split(command))
+            assert run.exit_code == 0, run.output
+        last = json.loads(Path("shell.json").read_text())["steps"][-1]
+        assert last["landmarks"]["mean"] < 0.3
 
 
 def modules() -> list[str]:
     """Name the modules of the packages behind register_images."""
     return [
         f"impact_plugin.{package}.{found.name}"
-        for package in ("engine", "images", "pairwise", "transforms")
+        for package in ("engine", "evaluation", "images", "pairwise", "transforms")
         for found in pkgutil.iter_modules([str(Path(impact_plugin.__file__).parent / package)])
     ]
 

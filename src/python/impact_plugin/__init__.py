@@ -8,6 +8,7 @@ rest:
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
 - :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
 - :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
+- :mod:`impact_plugin.evaluation`, figures that say how good a registration is;
 - :mod:`impact_plugin.models`: feature extractors, to make, inspect, export and download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin.registration import register
 
 if TYPE_CHECKING:
-    from impact_plugin import check, command_line, demo, models, parameters
+    from impact_plugin import check, command_line, demo, evaluation, models, parameters
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.engine.errors import RegistrationError
     from impact_plugin.engine.log import Iteration
@@ -46,6 +47,7 @@ __all__ = [
     "check",
     "command_line",
     "demo",
+    "evaluation",
     "models",
     "parameters",
     "preset_map",
@@ -54,7 +56,9 @@ __all__ = [
     "register_images",
 ]
 
-_SUBMODULES = frozenset({"_core", "check", "command_line", "demo", "models", "parameters"})
+_SUBMODULES = frozenset(
+    {"_core", "check", "command_line", "demo", "evaluation", "models", "parameters"}
+)
 _HOMES = {
     "History": "pairwise.history",
     "ImageArray": "images.array",

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
-"""Positions in mm, world coordinates (LPS), shape (N, 3)."""
+from impact_plugin.evaluation import points
+from impact_plugin.evaluation.points import Positions
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,9 @@ class Errors:
     max: float
 
     @classmethod
-    def between(cls, points: Points, truth: Points) -> Errors:
-        """Measure the distances from ``points`` to ``truth``, row by row."""
-        distances = np.linalg.norm(points - truth, axis=1)
+    def between(cls, found: Positions, truth: Positions) -> Errors:
+        """Measure the distances from ``found`` to ``truth``, row by row."""
+        distances = np.linalg.norm(found - truth, axis=1)
         return cls(float(distances.mean()), float(np.median(distances)), float(distances.max()))
 
     def as_dict(self) -> dict[str, float]:
@@ -32,23 +31,12 @@ class Errors:
         return asdict(self)
 
 
-def read_points(path: Path) -> Points:
-    """Read an elastix point file: the word ``point``, their number, then one point a line, in mm.
-
-    Raises:
-        ValueError: The file holds voxel indices, or another number of points than it says.
-    """
-    kind, count, *rest = path.read_text().split()
-    points = np.array(rest, dtype=np.float64).reshape(-1, 3)
-    if kind != "point" or len(points) != int(count):
-        message = (
-            f"{path}: expected `point`, {count} points, and got {kind!r}, {len(points)} points"
-        )
-        raise ValueError(message)
-    return points
+def read_points(path: Path) -> Positions:
+    """Read a file of points, mm; see :func:`impact_plugin.evaluation.read_points`."""
+    return points.read_points(path).positions
 
 
-def read_output_points(path: Path) -> Points:
+def read_output_points(path: Path) -> Positions:
     """Read the mapped points out of the ``outputpoints.txt`` that transformix writes.
 
     Raises:

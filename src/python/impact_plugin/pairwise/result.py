@@ -15,12 +15,15 @@ from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.transforms import from_elastix, inverse, transformix
+from impact_plugin.transforms import applying, from_elastix, inverse
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+    from impact_plugin.evaluation import Evaluation
+    from impact_plugin.evaluation.api import Outside
+    from impact_plugin.evaluation.points import PointsLike
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,7 @@ class RegistrationResult:
         if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
             message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
             raise ValueError(message)
-        if wrong := int(np.count_nonzero(~np.isfinite(given).all(axis=1))):
-            message = f"{wrong} of {len(given)} points are not finite, expected places in mm"
-            raise ValueError(message)
-        try:
-            transform = self.transform
-        except UnsupportedTransformError:
-            return transformix.map_points(self.chain, given)
-        mapped = [transform.TransformPoint(point) for point in given.tolist()]
-        return np.array(mapped, dtype=np.float64).reshape(given.shape)
+        return applying.map_points(self.chain, given)
 
     def displacement_field(self) -> sitk.Image:
         """Give the displacement of every voxel of the fixed image: T(x) - x, mm, in LPS.
@@ -116,16 +111,7 @@ class RegistrationResult:
         Returns:
             An image of vectors of doubles on the fixed image's grid.
         """
-        import SimpleITK as sitk
-
-        try:
-            transform = self.transform
-        except UnsupportedTransformError:
-            return transformix.displacement_field(self.chain)
-        grid = self.fixed
-        return sitk.TransformToDisplacementField(
-            transform, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
-        )
+        return applying.displacement_field(self.chain, self.fixed)
 
     def warp(
         self,
@@ -172,10 +158,7 @@ class RegistrationResult:
                 f"registered have {self.fixed.dimension}"
             )
             raise ValueError(message)
-        try:
-            warped = _resample(source, self.transform, self.fixed, order, default, threads)
-        except UnsupportedTransformError:
-            warped = transformix.warp(self.chain, source, self.fixed, order, default)
+        warped = applying.warp(self.chain, source, self.fixed, order, default, threads)
         return conversion.like(warped, image)
 
     def inverse(
@@ -199,6 +182,36 @@ class RegistrationResult:
                 message = f"{name} is {value!r}, expected mm above 0"
                 raise ValueError(message)
         return inverse.inverse(self.transform, tolerance, spacing)
+
+    def evaluate(
+        self,
+        *,
+        fixed_points: PointsLike | None = None,
+        moving_points: PointsLike | None = None,
+        fixed_labels: ImageLike | None = None,
+        moving_labels: ImageLike | None = None,
+        moving_image: ImageLike | None = None,
+        mask: ImageLike | None = None,
+        outside: Outside = "error",
+        jacobian: bool = True,
+    ) -> Evaluation:
+        """Measure landmark errors, the overlap of labels, and folding.
+
+        See :func:`impact_plugin.evaluation.evaluate` for the arguments and errors.
+        """
+        from impact_plugin import evaluation
+
+        return evaluation.evaluate(
+            self,
+            fixed_points=fixed_points,
+            moving_points=moving_points,
+            fixed_labels=fixed_labels,
+            moving_labels=moving_labels,
+            moving_image=moving_image,
+            mask=mask,
+            outside=outside,
+            jacobian=jacobian,
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write all of it into a folder, which is made if needed.
@@ -233,31 +246,3 @@ class RegistrationResult:
             f"<RegistrationResult of {' and '.join(self.stages)}: {len(self.history)} iterations"
             f"{last}, {sum(self.timings.values()):.1f} s{stopped}>"
         )
-
-
-def _resample(
-    image: sitk.Image,
-    transform: sitk.Transform,
-    grid: Geometry,
-    order: int,
-    default: float,
-    threads: int | None,
-) -> sitk.Image:
-    import SimpleITK as sitk
-
-    interpolators = [
-        sitk.sitkNearestNeighbor,
-        sitk.sitkLinear,
-        sitk.sitkBSpline2,
-        sitk.sitkBSpline3,
-        sitk.sitkBSpline4,
-        sitk.sitkBSpline5,
-    ]
-    resampler = sitk.ResampleImageFilter()
-    grid.set_on(resampler)
-    resampler.SetTransform(transform)
-    resampler.SetInterpolator(interpolators[order])
-    resampler.SetDefaultPixelValue(default)
-    if threads is not None:
-        resampler.SetNumberOfThreads(threads)
-    return resampler.Execute(image)

@@ -60,7 +60,7 @@ class Extractor:
         patch_size: Voxels of `voxel_size`, x, y (, z); one number stands for all. Static mode: 0,
             the whole image, or the size of tiles. Jacobian mode: the patch around each sample.
             None: 0 in Static mode, in Jacobian mode what the network is measured to see for one
-                feature.
+            feature.
         layers_mask: One digit for each of the network's layers: 1 where it counts.
 
     Raises:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from impact_plugin.engine import process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -37,14 +38,7 @@ def warp(
     with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
         folder = Path(name)
         last = chain.maps[-1] | {
-            "Size": [str(n) for n in fixed.size],
-            "Index": ["0"] * fixed.dimension,
-            "Spacing": [repr(n) for n in fixed.spacing],
-            "Origin": [repr(n) for n in fixed.origin],
-            "Direction": [
-                repr(float(n))
-                for n in np.reshape(fixed.direction, (fixed.dimension,) * 2).T.ravel()
-            ],
+            **_grid(fixed),
             # The map's own may be another, such as FinalLinearInterpolator.
             "ResampleInterpolator": ["FinalBSplineInterpolator"],
             "FinalBSplineInterpolationOrder": [str(order)],
@@ -68,13 +62,38 @@ def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]
         return np.array([row.split() for row in found], dtype=float).reshape(points.shape)
 
 
-def displacement_field(chain: Chain) -> sitk.Image:
-    """Give the displacements of the voxels of the fixed image, mm."""
+def displacement_field(chain: Chain, grid: Geometry) -> sitk.Image:
+    """Give the displacements of the voxels of a grid of the fixed frame, mm."""
     import SimpleITK as sitk
 
     with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
-        _run(chain, Path(name), ["-def", "all"])
+        _run(_on(grid, chain), Path(name), ["-def", "all"])
         return sitk.ReadImage(str(Path(name) / "deformationField.mha"), sitk.sitkVectorFloat64)
+
+
+def jacobian_determinant(chain: Chain, grid: Geometry) -> sitk.Image:
+    """Give det(dT/dx) at the voxels of a grid of the fixed frame, from elastix's derivatives."""
+    import SimpleITK as sitk
+
+    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
+        _run(_on(grid, chain), Path(name), ["-jac", "all"])
+        return sitk.ReadImage(str(Path(name) / "spatialJacobian.mha"))
+
+
+def _on(grid: Geometry, chain: Chain) -> Chain:
+    return Chain([*chain.maps[:-1], chain.maps[-1] | _grid(grid)], chain.fields)
+
+
+def _grid(grid: Geometry) -> ParameterMap:
+    """Give the parameters that make transformix's output lie on a grid."""
+    columns = np.reshape(grid.direction, (grid.dimension,) * 2).T.ravel()
+    return {
+        "Size": [str(n) for n in grid.size],
+        "Index": ["0"] * grid.dimension,
+        "Spacing": [repr(float(n)) for n in grid.spacing],
+        "Origin": [repr(float(n)) for n in grid.origin],
+        "Direction": [repr(float(n)) for n in columns],
+    }
 
 
 def _run(chain: Chain, folder: Path, arguments: list[str | Path]) -> None:

@@ -1,0 +1,100 @@
+"""``impact-plugin evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from impact_plugin.engine.errors import RegistrationError
+
+_FILE = click.Path(path_type=Path)
+_EPILOG = """
+\b
+Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer).
+All in mm in LPS, unless the file says RAS: see docs/evaluation.md.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("registration", type=_FILE)
+@click.option("--fixed-points", type=_FILE, help="Landmarks in the fixed image.")
+@click.option(
+    "--moving-points",
+    type=_FILE,
+    help="The same landmarks in the moving image, in the same order or with the same names.",
+)
+@click.option("--fixed-labels", type=_FILE, help="Label map on the grid of the fixed image.")
+@click.option("--moving-labels", type=_FILE, help="Label map in the frame of the moving image.")
+@click.option(
+    "--fixed-image", type=_FILE, help="Where REGISTRATION is a transform that does not know it."
+)
+@click.option("--moving-image", type=_FILE, help="Where moving points are voxel indices.")
+@click.option("--mask", type=_FILE, help="Where the Jacobian determinant counts: not 0.")
+@click.option(
+    "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
+)
+@click.option("--no-jacobian", is_flag=True, help="Leave the Jacobian determinant out.")
+@click.option(
+    "-o",
+    "--out",
+    "files",
+    type=_FILE,
+    multiple=True,
+    help="Write the figures to a file: .csv, .json, or .txt for the table. May be repeated.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Do not print the table.")
+def evaluate(
+    registration: Path,
+    fixed_points: Path | None,
+    moving_points: Path | None,
+    fixed_labels: Path | None,
+    moving_labels: Path | None,
+    fixed_image: Path | None,
+    moving_image: Path | None,
+    mask: Path | None,
+    leave_out_outside: bool,
+    no_jacobian: bool,
+    files: tuple[Path, ...],
+    quiet: bool,
+) -> None:
+    """Measure how good a registration is: landmark errors, labels, folding.
+
+    REGISTRATION is the folder that `impact-plugin register -o` or result.save() wrote, an output
+    folder of elastix, a TransformParameters.<n>.txt, or with --fixed-image a transform file of ITK.
+    Everything is measured before the registration, after each of its steps, and after the last.
+
+    \b
+    Examples:
+      impact-plugin evaluate result
+      impact-plugin evaluate result --fixed-points f.mrk.json --moving-points m.mrk.json
+      impact-plugin evaluate elastix_out/TransformParameters.1.txt \\
+          --fixed-labels ct_organs.nii.gz --moving-labels mr_organs.nii.gz -o figures.csv
+    """  # noqa: D301  (\b keeps click from joining lines)
+    from impact_plugin import evaluation
+
+    for path in files:
+        if path.suffix not in evaluation.SUFFIXES:
+            message = f"{path}: expected a name that ends in {', '.join(evaluation.SUFFIXES)}."
+            raise click.BadParameter(message, param_hint="--out")
+    try:
+        figures = evaluation.evaluate(
+            registration,
+            fixed_points=fixed_points,
+            moving_points=moving_points,
+            fixed_labels=fixed_labels,
+            moving_labels=moving_labels,
+            fixed_image=fixed_image,
+            moving_image=moving_image,
+            mask=mask,
+            outside="leave out" if leave_out_outside else "error",
+            jacobian=not no_jacobian,
+        )
+        for path in files:
+            figures.write(path)
+    except (ValueError, TypeError, OSError, RegistrationError) as error:
+        # Messages name arguments as Python has them.
+        message = str(error).replace('outside="leave out"', "--leave-out-outside")
+        raise click.ClickException(message) from error
+    if not quiet:
+        click.echo(figures.table())

@@ -1,0 +1,35 @@
+"""Figures that say how good a registration is.
+
+:func:`evaluate` measures target registration errors of landmarks, Dice and Hausdorff distances of
+label maps, and the Jacobian determinant of the transform, before the registration and after each of
+its steps. Places are in mm in LPS, ITK's frame, whatever the files have.
+"""
+
+from __future__ import annotations
+
+from impact_plugin.evaluation.api import evaluate
+from impact_plugin.evaluation.jacobian import JacobianStatistics
+from impact_plugin.evaluation.labels import LabelAgreement
+from impact_plugin.evaluation.landmarks import LandmarkErrors
+from impact_plugin.evaluation.points import Points, read_points
+from impact_plugin.evaluation.results import (
+    JSON_SCHEMA,
+    SUFFIXES,
+    Evaluation,
+    Row,
+    StepEvaluation,
+)
+
+__all__ = [
+    "JSON_SCHEMA",
+    "SUFFIXES",
+    "Evaluation",
+    "JacobianStatistics",
+    "LabelAgreement",
+    "LandmarkErrors",
+    "Points",
+    "Row",
+    "StepEvaluation",
+    "evaluate",
+    "read_points",
+]

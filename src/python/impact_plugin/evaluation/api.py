@@ -1,0 +1,197 @@
+"""The evaluation of a registration in one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from impact_plugin.evaluation import jacobian as jacobians
+from impact_plugin.evaluation import labels, landmarks, registrations
+from impact_plugin.evaluation.jacobian import JacobianStatistics
+from impact_plugin.evaluation.labels import LabelAgreement
+from impact_plugin.evaluation.landmarks import LandmarkErrors
+from impact_plugin.evaluation.points import PointsLike, Positions, as_points
+from impact_plugin.evaluation.registrations import RegistrationLike
+from impact_plugin.evaluation.results import Evaluation, StepEvaluation
+from impact_plugin.images import checks, conversion
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.transforms import applying
+from impact_plugin.transforms.chain import Chain
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+Outside: TypeAlias = Literal["error", "leave out"]
+"""What becomes of landmarks outside the images."""
+
+
+def evaluate(
+    registration: RegistrationLike,
+    *,
+    fixed_points: PointsLike | None = None,
+    moving_points: PointsLike | None = None,
+    fixed_labels: ImageLike | None = None,
+    moving_labels: ImageLike | None = None,
+    fixed_image: ImageLike | None = None,
+    moving_image: ImageLike | None = None,
+    mask: ImageLike | None = None,
+    outside: Outside = "error",
+    jacobian: bool = True,
+) -> Evaluation:
+    """Measure how good a registration is.
+
+    Args:
+        registration: A :class:`impact_plugin.RegistrationResult`; the folder in which one was
+            saved, or elastix's output folder; elastix's transform parameter file, with all that it
+            builds on; with ``fixed_image`` also a transform file of ITK, or a transform of
+            SimpleITK or itk. It maps points of the fixed image to the moving image.
+        fixed_points: Landmarks in the fixed image: a path (see :func:`read_points`), or positions
+            (N, d), mm in LPS.
+        moving_points: The same landmarks in the moving image, in the same order, or with the same
+            names.
+        fixed_labels: Label map on the grid of the fixed image, 0 being background.
+        moving_labels: Label map in the frame of the moving image, on any grid; it is warped without
+            interpolation.
+        fixed_image: Where ``registration`` is a transform that does not know it.
+        moving_image: Where ``moving_points`` are voxel indices; points outside of it are found,
+            then.
+        mask: On the grid of the fixed image: where the Jacobian determinant counts, not 0.
+        outside: What becomes of landmarks outside the images: an error, or ``"leave out"``.
+        jacobian: Whether to look at the Jacobian determinant.
+
+    Returns:
+        The figures before the registration, after each of its steps, and after the last.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Files are of other kinds; points differ in number or lie outside; label maps
+            have no label in common; grids differ; or there is nothing to measure.
+        TypeError: An argument is of another kind.
+        RegistrationError: transformix failed, which applies what SimpleITK has no transform for.
+    """
+    _both(fixed_points, moving_points, "fixed_points", "moving_points")
+    _both(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
+    if outside not in ("error", "leave out"):
+        message = f"outside is {outside!r}, expected 'error' or 'leave out'"
+        raise ValueError(message)
+    if fixed_points is None and fixed_labels is None and not jacobian:
+        message = "there is nothing to measure: give points, label maps, or jacobian=True"
+        raise ValueError(message)
+    fixed = None if fixed_image is None else conversion.to_sitk(fixed_image, "fixed_image")
+    moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
+    given = registrations.load(registration, fixed)
+    grid = given.grid
+
+    truth = None
+    if fixed_points is not None and moving_points is not None:
+        moving_grid = None if moving is None else Geometry.of(moving)
+        truth = landmarks.pair(
+            as_points(fixed_points, grid.dimension, "fixed_points", grid),
+            as_points(moving_points, grid.dimension, "moving_points", moving_grid),
+        )
+        truth = _inside(truth, grid, moving_grid, outside)
+    maps = None
+    if fixed_labels is not None and moving_labels is not None:
+        maps = _label_maps(fixed_labels, moving_labels, grid)
+    inner = None
+    if mask is not None:
+        inner = checks.check_mask(conversion.to_sitk(mask, "mask"), grid, "mask", "the fixed image")
+
+    return Evaluation(
+        tuple(
+            StepEvaluation(
+                name=step.name,
+                landmarks=truth and _landmark_errors(step.chain, *truth),
+                labels=maps and _label_agreement(step.chain, *maps, grid),
+                jacobian=JacobianStatistics.of(jacobians.determinant(step.chain, grid), inner)
+                if jacobian
+                else None,
+            )
+            for step in given.steps
+        )
+    )
+
+
+def _both(one: object, other: object, name: str, other_name: str) -> None:
+    if (one is None) != (other is None):
+        message = f"{name} and {other_name} go together: give both, or neither"
+        raise ValueError(message)
+
+
+Truth: TypeAlias = tuple[Positions, Positions, tuple[str, ...]]
+"""Positions in the fixed and in the moving image, and names."""
+
+
+def _inside(truth: Truth, fixed: Geometry, moving: Geometry | None, outside: Outside) -> Truth:
+    """Refuse, or leave out, the points outside the images."""
+    points, places, names = truth
+    names = names or tuple(str(number) for number in range(1, len(points) + 1))
+    inside = fixed.contains(points)
+    missed = [("fixed", fixed, inside)]
+    if moving is not None:
+        missed.append(("moving", moving, moving.contains(places)))
+        inside = inside & missed[1][2]
+    for which, grid, within in missed:
+        if outside == "error" and not within.all():
+            wrong = np.flatnonzero(~within)
+            first = points[wrong[0]] if which == "fixed" else places[wrong[0]]
+            message = (
+                f"{len(wrong)} of {len(points)} {which}_points lie outside the {which} image, "
+                f"which fills {grid.describe_extent()} mm (LPS); the first is "
+                f"{names[wrong[0]]!r} at {first.round(2).tolist()}. Is the file in another frame "
+                '(RAS), or of another image? outside="leave out" leaves them out'
+            )
+            raise ValueError(message)
+    if not inside.any():
+        message = "no landmark lies inside the images: is a file in another frame, or in voxels?"
+        raise ValueError(message)
+    return points[inside], places[inside], tuple(np.array(names, dtype=object)[inside])
+
+
+def _landmark_errors(
+    chain: Chain,
+    points: Positions,
+    places: Positions,
+    names: tuple[str, ...],
+) -> LandmarkErrors:
+    return LandmarkErrors.between(applying.map_points(chain, points), places, names)
+
+
+def _label_maps(
+    fixed_labels: ImageLike, moving_labels: ImageLike, grid: Geometry
+) -> tuple[sitk.Image, sitk.Image, list[int]]:
+    """Read label maps and give them with the labels that they have in common."""
+    fixed = conversion.to_sitk(fixed_labels, "fixed_labels")
+    moving = conversion.to_sitk(moving_labels, "moving_labels")
+    for image, name in ((fixed, "fixed_labels"), (moving, "moving_labels")):
+        checks.check_place(image, name)
+        labels.check(image, name)
+    if difference := grid.difference(Geometry.of(fixed)):
+        message = (
+            f"fixed_labels does not lie on the grid of the fixed image: {difference}. Resample it "
+            "onto that grid, with nearest-neighbour interpolation"
+        )
+        raise ValueError(message)
+    checks.check_pair(grid, Geometry.of(moving))
+    ours, theirs = labels.of(fixed), labels.of(moving)
+    if not ours & theirs:
+        message = (
+            f"the label maps have no label in common: fixed_labels has {_some(ours)}, "
+            f"moving_labels {_some(theirs)}"
+        )
+        raise ValueError(message)
+    return fixed, moving, sorted(ours & theirs)
+
+
+def _label_agreement(
+    chain: Chain, fixed: sitk.Image, moving: sitk.Image, common: list[int], grid: Geometry
+) -> dict[int, LabelAgreement]:
+    warped = applying.warp(chain, moving, grid, order=0, default=0)
+    return labels.compare(fixed, warped, common)
+
+
+def _some(found: set[int]) -> str:
+    ordered = [str(label) for label in sorted(found)]
+    return ", ".join(ordered[:10]) + (", ..." if len(ordered) > 10 else "")

@@ -1,0 +1,151 @@
+"""What is evaluated: a registration's transform, step by step, and the grid of its fixed image."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.transforms import initial
+from impact_plugin.transforms.chain import Chain
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+RegistrationLike: TypeAlias = Any
+"""A result, a path, or a transform of SimpleITK or itk."""
+
+UNREGISTERED = "unregistered"
+
+
+@dataclass(frozen=True)
+class Step:
+    """The whole transform after one of a registration's steps: its name, and the transform."""
+
+    name: str
+    chain: Chain
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A registration's steps, the first of which is the identity, and its fixed image's grid."""
+
+    grid: Geometry
+    steps: tuple[Step, ...]
+
+
+def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Registration:
+    """Give a registration's steps.
+
+    Args:
+        registration: As in :func:`impact_plugin.evaluation.evaluate`.
+        fixed_image: Needed where ``registration`` does not know its grid.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder, or nothing in it.
+        ValueError: It is of another kind, or its grid is another than the image's.
+        TypeError: Likewise.
+    """
+    given = None if fixed_image is None else Geometry.of(fixed_image)
+    if isinstance(registration, str | os.PathLike):
+        path = Path(registration).expanduser()
+        registration = _in_folder(path) if path.is_dir() else path
+    if isinstance(registration, RegistrationResult):
+        grid, chain, names = registration.fixed, registration.chain, _stage_names(registration)
+    else:
+        if given is None and not _is_elastix(registration):
+            message = (
+                "a transform alone does not say where the voxels of the fixed image lie: give "
+                "fixed_image"
+            )
+            raise ValueError(message)
+        if given is not None:
+            chain = initial.make_chain(registration, fixed_image, fixed_image, "registration")
+            grid = given
+        else:
+            chain = Chain.read(registration)
+            grid = _grid_of(chain, registration)
+        names = _kinds(chain)
+    if given is not None and (difference := grid.difference(given)):
+        message = f"fixed_image is not the one that was registered: {difference}"
+        raise ValueError(message)
+    return Registration(grid, (Step(UNREGISTERED, Chain()), *_steps(chain, names)))
+
+
+def _in_folder(folder: Path) -> RegistrationResult | Path:
+    """Find a saved result, or what elastix wrote."""
+    if (folder / "result.json").is_file():
+        return RegistrationResult.load(folder)
+    files = sorted(
+        folder.glob("TransformParameters.*.txt"), key=lambda path: (len(path.name), path.name)
+    )
+    files = [path for path in files if path.name.split(".")[1:-1][-1].isdigit()]
+    if not files:
+        message = (
+            f"{folder} holds no registration: neither result.json, which result.save(folder) and "
+            "`impact-plugin register -o` write, nor elastix's TransformParameters.0.txt"
+        )
+        raise FileNotFoundError(message)
+    return files[-1]
+
+
+def _is_elastix(registration: RegistrationLike) -> bool:
+    """Tell whether it is the path of a transform parameter file."""
+    if not isinstance(registration, Path):
+        return False
+    if not registration.is_file():
+        message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
+        raise FileNotFoundError(message)
+    with registration.open("rb") as file:
+        return file.read(4096).lstrip().startswith((b"(", b"//"))
+
+
+def _stage_names(result: RegistrationResult) -> list[str]:
+    """Name the transforms of a result: those of its stages by these, the ones before `initial`."""
+    before = len(result.chain.maps) - len(result.stages)
+    if result.stopped or before < 0:  # which stages have a transform is not known
+        return _kinds(result.chain)
+    return ["initial transform"] * before + list(result.stages)
+
+
+def _kinds(chain: Chain) -> list[str]:
+    return [
+        f"{number} {parameters['Transform'][0]}" for number, parameters in enumerate(chain.maps, 1)
+    ]
+
+
+def _steps(chain: Chain, names: list[str]) -> list[Step]:
+    """Give the transform after each step; what has one name, one after the other, is one step."""
+    ends = [
+        number + 1
+        for number, name in enumerate(names)
+        if name != "initial transform" or names[number + 1 : number + 2] != [name]
+    ]
+    return [Step(names[end - 1], Chain(chain.maps[:end], chain.fields)) for end in ends]
+
+
+def _grid_of(chain: Chain, path: Path) -> Geometry:
+    """Take the fixed image's grid from elastix's transform parameters."""
+    last = chain.maps[-1]
+    try:
+        size = tuple(int(n) for n in last["Size"])
+        spacing, origin, columns, index = (
+            np.array(last[name], dtype=float)
+            for name in ("Spacing", "Origin", "Direction", "Index")
+        )
+        direction = columns.reshape(len(size), len(size)).T
+    except (KeyError, ValueError) as error:
+        message = (
+            f"{path} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
+            f"Origin, Direction): {error}. Give fixed_image"
+        )
+        raise ValueError(message) from error
+    first = origin + direction @ (spacing * index)
+    return Geometry(
+        size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(direction.ravel().tolist())
+    )

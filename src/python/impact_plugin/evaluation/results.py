@@ -1,0 +1,201 @@
+"""Figures of an evaluation, and how they are written: a table, CSV, JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from impact_plugin.evaluation.jacobian import JacobianStatistics
+from impact_plugin.evaluation.labels import LabelAgreement
+from impact_plugin.evaluation.landmarks import LandmarkErrors
+
+JSON_SCHEMA = 1
+"""Version of :meth:`Evaluation.to_dict`: changed when a name in it changes or goes."""
+
+SUFFIXES = (".csv", ".json", ".txt")
+"""What :meth:`Evaluation.write` writes."""
+
+_LABEL_UNITS = {"dice": "", "hausdorff": "mm", "hausdorff95": "mm", "mean_surface": "mm"}
+_JACOBIAN_UNITS = {"folding": "fraction", "voxels": "voxels"}
+
+
+class Row(NamedTuple):
+    """One figure: of which step, what was measured, of which point or label, and its unit.
+
+    ``measure`` is ``landmarks``, ``labels`` or ``jacobian``; ``item`` a point's name or a label,
+    empty for what sums all up.
+    """
+
+    step: str
+    measure: str
+    item: str
+    statistic: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class StepEvaluation:
+    """What was measured after one step of a registration.
+
+    Attributes:
+        name: ``unregistered``, ``initial transform``, then the stages; of parameter files the
+            number and kind of each transform.
+        landmarks: Target registration errors; None where no points were given.
+        labels: Agreement by label; None where no label maps were given.
+        jacobian: Of the whole transform up to this step; None where it was not asked for.
+    """
+
+    name: str
+    landmarks: LandmarkErrors | None = None
+    labels: dict[int, LabelAgreement] | None = None
+    jacobian: JacobianStatistics | None = None
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean over the labels; None where no label maps were given."""
+        if self.labels is None:
+            return None
+        return sum(label.dice for label in self.labels.values()) / len(self.labels)
+
+    def rows(self) -> Iterator[Row]:
+        """Give all figures one by one."""
+        if self.landmarks:
+            for name, value in self.landmarks.statistics().items():
+                yield Row(self.name, "landmarks", "", name, value, "mm")
+            for point, value in zip(self.landmarks.names, self.landmarks.distances, strict=True):
+                yield Row(self.name, "landmarks", point, "error", value, "mm")
+        for label, agreement in (self.labels or {}).items():
+            for name, unit in _LABEL_UNITS.items():
+                yield Row(self.name, "labels", str(label), name, getattr(agreement, name), unit)
+        if self.jacobian:
+            for name, value in self.jacobian.statistics().items():
+                yield Row(self.name, "jacobian", "", name, value, _JACOBIAN_UNITS.get(name, ""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as what JSON knows."""
+        found = asdict(self)
+        if self.labels is not None:
+            found["labels"] = {str(label): asdict(each) for label, each in self.labels.items()}
+        return found
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of a registration: before it, after each of its steps, and after the last.
+
+    Attributes:
+        steps: In order; the first is ``unregistered``, the last the whole registration.
+    """
+
+    steps: tuple[StepEvaluation, ...]
+
+    @property
+    def before(self) -> StepEvaluation:
+        """Without any transform."""
+        return self.steps[0]
+
+    @property
+    def after(self) -> StepEvaluation:
+        """With the whole transform."""
+        return self.steps[-1]
+
+    def rows(self) -> list[Row]:
+        """Give all figures one by one, as in the CSV file."""
+        return [row for step in self.steps for row in step.rows()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as what JSON knows: ``schema`` and ``steps``, distances in mm."""
+        return {"schema": JSON_SCHEMA, "steps": [step.to_dict() for step in self.steps]}
+
+    def to_json(self) -> str:
+        """Give it as JSON."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def to_csv(self) -> str:
+        """Give it as CSV: the columns step, measure, item, statistic, value, unit."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(Row._fields)
+        writer.writerows(self.rows())
+        return text.getvalue()
+
+    def write(self, path: str | Path) -> Path:
+        """Write it as the ending says: ``.json``, ``.csv`` or ``.txt``, the table.
+
+        Raises:
+            ValueError: The ending is another.
+        """
+        file = Path(path).expanduser()
+        if file.suffix not in SUFFIXES:
+            message = f"{file}: expected a name that ends in {', '.join(SUFFIXES)}"
+            raise ValueError(message)
+        make = {".csv": self.to_csv, ".json": self.to_json, ".txt": self.table}[file.suffix]
+        file.write_text(make().rstrip("\n") + "\n", encoding="utf-8")
+        return file
+
+    def table(self) -> str:
+        """Give it as text to be read."""
+        tables = [self._landmarks(), self._labels(), self._jacobian()]
+        return "\n\n".join(table for table in tables if table)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _landmarks(self) -> str:
+        rows = [(step.name, step.landmarks.statistics()) for step in self.steps if step.landmarks]
+        if not self.after.landmarks:
+            return ""
+        title = f"Error of {len(self.after.landmarks.distances)} landmarks, mm"
+        cells = [[f"{value:.2f}" for value in values.values()] for _, values in rows]
+        return _table(title, ["mean", "std", "median", "95 %", "max"], rows, cells)
+
+    def _labels(self) -> str:
+        rows = [
+            (f"{step.name}, label {label}", agreement)
+            for label in self.after.labels or {}
+            for step in self.steps
+            for agreement in [(step.labels or {})[label]]
+        ]
+        cells = [
+            [
+                f"{each.dice:.3f}",
+                *(
+                    "-" if value is None else f"{value:.2f}"
+                    for value in (each.hausdorff, each.hausdorff95, each.mean_surface)
+                ),
+            ]
+            for _, each in rows
+        ]
+        heads = ["Dice", "Hausdorff", "95 %", "mean"]
+        return _table("Labels: Dice, distances of surfaces, mm", heads, rows, cells)
+
+    def _jacobian(self) -> str:
+        rows = [(step.name, step.jacobian) for step in self.steps if step.jacobian]
+        cells = [
+            [
+                *(f"{value:.3f}" for value in (each.min, each.p5, each.median, each.p95, each.max)),
+                f"{each.std:.3f}",
+                f"{100 * each.folding:.3g} %",
+            ]
+            for _, each in rows
+        ]
+        heads = ["min", "5 %", "median", "95 %", "max", "std", "folding"]
+        return _table("Jacobian determinant", heads, rows, cells)
+
+
+def _table(
+    title: str, heads: list[str], rows: list[tuple[str, Any]], cells: list[list[str]]
+) -> str:
+    if not rows:
+        return ""
+    first = max(len(title), *(len(name) + 2 for name, _ in rows))
+    lines = [f"{title:{first}}" + "".join(f"{head:>11}" for head in heads)]
+    for (name, _), values in zip(rows, cells, strict=True):
+        lines.append(f"  {name:{first - 2}}" + "".join(f"{value:>11}" for value in values))
+    return "\n".join(lines)
