@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 import impact_plugin
 from helpers import tiny_models
 from helpers.pairs import sitk_pair, squares
-from helpers.parameter_maps import parameter_map
+from helpers.parameter_maps import Value, parameter_map
 from helpers.registrations import impact
 from impact_plugin.cli.program import program
 from impact_plugin.engine import process
@@ -76,7 +76,7 @@ def test_same_to_the_bit(tmp_path: Path) -> None:
     field = sitk.Image(fixed.GetSize(), sitk.sitkVectorFloat64, 3) + 0.25
     field.CopyInformation(fixed)
     start = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
-    both = {"LayersMask": "010", "MaximumNumberOfIterations": 12}
+    both: dict[str, Value] = {"LayersMask": "010", "MaximumNumberOfIterations": 12}
     maps = [
         parameter_map(3, **(impact(3, "Static", "here.pt") | both)),
         parameter_map(
