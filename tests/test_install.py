@@ -38,19 +38,22 @@ class Environment:
             self._link_packages()
 
     def _link_packages(self) -> None:
-        """Link every package, file by file: what pip replaces or removes here stays there."""
+        """Link all packages but ours; of those that ours puts files into, each file.
+
+        And of itk, from which the folder of the plugin is looked for as `..`.
+        """
         for path in SITE.iterdir():
-            if OURS.fullmatch(path.name) or path.suffix in (".pth", ".py"):
-                continue
             target = self.site / path.name
-            if path.is_dir():
-                shutil.copytree(path, target, copy_function=os.link, dirs_exist_ok=True)
+            if OURS.fullmatch(path.name) or path.suffix == ".pth":
+                continue
+            if path.name in ("itk", "itk_elastix.libs"):
+                shutil.copytree(path, target, copy_function=os.link)
             else:
-                os.link(path, target)
+                target.symlink_to(path)
         (self.site / "itk_elastix.libs" / "libImpactMetric.so").unlink(missing_ok=True)
 
     def files(self) -> set[str]:
-        """Give all files and folders, caches of Python's own library left out."""
+        """Give all files and folders."""
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
 
     def pip(self, *arguments: str | Path) -> str:
@@ -86,15 +89,16 @@ class Environment:
 
 def _without_settings() -> dict[str, str]:
     """Give this process's variables, without those that reach into other environments."""
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PIP_", "PYTHON", "LD_"))
     }
+    return kept | {"PIP_CONFIG_FILE": os.devnull}
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def filled() -> Iterator[Environment]:
     """One that has torch and itk-elastix, beside this one: links need one file system."""
     folder = Path(sys.prefix).parent / "build" / f"installed-{os.getpid()}"
     folder.parent.mkdir(exist_ok=True)
