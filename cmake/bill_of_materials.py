@@ -55,9 +55,17 @@ def of_source(source: Source, how: str, license_id: str) -> Component:
 
 
 def of_package(name: str, how: str, license_id: str) -> Component:
-    """Describe an installed Python package; its RECORD has the checksums of all of its files."""
+    """Describe an installed Python package by the checksums of its files.
+
+    Of those in its RECORD that are the wheel's own: installers add others.
+    """
     distribution = importlib.metadata.distribution(name)
-    record = distribution.read_text("RECORD") or ""
+    rows = [
+        f"{file} {file.hash.mode}={file.hash.value}\n"
+        for file in distribution.files or ()
+        if file.hash and ".." not in file.parts and not file.parts[0].endswith(".dist-info")
+    ]
+    checksums = "".join(sorted(rows)).encode()
     return {
         "type": "library",
         "bom-ref": name,
@@ -67,7 +75,7 @@ def of_package(name: str, how: str, license_id: str) -> Component:
         "purl": f"pkg:pypi/{name}@{distribution.version.partition('+')[0]}",
         "properties": [
             property_of("use", how),
-            property_of("sha256-of-record", hashlib.sha256(record.encode()).hexdigest()),
+            property_of("sha256-of-checksums", hashlib.sha256(checksums).hexdigest()),
         ],
     }
 
