@@ -18,7 +18,8 @@ foreach(_impact_source IN ITEMS ELASTIX ITK)
   set(_impact_folder "${IMPACT_${_impact_source}_SOURCE_DIR}")
   if(EXISTS "${_impact_folder}/LICENSE")  # headers packed for a machine without sources have none
     string(TOLOWER "${_impact_source}" _impact_name)
-    install(FILES "${_impact_folder}/LICENSE" "${_impact_folder}/NOTICE" DESTINATION "${_impact_licenses}/${_impact_name}")
+    install(FILES "${_impact_folder}/LICENSE" "${_impact_folder}/NOTICE" DESTINATION "${_impact_licenses}/${_impact_name}"
+      OPTIONAL)
   endif()
 endforeach()
 if(EXISTS "${IMPACT_ITK_SOURCE_DIR}/LICENSE")
