@@ -16,7 +16,7 @@ CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv wheel install demo test docs pictures validation bench lint format clean
+.PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test docs pictures validation bench lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make lint     ruff, mypy, clang-format, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
+	@echo "make check-wheel, reproducible, sdist-check, lock   docs/build.md, The wheel"
 	@echo "make clean    remove what was built and $(VENV)"
 
 $(BIN)/python:
@@ -36,11 +37,25 @@ $(BIN)/python:
 	  "$(PYTHON) cannot make virtual environments: install python3-venv (apt) or virtualenv (pip), or set PYTHON."; \
 	  exit 1; }
 
-# pip reads dependency groups from 25.1 on.
-$(VENV)/requirements.stamp: pyproject.toml constraints.txt | $(BIN)/python
+# pip reads dependency groups from 25.1 on. The lock fits Python 3.11 on x86-64; other Pythons take what fits pyproject.toml.
+# torch comes by the second command, pinned by constraints.txt: which build of it fits depends on the machine.
+$(VENV)/requirements.stamp: pyproject.toml constraints.txt dev-lock.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	@case "$$($(BIN)/python -c 'import sys, platform; print(*sys.version_info[:2], platform.machine())')" in \
+	  "3 11 x86_64") set -x; $(BIN)/pip install --quiet --no-deps --require-hashes -r dev-lock.txt ;; \
+	  *) echo "dev-lock.txt is for Python 3.11 on x86-64: without it" ;; \
+	esac
 	$(BIN)/pip install --quiet --group dev
 	@touch $@
+
+# Anew what fits pyproject.toml and constraints.txt. Names no index; what depends on the build of torch is left out.
+lock: venv
+	$(BIN)/pip install --quiet uv
+	@echo "# Made by make lock, for Python 3.11 on x86-64 Linux: the development environment without torch." > dev-lock.new
+	$(BIN)/uv pip compile --quiet --group dev --constraints constraints.txt --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  pyproject.toml | awk '/^[a-z]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep' >> dev-lock.new
+	mv dev-lock.new dev-lock.txt
 
 dist/wheel.stamp: $(SOURCES) $(VENV)/requirements.stamp
 	@mkdir -p dist && rm -f dist/*.whl
@@ -53,13 +68,23 @@ $(VENV)/installed.stamp: dist/wheel.stamp
 
 venv: $(VENV)/requirements.stamp
 wheel: dist/wheel.stamp
+
+check-wheel: wheel
+	$(BIN)/python cmake/check_wheel.py dist/*.whl
+
+# Each compiles everything anew, without a compiler cache: some five minutes of two cores per build.
+reproducible: venv
+	tests/run_reproducible.sh $(CURDIR)/$(BIN)/python
+sdist-check: venv
+	tests/run_sdist.sh $(CURDIR)/$(BIN)/python
+
 install: $(VENV)/installed.stamp
 
 demo: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  $(BIN)/python -m impact_plugin.demo --data "$$data" --out out/demo
 
-test: install
+test: install check-wheel
 	tests/run_clean_install.sh dist/*.whl
 	$(BIN)/pytest $(PYTEST_FLAGS)
 

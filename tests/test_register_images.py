@@ -172,7 +172,7 @@ def test_save_and_load(result: Result, tmp_path: Path) -> None:
     folder = result.save(tmp_path / "new" / "result")
     assert {path.name for path in folder.iterdir()} == {
         *("result.mha", "TransformParameters.0.txt", "TransformParameters.1.txt"),
-        *("transform.h5", "history.csv", "result.json"),
+        *("transform.h5", "history.csv", "result.json", "record.json", "elastix.log"),
     }
     same(result, Result.load(folder))
     assert "torch 2.13" in json.loads((folder / "result.json").read_text())["versions"]

@@ -66,7 +66,7 @@ def modules() -> list[str]:
     """Name the modules of the packages behind register_images."""
     return [
         f"impact_plugin.{package}.{found.name}"
-        for package in ("engine", "evaluation", "images", "pairwise", "transforms")
+        for package in ("engine", "evaluation", "images", "pairwise", "records", "transforms")
         for found in pkgutil.iter_modules([str(Path(impact_plugin.__file__).parent / package)])
     ]
 

@@ -77,6 +77,7 @@ def test_files(files: set[str]) -> None:
         ".pyi",
         ".so",
         ".typed",
+        ".json",
         ".txt",
         ".md",
     }

@@ -5,6 +5,7 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register_images`, a registration in one call, and what it takes and gives;
+- :func:`rerun`, which does one again out of its record and compares the results to the bit;
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
 - :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
 - :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin.registration import register
 
 if TYPE_CHECKING:
-    from impact_plugin import check, command_line, demo, evaluation, models, parameters
+    from impact_plugin import check, command_line, demo, evaluation, models, parameters, records
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.engine.errors import RegistrationError
     from impact_plugin.engine.log import Iteration
@@ -34,13 +35,18 @@ if TYPE_CHECKING:
     from impact_plugin.pairwise.follower import StopRegistration
     from impact_plugin.pairwise.history import History
     from impact_plugin.pairwise.result import RegistrationResult
+    from impact_plugin.records.comparing import RecordMismatchError
+    from impact_plugin.records.rerunning import RecordWarning, Rerun, rerun
 
 __all__ = [
     "History",
     "ImageArray",
     "Iteration",
+    "RecordMismatchError",
+    "RecordWarning",
     "RegistrationError",
     "RegistrationResult",
+    "Rerun",
     "StopRegistration",
     "VersionMismatchError",
     "__version__",
@@ -52,24 +58,30 @@ __all__ = [
     "parameters",
     "preset_map",
     "preset_names",
+    "records",
     "register",
     "register_images",
+    "rerun",
 ]
 
 _SUBMODULES = frozenset(
-    {"_core", "check", "command_line", "demo", "evaluation", "models", "parameters"}
+    {"_core", "check", "command_line", "demo", "evaluation", "models", "parameters", "records"}
 )
 _HOMES = {
     "History": "pairwise.history",
     "ImageArray": "images.array",
     "Iteration": "engine.log",
+    "RecordMismatchError": "records.comparing",
+    "RecordWarning": "records.rerunning",
     "RegistrationError": "engine.errors",
     "RegistrationResult": "pairwise.result",
+    "Rerun": "records.rerunning",
     "StopRegistration": "pairwise.follower",
     "VersionMismatchError": "_versions",
     "preset_map": "pairwise.api",
     "preset_names": "pairwise.api",
     "register_images": "pairwise.api",
+    "rerun": "records.rerunning",
 }
 """In which module each name is defined that is not imported before its first use."""
 

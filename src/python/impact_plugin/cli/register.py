@@ -70,6 +70,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result.")
+@click.option("--record/--no-record", default=True, help="Whether to write `record.json`.")
 @click.option("-q", "--quiet", is_flag=True, help="No bars and no summary.")
 @click.option("-v", "--verbose", is_flag=True, help="elastix's log on standard error.")
 @click.option(
@@ -95,6 +96,7 @@ def register(
     threads: int | None,
     device: str | None,
     seed: int | None,
+    record: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -102,7 +104,7 @@ def register(
 
     Results: `result.mha`, the moving image on the grid of the fixed one; `transform.h5`, for
     SimpleITK, itk and 3D Slicer; `TransformParameters.<n>.txt`, for transformix; `history.csv`;
-    `elastix.log`.
+    `elastix.log`; `record.json`, for `impact-plugin rerun`.
 
     \b
     Examples:
@@ -130,6 +132,7 @@ def register(
             seed=seed,
             output_directory=out,
             progress=False if quiet else None,
+            record=record,
         )
         result.save(out)
         for name, image in images.items():

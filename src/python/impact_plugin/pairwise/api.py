@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -26,12 +26,17 @@ from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.pairwise.run import Run
 from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
 from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.records import making, storage
+from impact_plugin.records.contents import Record
 from impact_plugin.transforms import from_elastix, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.initial import InitialTransform
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+Recording: TypeAlias = bool | Literal["inputs"] | Callable[[Record], None]
+"""Whether and how a record is made, see ``record`` of :func:`register_images`."""
 
 
 def register_images(
@@ -52,6 +57,7 @@ def register_images(
     output_directory: str | os.PathLike[str] | None = None,
     callback: Callback | None = None,
     progress: bool | None = None,
+    record: Recording = True,
 ) -> RegistrationResult:
     """Register two images: find where each point of the fixed image is in the moving image.
 
@@ -91,6 +97,11 @@ def register_images(
             and the result is what it had by then (with maps without IMPACT: after the last level
             that ended).
         progress: Whether to show bars; by default in a terminal and in a notebook.
+        record: Whether the result has a record of all that it came from, which is saved with it as
+            ``record.json`` and can be run again (:func:`impact_plugin.rerun`). ``"inputs"``: and
+            images that are no files are kept beside it, in ``output_directory``. A function: it is
+            called before elastix starts, with the record as far as it is known by then, and what it
+            raises ends the registration.
 
     Returns:
         The transform, the warped image and the course of the registration. The image is a SimpleITK
@@ -123,6 +134,13 @@ def register_images(
     arguments.check_number("default_pixel_value", default_pixel_value)
     arguments.check_callback(callback)
     arguments.check_gpu(device, gpu)
+    arguments.check_record(record, output_directory)
+    images = {
+        "fixed": fixed,
+        "moving": moving,
+        "fixed_mask": fixed_mask,
+        "moving_mask": moving_mask,
+    }
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
@@ -142,9 +160,24 @@ def register_images(
         ]
         outside = _outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
+        begun = None
+        if record:
+            said = {
+                "iterations": iterations,
+                "threads": threads,
+                "device": device,
+                "seed": seed,
+                "default_pixel_value": default_pixel_value,
+            }
+            begun = making.begin(inputs, images, initial_transform, before, chosen, said)
+            if callable(record):
+                record(begun)
         _check_overlap(inputs, before, chosen[0])
         if out is not None:
             arguments.make_folder("output_directory", out)
+            (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
+            if begun is not None and record == "inputs":
+                inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         run = Run(chosen, before, out or files, files / "stop")
@@ -154,6 +187,7 @@ def register_images(
             chain = run.execute(command, follower)
         finally:
             bars.close()
+        log = run.log(follower)
         ended = time.perf_counter()
 
     result = RegistrationResult(
@@ -172,7 +206,16 @@ def register_images(
         **follower.log.times(ended - prepared),
         "warped image": time.perf_counter() - ended,
     }
-    return replace(result, image=image, timings=timings)
+    result = replace(result, image=image, timings=timings, log=log)
+    if begun is not None:
+        finished = making.finish(begun, result, before, follower.log.levels, log)
+        result = replace(result, record=finished)
+        if out is not None:
+            finished["log"] = storage.LOG
+            if not result.stopped:
+                finished["transform"]["file"] = run.last_transform.name
+            storage.write(finished, out / storage.NAME)
+    return result
 
 
 def _changes(

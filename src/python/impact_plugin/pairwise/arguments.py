@@ -94,6 +94,23 @@ def check_gpu(device: str | None, gpu: int | None) -> None:
         raise ValueError(message)
 
 
+def check_record(record: object, output_directory: object) -> None:
+    """Check whether and how a record is wanted.
+
+    Raises:
+        ValueError: It is no truth value, "inputs" or function, or "inputs" without a folder.
+    """
+    if not (isinstance(record, bool) or record == "inputs" or callable(record)):
+        message = f'record is {record!r}, expected True, False, "inputs", or a function'
+        raise ValueError(message)
+    if record == "inputs" and output_directory is None:
+        message = (
+            'record is "inputs", and there is no folder to keep the images in: give '
+            "output_directory, too"
+        )
+        raise ValueError(message)
+
+
 def make_folder(name: str, folder: Path) -> None:
     """Make a folder if needed, and check that files can be written into it.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.records.contents import Record
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -103,3 +104,27 @@ class Inputs:
                     raise OSError(message) from error
             arguments += [flag, path]
         return arguments
+
+    def keep(self, folder: Path, images: Record) -> None:
+        """Write the images that are no files into the folder ``inputs`` of a folder.
+
+        Args:
+            folder: That of the results.
+            images: What the registration's record says of them; where each was written is added.
+
+        Raises:
+            OSError: One cannot be written.
+        """
+        import SimpleITK as sitk
+
+        for name, described in images.items():
+            if described is None or described["path"] is not None:
+                continue
+            path = folder / "inputs" / f"{name}.mha"
+            path.parent.mkdir(exist_ok=True)
+            try:
+                sitk.WriteImage(getattr(self, name), str(path), useCompression=True)
+            except RuntimeError as error:
+                message = f"{path} cannot be written: {error}"
+                raise OSError(message) from error
+            described["stored"] = f"inputs/{name}.mha"

@@ -93,6 +93,18 @@ def resolve(
     return resolved
 
 
+def named(parameters: ParameterMap) -> list[str]:
+    """Give the models that a map names, in order, each once."""
+    found = (
+        part
+        for name, values in parameters.items()
+        if _MODELS_PATH.fullmatch(name)
+        for value in values
+        for part in _split(value, not re.search(r"\d$", name))
+    )
+    return list(dict.fromkeys(part for part in found if part))
+
+
 def check(
     models: Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str] | None,
     maps: Sequence[ParameterMap],
@@ -160,17 +172,25 @@ def _find(
     for path in candidates:
         if path.is_file():
             return path.absolute()
-    if mind := MIND.fullmatch(Path(name).name):
-        from impact_plugin.models import mind as make_mind  # imports torch where it makes a file
-
-        radius, dilation, dimension = map(int, mind.groups())
-        return make_mind(radius, dilation, dimension)
+    if made := made_anew(Path(name).name):
+        return made
     if downloaded := _downloaded(name):
         return downloaded
     looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys(candidates))
     raise MissingModelError(
         f"{where} names the model {name!r}, which is in none of these places:\n{looked}", name
     )
+
+
+def made_anew(name: str) -> Path | None:
+    """Make the MIND model of a name; None for names of other models."""
+    mind = MIND.fullmatch(name)
+    if mind is None:
+        return None
+    from impact_plugin.models import mind as make_mind  # imports torch where it makes a file
+
+    radius, dilation, dimension = map(int, mind.groups())
+    return make_mind(radius, dilation, dimension)
 
 
 def known_place(name: str) -> Path | None:

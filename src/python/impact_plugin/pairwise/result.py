@@ -15,6 +15,7 @@ from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.records.contents import Record
 from impact_plugin.transforms import applying, from_elastix, inverse
 from impact_plugin.transforms.chain import Chain
 
@@ -44,6 +45,9 @@ class RegistrationResult:
         stages: Names of the presets or maps that ran.
         stopped: Whether the callback ended it early.
         output_directory: Where elastix's files are; None if they were not kept.
+        log: elastix's, in full.
+        record: All that the registration came from and what it gave, as ``docs/records.md``
+            describes it; None where none was wanted.
     """
 
     image: sitk.Image
@@ -54,6 +58,8 @@ class RegistrationResult:
     stages: tuple[str, ...]
     stopped: bool
     output_directory: Path | None
+    log: str = ""
+    record: Record | None = None
 
     @property
     def elastix_parameters(self) -> list[ParameterMap]:
@@ -218,7 +224,8 @@ class RegistrationResult:
 
         ``result.mha``: the image; ``TransformParameters.<n>.txt``: for transformix, the last stands
         for all; ``transform.h5``: for SimpleITK, itk and Slicer, where there is such a transform;
-        ``history.csv``; ``result.json``: the rest.
+        ``history.csv``; ``elastix.log``; ``result.json``: the rest; ``record.json``: the record,
+        with which :func:`impact_plugin.rerun` can do it again.
 
         Returns:
             The folder's absolute path.

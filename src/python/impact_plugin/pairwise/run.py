@@ -53,7 +53,19 @@ class Run:
             return self._stopped(follower)
         if code != 0:
             raise self._error(follower, code)
-        return Chain.read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
+        return Chain.read(self.last_transform)
+
+    @property
+    def last_transform(self) -> Path:
+        """The file of the whole transform, where the registration was not stopped early."""
+        return self._folder / f"TransformParameters.{len(self._stages) - 1}.txt"
+
+    def log(self, follower: Follower) -> str:
+        """Give elastix's log in full."""
+        try:
+            return (self._folder / "elastix.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:  # the last lines are better than none
+            return "\n".join([*follower.lines, ""])
 
     def _stopped(self, follower: Follower) -> Chain:
         """Give the transform of what was ended early: of the last level that ended."""

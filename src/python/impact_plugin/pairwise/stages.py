@@ -118,6 +118,8 @@ def gpu_of(device: str | None) -> int | None:
 
 def _own(parameter_maps: ParameterMaps) -> list[Stage]:
     """Read the caller's maps; each is named by its file or its number."""
+    if isinstance(parameter_maps, Stage):
+        return [parameter_maps]
     if isinstance(parameter_maps, str | os.PathLike):
         path = Path(parameter_maps).expanduser()
         if not path.is_file():

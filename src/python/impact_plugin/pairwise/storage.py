@@ -11,6 +11,8 @@ from impact_plugin import _versions
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.records import storage as records
+from impact_plugin.records.contents import Record
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 
@@ -20,6 +22,7 @@ def save(result: RegistrationResult, folder: Path) -> Path:
     import SimpleITK as sitk
 
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / records.NAME).unlink(missing_ok=True)  # it comes last: what it stands for is there
     last = result.chain.write(folder, "TransformParameters")
     sitk.WriteImage(result.image, str(folder / "result.mha"), useCompression=True)
     try:
@@ -36,7 +39,32 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         "versions": _versions.describe(),
     }
     (folder / "result.json").write_text(json.dumps(summary, indent=2) + "\n")
+    if result.log and result.output_directory != folder:
+        (folder / records.LOG).write_text(result.log, encoding="utf-8")
+    if result.record is not None:
+        _save_record(result, result.record, folder, last)
     return folder
+
+
+def _save_record(
+    result: RegistrationResult, record: Record, folder: Path, transform: Path | None
+) -> None:
+    """Write the record, with the names of the files beside it."""
+    named = record | {
+        "transform": record["transform"] | {"file": transform.name if transform else None},
+        "result_image": record["result_image"] | {"file": "result.mha"},
+        "log": records.LOG,
+    }
+    if result.output_directory != folder:  # stored inputs are where they were stored
+        named["images"] = {
+            name: image and image | {"stored": _elsewhere(image["stored"], result.output_directory)}
+            for name, image in record["images"].items()
+        }
+    records.write(named, folder / records.NAME)
+
+
+def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
+    return None if stored is None or folder is None else str(folder / stored)
 
 
 def load(folder: Path) -> RegistrationResult:
@@ -49,6 +77,7 @@ def load(folder: Path) -> RegistrationResult:
         raise FileNotFoundError(message)
     summary = _read_summary(path)
     last = summary["transform"]
+    log = folder / records.LOG
     return RegistrationResult(
         image=sitk.ReadImage(str(folder / "result.mha")),
         chain=Chain.read(folder / last) if last else Chain(),
@@ -58,6 +87,8 @@ def load(folder: Path) -> RegistrationResult:
         stages=tuple(summary["stages"]),
         stopped=summary["stopped"],
         output_directory=folder,
+        log=log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "",
+        record=records.read(folder) if (folder / records.NAME).is_file() else None,
     )
 
 

@@ -1,0 +1,79 @@
+"""``impact-plugin rerun``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import impact_plugin
+from impact_plugin.cli.register import _pairs, _show_log
+from impact_plugin.records import rerunning
+from impact_plugin.records.making import IMAGES
+
+_FILE = click.Path(path_type=Path)
+_DIFFERENT = 3
+
+
+@click.command()
+@click.argument("record", type=_FILE)
+@click.option("-o", "--out", type=_FILE, help="Folder for the new result; by default nowhere.")
+@click.option("--fixed", type=_FILE, help="The fixed image, where its path has changed.")
+@click.option("--moving", type=_FILE, help="Likewise the moving image.")
+@click.option("--fixed-mask", type=_FILE, help="Likewise the fixed image's mask.")
+@click.option("--moving-mask", type=_FILE, help="Likewise the moving image's mask.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Where a model is now that the record names.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Default: as recorded.")
+@click.option("-q", "--quiet", is_flag=True, help="No bars.")
+@click.option("-v", "--verbose", is_flag=True, help="elastix's log on standard error.")
+def rerun(
+    record: Path,
+    out: Path | None,
+    fixed: Path | None,
+    moving: Path | None,
+    fixed_mask: Path | None,
+    moving_mask: Path | None,
+    models: tuple[str, ...],
+    threads: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Run a registration again out of its RECORD: a record.json, or the folder in which it is.
+
+    Images, models and other files must be those of the record; that they are is checked before
+    anything runs. Other versions or another machine are named and do not stop it.
+
+    Exit codes: 0, the same transform and image to the bit; 3, not the same; 1, it could not be run.
+
+    \b
+    Examples:
+      impact-plugin rerun result/record.json
+      impact-plugin rerun result -o again --fixed /data/moved/fixed.nii.gz
+    """  # noqa: D301  (\b keeps click from joining lines)
+    _show_log(verbose)
+    try:
+        again = rerunning.run(
+            record,
+            dict(zip(IMAGES, (fixed, moving, fixed_mask, moving_mask), strict=True)),
+            _pairs(models),
+            out,
+            threads,
+            progress=False if quiet else None,
+            warn=lambda remark: click.echo(f"Not as it was: {remark}", err=True),
+        )
+    except (ValueError, TypeError, OSError, ImportError, impact_plugin.RegistrationError) as error:
+        raise click.ClickException(str(error)) from error
+    for difference in again.differences:
+        click.echo(f"Not the same: {difference}.")
+    if again.same:
+        click.echo("The same transform and the same image, to the bit.")
+    if out is not None:
+        click.echo(f"Results: {out}")
+    if not again.same:
+        raise SystemExit(_DIFFERENT)
