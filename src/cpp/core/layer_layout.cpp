@@ -1,6 +1,7 @@
 #include "layer_layout.h"
 
 #include "device.h"
+#include "time_limit.h"
 
 #include <algorithm>
 #include <cmath>
@@ -296,7 +297,7 @@ measureLayouts(const Model &             model,
     }
     catch (const std::exception & error)
     {
-      if (isOutOfMemory(error) || isDeviceFailure(error))
+      if (isOutOfMemory(error) || isDeviceFailure(error) || dynamic_cast<const TimeLimitError *>(&error))
       {
         throw;
       }

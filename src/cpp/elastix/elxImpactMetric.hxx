@@ -3,11 +3,13 @@
 
 #include "elxImpactMetric.h"
 
+#include "check_image.h"
 #include "elxImpactError.h"
 #include "elxImpactFeatureMaps.h"
 #include "elxImpactParameterMap.h"
 #include "elxImpactStop.h"
 #include "impactGridOf.h"
+#include "model_prints.h"
 #include "random.h"
 
 #include "itkTimeProbe.h"
@@ -38,6 +40,15 @@ ImpactMetric<TElastix>::BeforeRegistration()
   const auto &       fixedImage = *elastix.GetFixedImage(number < elastix.GetNumberOfFixedImages() ? number : 0);
   const auto &       movingImage = *elastix.GetMovingImage(number < elastix.GetNumberOfMovingImages() ? number : 0);
 
+  for (impact::Finding & finding : this->CheckImages(fixedImage, movingImage))
+  {
+    impact::addFinding(findings, std::move(finding));
+  }
+
+  if (!BaseComponent::IsElastixLibrary())
+  {
+    impact::markPrints();
+  }
   // Models are opened even where parameters are wrong: all that is to be said is said at once.
   const auto models = impact::makeModelRepository();
   const auto workers = std::make_shared<impact::Workers>(
@@ -66,6 +77,26 @@ ImpactMetric<TElastix>::BeforeRegistration()
   }
   m_Levels = parsed.levels;
   this->SetModelRepository(models);
+}
+
+
+template <typename TElastix>
+std::vector<impact::Finding>
+ImpactMetric<TElastix>::CheckImages(const FixedImageType & fixed, const MovingImageType & moving) const
+{
+  const std::string number = std::to_string(this->GetMetricNumber());
+  const auto        nameOf = [&](const std::string & side, const std::string & flag) {
+    std::string file = this->GetConfiguration()->GetCommandLineArgument(flag + number);
+    file = file.empty() ? this->GetConfiguration()->GetCommandLineArgument(flag) : file;
+    return "The " + side + " image" + (file.empty() ? "" : " \"" + file + "\"");
+  };
+  std::vector<float> buffer;
+  auto               findings = impact::checkImage(this->ViewOf(fixed, buffer), nameOf("fixed", "-f"));
+  for (impact::Finding & finding : impact::checkImage(this->ViewOf(moving, buffer), nameOf("moving", "-m")))
+  {
+    findings.push_back(std::move(finding));
+  }
+  return findings;
 }
 
 
@@ -104,6 +135,7 @@ ImpactMetric<TElastix>::BeforeEachResolution()
     }
   });
   m_IterationsSinceUpdate = 0;
+  m_IterationsOfLevel = 0;
 }
 
 
@@ -137,6 +169,7 @@ template <typename TElastix>
 void
 ImpactMetric<TElastix>::AfterEachIteration()
 {
+  ++m_IterationsOfLevel;
   if (++m_IterationsSinceUpdate == this->GetLevelSettings().featuresMapUpdateInterval)
   {
     this->RequestMovingFeatures();
@@ -155,6 +188,14 @@ ImpactMetric<TElastix>::AfterEachResolution()
 {
   log::info("Metric \"Impact\", resolution level " + std::to_string(this->GetLevelSettings().level) +
             " took: " + this->DescribeTimes() + ".");
+  if (!this->GetFailure().empty())
+  {
+    throw ImpactError(__FILE__,
+                      __LINE__,
+                      "Metric \"Impact\" cannot go on (resolution level " +
+                        std::to_string(this->GetLevelSettings().level) + ", iteration " +
+                        std::to_string(m_IterationsOfLevel) + "):\n" + this->GetFailure());
+  }
 }
 
 

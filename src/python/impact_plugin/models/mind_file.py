@@ -6,7 +6,8 @@ import operator
 import warnings
 from pathlib import Path
 
-from impact_plugin.models.files import replacing, target_path
+from impact_plugin._files import replacing
+from impact_plugin.models.files import target_path
 
 
 def mind(

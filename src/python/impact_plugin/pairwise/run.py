@@ -53,7 +53,14 @@ class Run:
             return self._stopped(follower)
         if code != 0:
             raise self._error(follower, code)
-        return Chain.read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
+        try:
+            return Chain.read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
+        except (OSError, ValueError) as error:
+            cause = (
+                "elastix ended as if all were well, but its transform cannot be read: "
+                f"{error}. Is the disk full?"
+            )
+            raise self._error(follower, code, cause) from error
 
     def _stopped(self, follower: Follower) -> Chain:
         """Give the transform of what was ended early: of the last level that ended."""
@@ -67,15 +74,16 @@ class Run:
             return Chain.read(self._folder / f"TransformParameters.{log.stage - 1}.txt")
         return self._before
 
-    def _error(self, follower: Follower, code: int) -> RegistrationError:
+    def _error(self, follower: Follower, code: int, cause: str = "") -> RegistrationError:
         log = follower.log
         stage = self._stages[log.stage]
         where = f"stage {log.stage + 1} of {len(self._stages)} ({stage.name})"
         if log.level is not None:
             levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
             where += f", level {log.level + 1} of {levels}"
-        killed = f"elastix {process.describe_exit(code)}"
-        cause = killed if code < 0 else find_cause(list(follower.lines))
+        if not cause:
+            killed = f"elastix {process.describe_exit(code)}"
+            cause = killed if code < 0 else find_cause(list(follower.lines))
         return RegistrationError(cause, where, log.stage, log.level, self._keep_log(follower))
 
     def _keep_log(self, follower: Follower) -> Path:

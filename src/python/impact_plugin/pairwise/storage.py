@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
+from impact_plugin._files import write_image
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 
+_SUMMARY = "result.json"
+_TRANSFORM = "transform.h5"
+
 
 def save(result: RegistrationResult, folder: Path) -> Path:
     """Write a result; see :meth:`RegistrationResult.save`."""
-    import SimpleITK as sitk
-
     folder.mkdir(parents=True, exist_ok=True)
-    last = result.chain.write(folder, "TransformParameters")
-    sitk.WriteImage(result.image, str(folder / "result.mha"), useCompression=True)
-    try:
-        sitk.WriteTransform(result.transform, str(folder / "transform.h5"))
-    except UnsupportedTransformError:
-        (folder / "transform.h5").unlink(missing_ok=True)  # of an earlier result
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as unfinished:
+        _write(result, Path(unfinished), folder)
+        # What load() asks for first is taken away first and comes last: no half result is taken for
+        # one, nor the parts of two.
+        (folder / _SUMMARY).unlink(missing_ok=True)
+        (folder / _TRANSFORM).unlink(missing_ok=True)  # there is not always a new one
+        for path in sorted(Path(unfinished).iterdir(), key=lambda each: each.name == _SUMMARY):
+            path.replace(folder / path.name)
+    return folder
+
+
+def _write(result: RegistrationResult, folder: Path, final: Path) -> None:
+    """Write the files of a result.
+
+    Args:
+        result: The result.
+        folder: Where.
+        final: Where they will be moved to.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    last = result.chain.write(folder, "TransformParameters", final)
+    write_image(result.image, folder / "result.mha", compressed=True)
+    with contextlib.suppress(UnsupportedTransformError):
+        _write_transform(result, folder / _TRANSFORM)
     result.history.write(folder / "history.csv")
     summary = {
         "transform": last.name if last else None,
@@ -35,15 +59,25 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         "timings": result.timings,
         "versions": _versions.describe(),
     }
-    (folder / "result.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return folder
+    (folder / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def _write_transform(result: RegistrationResult, path: Path) -> None:
+    import SimpleITK as sitk
+
+    try:
+        sitk.WriteTransform(result.transform, str(path))
+        sitk.ReadTransform(str(path))  # the writer does not see whether all of it went to the disk
+    except RuntimeError as error:
+        message = f"{path} cannot be written. Is the disk full?"
+        raise OSError(message) from error
 
 
 def load(folder: Path) -> RegistrationResult:
     """Read a result; see :meth:`RegistrationResult.load`."""
     import SimpleITK as sitk
 
-    path = folder / "result.json"
+    path = folder / _SUMMARY
     if not path.is_file():
         message = f"{folder} holds no result of a registration: there is no result.json"
         raise FileNotFoundError(message)
