@@ -54,6 +54,13 @@ checkImage(const ImageView & image, const std::string & name)
   const auto           add = [&](Finding::Severity severity, const std::string & text) {
     findings.push_back({ severity, "", text, {} });
   };
+  if (grid.numberOfVoxels() == 0)
+  {
+    add(Finding::Severity::Error,
+        name + " is empty: its size is " + std::to_string(grid.size[0]) + " x " + std::to_string(grid.size[1]) +
+          (grid.dimension == 2 ? "" : " x " + std::to_string(grid.size[2])) + " voxels.");
+    return findings;
+  }
   const auto isFinite = [](double value) { return std::isfinite(value); };
   if (!std::all_of(grid.origin.begin(), grid.origin.end(), isFinite) ||
       !std::all_of(grid.spacing.begin(), grid.spacing.end(), isFinite))

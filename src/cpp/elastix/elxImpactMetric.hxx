@@ -14,6 +14,7 @@
 
 #include "itkTimeProbe.h"
 
+#include <optional>
 #include <utility>
 
 namespace elastix
@@ -40,10 +41,16 @@ ImpactMetric<TElastix>::BeforeRegistration()
   const auto &       fixedImage = *elastix.GetFixedImage(number < elastix.GetNumberOfFixedImages() ? number : 0);
   const auto &       movingImage = *elastix.GetMovingImage(number < elastix.GetNumberOfMovingImages() ? number : 0);
 
-  for (impact::Finding & finding : this->CheckImages(fixedImage, movingImage))
+  // Of images that are wrong in themselves, nothing more is said.
+  std::vector<impact::Finding> ofImages = this->CheckImages(fixedImage, movingImage);
+  const bool                   imagesAreRight = !impact::hasErrors(ofImages);
+  for (impact::Finding & finding : ofImages)
   {
     impact::addFinding(findings, std::move(finding));
   }
+  const auto gridOf = [&](const auto & image) {
+    return imagesAreRight ? std::optional(impact::GridOf(image)) : std::nullopt;
+  };
 
   if (!BaseComponent::IsElastixLibrary())
   {
@@ -55,12 +62,8 @@ ImpactMetric<TElastix>::BeforeRegistration()
     static_cast<int>(itk::MultiThreaderBase::GetGlobalMaximumNumberOfThreads())); // elastix's -threads
   for (impact::LevelSettings & level : parsed.levels)
   {
-    for (impact::Finding & finding : impact::checkLevel(level,
-                                                        !impact::hasErrors(parsed.findings),
-                                                        impact::GridOf(fixedImage),
-                                                        impact::GridOf(movingImage),
-                                                        models,
-                                                        workers))
+    for (impact::Finding & finding : impact::checkLevel(
+           level, !impact::hasErrors(parsed.findings), gridOf(fixedImage), gridOf(movingImage), models, workers))
     {
       impact::addFinding(findings, std::move(finding));
     }

@@ -163,6 +163,12 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
     const std::string text = error.GetDescription();
     const auto        place = text.find("): ");
     m_Failure = place == std::string::npos ? text : text.substr(place + 3);
+    m_Failure.erase(m_Failure.find_last_not_of("\n") + 1);
+    if (m_Failure.find("Too many samples map outside") != std::string::npos)
+    {
+      m_Failure += ". Check the initial transform, the origins of the images and the masks; where the images once did "
+                   "overlap, choose a smaller MaximumStepLength.";
+    }
     throw;
   }
   catch (const std::exception & error)

@@ -28,8 +28,7 @@ def main() -> int:
     """
     die_with_caller()
     program, *arguments = sys.argv[1:]
-    run = {"elastix": command_line.elastix_main, "transformix": command_line.transformix_main}
-    return run[program](arguments)
+    return command_line.run("elastix" if program == "elastix" else "transformix", arguments)
 
 
 if __name__ == "__main__":
