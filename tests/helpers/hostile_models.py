@@ -19,6 +19,20 @@ class Model(nn.Module):
         return torch.tanh(self.inner.convolution(x / 300.0))
 
 
+class Plain(Model):
+    """Gives the features, and does nothing else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x)
+
+
+class Root(Model):
+    """Numbers, of which the derivative is infinite where they are zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sqrt(torch.relu(self.features(x)))
+
+
 class NoLayers(Model):
     def forward(self, x: Tensor) -> list[Tensor]:
         return [self.features(x)][:0]
@@ -258,14 +272,6 @@ class Forks(Model):
 class Greedy(Model):
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x) + torch.zeros(1 << 60)
-
-
-class GrabsInPieces(Model):
-    def forward(self, x: Tensor) -> Tensor:
-        pieces = [x]
-        for _ in range(1 << 40):
-            pieces.append(torch.empty([1 << 30]))
-        return self.features(x) * len(pieces)
 
 
 class Later(Model):

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Give an OSError the name of what is written, which those of a full disk lack."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
+
+
+@contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a path to write to, and move what was written there to ``target`` in one step.
 
@@ -21,7 +32,10 @@ def replacing(target: Path) -> Iterator[Path]:
     outright leaves a folder ``.writing-...`` behind.)
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
+    with (
+        naming(target),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder,
+    ):
         unfinished = Path(folder) / target.name
         yield unfinished
         unfinished.replace(target)
@@ -52,12 +66,13 @@ def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> N
     """
     import SimpleITK as sitk
 
+    from impact_plugin.images.conversion import reason_of
     from impact_plugin.images.whole import DamagedImageError, check_whole
 
     try:
         sitk.WriteImage(image, str(path), useCompression=compressed)
         check_whole(path)  # the writers do not look whether all of it went to the disk
     except (RuntimeError, DamagedImageError) as error:
-        reason = " ".join(str(error).split()[-40:])
-        message = f"{path} cannot be written: {reason}. Is the disk full?"
+        reason = reason_of(error)
+        message = f"{path} cannot be written: {reason} Is the disk full?"
         raise OSError(message) from error

@@ -167,7 +167,7 @@ def _read(path: Path, name: str) -> sitk.Image:
         raise ValueError(message) from error
 
 
-def reason_of(error: RuntimeError) -> str:
+def reason_of(error: Exception) -> str:
     """Give what an exception of SimpleITK says, without where in its sources it was thrown."""
     text = re.sub(r"\AException thrown in SimpleITK .*(\n|\Z)", "", str(error).strip())
     # errno, of whatever failed last

@@ -1,13 +1,14 @@
 """Whether image files are whole, where ITK's readers do not tell.
 
 ITK reads a NIfTI file that was cut off, and takes zeros for what is missing; of a damaged
-compressed MetaImage it takes zeros for all of it.
+compressed MetaImage it takes zeros for all of it, and a place that is no number for the origin.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import struct
 import zlib
@@ -27,6 +28,8 @@ _BYTES = {
     "FLOAT": 4,
     "DOUBLE": 8,
 }  # of MetaImage's types, MET_ or MET_U before
+# What ITK takes for zeros where it is no number.
+_NUMBERS = ("ElementSpacing", "Offset", "Origin", "Position", "TransformMatrix", "Orientation")
 _LONGEST_HEADER = 1 << 16
 _AT_ONCE = 1 << 20
 _MORE = 4096  # bytes that may follow the voxels of a compressed file
@@ -172,7 +175,13 @@ class _MetaHeader:
 def _check_meta(path: Path) -> None:
     """See https://itk.org/Wiki/ITK/MetaIO/Documentation, for the fields of the header."""
     header = _meta_header(path)
-    if header is None or not header.bytes:
+    if header is None:
+        return
+    for name in _NUMBERS:
+        if name in header.fields and not _are_numbers(header.fields[name]):
+            message = f"its header says {name} = {header.fields[name]}, expected finite numbers"
+            raise _Damage(message)
+    if not header.bytes:
         return
     data = header.fields["ElementDataFile"]
     if data.upper().startswith("LIST"):
@@ -190,6 +199,13 @@ def _check_meta(path: Path) -> None:
         return
     found = sum(map(len, _unpacked(place, begin, header.number("CompressedDataSize", 0))))
     _require(found, header.bytes)
+
+
+def _are_numbers(text: str) -> bool:
+    try:
+        return all(math.isfinite(float(part)) for part in text.split())
+    except ValueError:
+        return False
 
 
 def _check_list(path: Path, header: _MetaHeader) -> None:

@@ -171,6 +171,9 @@ def _require_zip(path: Path) -> None:
     if path.is_dir():
         message = f'"{path}" is a folder. {_ADVICE}'
         raise ModelFileError(message)
+    if not path.is_file():  # reading it may never end
+        message = f'"{path}" is a pipe or a device, and no file. {_ADVICE}'
+        raise ModelFileError(message)
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"PK"):

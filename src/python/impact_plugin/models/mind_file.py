@@ -59,5 +59,6 @@ def mind(
     with warnings.catch_warnings(), replacing(target) as unfinished:
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
         script = torch.jit.script(MindSSC(radius, dilation, dimension).eval())
-        torch.jit.save(script, str(unfinished))
+        with unfinished.open("wb") as file:  # torch itself ends the process where a disk is full
+            torch.jit.save(script, file)
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from impact_plugin.models.trial_process import ModelRefusedError, Task
 def main() -> None:
     """Read what to try on standard input, and write the answer to the file of that descriptor."""
     die_with_caller()
-    with open(int(sys.argv[1]), "w", encoding="utf-8") as answers:
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         request = json.load(sys.stdin)
         json.dump(_answer(Task(**request["task"]), ModelReport.from_dict(request["said"])), answers)
 

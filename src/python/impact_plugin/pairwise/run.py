@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin import _files
 from impact_plugin.engine import parameter_text, process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.pairwise.follower import EndNow, Follower
@@ -44,7 +45,7 @@ class Run:
             command += ["-t0", first]
         for number, stage in enumerate(self._stages):
             path = self._folder / f"Parameters.{number}.txt"
-            path.write_text(parameter_text.dump(stage.parameters), encoding="utf-8")
+            _files.write_text(path, parameter_text.dump(stage.parameters))
             command += ["-p", path]
         environment = {"IMPACT_STOP_FILE": str(self.stop_file)}
         try:
@@ -53,12 +54,14 @@ class Run:
             return self._stopped(follower)
         if code != 0:
             raise self._error(follower, code)
+        last = self._folder / f"TransformParameters.{len(self._stages) - 1}.txt"
         try:
-            return Chain.read(self._folder / f"TransformParameters.{len(self._stages) - 1}.txt")
+            return Chain.read(last)
         except (OSError, ValueError) as error:
+            last.unlink(missing_ok=True)  # not to be taken for a whole one
             cause = (
                 "elastix ended as if all were well, but its transform cannot be read: "
-                f"{error}. Is the disk full?"
+                f"{error} Is the disk full?"
             )
             raise self._error(follower, code, cause) from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin._files import write_image
+from impact_plugin._files import naming, write_image
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
@@ -24,7 +24,10 @@ _TRANSFORM = "transform.h5"
 def save(result: RegistrationResult, folder: Path) -> Path:
     """Write a result; see :meth:`RegistrationResult.save`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as unfinished:
+    with (
+        naming(folder),
+        tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as unfinished,
+    ):
         _write(result, Path(unfinished), folder)
         # What load() asks for first is taken away first and comes last: no half result is taken for
         # one, nor the parts of two.
