@@ -135,7 +135,7 @@ AS_USUAL = {
     hostile_models.Permuted: 1e-6,
     hostile_models.Double: 1e-6,
     hostile_models.Forks: 1e-6,
-    hostile_models.Drops: 1e-3,  # eval() was called: batch norm, of mean 0 and variance 1, divides
+    hostile_models.Drops: 1e-3,  # saved in training mode; batch norm divides by sqrt(1 + 1e-5)
     hostile_models.Half: 1e-2,
     hostile_models.Brain: 5e-2,
 }
@@ -152,7 +152,9 @@ def test_the_result_is_that_of_a_model_with_manners(
     mode: str,
 ) -> None:
     """Changing its input, printing, other types and layouts of tensors."""
-    found = register(itk_process, images, folder, saved(kind(), folder), mode)
+    training = kind is hostile_models.Drops
+    file = tiny_models.save(kind(), folder / f"{kind.__name__}.pt", training=training)
+    found = register(itk_process, images, folder, file, mode)
     assert np.abs(found.parameters - usual[mode].parameters).max() <= AS_USUAL[kind]
 
 
@@ -388,7 +390,8 @@ def test_any_change_is_survived(folder: Path, tmp_path: Path) -> None:
 
     file = tmp_path / "scratched.pt"
     said = []
-    for number in range(60):
+    number_of_files = int(os.environ.get("IMPACT_DAMAGED_FILES", "60"))
+    for number in range(number_of_files):
         if number % 3 == 0:
             file.write_bytes(scratched(source.read_bytes()))
         else:
@@ -398,7 +401,7 @@ def test_any_change_is_survived(folder: Path, tmp_path: Path) -> None:
                 read(str(file))
             except (_core.Error, models.ModelFileError) as error:
                 said.append(str(error))
-    assert len(said) > 30
+    assert len(said) > number_of_files / 2
     assert [text for text in said if str(file) not in text] == []
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin.images.checks import check_place
 from impact_plugin.images.conversion import reason_of
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
@@ -64,6 +65,10 @@ class ImageHeader:
                 "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
             )
             raise ImageError(message)
+        try:
+            check_place(reader, repr(os.fspath(path)))
+        except ValueError as error:
+            raise ImageError(str(error)) from None
         direction = reader.GetDirection()
         return cls(
             os.fspath(path),

@@ -70,7 +70,7 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise ValueError(message)
 
 
-def check_place(image: sitk.Image, name: str) -> None:
+def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
     """Check that an image lies somewhere, with its voxels in different places.
 
     Raises:
