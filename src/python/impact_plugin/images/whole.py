@@ -39,14 +39,14 @@ class DamagedImageError(ValueError):
     """An image file of which a part is missing or cannot be unpacked."""
 
 
-def check_whole(path: Path, name: str = "the image") -> None:
+def check_whole(path: Path, name: str = "") -> None:
     """Check that a NIfTI or MetaImage file has all of its voxels; other formats are not looked at.
 
     A compressed MetaImage is unpacked for it, and a NIfTI file only where its length tells nothing.
 
     Args:
         path: The file.
-        name: What messages call it.
+        name: What messages call it, besides its path.
 
     Raises:
         DamagedImageError: It has not. The message has the bytes that there are and should be.
@@ -60,7 +60,7 @@ def check_whole(path: Path, name: str = "the image") -> None:
             _check_meta(path)
     except _Damage as damage:
         message = (
-            f"{name}: {str(path)!r} is damaged: {damage}. Copy or export it again, and have a look "
+            f"{name and f'{name}: '}{str(path)!r} is damaged: {damage}. Copy or export it again, and have a look "
             "at where it comes from"
         )
         raise DamagedImageError(message) from None

@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from impact_plugin._files import replacing as replacing
+
 
 def cache_folder() -> Path:
     """Give the folder for files that can be made or fetched again; it need not exist.
