@@ -60,8 +60,8 @@ def check_whole(path: Path, name: str = "") -> None:
             _check_meta(path)
     except _Damage as damage:
         message = (
-            f"{name and f'{name}: '}{str(path)!r} is damaged: {damage}. Copy or export it again, and "
-            "have a look at where it comes from"
+            f"{name and f'{name}: '}{str(path)!r} is damaged: {damage}. Copy or export it again, "
+            "and have a look at where it comes from"
         )
         raise DamagedImageError(message) from None
 
