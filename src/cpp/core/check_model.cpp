@@ -32,8 +32,7 @@ run(const ModelSettings &               settings,
     const ImageContext &                context)
 {
   const auto shape = inputShape(1, settings.numberOfChannels, settings.dimension, size);
-  return model.selected(
-    irregularImage(shape, -100.0, 100.0).to(context.statistics.device()), settings.layersMask, context);
+  return model.selected(irregularImage(shape, -1.0, 1.0).to(context.statistics.device()), settings.layersMask, context);
 }
 
 } // namespace
