@@ -262,7 +262,7 @@ def test_code_that_runs_when_a_file_is_opened_is_found_before(
         models.inspect(path)
     assert "opened" not in capfd.readouterr().out
     models.inspect(path, trust=True)
-    assert "opened" in capfd.readouterr().out
+    assert "opened" in capfd.readouterr().err
 
 
 def test_reading_alone_needs_no_torch(tmp_path: Path, layers: dict[int, str]) -> None:

@@ -159,6 +159,17 @@ def test_byte_order_mark(tmp_path: Path) -> None:
         open_file(path)
 
 
+def test_byte_order_mark_in_toml(tmp_path: Path) -> None:
+    """Elastix reads it there; the metric is the first word in the file."""
+    path = tmp_path / "map.toml"
+    path.write_text('Metric = "Impact"  # mine\nA = 5\n', encoding="utf-8-sig")
+    file = open_file(path)
+    assert file.parameters == {"Metric": ["Impact"], "A": ["5"]}
+    file.set("A", 6)
+    file.write(path)
+    assert path.read_bytes() == b'Metric = "Impact"  # mine\nA = 6\n'
+
+
 def test_no_text(tmp_path: Path) -> None:
     path = tmp_path / "model.txt"
     path.write_bytes(b"PK\x03\x04\0\0\xff(A 1)\n")

@@ -42,7 +42,7 @@ assert not {"torch", "itk", "numpy", "SimpleITK"} & set(sys.modules), "imported 
 
 
 def test_submodules_come_at_first_use() -> None:
-    python("import impact_plugin; impact_plugin.models.mind; impact_plugin.command_line._run")
+    python("import impact_plugin; impact_plugin.models.mind; impact_plugin.command_line.run")
 
 
 def test_version_is_the_distribution_s() -> None:

@@ -130,9 +130,9 @@ class Sums(nn.Module):
         return x.flatten(1).sum(1, keepdim=True)
 
 
-def save(module: nn.Module, path: Path) -> Path:
-    """Write a module as TorchScript."""
+def save(module: nn.Module, path: Path, *, training: bool = False) -> Path:
+    """Write a module as TorchScript, in evaluation mode or, as one forgets, in training mode."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-        torch.jit.save(torch.jit.script(module.eval()), str(path))
+        torch.jit.save(torch.jit.script(module.train(training)), str(path))
     return path

@@ -4,6 +4,7 @@
 #include "error.h"
 #include "feature_map.h"
 #include "similarity.h"
+#include "text.h"
 #include "torch_scope.h"
 
 namespace impact::bindings
@@ -52,8 +53,18 @@ toArray(const std::vector<double> & points)
 void
 register_similarity(py::module_ & module)
 {
-  py::register_exception<Error>(module, "Error", PyExc_RuntimeError).doc() =
-    "What a user can mend: names the parameter or file, the value, what is allowed and what to do.";
+  static py::handle error = py::exception<Error>(module, "Error", PyExc_RuntimeError).release(); // lives as the module
+  error.doc() = "What a user can mend: names the parameter or file, the value, what is allowed and what to do.";
+  py::register_exception_translator([](std::exception_ptr thrown) {
+    try
+    {
+      std::rethrow_exception(thrown);
+    }
+    catch (const Error & caught)
+    {
+      py::set_error(error, asUtf8(caught.what()).c_str());
+    }
+  });
 
   module.def(
     "distance",

@@ -1,4 +1,4 @@
-#include "convolution_chain.h"
+#include "check_model.h"
 #include "device.h"
 #include "error.h"
 #include "feature_cache.h"
@@ -9,6 +9,7 @@
 #include "model.h"
 #include "patch_model.h"
 #include "similarity.h"
+#include "time_limit.h"
 #include "torch_scope.h"
 
 #include <algorithm>
@@ -109,6 +110,7 @@ tryModel(const LevelSettings &               settings,
         static_cast<double>(of[0] * of[1] * of[2]) / static_cast<double>(size[0] * size[1] * size[2]);
       layers.push_back({ layer.size(1), voxels, layer.requires_grad() });
     }
+    checkRepeats(model, size, loaded, context);
   }
   for (const TriedLayer & layer : layers)
   {
@@ -144,6 +146,10 @@ tryStatically(const LevelSettings & settings,
   try
   {
     layers = tryModel(settings, model, size, loaded, context);
+  }
+  catch (const TimeLimitError &)
+  {
+    throw;
   }
   catch (const Error &)
   {
@@ -324,6 +330,7 @@ checkLevel(const LevelSettings &            settings,
       }
       bothRan = attempt(side,
                         [&] {
+                          const TimeLimit timeLimit;
                           onDevice(device, "the first run of the networks", [&] {
                             const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
                             tried[isFixed ? 0 : 1] =

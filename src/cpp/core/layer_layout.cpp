@@ -2,6 +2,7 @@
 
 #include "convolution_chain.h"
 #include "device.h"
+#include "time_limit.h"
 
 #include <algorithm>
 #include <cmath>
@@ -309,7 +310,7 @@ measureLayouts(const Model &             model,
     }
     catch (const std::exception & error)
     {
-      if (isOutOfMemory(error) || isDeviceFailure(error))
+      if (isOutOfMemory(error) || isDeviceFailure(error) || dynamic_cast<const TimeLimitError *>(&error))
       {
         throw;
       }

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "error.h"
+#include "text.h"
 
 #include <torch/cuda.h>
 
@@ -26,13 +27,12 @@ firstLine(const std::exception & error)
 {
   // TorchScript puts the reason last, after the traceback of the model; plain torch errors put it first.
   const std::string text = error.what();
-  std::string       reason = text.substr(0, text.find('\n'));
+  std::string       reason = firstLineOf(text);
   for (const char * const marker : { "RuntimeError: ", "Error: " })
   {
     if (const auto place = text.rfind(marker); place != std::string::npos)
     {
-      const auto begin = place + std::string(marker).size();
-      reason = text.substr(begin, text.find('\n', begin) - begin);
+      reason = firstLineOf(text.substr(place + std::string(marker).size()));
       break;
     }
   }

@@ -85,6 +85,7 @@ PatchModel::arrange(const std::array<std::int64_t, 3> & size)
 {
   m_Size = size;
   m_NumbersOfChannels.clear();
+  m_NumbersOfVoxels.clear();
   m_Places.clear();
   const at::Device device = m_Context.statistics.device();
   const auto       layers = run(at::zeros({ 1, voxelsPerPatch() }, at::dtype(at::kFloat).device(device)));
@@ -104,6 +105,7 @@ PatchModel::arrange(const std::array<std::int64_t, 3> & size)
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
     m_NumbersOfChannels.push_back(layers[i].size(1));
+    m_NumbersOfVoxels.push_back(layers[i].numel() / layers[i].size(1));
     Vector place{};
     for (std::size_t axis = 0; axis < 3; ++axis)
     {
@@ -267,7 +269,14 @@ PatchModel::forward(const at::Tensor & patches, bool withGradient) const
   for (std::size_t i = 0; i < batch.features.size(); ++i)
   {
     const at::Tensor layer = batch.features[i].flatten(2);
-    at::Tensor       atCentre;
+    if (layer.size(1) != m_NumbersOfChannels[i] || layer.size(2) != m_NumbersOfVoxels[i])
+    {
+      throw Error("Model file \"" + path() + "\" gives a layer of shape " + shapeOf(batch.features[i]) +
+                  ", and gave one of " + std::to_string(m_NumbersOfChannels[i]) + " channels and " +
+                  std::to_string(m_NumbersOfVoxels[i]) +
+                  " voxels before, for a patch of the same size. Use a model that does not change with each call.");
+    }
+    at::Tensor atCentre;
     for (const auto & [voxel, weight] : m_Places[i])
     {
       const at::Tensor part = weight == 1.0F ? layer.select(2, voxel) : layer.select(2, voxel) * weight;
@@ -328,6 +337,24 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
 }
 
 at::Tensor
+PatchModel::derivative(const Passed::Batch & batch, const std::vector<at::Tensor> & featureGradients) const
+{
+  try
+  {
+    return torch::autograd::grad(batch.features, { batch.input }, featureGradients)[0];
+  }
+  catch (const std::exception & error)
+  {
+    if (isOutOfMemory(error) || isDeviceFailure(error))
+    {
+      throw;
+    }
+    throw Error("Model file \"" + path() + "\" cannot be differentiated: " + firstLine(error) +
+                " Use Mode \"Static\", which needs no derivative of it.");
+  }
+}
+
+at::Tensor
 PatchModel::pullBack(const at::Tensor &              patches,
                      Passed &                        passed,
                      const std::vector<at::Tensor> & featureGradients) const
@@ -355,7 +382,7 @@ PatchModel::pullBack(const at::Tensor &              patches,
       {
         wanted.push_back(featureGradient.narrow(0, first, number));
       }
-      results.push_back(torch::autograd::grad(batch.features, { batch.input }, wanted)[0]);
+      results.push_back(derivative(batch, wanted));
     },
     forget);
   return at::cat(results);

@@ -103,6 +103,9 @@ private:
 
   std::vector<at::Tensor> run(const at::Tensor & patches) const;
 
+  /** The gradient of a batch's intensities. \throws Error naming the model where it has none */
+  at::Tensor derivative(const Passed::Batch & batch, const std::vector<at::Tensor> & featureGradients) const;
+
   Passed::Batch forward(const at::Tensor & patches, bool withGradient) const;
 
   /** How many patches go through the network at once, at first. */
@@ -120,6 +123,7 @@ private:
   std::array<std::int64_t, 3> m_Size{ 1, 1, 1 };
   std::vector<KnownLayout>    m_Layouts;
   std::vector<std::int64_t>   m_NumbersOfChannels;
+  std::vector<std::int64_t>   m_NumbersOfVoxels; // of each layer
 
   const ConvolutionChain *             m_Chain{ nullptr }; // m_Model's; null: the model runs itself
   std::vector<ConvolutionChain::Place> m_Places;           // of the patch centres in the layers

@@ -308,6 +308,12 @@ private:
       timer.stop();
       const StageTimer back(m_Times, Stage::Network);
       *gradient = pair.moving.pullBack(moving, m_Passed, featureGradients);
+      if (!finite && !allFinite(*gradient))
+      {
+        throw Error("Model file \"" + pair.moving.path() +
+                    "\" has a derivative that is infinite or not a number, though its features are numbers. Check "
+                    "what it does with equal intensities: roots, norms and quotients want a small number beside zero.");
+      }
     }
     return total.detach();
   }

@@ -304,7 +304,13 @@ private:
     {
       if (m_Fixed[i].rows.size(1) != m_Moving[i].rows.size(1))
       {
-        throw Error("Selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
+        std::size_t model = 0;
+        for (std::size_t after = 0; (after += numberOfSelectedLayers(m_Settings.fixedModels[model])) <= i;)
+        {
+          ++model;
+        }
+        throw Error("Model files \"" + m_FixedModels[model]->path() + "\" and \"" + m_MovingModels[model]->path() +
+                    "\": selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
                     " channels for the fixed and " + std::to_string(m_Moving[i].rows.size(1)) +
                     " for the moving image. Choose models and LayersMask so that they agree.");
       }

@@ -14,4 +14,11 @@ bool convertsToHalf(torch::jit::Block & block);
 /** Traced convolutions have torch's switch for TF32, 10 bits of mantissa, as it was when they were traced: off. */
 void convolveInSinglePrecision(torch::jit::Block & block);
 
+/** Makes each turn of each loop ask whether time is up (TimeLimit). */
+void loopsAskForTime(torch::jit::Block & block);
+
+/** Remainders of whole numbers, which torch leaves to the processor, as what they are in terms of quotients: where the
+ * divisor is zero those throw, and the processor would end the whole program. */
+void takeRemaindersSafely(torch::jit::Block & block);
+
 } // namespace impact

@@ -1,16 +1,20 @@
 #include "model.h"
 
+#include "archive_check.h"
 #include "chain_description.h"
 #include "chain_proof.h"
 #include "convolution_chain.h"
 #include "device.h"
 #include "error.h"
 #include "layer_layout.h"
+#include "text.h"
+#include "time_limit.h"
 #include "torchscript_graph.h"
 
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 namespace impact
@@ -119,6 +123,8 @@ public:
       {
         torch::jit::Block & block = *torch::jit::toGraphFunction(method.function()).graph()->block();
         moveDeviceConstants(block, m_Device);
+        loopsAskForTime(block);
+        takeRemaindersSafely(block);
         if (!m_Device.is_cpu() && !m_MixedPrecision)
         {
           convolveInSinglePrecision(block);
@@ -145,6 +151,10 @@ public:
   std::vector<at::Tensor>
   layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const override
   {
+    if (m_WasStopped)
+    {
+      throw TimeLimit::errorOf(m_Path, shapeOf(input)); // not to be waited for again, by each image and each level
+    }
     // A copy: a model that changes its input in place must not change anybody's image.
     std::vector<c10::IValue> arguments{ input.to(m_ScalarType, /*non_blocking=*/false, /*copy=*/true) };
     for (const Argument argument : m_Extra)
@@ -175,6 +185,11 @@ public:
     }
     catch (const std::exception & error)
     {
+      if (TimeLimit::isOver())
+      {
+        m_WasStopped = true;
+        throw TimeLimit::errorOf(m_Path, shapeOf(input));
+      }
       if (isOutOfMemory(error))
       {
         throw outOfMemory(m_Device, "an input of " + shapeOf(input) + " of model file \"" + m_Path + "\"");
@@ -286,9 +301,23 @@ private:
     }
     for (at::Tensor & tensor : result)
     {
+      if (!tensor.defined())
+      {
+        throw wrongOutput(c10::IValue());
+      }
       if (tensor.is_complex())
       {
         throw Error("Model file \"" + m_Path + "\": forward() returned complex numbers. Allowed: real ones.");
+      }
+      const char * const kind = tensor.layout() != at::kStrided ? "sparse"
+                                : tensor.is_nested()            ? "nested"
+                                : tensor.is_quantized()         ? "quantised"
+                                : tensor.is_meta()              ? "empty (meta)"
+                                                                : nullptr;
+      if (kind)
+      {
+        throw Error("Model file \"" + m_Path + "\": forward() returned a tensor that is " + kind +
+                    ". Allowed: dense ones, as x.to_dense() and x.dequantize() give them.");
       }
       tensor = tensor.to(at::kFloat);
     }
@@ -308,6 +337,7 @@ private:
   bool                  m_MixedPrecision;
   std::vector<Argument> m_Extra;
   at::ScalarType        m_ScalarType{ at::kFloat };
+  mutable bool          m_WasStopped{ false };
 
   mutable std::map<std::tuple<std::vector<bool>, int, int>, KnownChain> m_Chains;
 };
@@ -319,6 +349,13 @@ loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision
 {
   const std::string advice = " Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
                              "current folder; impact_plugin.models.mind() writes one.";
+  std::error_code   ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored) &&
+      !std::filesystem::is_regular_file(path, ignored))
+  {
+    // Reading a pipe or a device may never end.
+    throw ParameterError("ModelsPath", "\"" + path + "\" is a pipe or a device, and no file." + advice);
+  }
   {
     std::ifstream file(path, std::ios::binary);
     char          byte{};
@@ -330,6 +367,12 @@ loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision
     {
       throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder." + advice);
     }
+  }
+  if (const auto damage = damageOf(path))
+  {
+    throw ParameterError("ModelsPath",
+                         "file \"" + path + "\" is not a TorchScript model that can be used, because it is damaged: " +
+                           asUtf8(*damage) + ". Fetch it again." + advice);
   }
   try
   {

@@ -3,6 +3,8 @@
 #include "elxBaseComponent.h"
 #include "elxlog.h"
 
+#include "text.h"
+
 #include <stdexcept>
 
 namespace elastix
@@ -10,7 +12,7 @@ namespace elastix
 
 ImpactError::ImpactError(const char * file, unsigned int line, std::string message)
   : itk::ExceptionObject(file, line, message, "Metric \"Impact\"")
-  , m_Message(std::move(message))
+  , m_Message(impact::asUtf8(message))
 {}
 
 

@@ -74,21 +74,28 @@ PrepareFeatureMapsFolder(impact::LevelSettings &        settings,
 void
 WriteFeatureMap(const std::string & folder, const impact::MapToWrite & map)
 {
-  const std::string path = (std::filesystem::path(folder) / (map.name + ".mha")).string();
+  const std::filesystem::path path = std::filesystem::path(folder) / (map.name + ".mha");
+  // Nobody is to find half a map under its name.
+  const std::filesystem::path unfinished = std::filesystem::path(folder) / (".writing-" + map.name + ".mha");
   try
   {
     if (map.grid.dimension == 2)
     {
-      Write<2>(path, map);
+      Write<2>(unfinished.string(), map);
     }
     else
     {
-      Write<3>(path, map);
+      Write<3>(unfinished.string(), map);
     }
+    std::filesystem::rename(unfinished, path);
   }
-  catch (const itk::ExceptionObject & error)
+  catch (const std::exception & error)
   {
-    throw impact::Error("Feature map \"" + path + "\" cannot be written: " + error.GetDescription() +
+    std::error_code ignored;
+    std::filesystem::remove(unfinished, ignored);
+    const auto * const ofItk = dynamic_cast<const itk::ExceptionObject *>(&error);
+    throw impact::Error("Feature map \"" + path.string() +
+                        "\" cannot be written: " + (ofItk ? ofItk->GetDescription() : error.what()) +
                         " Is the disk full? WriteFeatureMaps \"false\" writes none.");
   }
 }

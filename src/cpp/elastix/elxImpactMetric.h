@@ -93,6 +93,8 @@ public:
 
   itkStaticConstMacro(FixedImageDimension, unsigned int, Superclass2::FixedImageDimension);
   using ITKBaseType = typename Superclass2::ITKBaseType;
+  using FixedImageType = typename Superclass2::FixedImageType;
+  using MovingImageType = typename Superclass2::MovingImageType;
 
   /** Reads the parameters of all levels, opens the models and tries them. \throws ImpactError with all findings. */
   void BeforeRegistration() override;
@@ -106,7 +108,8 @@ public:
    * (elxImpactStop.h). */
   void AfterEachIteration() override;
 
-  /** Logs where the time of the level went. */
+  /** Logs where the time of the level went. \throws ImpactError where an evaluation failed: elastix's optimizers throw
+   * a copy of its exception, which is no ImpactError any more, but they end the level first, and so come here. */
   void AfterEachResolution() override;
 
   void AfterRegistration() override;
@@ -118,11 +121,15 @@ protected:
 private:
   elxOverrideGetSelfMacro;
 
+  /** What is wrong with the images that this metric gets; messages name their files where elastix read some. */
+  std::vector<impact::Finding> CheckImages(const FixedImageType & fixed, const MovingImageType & moving) const;
+
   /** Which of the metrics of the map this is, from 0. */
   unsigned int GetMetricNumber() const;
 
   std::vector<impact::LevelSettings> m_Levels;
   int                                m_IterationsSinceUpdate{ 0 };
+  int                                m_IterationsOfLevel{ 0 };
   bool                               m_HasWarnedWhileRunning{ false };
 };
 

@@ -3,15 +3,18 @@
 
 #include "elxImpactMetric.h"
 
+#include "check_image.h"
 #include "elxImpactError.h"
 #include "elxImpactFeatureMaps.h"
 #include "elxImpactParameterMap.h"
 #include "elxImpactStop.h"
 #include "impactGridOf.h"
+#include "model_prints.h"
 #include "random.h"
 
 #include "itkTimeProbe.h"
 
+#include <optional>
 #include <utility>
 
 namespace elastix
@@ -38,18 +41,29 @@ ImpactMetric<TElastix>::BeforeRegistration()
   const auto &       fixedImage = *elastix.GetFixedImage(number < elastix.GetNumberOfFixedImages() ? number : 0);
   const auto &       movingImage = *elastix.GetMovingImage(number < elastix.GetNumberOfMovingImages() ? number : 0);
 
+  // Of images that are wrong in themselves, nothing more is said.
+  std::vector<impact::Finding> ofImages = this->CheckImages(fixedImage, movingImage);
+  const bool                   imagesAreRight = !impact::hasErrors(ofImages);
+  for (impact::Finding & finding : ofImages)
+  {
+    impact::addFinding(findings, std::move(finding));
+  }
+  const auto gridOf = [&](const auto & image) {
+    return imagesAreRight ? std::optional(impact::GridOf(image)) : std::nullopt;
+  };
+
+  if (!BaseComponent::IsElastixLibrary())
+  {
+    impact::markPrints();
+  }
   // Models are opened even where parameters are wrong: all that is to be said is said at once.
   const auto models = impact::makeModelRepository();
   const auto workers = std::make_shared<impact::Workers>(
     static_cast<int>(itk::MultiThreaderBase::GetGlobalMaximumNumberOfThreads())); // elastix's -threads
   for (impact::LevelSettings & level : parsed.levels)
   {
-    for (impact::Finding & finding : impact::checkLevel(level,
-                                                        !impact::hasErrors(parsed.findings),
-                                                        impact::GridOf(fixedImage),
-                                                        impact::GridOf(movingImage),
-                                                        models,
-                                                        workers))
+    for (impact::Finding & finding : impact::checkLevel(
+           level, !impact::hasErrors(parsed.findings), gridOf(fixedImage), gridOf(movingImage), models, workers))
     {
       impact::addFinding(findings, std::move(finding));
     }
@@ -66,6 +80,26 @@ ImpactMetric<TElastix>::BeforeRegistration()
   }
   m_Levels = parsed.levels;
   this->SetModelRepository(models);
+}
+
+
+template <typename TElastix>
+std::vector<impact::Finding>
+ImpactMetric<TElastix>::CheckImages(const FixedImageType & fixed, const MovingImageType & moving) const
+{
+  const std::string number = std::to_string(this->GetMetricNumber());
+  const auto        nameOf = [&](const std::string & side, const std::string & flag) {
+    std::string file = this->GetConfiguration()->GetCommandLineArgument(flag + number);
+    file = file.empty() ? this->GetConfiguration()->GetCommandLineArgument(flag) : file;
+    return "The " + side + " image" + (file.empty() ? "" : " \"" + file + "\"");
+  };
+  std::vector<float> buffer;
+  auto               findings = impact::checkImage(this->ViewOf(fixed, buffer), nameOf("fixed", "-f"));
+  for (impact::Finding & finding : impact::checkImage(this->ViewOf(moving, buffer), nameOf("moving", "-m")))
+  {
+    findings.push_back(std::move(finding));
+  }
+  return findings;
 }
 
 
@@ -104,6 +138,7 @@ ImpactMetric<TElastix>::BeforeEachResolution()
     }
   });
   m_IterationsSinceUpdate = 0;
+  m_IterationsOfLevel = 0;
 }
 
 
@@ -137,6 +172,7 @@ template <typename TElastix>
 void
 ImpactMetric<TElastix>::AfterEachIteration()
 {
+  ++m_IterationsOfLevel;
   if (++m_IterationsSinceUpdate == this->GetLevelSettings().featuresMapUpdateInterval)
   {
     this->RequestMovingFeatures();
@@ -155,6 +191,14 @@ ImpactMetric<TElastix>::AfterEachResolution()
 {
   log::info("Metric \"Impact\", resolution level " + std::to_string(this->GetLevelSettings().level) +
             " took: " + this->DescribeTimes() + ".");
+  if (!this->GetFailure().empty())
+  {
+    throw ImpactError(__FILE__,
+                      __LINE__,
+                      "Metric \"Impact\" cannot go on (resolution level " +
+                        std::to_string(this->GetLevelSettings().level) + ", iteration " +
+                        std::to_string(m_IterationsOfLevel) + "):\n" + this->GetFailure());
+  }
 }
 
 

@@ -130,9 +130,20 @@ public:
   /** One line on where the time since Initialize() went, for the log. */
   std::string DescribeTimes() const;
 
+  /** Why the last evaluation failed, in the user's terms; empty where it did not. */
+  const std::string &
+  GetFailure() const
+  {
+    return m_Failure;
+  }
+
 protected:
   ImpactImageToImageMetric();
   ~ImpactImageToImageMetric() override = default;
+
+  /** \param buffer receives the pixels of an image that is not of floats */
+  template <typename TImage>
+  static impact::ImageView ViewOf(const TImage & image, std::vector<float> & buffer);
 
 private:
   using FixedPointType = typename Superclass::FixedImagePointType;
@@ -163,7 +174,10 @@ private:
     std::function<std::size_t(std::size_t batch, double * points, double * gradients)> fill;
   };
 
+  /** Keeps why an evaluation failed, besides throwing it: elastix's optimizers pass on a copy of what is thrown. */
   MeasureType Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
+
+  MeasureType EvaluateSamples(const ParametersType & parameters, DerivativeType * derivative) const;
 
   MeasureType
   EvaluateStatic(const ValidSamples & samples, const ParametersType & parameters, DerivativeType * derivative) const;
@@ -204,9 +218,6 @@ private:
   /** The user's MovingImageDerivativeScales, where there are any. */
   void ScaleGradient(double * gradient) const;
 
-  template <typename TImage>
-  static impact::ImageView ViewOf(const TImage & image, std::vector<float> & buffer);
-
   impact::LevelSettings            m_LevelSettings;
   impact::ModelRepositoryPointer   m_Models;
   std::shared_ptr<impact::Workers> m_Workers;
@@ -228,6 +239,8 @@ private:
   mutable impact::PointMapper<FixedImageDimension> m_Mapper;
 
   mutable impact::StageTimes m_Times;
+
+  mutable std::string m_Failure;
 
   // Memory of an evaluation, used again by the next.
   mutable std::vector<std::vector<double>> m_Sums; // of the chain rule

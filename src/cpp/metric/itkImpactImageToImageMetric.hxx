@@ -152,6 +152,38 @@ auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersType & parameters,
                                                               DerivativeType *       derivative) const -> MeasureType
 {
+  m_Failure.clear();
+  try
+  {
+    return this->EvaluateSamples(parameters, derivative);
+  }
+  catch (const ExceptionObject & error)
+  {
+    // What comes before is the name of the class, with its address.
+    const std::string text = error.GetDescription();
+    const auto        place = text.find("): ");
+    m_Failure = place == std::string::npos ? text : text.substr(place + 3);
+    m_Failure.erase(m_Failure.find_last_not_of("\n") + 1);
+    if (m_Failure.find("Too many samples map outside") != std::string::npos)
+    {
+      m_Failure += ". Check the initial transform, the origins of the images and the masks; where the images once did "
+                   "overlap, choose a smaller MaximumStepLength.";
+    }
+    throw;
+  }
+  catch (const std::exception & error)
+  {
+    m_Failure = impact::messageOf(error);
+    itkExceptionMacro("Metric \"Impact\": " << m_Failure);
+  }
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+auto
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSamples(const ParametersType & parameters,
+                                                                     DerivativeType * derivative) const -> MeasureType
+{
   this->BeforeThreadedGetValueAndDerivative(parameters);
   ++m_Times.evaluations;
 
@@ -176,23 +208,12 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
   {
     return 0.0;
   }
-  try
+  if (m_MovingFeaturesAreDue)
   {
-    if (m_MovingFeaturesAreDue)
-    {
-      this->UpdateMovingFeatures(parameters);
-    }
-    return m_StaticSimilarity ? this->EvaluateStatic(samples, parameters, derivative)
-                              : this->EvaluatePatches(samples, derivative);
+    this->UpdateMovingFeatures(parameters);
   }
-  catch (const ExceptionObject &)
-  {
-    throw;
-  }
-  catch (const std::exception & error)
-  {
-    itkExceptionMacro("Metric \"Impact\": " << impact::messageOf(error));
-  }
+  return m_StaticSimilarity ? this->EvaluateStatic(samples, parameters, derivative)
+                            : this->EvaluatePatches(samples, derivative);
 }
 
 

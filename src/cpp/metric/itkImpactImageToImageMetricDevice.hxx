@@ -107,10 +107,10 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateOnDevice(Derivative
     result = m_StaticSimilarity ? m_StaticSimilarity->evaluateOnDevice(evaluation, derivative != nullptr)
                                 : m_PatchSimilarity->evaluateOnDevice(evaluation, derivative != nullptr);
   }
-  catch (const std::exception & error)
+  catch (const std::exception &)
   {
     m_PointsOnDevice.clear();
-    itkExceptionMacro("Metric \"Impact\": " << impact::messageOf(error));
+    throw;
   }
   this->m_NumberOfPixelsCounted = static_cast<SizeValueType>(result.numberOfSamples);
   this->CheckNumberOfSamples();

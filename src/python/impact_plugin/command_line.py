@@ -9,14 +9,19 @@ installed itk-elastix, in a process that imports neither itk nor torch and so st
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from impact_plugin import _versions
+from impact_plugin.images.whole import DamagedImageError, check_whole
 
+_IMAGE = re.compile(r"-(f|m|fMask|mMask)\d*|-in")
 _HELP = frozenset({"-h", "-help", "--help"})
 _VERSION = frozenset({"--version", "--extended-version"})
 
@@ -31,15 +36,35 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         The exit code: elastix's own, or 1 where torch or itk-elastix does not fit or the package is
         not built.
     """
-    return _run("elastix", sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    return _check_images("elastix", given) or run("elastix", given)
 
 
 def transformix_main(arguments: Sequence[str] | None = None) -> int:
     """Run ``impact-transformix``; arguments and exit code as for :func:`elastix_main`."""
-    return _run("transformix", sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    return _check_images("transformix", given) or run("transformix", given)
 
 
-def _run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -> int:
+def _check_images(program: str, arguments: Sequence[str]) -> int:
+    """Refuse image files of which a part is missing, with exit code 1: elastix reads many as whole.
+
+    Whatever else is wrong with them elastix says.
+    """
+    for flag, name in itertools.pairwise(arguments):
+        if _IMAGE.fullmatch(flag):
+            try:
+                check_whole(Path(name), f"{flag} {name}")
+            except DamagedImageError as error:
+                print(f"impact-{program}: {error}", file=sys.stderr)
+                return 1
+            except OSError:
+                pass
+    return 0
+
+
+def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -> int:
+    """Run a program on images that are known to be whole."""
     try:
         _versions.check()  # first: a module built for another version may crash instead of raising
         from impact_plugin import _elastix

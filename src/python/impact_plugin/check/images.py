@@ -6,7 +6,12 @@ import functools
 import importlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from impact_plugin.images.checks import check_place
+from impact_plugin.images.conversion import reason_of
+from impact_plugin.images.whole import DamagedImageError, check_whole
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -46,10 +51,13 @@ class ImageHeader:
         reader = _reader(os.fspath(path))
         try:
             reader.ReadImageInformation()
+            check_whole(Path(path))
         except RuntimeError as error:
             raise ImageError(
-                f"{os.fspath(path)!r} is no image that can be read: {_reason(error)}"
+                f"{os.fspath(path)!r} is no image that can be read: {reason_of(error)}"
             ) from None
+        except DamagedImageError as error:
+            raise ImageError(str(error)) from None
         dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
         if dimension not in (2, 3) or components != 1:
             message = (
@@ -57,6 +65,10 @@ class ImageHeader:
                 "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
             )
             raise ImageError(message)
+        try:
+            check_place(reader, repr(os.fspath(path)))
+        except ValueError as error:
+            raise ImageError(str(error)) from None
         direction = reader.GetDirection()
         return cls(
             os.fspath(path),
@@ -95,7 +107,7 @@ def _range(path: str) -> tuple[float, float]:
     try:
         least, greatest = _simpleitk().MinimumMaximum(_reader(path).Execute())
     except RuntimeError as error:
-        raise ImageError(f"{path!r} cannot be read: {_reason(error)}") from None
+        raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None
     return float(least), float(greatest)
 
 
@@ -109,8 +121,3 @@ def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
 
 def _simpleitk() -> Any:  # noqa: ANN401
     return importlib.import_module("SimpleITK")  # a moment, and only where images are given
-
-
-def _reason(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix("sitk::ERROR: ") if lines else "no reason given"

@@ -58,6 +58,13 @@ def models() -> None:
     show_default=True,
     help="Least and greatest intensity of the inputs.",
 )
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds after which a model that does not come back is stopped.",
+)
 def inspect(
     file: Path,
     as_json: bool,
@@ -68,11 +75,13 @@ def inspect(
     channels: int | None,
     size: int | None,
     intensities: tuple[float, float],
+    time_limit: float,
 ) -> None:
     """Tell what a TorchScript FILE is, and what it gives.
 
-    Its code is read first, without running it; then it is run on small irregular images. Strides
-    and fields of view are measured by gradient; axes are in the order x, y, z.
+    Its code is read first, without running it; then it is run on small irregular images, in a
+    process of its own. Strides and fields of view are measured by gradient; axes are in the order
+    x, y, z.
 
     \b
     Examples:
@@ -88,6 +97,7 @@ def inspect(
             channels=channels,
             size=size,
             intensities=intensities,
+            time_limit=time_limit,
         )
     click.echo(
         json.dumps(report.to_dict(), indent=2) if as_json else report.describe(operators=operators)

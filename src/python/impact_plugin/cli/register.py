@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 import impact_plugin
+from impact_plugin import _files
 from impact_plugin.pairwise.model_files import MissingModelError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def register(
     """  # noqa: D301  (\b keeps click from joining lines)
     _show_log(verbose)
     try:
-        images = _read_labels(labels)
+        images = _read_labels(labels, fixed)
         result = impact_plugin.register_images(
             fixed,
             moving,
@@ -166,14 +167,16 @@ def _pairs(models: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _read_labels(paths: tuple[Path, ...]) -> dict[str, sitk.Image]:
+def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
     """Read the label images, by their files' names without the format's ending.
 
-    Before the registration: a name that was mistyped is not to be found hours later.
+    Before the registration: a name that was mistyped, or an image that cannot be warped by it, is
+    not to be found hours later.
     """
     from impact_plugin.images import checks, conversion
 
-    images = {}
+    images: dict[str, sitk.Image] = {}
+    dimension = conversion.dimension_of(fixed) if paths else None
     for path in paths:
         name = _ENDING.sub("", path.name)
         if name in images:
@@ -184,13 +187,18 @@ def _read_labels(paths: tuple[Path, ...]) -> dict[str, sitk.Image]:
             raise click.BadParameter(message, param_hint="--labels")
         images[name] = conversion.to_sitk(path, f"--labels {path}")
         checks.check_place(images[name], f"--labels {path}")
+        if dimension not in (None, images[name].GetDimension()):
+            message = (
+                f"{str(path)!r} has {images[name].GetDimension()} dimensions, and the fixed image "
+                f"{str(fixed)!r} has {dimension}: expected labels that lie as the moving image does"
+            )
+            raise click.BadParameter(message, param_hint="--labels")
     return images
 
 
 def _warp_labels(result: impact_plugin.RegistrationResult, image: sitk.Image, path: Path) -> None:
-    import SimpleITK as sitk
-
-    sitk.WriteImage(result.warp(image, labels=True), str(path), useCompression=True)
+    with _files.replacing(path) as unfinished:
+        _files.write_image(result.warp(image, labels=True), unfinished, compressed=True)
 
 
 def _list_presets(context: click.Context) -> None:

@@ -8,8 +8,17 @@ import signal
 import sys
 
 from impact_plugin import command_line
+from impact_plugin.engine.process import CALLER
 
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+
+
+def die_with_caller() -> None:
+    """Have this process killed when the one that started it ends, in whatever way."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have ended before that. Its number may be 1: the first process of a container.
+    if str(os.getppid()) != os.environ.get(CALLER, ""):
+        sys.exit(1)
 
 
 def main() -> int:
@@ -17,12 +26,9 @@ def main() -> int:
 
     A caller that is killed outright, as workers of joblib and dask are, takes its child along.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # it died before that
-        return 1
+    die_with_caller()
     program, *arguments = sys.argv[1:]
-    run = {"elastix": command_line.elastix_main, "transformix": command_line.transformix_main}
-    return run[program](arguments)
+    return command_line.run("elastix" if program == "elastix" else "transformix", arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ _EMPTY_PHRASES = (
 _NOT_YET_LOADED = re.compile(r"^(Error: ?|Impact\(index \d+\) - This component is not installed!)$")
 
 
+OWN_MESSAGE = re.compile(r'Metric "Impact" cannot (run:|go on \()')
+"""How the metric begins to say why it stops a registration, at its beginning and later."""
+
 # "ElastixMain(0x55d0c8a3b2f0): ...", as ITK's exceptions name their objects.
 _ADDRESS = re.compile(r"(?<=\w)\s?\(0x[0-9a-fA-F]+\)")
 
@@ -66,7 +69,7 @@ def find_cause(lines: Sequence[str]) -> str:
 def _own_message(lines: Sequence[str]) -> str:
     """Give what the metric wrote: a line that says so and the lines up to an empty one."""
     for number, line in enumerate(lines):
-        if 'Metric "Impact" cannot run:' in line:
+        if OWN_MESSAGE.search(line):
             rest = list(lines[number:])
             end = next((n for n, text in enumerate(rest) if not text.strip()), len(rest))
             kept = [text for text in rest[:end] if not text.startswith(_EMPTY_PHRASES)]

@@ -122,22 +122,25 @@ class ElastixLog:
             self._take_duration(line)
         return None
 
-    def _take_iteration(self, line: str) -> Iteration:
+    def _take_iteration(self, line: str) -> Iteration | None:
         # "2:Metric", "3b:StepSize": numbers that depend on the components, then a name.
-        row = {
-            column.rpartition(":")[2]: float(value)
-            for column, value in zip(self._columns, line.split("\t"), strict=False)
-        }
         level = self.levels[-1]
-        iteration = Iteration(
-            stage=level.stage,
-            level=sum(each.stage == level.stage for each in self.levels) - 1,
-            number=int(row["ItNr"]),
-            metric=row["Metric"],
-            step=row.get("StepSize", row.get("StepLength", math.nan)),
-            gradient_norm=row.get("||Gradient||", math.nan),
-            seconds=row["Time[ms]"] * 1e-3,
-        )
+        try:
+            row = {
+                column.rpartition(":")[2]: float(value)
+                for column, value in zip(self._columns, line.split("\t"), strict=False)
+            }
+            iteration = Iteration(
+                stage=level.stage,
+                level=sum(each.stage == level.stage for each in self.levels) - 1,
+                number=int(row["ItNr"]),
+                metric=row["Metric"],
+                step=row.get("StepSize", row.get("StepLength", math.nan)),
+                gradient_norm=row.get("||Gradient||", math.nan),
+                seconds=row["Time[ms]"] * 1e-3,
+            )
+        except (ValueError, KeyError):
+            return None  # a line that something else printed, and that looks like one of elastix's
         level.iterations.append(iteration)
         level.seconds += iteration.seconds
         return iteration

@@ -10,12 +10,16 @@ from impact_plugin.parameters.values import ParameterMap
 
 
 def read(path: str | Path) -> ParameterMap:
-    """Read a parameter file.
+    """Read a parameter file: TOML where its name ends in ``.toml``, as elastix does.
 
     Raises:
         OSError: It cannot be read.
         ValueError: elastix would not read it. The message names all lines that are wrong.
     """
+    if Path(path).suffix == ".toml":
+        from impact_plugin.parameters.toml_file import TomlFile  # another library, seldom needed
+
+        return TomlFile.read(path).parameters
     return ElastixFile.read(path).parameters
 
 

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+CALLER = "IMPACT_CALLER"
+"""The environment variable by which a child knows the process that started it."""
+
 Program = Literal["elastix", "transformix"]
 
 
@@ -38,14 +41,7 @@ def run(
         RuntimeError: This Python does not know its own interpreter, as some programs that embed it
             do not.
     """
-    if not sys.executable:
-        message = (
-            "sys.executable is empty: this Python runs inside another program and does not know "
-            "its own interpreter. Set sys.executable to the path of a python that has "
-            "impact-plugin."
-        )
-        raise RuntimeError(message)
-    command = [sys.executable, "-m", "impact_plugin.engine.child", program]
+    command = [interpreter(), "-m", "impact_plugin.engine.child", program]
     with subprocess.Popen(
         [*command, *(os.fspath(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,
@@ -54,8 +50,7 @@ def run(
         text=True,
         encoding="utf-8",
         errors="replace",
-        # A file random.py in the current folder must not become the child's module of that name.
-        env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
+        env=child_environment(environment),
     ) as process:
         assert process.stdout is not None
         try:
@@ -65,6 +60,32 @@ def run(
         except BaseException:
             process.kill()
             raise
+
+
+def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the environment for a child that ends with this process.
+
+    Args:
+        more: Variables in addition to this process's.
+    """
+    # A file random.py in the current folder must not become the child's module of that name.
+    return {**os.environ, "PYTHONSAFEPATH": "1", CALLER: str(os.getpid()), **(more or {})}
+
+
+def interpreter() -> str:
+    """Give the path of this Python's interpreter.
+
+    Raises:
+        RuntimeError: It is not known, as in some programs that embed Python.
+    """
+    if not sys.executable:
+        message = (
+            "sys.executable is empty: this Python runs inside another program and does not know "
+            "its own interpreter. Set sys.executable to the path of a python that has "
+            "impact-plugin."
+        )
+        raise RuntimeError(message)
+    return sys.executable
 
 
 def describe_exit(code: int) -> str:

@@ -13,6 +13,8 @@ from impact_plugin.images.geometry import Geometry
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 Points: TypeAlias = NDArray[np.float64]
 Mapping: TypeAlias = Callable[[Points], Points]
 
@@ -50,6 +52,12 @@ def check_image(image: sitk.Image, name: str) -> None:
         message = f"{name} has complex values, expected real ones"
         raise ValueError(message)
     low, high = voxels.min(), voxels.max()
+    if max(abs(float(low)), abs(float(high))) > _LARGEST and np.isfinite([low, high]).all():
+        message = (
+            f"{name} has values from {low:g} to {high:g}, and elastix computes in single "
+            f"precision, which ends at {_LARGEST:g}. Divide them by a number first"
+        )
+        raise ValueError(message)
     if not (np.isfinite(low) and np.isfinite(high)):  # both are NaN where any value is
         number = int(np.count_nonzero(~np.isfinite(voxels)))
         message = (
@@ -62,11 +70,12 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise ValueError(message)
 
 
-def check_place(image: sitk.Image, name: str) -> None:
-    """Check that an image lies somewhere.
+def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
+    """Check that an image lies somewhere, with its voxels in different places.
 
     Raises:
-        ValueError: Its origin, spacing or direction is not finite.
+        ValueError: Its origin, spacing or direction is not finite, its axes are not at right
+            angles, or it is so far away that numbers cannot tell its voxels apart.
     """
     for what, values in (
         ("origin", image.GetOrigin()),
@@ -76,6 +85,22 @@ def check_place(image: sitk.Image, name: str) -> None:
         if not np.isfinite(values).all():
             message = f"{name}: {what} {list(values)}, expected finite numbers"
             raise ValueError(message)
+    direction = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)
+    if not np.allclose(direction.T @ direction, np.eye(len(direction)), atol=1e-3):
+        message = (
+            f"{name}: its axes are not at right angles and of length 1 (direction cosines "
+            f"{direction.tolist()}). Resample it onto a grid without shear first"
+        )
+        raise ValueError(message)
+    spacing = np.asarray(image.GetSpacing())
+    farthest = np.abs(image.GetOrigin()) + spacing * image.GetSize()
+    if (farthest * np.finfo(float).eps > 1e-3 * spacing).any():
+        message = (
+            f"{name} lies too far from the origin of space for its voxels to be told apart: origin "
+            f"{list(image.GetOrigin())} mm, spacing {list(image.GetSpacing())} mm. Correct its "
+            "header"
+        )
+        raise ValueError(message)
 
 
 def check_pair(fixed: Geometry, moving: Geometry) -> None:

@@ -19,10 +19,11 @@ from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.catalogue import PublicModel, catalogue, find
 from impact_plugin.models.downloading import DownloadError, download
 from impact_plugin.models.exporting import ExportError, export
-from impact_plugin.models.inspection import ModelRefusedError, inspect
+from impact_plugin.models.inspection import inspect
 from impact_plugin.models.mind_file import mind
 from impact_plugin.models.normalization import Normalization
 from impact_plugin.models.report import LayerReport, ModelReport
+from impact_plugin.models.trial_process import ModelRefusedError, ModelStoppedError
 
 __all__ = [
     "DownloadError",
@@ -31,6 +32,7 @@ __all__ = [
     "ModelFileError",
     "ModelRefusedError",
     "ModelReport",
+    "ModelStoppedError",
     "Normalization",
     "PublicModel",
     "catalogue",

@@ -12,12 +12,13 @@ import ast
 import io
 import pickle
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from impact_plugin.models.files import sha256
 
@@ -38,6 +39,12 @@ _TYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
+_BYTES = {
+    **dict.fromkeys(("DoubleStorage", "LongStorage"), 8),
+    **dict.fromkeys(("FloatStorage", "IntStorage"), 4),
+    **dict.fromkeys(("HalfStorage", "BFloat16Storage", "ShortStorage"), 2),
+}
+_LONGEST_TEXT = 64_000_000
 # The only operators of torch's own that touch files, processes or the network.
 _OUTSIDE = frozenset(
     {"aten::save", "aten::from_file", "prim::rpc_async", "prim::rpc_sync", "prim::rpc_remote"}
@@ -96,23 +103,30 @@ def read_archive(path: Path) -> Archive:
                 raise ModelFileError(message)
             names = archive.namelist()
             _require_torchscript(path, names)
-            code = {
-                name.partition("/code/")[2]: archive.read(name).decode()
-                for name in names
-                if "/code/" in name and name.endswith(".py")
-            }
+            sources = [name for name in names if "/code/" in name and name.endswith(".py")]
             pickled = next(name for name in names if name.endswith("/data.pkl"))
-            stored = _Stored(io.BytesIO(archive.read(pickled)))
+            for name in (*sources, pickled):
+                _require_readable(path, archive.getinfo(name))
+            code = {name.partition("/code/")[2]: archive.read(name).decode() for name in sources}
+            data = pickled.removesuffix(".pkl") + "/"
+            stored = _Stored(
+                io.BytesIO(archive.read(pickled)),
+                {
+                    info.filename.removeprefix(data): info.file_size
+                    for info in archive.infolist()
+                    if info.filename.startswith(data)
+                },
+            )
             root = stored.load()
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         message = (
             f'Model file "{path}" is damaged, perhaps cut off: {error}. It has '
             f"{path.stat().st_size} bytes. Fetch it again."
         )
         raise ModelFileError(message) from error
-    except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, LookupError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+    except ModelFileError:
+        raise
+    except Exception as error:  # of a file that anybody may have written
         message = f'Model file "{path}" cannot be read: {error}. {_ADVICE}'
         raise ModelFileError(message) from error
 
@@ -139,6 +153,16 @@ def file_facts(path: Path) -> tuple[int, str]:
     return path.stat().st_size, sha256(path)
 
 
+def _require_readable(path: Path, info: zipfile.ZipInfo) -> None:
+    """Refuse a text that would fill the memory; that of large networks has some megabytes."""
+    if info.file_size > _LONGEST_TEXT:
+        message = (
+            f'Model file "{path}": {info.filename} in it has {info.file_size} bytes, of which at '
+            f"most {_LONGEST_TEXT} are read. No network needs that many: where is it from?"
+        )
+        raise ModelFileError(message)
+
+
 def _require_zip(path: Path) -> None:
     """Tell apart what people take for a model file."""
     if not path.exists():
@@ -146,6 +170,9 @@ def _require_zip(path: Path) -> None:
         raise FileNotFoundError(message)
     if path.is_dir():
         message = f'"{path}" is a folder. {_ADVICE}'
+        raise ModelFileError(message)
+    if not path.is_file():  # reading it may never end
+        message = f'"{path}" is a pipe or a device, and no file. {_ADVICE}'
         raise ModelFileError(message)
     with path.open("rb") as file:
         start = file.read(64)
@@ -205,7 +232,7 @@ def _classes(path: Path, code: dict[str, str]) -> Iterator[tuple[str, ast.ClassD
     for file, source in code.items():
         try:
             tree = ast.parse(source)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             message = (
                 f'Model file "{path}": its code {file} cannot be read ({error}), so nothing can be '
                 "said of what it does."
@@ -248,8 +275,9 @@ def _operators(tree: ast.AST) -> Iterator[str]:
 class _Stored(pickle.Unpickler):
     """Walks the pickle of a TorchScript file, with stand-ins for all that it names."""
 
-    def __init__(self, file: Any) -> None:  # noqa: ANN401  (what zipfile opens)
+    def __init__(self, file: IO[bytes], sizes: dict[str, int] | None = None) -> None:
         super().__init__(file)
+        self.sizes = sizes  # of the storages in the archive, bytes; None: not to be looked at
         self.weights: Counter[str] = Counter()
         self.input_channels: int | None = None
 
@@ -264,8 +292,16 @@ class _Stored(pickle.Unpickler):
         return type(name, (_StandIn,), {"qualified_name": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401  (what the pickle says)
-        """Give the type of a storage."""
-        return pid[1]
+        """Give the type of a storage, of which torch does not see whether it is long enough."""
+        _, kind, key, _, number = pid
+        needed = number * _BYTES.get(kind, 1)
+        if self.sizes is not None and self.sizes.get(key, 0) < needed:
+            message = (
+                f"its weights {key!r} have {self.sizes.get(key, 0)} bytes where the file says that "
+                f"they have {needed}"
+            )
+            raise ValueError(message)
+        return kind
 
     def _tensor(self, storage: Any, _offset: int, size: tuple[int, ...], *_: Any) -> None:  # noqa: ANN401
         self.weights[_TYPES.get(str(storage), str(storage))] += prod(size)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from impact_plugin._files import replacing
 from impact_plugin.models.catalogue import (
     REPOSITORY,
     REVISION,
@@ -17,7 +18,7 @@ from impact_plugin.models.catalogue import (
     UnknownModelError,
     find,
 )
-from impact_plugin.models.files import replacing, sha256
+from impact_plugin.models.files import sha256
 
 _TIMEOUT = 10.0  # seconds for the server to say what it has
 

@@ -122,7 +122,8 @@ class ExportJob:
         core = Core(depths, self.steps, self.repeat_grey, self.dimension)
         by_image = any(step.of_image for step in self.steps)
         extractor = (ImageExtractor if by_image else Extractor)(core)
-        torch.jit.save(torch.jit.script(extractor.eval()), str(path))
+        with path.open("wb") as file:  # torch itself ends the process where a disk is full
+            torch.jit.save(torch.jit.script(extractor.eval()), file)
 
     def compare(
         self, path: Path, box: tuple[int, ...], tolerance: float, *, fixed_size: bool

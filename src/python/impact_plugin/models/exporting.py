@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin.models.files import replacing, target_path
+from impact_plugin._files import replacing
+from impact_plugin.models.files import target_path
 from impact_plugin.models.normalization import Normalization, parse
 
 if TYPE_CHECKING:

@@ -1,13 +1,12 @@
-"""Where model files are kept, and how they are written."""
+"""Where model files are kept, and what tells one from another."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from impact_plugin._files import replacing as replacing
 
 
 def cache_folder() -> Path:
@@ -29,20 +28,6 @@ def target_path(path: str | Path | None, name: str) -> Path:
     """
     target = cache_folder() / name if path is None else Path(path).expanduser().absolute()
     return target / name if target.is_dir() else target
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to, and move what was written there to ``target`` in one step.
-
-    Nobody ever reads half a file, and where the block raises, ``target`` stays as it was. The
-    missing parent folder of ``target`` is made.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
-        unfinished = Path(folder) / target.name
-        yield unfinished
-        unfinished.replace(target)
 
 
 def sha256(path: Path) -> str:

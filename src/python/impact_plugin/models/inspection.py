@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from impact_plugin.models import trial_process
 from impact_plugin.models.archive import ModelFileError, file_facts, read_archive
 from impact_plugin.models.report import ModelReport
+from impact_plugin.models.trial_process import Task
 
 _CHANNELS = (1, 3, 2, 4, 5, 6, 7, 8)
-
-
-class ModelRefusedError(ModelFileError):
-    """A model that takes none of the inputs that were tried."""
 
 
 def inspect(
@@ -25,6 +23,7 @@ def inspect(
     size: int | None = None,
     intensities: tuple[float, float] = (-100.0, 100.0),
     memory_limit: float = 1e9,
+    time_limit: float | None = 300.0,
 ) -> ModelReport:
     """Find out what a TorchScript file is.
 
@@ -32,7 +31,8 @@ def inspect(
     types of its weights. Then it is run as the metric runs it, on irregular inputs: which
     dimensions and channels it takes, how many layers it gives, and for each the channels and, by
     gradient, the stride and the field of view. A TorchScript file is a program, which does what its
-    author wrote: see ``docs/models.md``.
+    author wrote: see ``docs/models.md``. It is run in a process of its own, which it may take down
+    and not this one; what it prints comes on standard error.
 
     Args:
         path: The file.
@@ -46,6 +46,7 @@ def inspect(
             nothing beyond what they clamp to.
         memory_limit: Bytes up to which larger inputs are tried where the field of view of a layer
             does not show in smaller ones.
+        time_limit: Seconds after which it is stopped; None for none.
 
     Returns:
         The report; ``print()`` it, or take its fields. Axes are in the order x, y (, z).
@@ -55,6 +56,8 @@ def inspect(
         ModelFileError: It is no TorchScript model, or is damaged, or was not to be trusted.
         ModelRefusedError: It took none of the inputs that were tried. The message says which, and
             why it refused.
+        ModelStoppedError: It was not done after ``time_limit``, or ended its process: crashed, or
+            was killed because the machine's memory ran out.
         ValueError: An argument is not allowed.
     """
     if dimension not in (None, 2, 3):
@@ -70,6 +73,9 @@ def inspect(
             f"intensities are {low:g} and {high:g}, expected two numbers, the least below the "
             "greatest"
         )
+        raise ValueError(message)
+    if time_limit is not None and not 0 < time_limit < math.inf:
+        message = f"time_limit is {time_limit!r}, expected seconds above 0, or None for no limit"
         raise ValueError(message)
     file = Path(path).expanduser()
     archive = read_archive(file)
@@ -95,19 +101,16 @@ def inspect(
         )
         raise ModelFileError(message)
 
-    from impact_plugin import _core  # slow: they load torch
-    from impact_plugin.models.trial import Trial
-
-    try:
-        model = _core.Model(str(file))
-    except _core.Error as error:
-        raise ModelFileError(str(error)) from error
     channels_to_try = [*dict.fromkeys((archive.input_channels or 1, *_CHANNELS))]
-    trial = Trial(model, file, intensities)
-    return trial.report(
+    return trial_process.run(
+        Task(
+            str(file),
+            (dimension,) if dimension else (3, 2),
+            tuple([channels] if channels else channels_to_try),
+            size,
+            intensities,
+            memory_limit,
+        ),
         said,
-        (dimension,) if dimension else (3, 2),
-        [channels] if channels else channels_to_try,
-        size,
-        memory_limit,
+        time_limit,
     )

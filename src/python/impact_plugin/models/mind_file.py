@@ -6,7 +6,8 @@ import operator
 import warnings
 from pathlib import Path
 
-from impact_plugin.models.files import replacing, target_path
+from impact_plugin._files import replacing
+from impact_plugin.models.files import target_path
 
 
 def mind(
@@ -58,5 +59,6 @@ def mind(
     with warnings.catch_warnings(), replacing(target) as unfinished:
         warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
         script = torch.jit.script(MindSSC(radius, dilation, dimension).eval())
-        torch.jit.save(script, str(unfinished))
+        with unfinished.open("wb") as file:  # torch itself ends the process where a disk is full
+            torch.jit.save(script, file)
     return target

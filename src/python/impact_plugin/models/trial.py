@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from impact_plugin import _core
-from impact_plugin.models.inspection import ModelRefusedError
 from impact_plugin.models.report import LayerReport, ModelReport
+from impact_plugin.models.trial_process import ModelRefusedError
 
 # Voxels along each axis: for most networks, and for those that want more, or patches of 14 or 16.
 _SIZES = (32, 64)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from impact_plugin.engine.errors import OWN_MESSAGE
 from impact_plugin.engine.log import ElastixLog, Iteration
 from impact_plugin.pairwise.progress import Bars
 
@@ -48,7 +49,7 @@ def level_of(line: str) -> int:
         return logging.DEBUG
     if line.startswith("WARNING"):
         return logging.WARNING
-    if line.startswith(("ERROR", "Error")) or "cannot run:" in line:
+    if line.startswith(("ERROR", "Error")) or OWN_MESSAGE.search(line):
         return logging.ERROR
     return logging.INFO
 
@@ -89,7 +90,9 @@ class Follower:
             Exception: What the callback raised.
         """
         self.lines.append(line)
-        self._complaining = "cannot run:" in line or (self._complaining and bool(line.strip()))
+        self._complaining = bool(OWN_MESSAGE.search(line)) or (
+            self._complaining and bool(line.strip())
+        )
         LOGGER.log(logging.ERROR if self._complaining else level_of(line), "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (

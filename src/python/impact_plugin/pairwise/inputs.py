@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._files import write_image
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -97,11 +98,7 @@ class Inputs:
                 # elastix computes in single precision; not every reader knows 64-bit integers.
                 if image.GetPixelID() in (sitk.sitkFloat64, sitk.sitkInt64, sitk.sitkUInt64):
                     image = sitk.Cast(image, sitk.sitkFloat32)
-                try:
-                    sitk.WriteImage(image, str(path))
-                except RuntimeError as error:
-                    message = f"{path} cannot be written: {error}"
-                    raise OSError(message) from error
+                write_image(image, path)
             arguments += [flag, path]
         return arguments
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin import _files
 from impact_plugin.engine import parameter_text, process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.pairwise.follower import EndNow, Follower
@@ -44,7 +45,7 @@ class Run:
             command += ["-t0", first]
         for number, stage in enumerate(self._stages):
             path = self._folder / f"Parameters.{number}.txt"
-            path.write_text(parameter_text.dump(stage.parameters), encoding="utf-8")
+            _files.write_text(path, parameter_text.dump(stage.parameters))
             command += ["-p", path]
         environment = {"IMPACT_STOP_FILE": str(self.stop_file)}
         try:
@@ -53,7 +54,15 @@ class Run:
             return self._stopped(follower)
         if code != 0:
             raise self._error(follower, code)
-        return Chain.read(self.last_transform)
+        try:
+            return Chain.read(self.last_transform)
+        except (OSError, ValueError) as error:
+            self.last_transform.unlink(missing_ok=True)  # not to be taken for a whole one
+            cause = (
+                "elastix ended as if all were well, but its transform cannot be read: "
+                f"{error} Is the disk full?"
+            )
+            raise self._error(follower, code, cause) from error
 
     @property
     def last_transform(self) -> Path:
@@ -79,15 +88,16 @@ class Run:
             return Chain.read(self._folder / f"TransformParameters.{log.stage - 1}.txt")
         return self._before
 
-    def _error(self, follower: Follower, code: int) -> RegistrationError:
+    def _error(self, follower: Follower, code: int, cause: str = "") -> RegistrationError:
         log = follower.log
         stage = self._stages[log.stage]
         where = f"stage {log.stage + 1} of {len(self._stages)} ({stage.name})"
         if log.level is not None:
             levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
             where += f", level {log.level + 1} of {levels}"
-        killed = f"elastix {process.describe_exit(code)}"
-        cause = killed if code < 0 else find_cause(list(follower.lines))
+        if not cause:
+            killed = f"elastix {process.describe_exit(code)}"
+            cause = killed if code < 0 else find_cause(list(follower.lines))
         return RegistrationError(cause, where, log.stage, log.level, self._keep_log(follower))
 
     def _keep_log(self, follower: Follower) -> Path:

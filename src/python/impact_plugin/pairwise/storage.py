@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
+from impact_plugin._files import naming, write_image
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
@@ -16,19 +19,43 @@ from impact_plugin.records.contents import Record
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 
+_SUMMARY = "result.json"
+_TRANSFORM = "transform.h5"
+
 
 def save(result: RegistrationResult, folder: Path) -> Path:
     """Write a result; see :meth:`RegistrationResult.save`."""
-    import SimpleITK as sitk
-
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / records.NAME).unlink(missing_ok=True)  # it comes last: what it stands for is there
-    last = result.chain.write(folder, "TransformParameters")
-    sitk.WriteImage(result.image, str(folder / "result.mha"), useCompression=True)
-    try:
-        sitk.WriteTransform(result.transform, str(folder / "transform.h5"))
-    except UnsupportedTransformError:
-        (folder / "transform.h5").unlink(missing_ok=True)  # of an earlier result
+    with (
+        naming(folder),
+        tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as unfinished,
+    ):
+        _write(result, Path(unfinished), folder)
+        # What load() asks for first is taken away first and comes last: no half result is taken for
+        # one, nor the parts of two.
+        (folder / _SUMMARY).unlink(missing_ok=True)
+        (folder / records.NAME).unlink(missing_ok=True)
+        (folder / _TRANSFORM).unlink(missing_ok=True)  # there is not always a new one
+        for path in sorted(Path(unfinished).iterdir(), key=lambda each: each.name == _SUMMARY):
+            path.replace(folder / path.name)
+    return folder
+
+
+def _write(result: RegistrationResult, folder: Path, final: Path) -> None:
+    """Write the files of a result.
+
+    Args:
+        result: The result.
+        folder: Where.
+        final: Where they will be moved to.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    last = result.chain.write(folder, "TransformParameters", final)
+    write_image(result.image, folder / "result.mha", compressed=True)
+    with contextlib.suppress(UnsupportedTransformError):
+        _write_transform(result, folder / _TRANSFORM)
     result.history.write(folder / "history.csv")
     summary = {
         "transform": last.name if last else None,
@@ -38,24 +65,42 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         "timings": result.timings,
         "versions": _versions.describe(),
     }
-    (folder / "result.json").write_text(json.dumps(summary, indent=2) + "\n")
-    if result.log and result.output_directory != folder:
+    (folder / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    if result.log and result.output_directory != final:
         (folder / records.LOG).write_text(result.log, encoding="utf-8")
     if result.record is not None:
-        _save_record(result, result.record, folder, last)
-    return folder
+        _save_record(result, result.record, folder, final, last)
+
+
+def _write_transform(result: RegistrationResult, path: Path) -> None:
+    import SimpleITK as sitk
+
+    try:
+        sitk.WriteTransform(result.transform, str(path))
+        sitk.ReadTransform(str(path))  # the writer does not see whether all of it went to the disk
+    except RuntimeError as error:
+        message = f"{path} cannot be written. Is the disk full?"
+        raise OSError(message) from error
 
 
 def _save_record(
-    result: RegistrationResult, record: Record, folder: Path, transform: Path | None
+    result: RegistrationResult, record: Record, folder: Path, final: Path, transform: Path | None
 ) -> None:
-    """Write the record, with the names of the files beside it."""
+    """Write the record, with the names of the files beside it.
+
+    Args:
+        result: The result.
+        record: Its record.
+        folder: Where.
+        final: Where it will be moved to.
+        transform: The file of the transform.
+    """
     named = record | {
         "transform": record["transform"] | {"file": transform.name if transform else None},
         "result_image": record["result_image"] | {"file": "result.mha"},
         "log": records.LOG,
     }
-    if result.output_directory != folder:  # stored inputs are where they were stored
+    if result.output_directory != final:  # stored inputs are where they were stored
         named["images"] = {
             name: image and image | {"stored": _elsewhere(image["stored"], result.output_directory)}
             for name, image in record["images"].items()
@@ -71,7 +116,7 @@ def load(folder: Path) -> RegistrationResult:
     """Read a result; see :meth:`RegistrationResult.load`."""
     import SimpleITK as sitk
 
-    path = folder / "result.json"
+    path = folder / _SUMMARY
     if not path.is_file():
         message = f"{folder} holds no result of a registration: there is no result.json"
         raise FileNotFoundError(message)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from impact_plugin import _files
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_texts
 
@@ -92,8 +93,8 @@ class ElastixFile:
         return cls(data.decode("utf-8", errors="surrogateescape"), os.fspath(path))
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the text to a file."""
-        Path(path).write_bytes(self.text.encode("utf-8", errors="surrogateescape"))
+        """Write the text to a file, in one step: nobody finds half of it."""
+        _files.write_bytes(Path(path), self.text.encode("utf-8", errors="surrogateescape"))
 
     @property
     def text(self) -> str:

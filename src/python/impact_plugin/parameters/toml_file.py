@@ -16,6 +16,7 @@ import tomlkit
 import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
+from impact_plugin import _files
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_texts, format_number
 
@@ -59,15 +60,16 @@ class TomlFile:
             OSError: It cannot be read.
         """
         try:
-            text = Path(path).read_bytes().decode("utf-8")
+            # elastix does not mind a byte order mark in front; this file is written without.
+            text = Path(path).read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError:
             message = "this is not a text file in UTF-8, as TOML must be."
             raise ParameterError([Problem(message)], os.fspath(path)) from None
         return cls(text, os.fspath(path))
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the text to a file."""
-        Path(path).write_bytes(self.text.encode("utf-8"))
+        """Write the text to a file, in one step: nobody finds half of it."""
+        _files.write_bytes(Path(path), self.text.encode("utf-8"))
 
     @property
     def text(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._files import write_image
 from impact_plugin.engine import parameter_text
 from impact_plugin.parameters.values import ParameterMap
 
@@ -57,21 +58,27 @@ class Chain:
             link = None if name is None else _beside(name, link.parent)
         return chain
 
-    def write(self, folder: Path, stem: str) -> Path | None:
+    def write(self, folder: Path, stem: str, final: Path | None = None) -> Path | None:
         """Write it as files ``<stem>.0.txt``, ``<stem>.1.txt``, each of which names the one before.
+
+        Args:
+            folder: Where.
+            stem: Of their names.
+            final: Where they will be moved to, if they will.
 
         Returns:
             The path of the last, which stands for all; None of an empty chain.
-        """
-        import SimpleITK as sitk
 
+        Raises:
+            OSError: A file cannot be written.
+        """
         for name, image in self.fields.items():
-            sitk.WriteImage(image, str(folder / name))
+            write_image(image, folder / name)
         path: Path | None = None
         for number, parameters in enumerate(self.maps):
             linked = {**parameters, _LINKS[0]: [path.name if path else _NONE]}
             if _FIELD in linked:
-                linked[_FIELD] = [str(folder.absolute() / linked[_FIELD][0])]
+                linked[_FIELD] = [str((final or folder).absolute() / linked[_FIELD][0])]
             path = folder / f"{stem}.{number}.txt"
             path.write_text(parameter_text.dump(linked), encoding="utf-8")
         return path

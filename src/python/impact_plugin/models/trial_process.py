@@ -1,0 +1,96 @@
+"""Trying a model in a process of its own.
+
+torch cannot be interrupted from within, and a model can do to its process whatever its author
+likes. So the process is one that can be done without.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+
+from impact_plugin.engine.process import child_environment, describe_exit, interpreter
+from impact_plugin.models.archive import ModelFileError
+from impact_plugin.models.report import ModelReport
+
+
+class ModelRefusedError(ModelFileError):
+    """A model that takes none of the inputs that were tried."""
+
+
+class ModelStoppedError(ModelFileError):
+    """A model that does not come back, or that takes its process down."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to try.
+
+    Args:
+        file: Path of the model.
+        dimensions: To try, in this order.
+        channels: Likewise.
+        size: Voxels along each axis, to try that alone.
+        intensities: The least and the greatest.
+        memory_limit: Bytes up to which larger inputs are tried.
+    """
+
+    file: str
+    dimensions: tuple[int, ...]
+    channels: tuple[int, ...]
+    size: int | None
+    intensities: tuple[float, float]
+    memory_limit: float
+
+
+def run(task: Task, said: ModelReport, time_limit: float | None) -> ModelReport:
+    """Try a model in another process.
+
+    Args:
+        task: The model and how to try it.
+        said: What is known of it without running it.
+        time_limit: Seconds; None for no limit.
+
+    Raises:
+        ModelFileError: Whatever is wrong with the model.
+        RuntimeError: This Python does not know its own interpreter.
+    """
+    # The answer has a file of its own, since the model may print. It is JSON, of which nothing is
+    # run here, whoever wrote it.
+    with tempfile.TemporaryFile() as answers:
+        with subprocess.Popen(
+            [interpreter(), "-m", "impact_plugin.models.trial_child", str(answers.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=2,  # standard error, by its number: sys.stderr need not be a file
+            pass_fds=[answers.fileno()],
+            env=child_environment(),
+        ) as process:
+            request = json.dumps({"task": asdict(task), "said": said.to_dict()})
+            try:
+                process.communicate(request.encode(), timeout=time_limit)
+            except subprocess.TimeoutExpired:
+                message = (
+                    f'Model file "{task.file}" was stopped: it was not done after {time_limit:g} s.'
+                    " A loop in it may never end; where it is only slow, give it more "
+                    "(time_limit=, --time-limit)."
+                )
+                raise ModelStoppedError(message) from None
+            finally:
+                process.kill()
+        answers.seek(0)
+        content = answers.read()
+    if not content:
+        message = (
+            f'Model file "{task.file}" took down the process in which it was tried: it '
+            f"{describe_exit(process.returncode)}. It would do the same to a program that "
+            "registers with it."
+        )
+        raise ModelStoppedError(message)
+    answer = json.loads(content)
+    if "refused" in answer:
+        raise ModelRefusedError(answer["refused"])
+    if "error" in answer:
+        raise ModelFileError(answer["error"])
+    return ModelReport.from_dict(answer["report"])
