@@ -10,6 +10,7 @@ import impact_plugin
 
 _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
+    "report": "Show a registration as one HTML page.",
     "check": "Check a parameter file, and images with it, before anything long runs.",
     "models": "Feature extractors: inspect, export, list and download them.",
     "demo": "Register a real lung CT pair and show the landmark errors.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         "fixed": asdict(result.fixed),
         "stages": result.stages,
         "stopped": result.stopped,
+        "images": _paths(result),
         "timings": result.timings,
         "versions": _versions.describe(),
     }
@@ -58,7 +60,22 @@ def load(folder: Path) -> RegistrationResult:
         stages=tuple(summary["stages"]),
         stopped=summary["stopped"],
         output_directory=folder,
+        inputs=_inputs(summary),
     )
+
+
+def _paths(result: RegistrationResult) -> dict[str, str] | None:
+    """Give the absolute paths of the images that were registered; None where one was no file."""
+    if not all(isinstance(image, str | os.PathLike) for image in result.inputs or (None,)):
+        return None
+    assert result.inputs is not None
+    paths = (str(Path(image).expanduser().absolute()) for image in result.inputs)
+    return dict(zip(("fixed", "moving"), paths, strict=True))
+
+
+def _inputs(summary: dict[str, Any]) -> tuple[Path, Path] | None:
+    images = summary.get("images")
+    return (Path(images["fixed"]), Path(images["moving"])) if images else None
 
 
 _KEYS = ("transform", "fixed", "timings", "stages", "stopped")
