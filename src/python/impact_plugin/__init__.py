@@ -10,7 +10,7 @@ rest:
 - :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
 - :mod:`impact_plugin.models`: feature extractors, to make, inspect, export and download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
-- :func:`write_report`, a registration as a page;
+- :func:`write_report`, a registration as a page, and :func:`view_features`, what networks see;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
 
 Importing the package loads neither torch nor itk. Submodules are loaded at their first use.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from impact_plugin.pairwise.follower import StopRegistration
     from impact_plugin.pairwise.history import History
     from impact_plugin.pairwise.result import RegistrationResult
-    from impact_plugin.viewing import write_report
+    from impact_plugin.viewing import view_features, write_report
 
 __all__ = [
     "History",
@@ -54,6 +54,7 @@ __all__ = [
     "preset_names",
     "register",
     "register_images",
+    "view_features",
     "write_report",
 ]
 
@@ -69,6 +70,7 @@ _HOMES = {
     "preset_map": "pairwise.api",
     "preset_names": "pairwise.api",
     "register_images": "pairwise.api",
+    "view_features": "viewing",
     "write_report": "viewing",
 }
 """In which module each name is defined that is not imported before its first use."""

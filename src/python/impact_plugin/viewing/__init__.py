@@ -8,6 +8,7 @@ They need matplotlib and jinja2 (``pip install "impact-plugin[report]"``) and no
 
 from __future__ import annotations
 
+from impact_plugin.viewing.features import FeatureView, view_features
 from impact_plugin.viewing.report import write_report
 
-__all__ = ["write_report"]
+__all__ = ["FeatureView", "view_features", "write_report"]
