@@ -160,8 +160,8 @@ def _histogram(warped: deformation.Deformation) -> str:
     panel = made.subplots()
     values = warped.determinant.ravel()
     low, high = np.percentile(values, (0.05, 99.95))
-    low, high = min(low, 0.9), max(high, 1.1)
-    panel.hist(np.clip(values, low, high), bins=80, color="#7fa3c7")
+    low, high = min(float(low), 0.9), max(float(high), 1.1)
+    panel.hist(np.clip(values, low, high), bins=80, range=(low, high), color="#7fa3c7")
     panel.axvline(1.0, color="#1c2630", linewidth=0.8)
     if warped.folded:
         panel.axvspan(min(low, 0.0), 0.0, color="#ffe600", alpha=0.5)

@@ -27,7 +27,7 @@ const viewer = (() => {
 
   // Paints a canvas: colour(i, x, y, out) writes red, green and blue of the pixel at offset i.
   function paint(canvas, plane, colour) {
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { willReadFrequently: true }); // painted by the processor
     const image = context.createImageData(plane.width, plane.height);
     const out = image.data;
     for (let y = 0, i = 0; y < plane.height; y++) {
