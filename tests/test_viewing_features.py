@@ -126,15 +126,15 @@ def test_same_values_as_the_metric(layers: dict[int, str], tmp_path: Path) -> No
     grid = GRIDS[3]
     points = grid.random_points(200, margin=0.2)
     moved = points + np.array([1.3, -0.7, 2.1])
-    model = extraction.model_of(layers[3], [2], 3, 1, grid.spacing)
+    model = extraction.model_of(layers[3], [2], 3, 3, 1, grid.spacing)
     ours, theirs = (extraction.extract(image, model, -1)[0] for image in pair)
-    seen = [
+    first, second = (
         _core.Image(
             sitk.GetArrayFromImage(image), grid.spacing, grid.origin, grid.direction.tolist()
         )
         for image in pair
-    ]
-    similarity = _core.StaticSimilarity(*seen, extraction.level_settings(model, 3))
+    )
+    similarity = _core.StaticSimilarity(first, second, extraction.level_settings(model, 3))
     expected, _ = similarity.evaluate(points, moved)
     value, _ = _core.distance("L2", ours.at(points), theirs.at(moved))
     assert value == pytest.approx(expected, rel=1e-5)

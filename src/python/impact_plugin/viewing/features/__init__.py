@@ -137,9 +137,12 @@ def view_features(
         dimension=_dimension(dimension, first),
         channels=channels,
     )
+    chosen = _layers(layers, report)
     described = extraction.model_of(
         str(Path(model).expanduser().absolute()),
-        _layers(layers, report),
+        chosen,
+        # Networks that are told how many layers to give need not go on to those that are not asked.
+        chosen[-1] + 1 if "nb_layers" in report.arguments else len(report.layers),
         report.measured[0] if report.measured else 3,
         report.measured[1] if report.measured else 1,
         _voxels(voxel_size, first),

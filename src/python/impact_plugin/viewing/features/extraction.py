@@ -104,17 +104,30 @@ def level_settings(model: Model, dimension: int) -> Any:  # noqa: ANN401  (of _c
 
 
 def model_of(
-    path: str, layers: Sequence[int], dimension: int, channels: int, voxel: Sequence[float]
+    path: str,
+    layers: Sequence[int],
+    count: int,
+    dimension: int,
+    channels: int,
+    voxel: Sequence[float],
 ) -> Model:
-    """Describe a network whose layers of these numbers are looked at."""
-    mask = "".join("1" if number in layers else "0" for number in range(max(layers) + 1))
+    """Describe a network and which of its layers are looked at.
+
+    Args:
+        path: TorchScript file.
+        layers: Numbers of the layers.
+        count: How many the network is to give.
+        dimension: Of its input.
+        channels: Of its input.
+        voxel: mm, x, y (, z).
+    """
     return Model(
         path=path,
         voxel_size=voxel,
         dimension=dimension,
         channels=channels,
         patch_size=0,
-        layers_mask=mask,
+        layers_mask="".join("1" if number in layers else "0" for number in range(count)),
         layers=Layer("L2"),
     )
 
