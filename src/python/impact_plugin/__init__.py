@@ -12,6 +12,7 @@ rest:
 - :mod:`impact_plugin.evaluation`, figures that say how good a registration is;
 - :mod:`impact_plugin.models`: feature extractors, to make, inspect, export and download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
+- :func:`write_report`, a registration as a page, and :func:`view_features`, what networks see;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
 
 Importing the package loads neither torch nor itk. Submodules are loaded at their first use.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from impact_plugin.pairwise.result import RegistrationResult
     from impact_plugin.records.comparing import RecordMismatchError
     from impact_plugin.records.rerunning import RecordWarning, Rerun, rerun
+    from impact_plugin.viewing import view_features, write_report
 
 __all__ = [
     "History",
@@ -62,6 +64,8 @@ __all__ = [
     "register",
     "register_images",
     "rerun",
+    "view_features",
+    "write_report",
 ]
 
 _SUBMODULES = frozenset(
@@ -82,6 +86,8 @@ _HOMES = {
     "preset_names": "pairwise.api",
     "register_images": "pairwise.api",
     "rerun": "records.rerunning",
+    "view_features": "viewing",
+    "write_report": "viewing",
 }
 """In which module each name is defined that is not imported before its first use."""
 

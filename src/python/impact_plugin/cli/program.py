@@ -12,6 +12,8 @@ _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
     "evaluate": "Measure landmark errors, overlap of labels and folding of a registration.",
     "rerun": "Run a registration again out of its record, and compare to the bit.",
+    "report": "Show a registration as one HTML page.",
+    "features": "Show what a network sees of images, and which layer tells places apart.",
     "check": "Check a parameter file, and images with it, before anything long runs.",
     "models": "Feature extractors: inspect, export, list and download them.",
     "demo": "Register a real lung CT pair and show the landmark errors.",

@@ -146,14 +146,9 @@ class ElastixLog:
         return iteration
 
     def _take_duration(self, line: str) -> None:
-        duration = _DURATION.search(line)
-        if duration is None:
+        seconds = duration_of(line)
+        if seconds is None:
             return
-        seconds = sum(
-            float(number) * _SECONDS[unit]
-            for unit, number in duration.groupdict().items()
-            if number is not None
-        )
         for stage, beginnings in _STAGES.items():
             for beginning in beginnings:
                 if re.match(beginning, line):
@@ -178,3 +173,20 @@ class ElastixLog:
         }
         known = stages | iterations | last
         return known | {"start and the rest": total - sum(known.values())}
+
+
+def duration_of(line: str) -> float | None:
+    """Read the duration that a line of elastix's output ends with, in seconds.
+
+    Example:
+        >>> duration_of("Total time elapsed: 1m0.4s."), duration_of("Reading images took 18 ms.")
+        (60.4, 0.018)
+    """
+    duration = _DURATION.search(line.rstrip())
+    if duration is None:
+        return None
+    return sum(
+        float(number) * _SECONDS[unit]
+        for unit, number in duration.groupdict().items()
+        if number is not None
+    )

@@ -199,6 +199,7 @@ def register_images(
         stages=tuple(stage.name for stage in chosen),
         stopped=follower.stopped,
         output_directory=out,
+        inputs=(fixed, moving),
     )
     image = result.warp(inputs.moving, default=outside, threads=threads)
     timings = {

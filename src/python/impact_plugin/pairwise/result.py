@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ class RegistrationResult:
         log: elastix's, in full.
         record: All that the registration came from and what it gave, as ``docs/records.md``
             describes it; None where none was wanted.
+        inputs: The fixed and the moving image as they were given, for :meth:`report`; a pickled
+            result has them where they are paths. None if they are not known.
     """
 
     image: sitk.Image
@@ -60,6 +63,13 @@ class RegistrationResult:
     output_directory: Path | None
     log: str = ""
     record: Record | None = None
+    inputs: tuple[ImageLike, ImageLike] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if not all(isinstance(image, str | os.PathLike) for image in self.inputs or ()):
+            state["inputs"] = None
+        return state
 
     @property
     def elastix_parameters(self) -> list[ParameterMap]:
@@ -245,6 +255,22 @@ class RegistrationResult:
         from impact_plugin.pairwise import storage
 
         return storage.load(Path(folder).expanduser().absolute())
+
+    def report(self, path: str | Path | None = None, **options: Any) -> Path:  # noqa: ANN401
+        """Write an HTML page that shows it; see :func:`impact_plugin.write_report`.
+
+        Args:
+            path: File to write; by default ``report.html`` in the output folder, or in the current
+                folder where there is none.
+            options: As of that function: landmarks, labels, and the images where they are not
+                known.
+
+        Returns:
+            The file's absolute path.
+        """
+        from impact_plugin.viewing import write_report
+
+        return write_report(self, path, **options)
 
     def __repr__(self) -> str:
         last = f", metric {self.history.metric[-1]:.6g}" if len(self.history) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +63,7 @@ def _write(result: RegistrationResult, folder: Path, final: Path) -> None:
         "fixed": asdict(result.fixed),
         "stages": result.stages,
         "stopped": result.stopped,
+        "images": _paths(result),
         "timings": result.timings,
         "versions": _versions.describe(),
     }
@@ -134,7 +136,22 @@ def load(folder: Path) -> RegistrationResult:
         output_directory=folder,
         log=log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "",
         record=records.read(folder) if (folder / records.NAME).is_file() else None,
+        inputs=_inputs(summary),
     )
+
+
+def _paths(result: RegistrationResult) -> dict[str, str] | None:
+    """Give the absolute paths of the images that were registered; None where one was no file."""
+    if not all(isinstance(image, str | os.PathLike) for image in result.inputs or (None,)):
+        return None
+    assert result.inputs is not None
+    paths = (str(Path(image).expanduser().absolute()) for image in result.inputs)
+    return dict(zip(("fixed", "moving"), paths, strict=True))
+
+
+def _inputs(summary: dict[str, Any]) -> tuple[Path, Path] | None:
+    images = summary.get("images")
+    return (Path(images["fixed"]), Path(images["moving"])) if images else None
 
 
 _KEYS = ("transform", "fixed", "timings", "stages", "stopped")

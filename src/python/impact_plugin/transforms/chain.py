@@ -106,8 +106,14 @@ def of_maps(maps: Sequence[ParameterMap]) -> Chain:
 
 
 def _beside(name: str, folder: Path) -> Path:
-    """Find a file as elastix does: in the current folder, else beside the file that names it."""
+    """Find a file as elastix does: in the current folder, else beside the file that names it.
+
+    Folders are moved: a file that is no longer where its absolute path says may lie there, too.
+    """
     path = Path(name)
-    if path.is_absolute() or path.exists():
+    if path.exists():
         return path.absolute()
+    if path.is_absolute():
+        beside = folder / path.name
+        return beside if beside.exists() else path
     return folder / path

@@ -1,0 +1,103 @@
+"""``impact-plugin features``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("image", type=_FILE)
+@click.option("--model", type=_FILE, required=True, help="TorchScript file.")
+@click.option("-m", "--moving", type=_FILE, help="The moving image, shown beside the fixed one.")
+@click.option("-o", "--out", type=_FILE, required=True, help="Folder; made if needed.")
+@click.option("--layers", metavar="N,N,...", help="Numbers of layers, from 0. Default: all.")
+@click.option(
+    "--voxel-size", metavar="MM[,MM...]", help="Voxels that the network sees. Default: the image's."
+)
+@click.option("--dimension", type=click.IntRange(2, 3), help="Of the network's input.")
+@click.option("--channels", type=click.IntRange(1), help="Of the network's input.")
+@click.option(
+    "-t",
+    "--initial-transform",
+    help="Where the moving image lies: `center`, `mass`, or a transform file.",
+)
+@click.option(
+    "--distance", "distances", multiple=True, help="To scan; several may be given. Default: all."
+)
+@click.option("--range", "scan_range", type=float, metavar="MM", help="Largest shift of the scans.")
+@click.option("--steps", default=41, show_default=True, help="Shifts along each axis; odd.")
+@click.option("--samples", default=2000, show_default=True, help="Points to compare at.")
+@click.option("--slices", default=24, show_default=True, help="Per plane on the page, at most.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["mha", "nii.gz"]),
+    default="mha",
+    show_default=True,
+    help="Of the feature maps.",
+)
+@click.option("--trust", is_flag=True, help="Run a model that can do more than compute.")
+def features(
+    image: Path,
+    model: Path,
+    moving: Path | None,
+    out: Path,
+    layers: str | None,
+    voxel_size: str | None,
+    dimension: int | None,
+    channels: int | None,
+    initial_transform: str | None,
+    distances: tuple[str, ...],
+    scan_range: float | None,
+    steps: int,
+    samples: int,
+    slices: int,
+    file_format: str,
+    trust: bool,
+) -> None:
+    """Show what a network sees of IMAGE, and how sharply its layers tell places apart.
+
+    The folder gets features.html, the feature maps as images in place (vectors, and in colours),
+    and sharpness.csv: what helps to choose LayersMask and Distance.
+
+    \b
+    Examples:
+      impact-plugin features ct.mha --model M730.pt --voxel-size 3 -o seen
+      impact-plugin features ct.mha --model M730.pt -m mr.mha -t affine.tfm --layers 0,2 -o seen
+    """  # noqa: D301  (\b keeps click from joining lines)
+    from impact_plugin.viewing import features as viewing
+
+    try:
+        view = viewing.view_features(
+            image,
+            model,
+            out,
+            moving=moving,
+            layers=None if layers is None else [int(n) for n in _numbers(layers, "--layers", int)],
+            voxel_size=None if voxel_size is None else _numbers(voxel_size, "--voxel-size", float),
+            dimension=dimension,
+            channels=channels,
+            initial_transform=initial_transform,
+            distances=distances or viewing.DISTANCES,
+            scan_range=scan_range,
+            scan_steps=steps,
+            samples=samples,
+            slices=slices,
+            file_format=file_format,
+            trust=trust,
+        )
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{view.page} ({view.page.stat().st_size / 1e6:.1f} MB)")
+
+
+def _numbers(text: str, option: str, kind: type[int] | type[float]) -> list[int] | list[float]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        message = f"{text!r}: expected numbers with commas between them, such as 0,2"
+        raise click.BadParameter(message, param_hint=option) from None

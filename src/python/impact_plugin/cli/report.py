@@ -1,0 +1,80 @@
+"""``impact-plugin report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=_FILE)
+@click.option(
+    "-o", "--out", type=_FILE, help="File to write; default: report.html in the folder itself."
+)
+@click.option("-f", "--fixed", type=_FILE, help="The fixed image, where the folder does not say.")
+@click.option("-m", "--moving", type=_FILE, help="The moving image likewise.")
+@click.option(
+    "--fixed-landmarks", type=_FILE, help="Points in the fixed image, mm: elastix's point file."
+)
+@click.option("--moving-landmarks", type=_FILE, help="Where they truly are in the moving image.")
+@click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid.")
+@click.option("--moving-labels", type=_FILE, help="Label map of the moving image.")
+@click.option(
+    "--slices",
+    type=click.IntRange(1, 1000),
+    default=32,
+    show_default=True,
+    help="Per plane, at most: the page grows with them.",
+)
+@click.option(
+    "--window",
+    type=(float, float),
+    metavar="BLACK WHITE",
+    help="Intensities shown as black and white; default: the image's 0.5 and 99.5 percentiles.",
+)
+def report(
+    folder: Path,
+    out: Path | None,
+    fixed: Path | None,
+    moving: Path | None,
+    fixed_landmarks: Path | None,
+    moving_landmarks: Path | None,
+    fixed_labels: Path | None,
+    moving_labels: Path | None,
+    slices: int,
+    window: tuple[float, float] | None,
+) -> None:
+    """Show the registration in FOLDER as one HTML page, which loads nothing from anywhere.
+
+    FOLDER is what `impact-plugin register -o`, `result.save()` or elastix's own `-out` wrote. The
+    page has the images before and after, the deformation and where it folds, convergence,
+    timings and parameters.
+
+    \b
+    Examples:
+      impact-plugin report result
+      impact-plugin report elastix_out -f fixed.mha -m moving.mha -o report.html
+      impact-plugin report result --fixed-landmarks ct.txt --moving-landmarks cbct.txt
+    """  # noqa: D301  (\b keeps click from joining lines)
+    from impact_plugin.engine.errors import RegistrationError
+    from impact_plugin.viewing import write_report
+
+    try:
+        path = write_report(
+            folder,
+            out,
+            fixed=fixed,
+            moving=moving,
+            fixed_landmarks=fixed_landmarks,
+            moving_landmarks=moving_landmarks,
+            fixed_labels=fixed_labels,
+            moving_labels=moving_labels,
+            slices=slices,
+            window=window,
+        )
+    except (ValueError, TypeError, OSError, ImportError, RegistrationError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,14 @@
+"""Registrations and features as pictures.
+
+- :func:`write_report` shows a registration as one HTML page;
+- :func:`view_features` shows what networks see of images, and how sharply they tell places apart.
+
+They need matplotlib and jinja2 (``pip install "impact-plugin[report]"``) and no display.
+"""
+
+from __future__ import annotations
+
+from impact_plugin.viewing.features import FeatureView, view_features
+from impact_plugin.viewing.report import write_report
+
+__all__ = ["FeatureView", "view_features", "write_report"]

@@ -1,0 +1,123 @@
+"""A registration as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.pairwise import arguments
+from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.viewing import libraries, page
+from impact_plugin.viewing.pictures import Window
+from impact_plugin.viewing.report import folders, quality, scene, values
+from impact_plugin.viewing.report.content import Content
+from impact_plugin.viewing.report.quality import PointsLike
+
+
+def write_report(
+    registration: RegistrationResult | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    fixed: ImageLike | None = None,
+    moving: ImageLike | None = None,
+    fixed_landmarks: PointsLike | None = None,
+    moving_landmarks: PointsLike | None = None,
+    fixed_labels: ImageLike | None = None,
+    moving_labels: ImageLike | None = None,
+    slices: int = 32,
+    window: Sequence[float] | None = None,
+) -> Path:
+    """Write an HTML page that shows a registration: one file that loads nothing from anywhere.
+
+    It has the images before and after in three planes (one of a 2D image), laid over each other in
+    several ways; the deformation as a grid and by its Jacobian determinant, what is folded marked
+    and counted; the course of the metric, timings, warnings, parameters and versions; and the
+    errors of landmarks and the overlap of labels where they are given.
+
+    Args:
+        registration: A result, or the folder that ``result.save(folder)``, ``impact-plugin
+            register -o`` or elastix's own ``-out`` wrote to.
+        path: File to write; by default ``report.html`` in the registration's folder, or in the
+            current one where there is none.
+        fixed: The fixed image, where the folder does not say where it is.
+        moving: The moving image likewise.
+        fixed_landmarks: Places in the fixed image, mm in LPS, shape (N, d), or an elastix point
+            file of them. Those outside the image are left out.
+        moving_landmarks: Where they truly are in the moving image, in the same order.
+        fixed_labels: Label map on the fixed image's grid; 0 is the background.
+        moving_labels: Label map of the moving image.
+        slices: Slices per plane, at most, evenly spread; the page grows with it.
+        window: Intensities that are shown as black and as white; by default the 0.5 and 99.5
+            percentiles of each image, one pair for both where these are alike.
+
+    Returns:
+        The page's absolute path.
+
+    Raises:
+        ImportError: matplotlib or jinja2 is missing. The message has the command that installs it.
+        FileNotFoundError: The folder holds no registration; a file is not there.
+        ValueError: An image does not lie on the registration's grid; landmarks or labels do not
+            fit; an argument is out of range.
+        TypeError: An image is of a kind that is not known.
+        OSError: The page cannot be written.
+
+    Example:
+        >>> impact_plugin.write_report("out")  # doctest: +SKIP
+        PosixPath('/data/out/report.html')
+    """
+    libraries.require()
+    shown = _window(window)
+    arguments.check_whole("slices", slices, 1, 1000)
+    for name, ours, theirs in (
+        ("landmarks", fixed_landmarks, moving_landmarks),
+        ("labels", fixed_labels, moving_labels),
+    ):
+        if (ours is None) != (theirs is None):
+            message = f"give both fixed_{name} and moving_{name}, or neither"
+            raise ValueError(message)
+    content, folder = _read(registration, fixed, moving)
+    target = Path(path).expanduser().absolute() if path is not None else folder / "report.html"
+    if target.is_dir():
+        message = f"{target} is a folder, expected the name of an HTML file to write"
+        raise ValueError(message)
+    tables = []
+    if fixed_landmarks is not None and moving_landmarks is not None:
+        tables.append(
+            quality.landmark_errors(
+                content.steps, fixed_landmarks, moving_landmarks, content.fixed_geometry
+            )
+        )
+    if fixed_labels is not None:
+        tables.append(
+            quality.overlap(content.steps, fixed_labels, moving_labels, content.fixed_geometry)
+        )
+    built = scene.build(content, slices, shown)
+    page.write(target, page.render("report.html", values.collect(content, built, tables)))
+    return target
+
+
+def _read(
+    registration: RegistrationResult | str | os.PathLike[str],
+    fixed: ImageLike | None,
+    moving: ImageLike | None,
+) -> tuple[Content, Path]:
+    """Give the registration with these images, and the folder that its page belongs into."""
+    if isinstance(registration, RegistrationResult):
+        folder = registration.output_directory or Path.cwd()
+        content = folders.of_result(registration, " and ".join(registration.stages), fixed, moving)
+        return content, folder
+    folder = Path(registration).expanduser().absolute()
+    return folders.read(folder, fixed, moving), folder
+
+
+def _window(given: Sequence[float] | None) -> Window | None:
+    if given is None:
+        return None
+    numbers = [float(number) for number in given]
+    if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or numbers[0] >= numbers[1]:
+        message = f"window is {given!r}, expected two intensities, black below white"
+        raise ValueError(message)
+    return Window(*numbers)

@@ -1,0 +1,229 @@
+"""What a transform does to space: displacements, the Jacobian determinant, a grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.transforms import from_elastix, transformix
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.from_elastix import UnsupportedTransformError
+from impact_plugin.viewing import pictures
+from impact_plugin.viewing.planes import Plane
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+Floats = NDArray[np.float32]
+
+_MOST_POINTS = 4_000_000
+FOLDED = (255, 230, 0)
+"""Colour of what is folded."""
+RANGE = 2.0
+"""Determinants from 1 over this to this are told apart by colour."""
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """A transform on a grid over the fixed image.
+
+    Args:
+        geometry: The grid: that of the fixed image in the nearest orientation to LPS, or one of
+            fewer voxels over the same box.
+        displacement: T(x) - x, shape ((z,) y, x, d), mm, in LPS.
+        determinant: Of the derivative dT/dx by central differences on the grid, shape ((z,) y, x):
+            1 where volume is kept, below 1 where tissue is smaller in the moving image than in the
+            fixed one, 0 or less where space is folded.
+    """
+
+    geometry: Geometry
+    displacement: Floats
+    determinant: Floats
+
+    @classmethod
+    def of(cls, chain: Chain, fixed: Geometry) -> Deformation:
+        """Evaluate a transform over the fixed image.
+
+        Args:
+            chain: The transform.
+            fixed: Grid of the fixed image in the nearest orientation to LPS.
+        """
+        import SimpleITK as sitk
+
+        geometry = _coarser(fixed)
+        try:
+            field = sitk.TransformToDisplacementField(
+                from_elastix.to_sitk(chain, fixed.dimension),
+                sitk.sitkVectorFloat64,
+                geometry.size,
+                geometry.origin,
+                geometry.spacing,
+                geometry.direction,
+            )
+        except UnsupportedTransformError:
+            field = _resampled(transformix.displacement_field(chain), geometry)
+        displacement = sitk.GetArrayViewFromImage(field).astype(np.float32)
+        return cls(geometry, displacement, jacobian_determinant(displacement, geometry))
+
+    @property
+    def folded(self) -> int:
+        """How many points of the grid are folded: their determinant is 0 or less."""
+        return int(np.count_nonzero(self.determinant <= 0))
+
+    def statistics(self) -> dict[str, float]:
+        """Give what a table has of the determinant (no unit) and the displacement (mm)."""
+        low, median, high = np.percentile(self.determinant, (1, 50, 99))
+        lengths = np.linalg.norm(self.displacement, axis=-1)
+        return {
+            "Jacobian determinant, least": float(self.determinant.min()),
+            "Jacobian determinant, 1st percentile": float(low),
+            "Jacobian determinant, median": float(median),
+            "Jacobian determinant, 99th percentile": float(high),
+            "Jacobian determinant, greatest": float(self.determinant.max()),
+            "displacement, mean (mm)": float(lengths.mean()),
+            "displacement, greatest (mm)": float(lengths.max()),
+        }
+
+    def determinant_picture(self, plane: Plane, place: float, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        """Draw the determinant in colours, what is folded in :data:`FOLDED`.
+
+        Args:
+            plane: The plane.
+            place: Which slice: a fraction, 0 at one face of the image and 1 at the other.
+            size: Width and height, pixels.
+
+        Returns:
+            Bytes, shape (height, width, 3).
+        """
+        slice_ = self._slice(self.determinant, plane, place)
+        picture = colours(pictures.resized(slice_, size))
+        # Averaging is not to hide what is folded.
+        folds = pictures.resized(((slice_ <= 0) * 255).astype(np.uint8), size)
+        picture[folds > 0] = FOLDED
+        return picture
+
+    def grid_picture(
+        self, plane: Plane, place: float, size: tuple[int, int], spacing: float
+    ) -> NDArray[np.uint8]:
+        """Draw planes of the moving frame as the transform shows them on the fixed image.
+
+        It is a regular grid where nothing moves.
+
+        Args:
+            plane: The plane.
+            place: Which slice, as for :meth:`determinant_picture`.
+            size: Width and height, pixels.
+            spacing: Distance of the lines, mm.
+
+        Returns:
+            Opacity of the lines, bytes, shape (height, width).
+        """
+        direction = np.reshape(self.geometry.direction, (self.geometry.dimension,) * 2)
+        along = self._slice(self.displacement, plane, place) @ direction.astype(np.float32)
+        lines = np.zeros(size[::-1], np.float32)
+        for axis in (plane.right, plane.vertical):
+            horizontal = axis == plane.right
+            count = size[0] if horizontal else size[1]
+            extent = self.geometry.size[axis] * self.geometry.spacing[axis]
+            places = (np.arange(count, dtype=np.float32) + 0.5) * (extent / count) - extent / 2
+            if plane.up and not horizontal:
+                places = -places
+            moved = pictures.resized(np.ascontiguousarray(along[..., axis]), size)
+            moved = moved + (places[None, :] if horizontal else places[:, None])
+            lines = np.maximum(lines, _line(moved / spacing))
+        # Few levels: small files.
+        return (np.round(lines * 6) * (255 / 6)).astype(np.uint8)
+
+    def _slice(self, array: Floats, plane: Plane, place: float) -> Floats:
+        if plane.across is None:
+            return array
+        count = self.geometry.size[plane.across]
+        position = min(max(place * count - 0.5, 0.0), count - 1.0)
+        below = math.floor(position)
+        above = min(below + 1, count - 1)
+        weight = np.float32(position - below)
+        first, second = plane.slice(array, below), plane.slice(array, above)
+        mixed: Floats = (1 - weight) * first + weight * second
+        return mixed
+
+
+def jacobian_determinant(displacement: Floats, geometry: Geometry) -> Floats:
+    """Give det(dT/dx) of T(x) = x + u(x), by central differences.
+
+    Args:
+        displacement: u, mm in LPS, shape ((z,) y, x, d).
+        geometry: Its grid, whose axes may be oblique: the differences are taken along them, and
+            turned into derivatives along the physical axes by the direction cosines.
+
+    Returns:
+        Shape ((z,) y, x).
+    """
+    dimension = geometry.dimension
+    direction = np.reshape(geometry.direction, (dimension, dimension)).astype(np.float32)
+    derivative = np.zeros((*displacement.shape, dimension), np.float32)
+    for axis in range(dimension):
+        # Arrays have the axes in the reverse order.
+        slope = np.gradient(displacement, geometry.spacing[axis], axis=dimension - 1 - axis)
+        for physical in range(dimension):
+            derivative[..., physical] += slope * direction[physical, axis]
+    derivative += np.eye(dimension, dtype=np.float32)
+    determinant: Floats = np.linalg.det(derivative)
+    return determinant
+
+
+def colours(determinant: Floats) -> NDArray[np.uint8]:
+    """Colour determinants: blue below 1, white at 1, red above, in equal steps of the logarithm."""
+    import matplotlib as mpl
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.log2(np.maximum(determinant, 1e-6)) / math.log2(RANGE)
+    # Few levels: small files.
+    steps = np.round(np.clip(steps, -1, 1) * 24) / 24
+    coloured: NDArray[np.uint8] = mpl.colormaps["RdBu_r"](steps / 2 + 0.5, bytes=True)
+    return np.ascontiguousarray(coloured[..., :3])
+
+
+def grid_spacing(geometry: Geometry) -> float:
+    """Choose the distance of grid lines, mm: a round number, some twenty lines."""
+    extent = max(n * spacing for n, spacing in zip(geometry.size, geometry.spacing, strict=True))
+    power = 10.0 ** math.floor(math.log10(extent / 20))
+    return next(step * power for step in (1, 2, 5, 10) if step * power * 22 >= extent)
+
+
+def _line(position: Floats) -> Floats:
+    """Draw a line of some pixel's width wherever the position passes a whole number."""
+    vertical, horizontal = np.gradient(position) if min(position.shape) > 1 else (position, 0)
+    per_pixel = np.maximum(np.hypot(vertical, horizontal), 1e-6)
+    distance = np.abs(position - np.round(position)) / per_pixel
+    drawn: Floats = np.clip(1.3 - distance, 0.0, 1.0)
+    # Where lines would lie closer than pixels there is nothing to see.
+    return drawn * (per_pixel < 0.4)
+
+
+def _coarser(geometry: Geometry) -> Geometry:
+    factor = max(
+        1, math.ceil((math.prod(geometry.size) / _MOST_POINTS) ** (1 / geometry.dimension))
+    )
+    size = tuple(max(2, math.ceil(n / factor)) if n > 1 else 1 for n in geometry.size)
+    spacing = tuple(
+        n * step / m for n, step, m in zip(geometry.size, geometry.spacing, size, strict=True)
+    )
+    middle = (np.array(size) - 1) / 2
+    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
+    origin = geometry.centre - (direction * spacing) @ middle
+    return Geometry(size, spacing, tuple(origin.tolist()), geometry.direction)
+
+
+def _resampled(field: sitk.Image, geometry: Geometry) -> sitk.Image:
+    import SimpleITK as sitk
+
+    resampler = sitk.ResampleImageFilter()
+    geometry.set_on(resampler)
+    resampler.SetInterpolator(sitk.sitkLinear)
+    resampler.SetUseNearestNeighborExtrapolator(True)
+    return resampler.Execute(field)

@@ -1,0 +1,235 @@
+"""Registrations read from the folders that they were written to."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impact_plugin import _versions
+from impact_plugin.engine import parameter_text
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise.history import History
+from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.viewing.report import elastix_log
+from impact_plugin.viewing.report.content import Content
+from impact_plugin.viewing.report.elastix_log import LogFacts
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_LONG = 40  # numbers of a transform parameter that a report shows
+
+
+def read(folder: Path, fixed: ImageLike | None = None, moving: ImageLike | None = None) -> Content:
+    """Read what ``result.save(folder)``, ``impact-plugin register`` or elastix itself wrote.
+
+    Args:
+        folder: The folder.
+        fixed: The fixed image; None: where the folder's files say.
+        moving: The moving image likewise.
+
+    Raises:
+        FileNotFoundError: The folder does not exist, or holds no registration.
+        ValueError: A file in it is of another kind.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else f"does not exist (in {Path.cwd()})"
+        message = f"{folder} {what}, expected the output folder of a registration"
+        raise FileNotFoundError(message)
+    if (folder / "result.json").is_file():
+        return of_result(RegistrationResult.load(folder), folder.name, fixed, moving)
+    transforms = {
+        int(path.name.split(".")[1]): path
+        for path in folder.glob("TransformParameters.*.txt")
+        if path.name.split(".")[1:-1] and "".join(path.name.split(".")[1:-1]).isdigit()
+    }
+    if not transforms:
+        message = (
+            f"{folder} holds no registration: neither result.json, as result.save(folder) and "
+            "impact-plugin register write it, nor TransformParameters.0.txt, as elastix does. "
+            "Give the folder that was the output folder (-o, -out)"
+        )
+        raise FileNotFoundError(message)
+    return _of_elastix(folder, transforms, fixed, moving)
+
+
+def of_result(
+    result: RegistrationResult,
+    title: str,
+    fixed: ImageLike | None = None,
+    moving: ImageLike | None = None,
+) -> Content:
+    """Tell of a result, and of what lies in its output folder."""
+    folder = result.output_directory
+    facts, record, said = LogFacts(), {}, _versions.describe()
+    content = Content(
+        title=title,
+        chain=result.chain,
+        fixed_geometry=result.fixed,
+        stages=result.stages,
+        history=result.history,
+        timings=result.timings,
+        stopped=result.stopped,
+        registered=result.image,
+        fixed=fixed,
+        moving=moving,
+    )
+    if folder is not None:
+        facts, record = _log(folder, content), _json(folder / "record.json", content)
+        said = str(_json(folder / "result.json", content).get("versions") or said)
+        files = sorted(folder.glob("Parameters.*.txt"))
+        content.parameters = [(path.name, path.read_text(errors="replace")) for path in files]
+    _complete(content, facts, record, result.inputs or (None, None))
+    content.versions = _parsed(said) | content.versions
+    return content
+
+
+def _of_elastix(
+    folder: Path,
+    transforms: dict[int, Path],
+    fixed: ImageLike | None,
+    moving: ImageLike | None,
+) -> Content:
+    last = max(transforms)
+    chain = Chain.read(transforms[last])
+    content = Content(
+        title=folder.name,
+        chain=chain,
+        fixed_geometry=grid_of(chain.maps[-1], transforms[last]),
+        stages=tuple(f"parameter file {number}" for number in sorted(transforms)),
+        history=History.of([]),
+        timings={},
+        fixed=fixed,
+        moving=moving,
+    )
+    content.registered = _result_image(folder, last, content.notes)
+    facts = _log(folder, content)
+    content.history = facts.history if len(facts.history) else elastix_log.read_iterations(folder)
+    content.timings = facts.timings
+    if len(facts.parameters) == len(content.stages):
+        content.stages = tuple(Path(name).stem for name, _ in facts.parameters)
+    if (folder / "elastix.log").is_file() and not facts.finished:
+        content.notes.append("elastix.log has no regular end: the registration may be unfinished.")
+    _complete(content, facts, _json(folder / "record.json", content))
+    return content
+
+
+def grid_of(parameters: ParameterMap, path: Path) -> Geometry:
+    """Give the fixed image's grid as a transform parameter file has it.
+
+    Raises:
+        ValueError: The file does not have it.
+    """
+    try:
+        size = tuple(int(n) for n in parameters["Size"])
+        spacing, origin, direction, index = (
+            np.array(parameters[name], dtype=float)
+            for name in ("Spacing", "Origin", "Direction", "Index")
+        )
+        # elastix writes directions column by column.
+        matrix = direction.reshape(len(size), len(size)).T
+        first = origin + matrix @ (spacing * index)
+    except (KeyError, ValueError) as error:
+        message = (
+            f"{path} does not say where the fixed image lies (Size, Spacing, Origin, Direction, "
+            f"Index): {error}"
+        )
+        raise ValueError(message) from error
+    return Geometry(
+        size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
+    )
+
+
+def shortened(parameters: ParameterMap) -> str:
+    """Give the text of a parameter map without its long lists of numbers."""
+    short = {
+        name: [*values[:4], f"... {len(values)} numbers"] if len(values) > _LONG else values
+        for name, values in parameters.items()
+    }
+    return parameter_text.dump(short)
+
+
+def _log(folder: Path, content: Content) -> LogFacts:
+    path = folder / "elastix.log"
+    if not path.is_file():
+        content.notes.append(
+            f"There is no elastix.log in {folder.name}: no warnings are known"
+            + ("." if content.timings else ", and no timings.")
+        )
+        return LogFacts()
+    return elastix_log.read(path)
+
+
+def _complete(
+    content: Content,
+    facts: LogFacts,
+    record: dict[str, Any],
+    known: tuple[ImageLike | None, ImageLike | None] = (None, None),
+) -> None:
+    """Add what the log and the record say, and the images that are known but were not given."""
+    content.record = record
+    content.parameters = content.parameters or facts.parameters
+    content.warnings = facts.warnings
+    content.versions = facts.versions
+    if isinstance(record.get("versions"), dict):
+        content.versions |= {str(k): str(v) for k, v in record["versions"].items()}
+    for name, image in zip(("fixed", "moving"), known, strict=True):
+        if getattr(content, name) is not None:
+            continue
+        found = image if image is not None else _in_record(record, name, facts)
+        if found is None:
+            content.notes.append(f"The {name} image is not known: give it (--{name}).")
+        elif isinstance(found, str | os.PathLike) and not Path(found).expanduser().exists():
+            # An image that was no file was written for elastix alone, and is gone.
+            content.notes.append(f"The {name} image is no longer at {found}: give it (--{name}).")
+        else:
+            setattr(content, name, found)
+
+
+def _in_record(record: dict[str, Any], name: str, facts: LogFacts) -> str | None:
+    images = record.get("images", record)
+    entry = images.get(name) if isinstance(images, dict) else None
+    path = entry.get("path") if isinstance(entry, dict) else entry
+    return path if isinstance(path, str) and path else getattr(facts, name) or None
+
+
+def _json(path: Path, content: Content) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        content.notes.append(f"{path.name} was left out: it is no JSON file ({error}).")
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(versions: str) -> dict[str, str]:
+    """Read what _versions.describe() writes."""
+    pairs = [part.strip().partition(" ") for part in versions.split(",")]
+    return {name: version for name, _, version in pairs if version}
+
+
+def _result_image(folder: Path, number: int, notes: list[str]) -> sitk.Image | None:
+    import SimpleITK as sitk
+
+    files = [
+        path
+        for path in sorted(folder.glob(f"result.{number}.*"))
+        if path.suffix not in (".raw", ".zraw", ".img") and ".R" not in path.name
+    ]
+    if not files:
+        return None
+    try:
+        return sitk.ReadImage(str(files[0]))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        notes.append(f"{files[0].name} was left out: it cannot be read ({reason}).")
+        return None
