@@ -20,9 +20,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SYMBOL = re.compile(r"\s*\d+: ([0-9a-f]+)\s+(0x[0-9a-f]+|\d+) (\w+)\s+(\w+)\s+\w+.*?(\w+) (\S+)")
-_RELOCATION = re.compile(r"([0-9a-f]{8,})\s+[0-9a-f]+ R_X86_64_(RELATIVE|64)\s+(.*)")
-
 
 @dataclass
 class Library:
@@ -43,28 +40,23 @@ class Library:
 
     def slots(self, tables: Iterable[str]) -> dict[str, list[frozenset[str]]]:
         """Give the functions in virtual tables, in order, each with all its names."""
-        relocations = self._relocations()
-        addresses = sorted(relocations)
-        found = {}
-        for table in tables:
-            begin = self.places[table]
-            first = bisect.bisect_left(addresses, begin)
-            last = bisect.bisect_left(addresses, begin + self.tables[table])
-            found[table] = [relocations[address] for address in addresses[first:last]]
-        return found
-
-    def _relocations(self) -> dict[int, frozenset[str]]:
-        found = {}
+        spans = sorted((self.places[table], table) for table in tables)
+        begins = [begin for begin, _ in spans]
+        found: dict[str, dict[int, frozenset[str]]] = {table: {} for _, table in spans}
         for line in readelf("-r", self.path):
-            if match := _RELOCATION.match(line):
-                place, kind, value = match.groups()
-                if kind == "64":  # "address name + addend", or an address alone
-                    words = value.split()
-                    names = {words[1].partition("@")[0]} if len(words) > 2 else set()
-                else:
-                    names = self.functions.get(int(value, 16), set())
-                found[int(place, 16)] = frozenset(names)
-        return found
+            words = line.split()  # offset, info, kind, then: value, name, +, addend, or an address
+            if len(words) < 4 or not words[2].startswith("R_X86_64_"):
+                continue
+            place = int(words[0], 16)
+            span = bisect.bisect_right(begins, place) - 1
+            if span < 0 or place >= spans[span][0] + self.tables[spans[span][1]]:
+                continue
+            if words[2] == "R_X86_64_RELATIVE":
+                names = frozenset(self.functions.get(int(words[3], 16), ()))
+            else:
+                names = frozenset({words[4].partition("@")[0]} if len(words) > 4 else ())
+            found[spans[span][1]][place] = names
+        return {table: [slots[n] for n in sorted(slots)] for table, slots in found.items()}
 
 
 def readelf(flag: str, path: Path) -> Iterator[str]:
@@ -77,11 +69,11 @@ def read(path: Path) -> Library:
     """Read the symbols of a library."""
     library = Library(path)
     for line in readelf("-s", path):
-        match = _SYMBOL.match(line)
-        if not match:
+        words = line.split(None, 7)  # number, address, size, type, binding, visibility, section, name
+        if len(words) < 8 or not words[0].endswith(":") or not words[0][:-1].isdigit():
             continue
-        value, size, kind, _, section, symbol = match.groups()
-        name = symbol.partition("@")[0]
+        _, value, size, kind, _, _, section, symbol = words
+        name = symbol.split()[0].partition("@")[0]
         library.names.add(name)
         if section == "UND":
             continue

@@ -41,7 +41,7 @@ std::filesystem::path
 libraryOf(const void * address)
 {
   Dl_info info{};
-  return dladdr(address, &info) != 0 && info.dli_fname ? std::filesystem::absolute(info.dli_fname)
+  return dladdr(address, &info) != 0 && info.dli_fname ? std::filesystem::absolute(info.dli_fname).lexically_normal()
                                                        : std::filesystem::path();
 }
 

@@ -50,7 +50,13 @@ bool
 hasVersion(const std::string & library, const std::string & version)
 {
   void * const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_NOLOAD);
-  return handle && dlsym(handle, version.c_str());
+  if (!handle)
+  {
+    return false;
+  }
+  dlerror();
+  dlsym(handle, version.c_str()); // whose value is a null pointer
+  return dlerror() == nullptr;
 }
 
 std::string
