@@ -105,6 +105,7 @@ else()
   include("${CMAKE_CURRENT_BINARY_DIR}/impact_host.cmake")
 endif()
 
+set(IMPACT_HOST_LIBRARY "${_impact_itk_dir}/_ElastixPython.abi3.so")
 _impact_add_host("${_impact_itk_dir}")
 _impact_add_torch("${_impact_torch_dir}")
 

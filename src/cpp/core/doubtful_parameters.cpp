@@ -111,16 +111,24 @@ takeApart(const std::string & text, const std::string & label)
   return spelling;
 }
 
-/** The parameter whose name, with or without prefix, is nearest to a text, and how far it is; case does not count. */
+/** The parameter whose name, with or without prefix, is nearest to a text, and how far it is; case does not count. What
+ * is no nearer than `bound` is not looked for. */
 std::pair<std::string, std::size_t>
-nearest(const std::string & text, const std::vector<std::string> & prefixes)
+nearest(const std::string & text, const std::vector<std::string> & prefixes, std::size_t bound)
 {
-  std::pair<std::string, std::size_t> best{ "", std::string::npos };
+  constexpr std::size_t               longest = 64; // what comes after it makes no difference, and may be a whole file
+  const std::string                   wanted = lowerCase(text.substr(0, longest));
+  std::pair<std::string, std::size_t> best{ "", bound };
   for (const std::string & prefix : prefixes)
   {
     for (const std::string & name : allNames())
     {
-      const std::size_t distance = editDistance(lowerCase(text), lowerCase(prefix + name));
+      const std::string candidate = lowerCase(prefix + name);
+      if (std::max(wanted.size(), candidate.size()) - std::min(wanted.size(), candidate.size()) >= best.second)
+      {
+        continue; // the difference in length alone is as much
+      }
+      const std::size_t distance = editDistance(wanted, candidate);
       if (distance < best.second)
       {
         best = { prefix + name, distance };
@@ -207,10 +215,11 @@ findDoubtfulParameters(const ParameterMap &   map,
     // Names that start with Impact can be meant for nobody else; others only if they are one letter off.
     const std::string rest = text.substr(spelling->label.size());
     const std::string bare = rest.substr(0, rest.find_last_not_of("0123456789") + 1);
-    auto [candidate, distance] = spelling->prefixed ? nearest(bare, { "Impact" }) : nearest(bare, { "", "Impact" });
+    auto [candidate, distance] =
+      spelling->prefixed ? nearest(bare, { "Impact" }, std::string::npos) : nearest(bare, { "", "Impact" }, 2);
     if (!spelling->prefixed && distance > 1)
     {
-      std::tie(candidate, distance) = nearest(rest, { "" });
+      std::tie(candidate, distance) = nearest(rest, { "" }, 2);
     }
     if (spelling->prefixed || distance <= 1)
     {

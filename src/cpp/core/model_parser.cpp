@@ -259,7 +259,8 @@ private:
     std::size_t              totalOfModel = 0;
     for (ModelSettings & model : models)
     {
-      ofModel.push_back(static_cast<std::size_t>(model.dimension));
+      // A model of more dimensions than the image has been refused already.
+      ofModel.push_back(static_cast<std::size_t>(std::min<std::int64_t>(model.dimension, m_Context.imageDimension)));
       totalOfModel += ofModel.back();
       model.voxelSize.assign(static_cast<std::size_t>(m_Context.imageDimension), 0.0);
     }

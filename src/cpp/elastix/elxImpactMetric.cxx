@@ -39,9 +39,15 @@ Install(ComponentDatabase & database)
 } // namespace
 } // namespace elastix
 
-/** What elastix calls after it has loaded the plugin; 0 means success. */
+#ifndef IMPACT_INSTALL_FUNCTION
+#  define IMPACT_INSTALL_FUNCTION ImpactMetricInstallComponent
+#endif
+
+/** What elastix calls after it has loaded the plugin, or at its start where the metric is a part of it; 0 means
+ * success.
+ */
 extern "C" __attribute__((visibility("default"))) int
-ImpactMetricInstallComponent(elastix::ComponentDatabase * database)
+IMPACT_INSTALL_FUNCTION(elastix::ComponentDatabase * database)
 {
   return elastix::Install(*database);
 }

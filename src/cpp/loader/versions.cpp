@@ -1,0 +1,175 @@
+#include "versions.h"
+
+#include <dlfcn.h>
+#include <link.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <string_view>
+
+namespace impact
+{
+namespace
+{
+
+namespace fs = std::filesystem;
+
+/** The path of the first loaded library whose file name begins like this; empty if there is none. */
+fs::path
+loadedLibrary(const std::string & beginning)
+{
+  struct Search
+  {
+    const std::string & beginning;
+    fs::path            found;
+  } search{ beginning, {} };
+  dl_iterate_phdr(
+    [](dl_phdr_info * info, std::size_t, void * data) {
+      auto &         wanted = *static_cast<Search *>(data);
+      const fs::path path(info->dlpi_name);
+      if (path.filename().string().rfind(wanted.beginning, 0) == 0)
+      {
+        wanted.found = path;
+        return 1;
+      }
+      return 0;
+    },
+    &search);
+  return search.found;
+}
+
+/** The version of a distribution in a site-packages folder, from the name of its .dist-info; empty if unknown. */
+std::string
+distributionVersion(const fs::path & site, const std::string & name)
+{
+  std::error_code error;
+  for (const auto & entry : fs::directory_iterator(site, error))
+  {
+    const std::string file = entry.path().filename().string();
+    const std::string ending = ".dist-info";
+    if (file.rfind(name + "-", 0) == 0 && file.size() > ending.size() &&
+        file.compare(file.size() - ending.size(), ending.size(), ending) == 0)
+    {
+      return file.substr(name.size() + 1, file.size() - name.size() - 1 - ending.size());
+    }
+  }
+  return {};
+}
+
+/** The version that a torch package states in its version.py; empty if unknown. */
+std::string
+torchVersion(const fs::path & package)
+{
+  std::ifstream file(package / "version.py");
+  for (std::string line; std::getline(file, line);)
+  {
+    const auto begin = line.find('\'');
+    if (line.rfind("__version__", 0) == 0 && begin != std::string::npos)
+    {
+      return line.substr(begin + 1, line.find('\'', begin + 1) - begin - 1);
+    }
+  }
+  return {};
+}
+
+bool
+isOfSeries(const std::string & version, const std::string & series)
+{
+  return version == series || version.rfind(series + ".", 0) == 0;
+}
+
+/** Whether a library was compiled with _GLIBCXX_USE_CXX11_ABI=0: its strings are others then, and so are the names of
+ * the functions that take them. Read from the file, which need not be loaded. */
+bool
+hasOldStrings(const fs::path & library, std::string_view oldName, std::string_view newName)
+{
+  std::ifstream     file(library, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  return bytes.find(oldName) != std::string::npos && bytes.find(newName) == std::string::npos;
+}
+
+std::string
+orUnknown(const std::string & version)
+{
+  return version.empty() ? "of unknown version" : version;
+}
+
+} // namespace
+
+
+std::string
+neededVersions()
+{
+  return "Needed: torch==" IMPACT_TORCH_SERIES ".* and itk-elastix>=0.25.2,<0.25.4. Run: python -m pip install "
+         "\"torch==" IMPACT_TORCH_SERIES ".*\" \"itk-elastix>=0.25.2,<0.25.4\"";
+}
+
+
+void
+checkItkElastix(const Host & host)
+{
+  const std::string built = " is not the version this plugin was built for (";
+  const std::string elastix = IMPACT_ITK_ELASTIX_VERSION ", which is elastix " IMPACT_ELASTIX_VERSION "). ";
+  if (host.path.filename().string().rfind("_ElastixPython", 0) != 0)
+  {
+    fail(host,
+         "the elastix in " + host.path.string() + " is not the one this plugin was built for (itk-elastix " + elastix +
+           "Use that one, or build the plugin for yours: cmake/build_elastix.py, which docs/build.md explains.");
+  }
+  const fs::path    site = host.path.parent_path().parent_path();
+  const std::string version = distributionVersion(site, "itk_elastix");
+  if (!isOfSeries(version, "0.25.2") && !isOfSeries(version, "0.25.3"))
+  {
+    fail(host, "itk-elastix " + orUnknown(version) + " in " + site.string() + built + elastix + neededVersions());
+  }
+  // elastix has ITK inside; the images come from ITK's own wheel.
+  if (const std::string itk = distributionVersion(site, "itk_core"); !itk.empty() && !isOfSeries(itk, "5.4"))
+  {
+    fail(host, "ITK " + itk + " in " + site.string() + built + "ITK 5.4). Run: python -m pip install \"itk==5.4.*\"");
+  }
+  if (!dlsym(host.handle, "_ZN7elastix3log5errorERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE") &&
+      dlsym(host.handle, "_ZN7elastix3log5errorERKSs"))
+  {
+    fail(host,
+         host.path.string() +
+           " was compiled with _GLIBCXX_USE_CXX11_ABI=0 and this plugin with 1: strings of the one "
+           "are none of the other. " +
+           neededVersions());
+  }
+}
+
+
+void
+checkTorch(const Host & host, const fs::path & site)
+{
+  fs::path library = loadedLibrary("libtorch_cpu");
+  if (library.empty())
+  {
+    library = site / "torch" / "lib" / "libtorch_cpu.so";
+    if (!fs::exists(library))
+    {
+      fail(host, "torch is not installed in " + site.string() + ". " + neededVersions());
+    }
+  }
+  const fs::path    package = library.lexically_normal().parent_path().parent_path();
+  const std::string version = torchVersion(package);
+  if (!isOfSeries(version, IMPACT_TORCH_SERIES))
+  {
+    fail(host,
+         "torch " + orUnknown(version) + " in " + package.string() +
+           " is not the version this plugin was built for (" IMPACT_TORCH_VERSION "). " + neededVersions());
+  }
+  if (hasOldStrings(package / "lib" / "libc10.so",
+                    "_ZN3c105ErrorC1ENS_14SourceLocationESs",
+                    "_ZN3c105ErrorC1ENS_14SourceLocationENSt7__cxx1112basic_string"))
+  {
+    fail(host,
+         "torch " + version + " in " + package.string() +
+           " was compiled with _GLIBCXX_USE_CXX11_ABI=0 and this plugin with 1: strings of the one are none of the "
+           "other. " +
+           neededVersions());
+  }
+}
+
+} // namespace impact

@@ -1,0 +1,133 @@
+"""The classes of elastix and ITK in the versions of itk-elastix, against what the plugin expects."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import describe_host
+import pytest
+from describe_host import Library
+
+from helpers.host_versions import host_library
+from helpers.programs import write_parameters
+from helpers.registrations import pair
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = Path(sysconfig.get_path("platlib"))
+
+
+def expected() -> dict[str, tuple[int, str]]:
+    """Give the size and the sum of functions of each virtual table in the installed list."""
+    lines = (SITE / "impact_plugin/host_classes.txt").read_text().splitlines()
+    words = [line.split() for line in lines if line.startswith("class ")]
+    return {table: (int(size), functions) for _, table, size, functions in words}
+
+
+def found(host: Library) -> dict[str, tuple[int, str]]:
+    """Give the same of a library, for those tables that it has."""
+    slots = host.slots(expected().keys() & host.tables.keys())
+    return {
+        table: (host.tables[table], describe_host.digest(functions))
+        for table, functions in slots.items()
+    }
+
+
+def test_list_names_what_the_plugin_calls() -> None:
+    tables = expected()
+    assert len(tables) > 200
+    for name in (
+        "_ZTVN7elastix13ConfigurationE",  # only functions of it are called
+        "_ZTVN3itk21ParameterMapInterfaceE",
+        "_ZTVN3itk34AdvancedBSplineDeformableTransformIdLj3ELj3EEE",  # only looked for
+        "_ZTVN3itk18ImageToImageMetricINS_5ImageIfLj3EEES2_EE",  # inherited from
+    ):
+        assert name in tables
+
+
+@pytest.mark.parametrize("version", ["0.25.2", "0.25.3"])
+def test_supported_versions_fit(version: str) -> None:
+    """Sizes, and which function stands at which place."""
+    assert found(describe_host.read(host_library(version))) == expected()
+
+
+def test_next_version_does_not_fit() -> None:
+    tables, other = expected(), found(describe_host.read(host_library("0.25.4")))
+    assert other["_ZTVN7elastix13ConfigurationE"][0] == 400
+    assert tables["_ZTVN7elastix13ConfigurationE"][0] == 392
+    assert "_ZTVN3itk21ParameterMapInterfaceE" in tables.keys() - other.keys()
+
+
+def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) -> None:
+    """A library of the next version under the version number of this one."""
+    site = tmp_path / "site"
+    own = ("itk", "impact_plugin", "itk_elastix.libs")
+    for folder in own:
+        (site / folder).mkdir(parents=True)
+        for entry in (SITE / folder).iterdir():
+            (site / folder / entry.name).symlink_to(entry)
+    for entry in SITE.iterdir():
+        if entry.name not in own:
+            (site / entry.name).symlink_to(entry)
+    library = site / "itk/_ElastixPython.abi3.so"
+    library.unlink()
+    library.symlink_to(host_library("0.25.4"))
+    images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
+    write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
+    run = subprocess.run(
+        [sys.executable, "-S", "-m", "impact_plugin.command_line", "elastix"]
+        + ["-f", images[0], "-m", images[1], "-p", tmp_path / "map.txt", "-out", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 1, run.stdout + run.stderr
+    log = (tmp_path / "elastix.log").read_text()
+    assert f"{library} is not the elastix this plugin was built for (elastix 5.3.1" in log
+    assert "it has no class itk::ParameterMapInterface" in log
+    assert "Reinstall with: python -m pip install" in log
+
+
+def test_build_without_legacy_remove_is_stopped(tmp_path: Path) -> None:
+    """itk::Transform has two virtual functions more then."""
+    (tmp_path / "transform.cpp").write_text(
+        "#include <itkConfigure.h>\n#undef ITK_LEGACY_REMOVE\n#include <itkTranslationTransform.h>\n"
+        "void * made() { return itk::TranslationTransform<double, 3>::New().GetPointer(); }\n"
+    )
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.24)\nproject(legacy LANGUAGES C CXX)\n"
+        "set(CMAKE_POSITION_INDEPENDENT_CODE ON)\n"
+        "find_package(Python REQUIRED COMPONENTS Interpreter)\n"
+        f'list(APPEND CMAKE_MODULE_PATH "{ROOT / "cmake"}")\ninclude(ImpactHost)\n'
+        "add_library(transform MODULE transform.cpp)\n"
+        "target_link_libraries(transform PRIVATE impact_host)\n"
+    )
+    cmake = str(Path(sys.executable).with_name("cmake"))
+    for arguments in (
+        ["-S", tmp_path, "-B", tmp_path, "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"],
+        ["--build", tmp_path],
+    ):
+        run = subprocess.run([cmake, *arguments], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+    run = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "cmake/describe_host.py",
+            tmp_path / "libtransform.so",
+            SITE / "itk/_ElastixPython.abi3.so",
+            tmp_path / "classes.txt",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "libtransform.so does not fit " in run.stderr
+    assert "_ZTVN3itk9TransformIdLj3ELj3EEE: " in run.stderr
+    assert "compiled with other options (ITK_LEGACY_REMOVE)" in run.stderr
+    assert not (tmp_path / "classes.txt").exists()
