@@ -252,6 +252,7 @@ def test_folding_is_counted_marked_and_said(saved: Path, tmp_path: Path) -> None
     assert 0.1 < yellow.mean() < 0.6
     result = replace(loaded, chain=chain, output_directory=None)
     text = result.report(tmp_path / "folded.html").read_text()
+    assert '<p id="folding" class="warnings">' in text
     assert f"Folded: at {found.folded} of {found.determinant.size} points" in text
 
 
