@@ -16,7 +16,7 @@ CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test docs pictures validation bench lint format clean
+.PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make pictures draw its pictures anew, from real data, into docs/images"
 	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
 	@echo "make bench    measure speed and memory beside elastix's own component, into docs/performance.md"
+	@echo "make screenshots  make the pictures of docs/seeing.md anew"
 	@echo "make lint     ruff, mypy, clang-format, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
@@ -84,10 +85,6 @@ demo: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  $(BIN)/python -m impact_plugin.demo --data "$$data" --out out/demo
 
-test: install check-wheel
-	tests/run_clean_install.sh dist/*.whl
-	$(BIN)/pytest $(PYTEST_FLAGS)
-
 docs: install
 	rm -rf build/site
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/site-cache docs build/site
@@ -95,6 +92,23 @@ docs: install
 
 pictures: install
 	OMP_WAIT_POLICY=passive $(BIN)/python docs/pictures/make_pictures.py
+
+# Reports are tried in a headless Chromium. Where there is none and apt may install it, it does; elsewhere those tests
+# are skipped with that reason, or fail with IMPACT_REQUIRE_BROWSER=1, which CI sets.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	  else echo "No Chromium: tests of pages are skipped. Install it: apt-get install chromium"; fi
+
+test: install check-wheel browser
+	tests/run_clean_install.sh dist/*.whl
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+# The pictures of docs/seeing.md, from the lung CT pair of elastix's test data.
+screenshots: install browser
+	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
+	  $(BIN)/python docs/screenshots.py "$$data" docs/images
 
 # Half an hour of registrations; what was done before is not done again.
 validation: install

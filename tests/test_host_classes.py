@@ -8,10 +8,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import describe_host
 import pytest
-from describe_host import Library
 
+import describe_host
+from describe_host import Library
 from helpers.host_versions import host_library
 from helpers.programs import write_parameters
 from helpers.registrations import pair

@@ -68,8 +68,8 @@ def test_page_in_a_browser(saved: Path) -> None:
     code, said = command(
         "report",
         saved / "out",
-        *("--fixed-landmarks", saved / "fixed.txt"),
-        *("--moving-landmarks", saved / "moving.txt"),
+        *("--fixed-points", saved / "fixed.txt"),
+        *("--moving-points", saved / "moving.txt"),
         *("--fixed-labels", saved / "fixed_labels.mha"),
         *("--moving-labels", saved / "moving_labels.mha"),
     )
@@ -252,6 +252,7 @@ def test_folding_is_counted_marked_and_said(saved: Path, tmp_path: Path) -> None
     assert 0.1 < yellow.mean() < 0.6
     result = replace(loaded, chain=chain, output_directory=None)
     text = result.report(tmp_path / "folded.html").read_text()
+    assert '<p id="folding" class="warnings">' in text
     assert f"Folded: at {found.folded} of {found.determinant.size} points" in text
 
 
@@ -298,14 +299,14 @@ def test_log_of_a_registration_that_failed(tmp_path: Path) -> None:
         (["saved", "-m", "flat.mha"], r"the moving image \(--moving\) has 2 dimensions"),
         (["saved", "-f", "gone.mha"], r"the fixed image: there is no file 'gone.mha'"),
         (["saved", "-f", "fixed.txt"], r"the fixed image: 'fixed.txt' cannot be read as an image"),
-        (["saved", "--fixed-landmarks", "fixed.txt"], "give both fixed_landmarks and moving_l"),
+        (["saved", "--fixed-points", "fixed.txt"], "give both fixed_points and moving_l"),
         (
-            ["saved", "--fixed-landmarks", "cut.mha", "--moving-landmarks", "fixed.txt"],
-            "fixed_landmarks: cut.mha is no point file of elastix",
+            ["saved", "--fixed-points", "cut.mha", "--moving-points", "fixed.txt"],
+            "fixed_points: cut.mha is no point file of elastix",
         ),
         (
-            ["saved", "--fixed-landmarks", "far.txt", "--moving-landmarks", "far.txt"],
-            r"none of the 1 points of fixed_landmarks lies in the fixed image",
+            ["saved", "--fixed-points", "far.txt", "--moving-points", "far.txt"],
+            r"none of the 1 points of fixed_points lies in the fixed image",
         ),
         (
             ["saved", "--fixed-labels", "cut.mha", "--moving-labels", "cut.mha"],

@@ -17,9 +17,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("-f", "--fixed", type=_FILE, help="The fixed image, where the folder does not say.")
 @click.option("-m", "--moving", type=_FILE, help="The moving image likewise.")
 @click.option(
-    "--fixed-landmarks", type=_FILE, help="Points in the fixed image, mm: elastix's point file."
+    "--fixed-points", type=_FILE, help="Landmarks in the fixed image: a file of elastix, CSV or 3D Slicer."
 )
-@click.option("--moving-landmarks", type=_FILE, help="Where they truly are in the moving image.")
+@click.option("--moving-points", type=_FILE, help="Where they truly are in the moving image.")
 @click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid.")
 @click.option("--moving-labels", type=_FILE, help="Label map of the moving image.")
 @click.option(
@@ -40,8 +40,8 @@ def report(
     out: Path | None,
     fixed: Path | None,
     moving: Path | None,
-    fixed_landmarks: Path | None,
-    moving_landmarks: Path | None,
+    fixed_points: Path | None,
+    moving_points: Path | None,
     fixed_labels: Path | None,
     moving_labels: Path | None,
     slices: int,
@@ -57,7 +57,7 @@ def report(
     Examples:
       impact-plugin report result
       impact-plugin report elastix_out -f fixed.mha -m moving.mha -o report.html
-      impact-plugin report result --fixed-landmarks ct.txt --moving-landmarks cbct.txt
+      impact-plugin report result --fixed-points ct.txt --moving-points cbct.txt
     """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin.engine.errors import RegistrationError
     from impact_plugin.viewing import write_report
@@ -68,8 +68,8 @@ def report(
             out,
             fixed=fixed,
             moving=moving,
-            fixed_landmarks=fixed_landmarks,
-            moving_landmarks=moving_landmarks,
+            fixed_points=fixed_points,
+            moving_points=moving_points,
             fixed_labels=fixed_labels,
             moving_labels=moving_labels,
             slices=slices,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
 from impact_plugin.evaluation.points import PointsLike, Positions, as_points
-from impact_plugin.evaluation.registrations import RegistrationLike
+from impact_plugin.evaluation.registrations import Registration, RegistrationLike
 from impact_plugin.evaluation.results import Evaluation, StepEvaluation
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
@@ -71,22 +72,61 @@ def evaluate(
         TypeError: An argument is of another kind.
         RegistrationError: transformix failed, which applies what SimpleITK has no transform for.
     """
-    _both(fixed_points, moving_points, "fixed_points", "moving_points")
-    _both(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
-    if outside not in ("error", "leave out"):
-        message = f"outside is {outside!r}, expected 'error' or 'leave out'"
-        raise ValueError(message)
+    _check(fixed_points, moving_points, fixed_labels, moving_labels, outside)
     if fixed_points is None and fixed_labels is None and not jacobian:
         message = "there is nothing to measure: give points, label maps, or jacobian=True"
         raise ValueError(message)
     fixed = None if fixed_image is None else conversion.to_sitk(fixed_image, "fixed_image")
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
     given = registrations.load(registration, fixed)
-    grid = given.grid
+    inner = None
+    if mask is not None:
+        inner = conversion.to_sitk(mask, "mask")
+        inner = checks.check_mask(inner, given.grid, "mask", "the fixed image")
+    agreement = measure(
+        given,
+        fixed_points=fixed_points,
+        moving_points=moving_points,
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        moving_grid=None if moving is None else Geometry.of(moving),
+        outside=outside,
+    )
+    if not jacobian:
+        return agreement
+    determinants = (jacobians.determinant(step.chain, given.grid) for step in given.steps)
+    return Evaluation(
+        tuple(
+            replace(step, jacobian=JacobianStatistics.of(determinant, inner))
+            for step, determinant in zip(agreement.steps, determinants, strict=True)
+        )
+    )
 
+
+def measure(
+    registration: Registration,
+    *,
+    fixed_points: PointsLike | None = None,
+    moving_points: PointsLike | None = None,
+    fixed_labels: ImageLike | None = None,
+    moving_labels: ImageLike | None = None,
+    moving_grid: Geometry | None = None,
+    outside: Outside = "error",
+) -> Evaluation:
+    """Measure how well landmarks and labels agree after each step; see :func:`evaluate`.
+
+    Args:
+        registration: The steps, and the grid of the fixed image.
+        moving_grid: That of the moving image, where it is known.
+        fixed_points, moving_points, fixed_labels, moving_labels, outside: As in :func:`evaluate`.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError, RegistrationError: As in :func:`evaluate`.
+    """
+    _check(fixed_points, moving_points, fixed_labels, moving_labels, outside)
+    grid = registration.grid
     truth = None
     if fixed_points is not None and moving_points is not None:
-        moving_grid = None if moving is None else Geometry.of(moving)
         truth = landmarks.pair(
             as_points(fixed_points, grid.dimension, "fixed_points", grid),
             as_points(moving_points, grid.dimension, "moving_points", moving_grid),
@@ -95,23 +135,30 @@ def evaluate(
     maps = None
     if fixed_labels is not None and moving_labels is not None:
         maps = _label_maps(fixed_labels, moving_labels, grid)
-    inner = None
-    if mask is not None:
-        inner = checks.check_mask(conversion.to_sitk(mask, "mask"), grid, "mask", "the fixed image")
-
     return Evaluation(
         tuple(
             StepEvaluation(
                 name=step.name,
                 landmarks=truth and _landmark_errors(step.chain, *truth),
                 labels=maps and _label_agreement(step.chain, *maps, grid),
-                jacobian=JacobianStatistics.of(jacobians.determinant(step.chain, grid), inner)
-                if jacobian
-                else None,
             )
-            for step in given.steps
+            for step in registration.steps
         )
     )
+
+
+def _check(
+    fixed_points: PointsLike | None,
+    moving_points: PointsLike | None,
+    fixed_labels: ImageLike | None,
+    moving_labels: ImageLike | None,
+    outside: Outside,
+) -> None:
+    _both(fixed_points, moving_points, "fixed_points", "moving_points")
+    _both(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
+    if outside not in ("error", "leave out"):
+        message = f"outside is {outside!r}, expected 'error' or 'leave out'"
+        raise ValueError(message)
 
 
 def _both(one: object, other: object, name: str, other_name: str) -> None:

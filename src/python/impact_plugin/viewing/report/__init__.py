@@ -7,6 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin.evaluation.api import measure
+from impact_plugin.evaluation.points import PointsLike
+from impact_plugin.evaluation.registrations import Registration, Step
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.pairwise import arguments
 from impact_plugin.pairwise.result import RegistrationResult
@@ -14,7 +17,6 @@ from impact_plugin.viewing import libraries, page
 from impact_plugin.viewing.pictures import Window
 from impact_plugin.viewing.report import folders, quality, scene, values
 from impact_plugin.viewing.report.content import Content
-from impact_plugin.viewing.report.quality import PointsLike
 
 
 def write_report(
@@ -23,8 +25,8 @@ def write_report(
     *,
     fixed: ImageLike | None = None,
     moving: ImageLike | None = None,
-    fixed_landmarks: PointsLike | None = None,
-    moving_landmarks: PointsLike | None = None,
+    fixed_points: PointsLike | None = None,
+    moving_points: PointsLike | None = None,
     fixed_labels: ImageLike | None = None,
     moving_labels: ImageLike | None = None,
     slices: int = 32,
@@ -44,9 +46,11 @@ def write_report(
             current one where there is none.
         fixed: The fixed image, where the folder does not say where it is.
         moving: The moving image likewise.
-        fixed_landmarks: Places in the fixed image, mm in LPS, shape (N, d), or an elastix point
-            file of them. Those outside the image are left out.
-        moving_landmarks: Where they truly are in the moving image, in the same order.
+        fixed_points: Landmarks in the fixed image: a file of them (elastix, CSV, 3D Slicer: see
+            :func:`impact_plugin.evaluation.read_points`), or positions (N, d), mm in LPS. Those
+            outside the image are left out.
+        moving_points: Where they truly are in the moving image, in the same order, or with the
+            same names.
         fixed_labels: Label map on the fixed image's grid; 0 is the background.
         moving_labels: Label map of the moving image.
         slices: Slices per plane, at most, evenly spread; the page grows with it.
@@ -71,29 +75,22 @@ def write_report(
     libraries.require()
     shown = _window(window)
     arguments.check_whole("slices", slices, 1, 1000)
-    for name, ours, theirs in (
-        ("landmarks", fixed_landmarks, moving_landmarks),
-        ("labels", fixed_labels, moving_labels),
-    ):
-        if (ours is None) != (theirs is None):
-            message = f"give both fixed_{name} and moving_{name}, or neither"
-            raise ValueError(message)
     content, folder = _read(registration, fixed, moving)
     target = Path(path).expanduser().absolute() if path is not None else folder / "report.html"
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
         raise ValueError(message)
-    tables = []
-    if fixed_landmarks is not None and moving_landmarks is not None:
-        tables.append(
-            quality.landmark_errors(
-                content.steps, fixed_landmarks, moving_landmarks, content.fixed_geometry
-            )
-        )
-    if fixed_labels is not None:
-        tables.append(
-            quality.overlap(content.steps, fixed_labels, moving_labels, content.fixed_geometry)
-        )
+    evaluation = measure(
+        Registration(
+            content.fixed_geometry, tuple(Step(name, chain) for name, chain in content.steps)
+        ),
+        fixed_points=fixed_points,
+        moving_points=moving_points,
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        outside="leave out",
+    )
+    tables = quality.tables(evaluation)
     built = scene.build(content, slices, shown)
     page.write(target, page.render("report.html", values.collect(content, built, tables)))
     return target

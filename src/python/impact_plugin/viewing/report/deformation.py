@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import from_elastix, transformix
+from impact_plugin.transforms import applying
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.viewing import pictures
 from impact_plugin.viewing.planes import Plane
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
+    pass
 
 Floats = NDArray[np.float32]
 
@@ -56,17 +55,7 @@ class Deformation:
         import SimpleITK as sitk
 
         geometry = _coarser(fixed)
-        try:
-            field = sitk.TransformToDisplacementField(
-                from_elastix.to_sitk(chain, fixed.dimension),
-                sitk.sitkVectorFloat64,
-                geometry.size,
-                geometry.origin,
-                geometry.spacing,
-                geometry.direction,
-            )
-        except UnsupportedTransformError:
-            field = _resampled(transformix.displacement_field(chain), geometry)
+        field = applying.displacement_field(chain, geometry)
         displacement = sitk.GetArrayViewFromImage(field).astype(np.float32)
         return cls(geometry, displacement, jacobian_determinant(displacement, geometry))
 
@@ -217,13 +206,3 @@ def _coarser(geometry: Geometry) -> Geometry:
     direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
     origin = geometry.centre - (direction * spacing) @ middle
     return Geometry(size, spacing, tuple(origin.tolist()), geometry.direction)
-
-
-def _resampled(field: sitk.Image, geometry: Geometry) -> sitk.Image:
-    import SimpleITK as sitk
-
-    resampler = sitk.ResampleImageFilter()
-    geometry.set_on(resampler)
-    resampler.SetInterpolator(sitk.sitkLinear)
-    resampler.SetUseNearestNeighborExtrapolator(True)
-    return resampler.Execute(field)
