@@ -17,7 +17,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("-f", "--fixed", type=_FILE, help="The fixed image, where the folder does not say.")
 @click.option("-m", "--moving", type=_FILE, help="The moving image likewise.")
 @click.option(
-    "--fixed-points", type=_FILE, help="Landmarks in the fixed image: a file of elastix, CSV or 3D Slicer."
+    "--fixed-points",
+    type=_FILE,
+    help="Landmarks in the fixed image: a file of elastix, CSV or 3D Slicer.",
 )
 @click.option("--moving-points", type=_FILE, help="Where they truly are in the moving image.")
 @click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid.")

@@ -117,8 +117,12 @@ def measure(
 
     Args:
         registration: The steps, and the grid of the fixed image.
+        fixed_points: As in :func:`evaluate`, as all that follow but the next.
         moving_grid: That of the moving image, where it is known.
-        fixed_points, moving_points, fixed_labels, moving_labels, outside: As in :func:`evaluate`.
+        moving_points: The same landmarks in the moving image.
+        fixed_labels: Label map on the grid of the fixed image.
+        moving_labels: Label map in the frame of the moving image.
+        outside: What becomes of landmarks outside the images.
 
     Raises:
         FileNotFoundError, ValueError, TypeError, RegistrationError: As in :func:`evaluate`.
