@@ -70,6 +70,9 @@ LARGEST = 30_000_000  # bytes, unpacked: torch or ITK would be ten times that
 
 # An absolute path, which no other text precedes: of a URL or of a relative path it is the rest.
 _PATH = re.compile(rb"(?<![\w$.:/>~-])/(?:[\w.+@-]{2,}/)+[\w.+@-]{2,}")
+_ENVIRONMENT = re.compile(rb"[\w./-]*(?:site|dist)-packages/[\w./-]+")
+"""A path into a Python environment, relative ones among them: what a compiler cache makes of it."""
+
 _ANYWHERE = re.compile(rb"/(proc|sys|dev)/|/lib64/ld-linux")
 """Paths that are the same on every machine."""
 
@@ -147,8 +150,9 @@ def allows(policy: Policy, binary: Binary, others: set[str]) -> bool:
 
 
 def paths_in(data: bytes) -> list[str]:
-    """Find absolute paths in a binary, those left out that every machine has."""
+    """Find paths of the building machine in a binary."""
     found = {match[0] for match in _PATH.finditer(data) if len(match[0]) >= 9}
+    found |= set(_ENVIRONMENT.findall(data))
     return sorted(path.decode() for path in found if not _ANYWHERE.match(path))
 
 

@@ -75,6 +75,7 @@ def test_foreign_and_missing_files(files: dict[str, bytes], tmp_path: Path) -> N
     [
         (b"/home/me/impact/src/cpp/core/model.cpp", True),
         (b"/tmp/pip-build-env-x_/lib/torch/csrc/node.h", True),
+        (b"../../.venv/lib/python3.11/site-packages/torch/include/node.h", True),
         (b"https://github.com/InsightSoftwareConsortium/ITK", False),
         (b"/proc/self/status", False),
         (b"torch/include/torch/csrc/node.h", False),
