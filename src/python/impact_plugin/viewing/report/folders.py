@@ -179,7 +179,7 @@ def _complete(
     content.warnings = facts.warnings
     content.versions = facts.versions
     if isinstance(record.get("versions"), dict):
-        content.versions |= {str(k): str(v) for k, v in record["versions"].items()}
+        content.versions |= {str(k): str(v) for k, v in record["versions"].items() if v}
     for name, image in zip(("fixed", "moving"), known, strict=True):
         if getattr(content, name) is not None:
             continue

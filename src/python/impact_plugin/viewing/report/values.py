@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import Any
 
@@ -93,6 +94,7 @@ def collect(content: Content, built: scene.Scene, tables: list[Table]) -> dict[s
                 (f"transform {number}: {parameters['Transform'][0]}", folders.shortened(parameters))
                 for number, parameters in enumerate(content.chain.maps, start=1)
             ),
+            *([("record.json", json.dumps(content.record, indent=1))] if content.record else []),
         ],
         "versions": [list(pair) for pair in content.versions.items()],
         "viewer": viewer.as_dict(),
