@@ -69,7 +69,9 @@ def read(path: Path) -> Library:
     """Read the symbols of a library."""
     library = Library(path)
     for line in readelf("-s", path):
-        words = line.split(None, 7)  # number, address, size, type, binding, visibility, section, name
+        words = line.split(
+            None, 7
+        )  # number, address, size, type, binding, visibility, section, name
         if len(words) < 8 or not words[0].endswith(":") or not words[0][:-1].isdigit():
             continue
         _, value, size, kind, _, _, section, symbol = words

@@ -20,7 +20,9 @@ from impact_plugin.parameters import ParameterError
 from impact_plugin.parameters.elastix_file import ElastixFile
 
 ROOT = Path(__file__).resolve().parent.parent
-SEEDS = sorted([*(ROOT / "ParameterMaps").glob("*.txt"), *(ROOT / "tests/fuzz/seeds").glob("*.txt")])
+SEEDS = sorted(
+    [*(ROOT / "ParameterMaps").glob("*.txt"), *(ROOT / "tests/fuzz/seeds").glob("*.txt")]
+)
 
 
 def test_parser_under_sanitizers(tmp_path: Path) -> None:

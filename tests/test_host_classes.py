@@ -8,10 +8,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import describe_host
 import pytest
-from describe_host import Library
 
+import describe_host
+from describe_host import Library
 from helpers.host_versions import host_library
 from helpers.programs import write_parameters
 from helpers.registrations import pair
@@ -78,8 +78,21 @@ def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) ->
     images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
     write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
     run = subprocess.run(
-        [sys.executable, "-S", "-m", "impact_plugin.command_line", "elastix"]
-        + ["-f", images[0], "-m", images[1], "-p", tmp_path / "map.txt", "-out", tmp_path],
+        [
+            sys.executable,
+            "-S",
+            "-m",
+            "impact_plugin.command_line",
+            "elastix",
+            "-f",
+            images[0],
+            "-m",
+            images[1],
+            "-p",
+            tmp_path / "map.txt",
+            "-out",
+            tmp_path,
+        ],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,

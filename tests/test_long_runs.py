@@ -84,8 +84,20 @@ def test_peak_is_within_the_prediction(mode: str, mind: dict[int, str], tmp_path
         report = check.check_file(text, fixed, moving)
         predicted[name] = report.memory[0].bytes or 0
         peaks[name] = peak(
-            [sys.executable, "-m", "impact_plugin.command_line", "elastix", "-f", str(fixed)]
-            + ["-m", str(moving), "-p", str(text), "-out", str(folder)]
+            [
+                sys.executable,
+                "-m",
+                "impact_plugin.command_line",
+                "elastix",
+                "-f",
+                str(fixed),
+                "-m",
+                str(moving),
+                "-p",
+                str(text),
+                "-out",
+                str(folder),
+            ]
         )
     taken = peaks["large"] - peaks["small"]
     images = 4 * 110 * 100 * 90

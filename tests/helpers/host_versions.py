@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from fetch_sources import cache_directory
 
 LIBRARY = "itk/_ElastixPython.abi3.so"
