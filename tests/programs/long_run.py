@@ -16,7 +16,12 @@ import sys
 import threading
 from pathlib import Path
 
-from in_one_process import MODES, check, images, register
+from in_one_process import (  # type: ignore[import-not-found]  # beside this program
+    MODES,
+    check,
+    images,
+    register,
+)
 
 
 def resident() -> int:
