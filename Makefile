@@ -16,7 +16,7 @@ CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench lint format clean
+.PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,9 @@ help:
 	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
 	@echo "make bench    measure speed and memory beside elastix's own component, into docs/performance.md"
 	@echo "make screenshots  make the pictures of docs/seeing.md anew"
+	@echo "make sanitize the tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz     changed parameter files for the parser, FUZZ_SECONDS=600"
+	@echo "make long-runs  200 registrations in one process"
 	@echo "make lint     ruff, mypy, clang-format, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
@@ -121,6 +124,20 @@ BENCH_FLAGS ?= --write-docs
 bench: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  $(BIN)/python benchmarks/bench.py "$$data" $(BENCH_FLAGS)
+
+# What needs a clean installation or takes long without saying more is left out.
+SANITIZE_TESTS ?= tests/test_core.py tests/test_chains.py tests/test_settings.py tests/test_gradients.py \
+  tests/test_static_and_patches.py tests/test_wrong_values.py tests/test_bad_input.py tests/test_sizes.py \
+  tests/test_doubtful_parameters.py tests/test_patch_field.py tests/test_geometry.py tests/test_metric_parameters.py
+sanitize: install
+	tests/run_sanitized.sh $(SANITIZE_TESTS) $(PYTEST_FLAGS)
+
+FUZZ_SECONDS ?= 600
+fuzz: venv
+	tests/fuzz/fuzz.sh $(FUZZ_SECONDS)
+
+long-runs: install
+	IMPACT_LONG_RUN=200 $(BIN)/pytest -s tests/test_long_runs.py $(PYTEST_FLAGS)
 
 lint: venv
 	$(BIN)/ruff check

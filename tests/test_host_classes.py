@@ -1,4 +1,4 @@
-"""The classes of elastix and ITK in the versions of itk-elastix, against what the plugin expects."""
+"""The classes in the versions of itk-elastix, against what the plugin expects."""
 
 from __future__ import annotations
 
@@ -78,8 +78,21 @@ def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) ->
     images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
     write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
     run = subprocess.run(
-        [sys.executable, "-S", "-m", "impact_plugin.command_line", "elastix"]
-        + ["-f", images[0], "-m", images[1], "-p", tmp_path / "map.txt", "-out", tmp_path],
+        [
+            sys.executable,
+            "-S",
+            "-m",
+            "impact_plugin.command_line",
+            "elastix",
+            "-f",
+            images[0],
+            "-m",
+            images[1],
+            "-p",
+            tmp_path / "map.txt",
+            "-out",
+            tmp_path,
+        ],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
@@ -96,7 +109,8 @@ def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) ->
 def test_build_without_legacy_remove_is_stopped(tmp_path: Path) -> None:
     """itk::Transform has two virtual functions more then."""
     (tmp_path / "transform.cpp").write_text(
-        "#include <itkConfigure.h>\n#undef ITK_LEGACY_REMOVE\n#include <itkTranslationTransform.h>\n"
+        "#include <itkConfigure.h>\n#undef ITK_LEGACY_REMOVE\n"
+        "#include <itkTranslationTransform.h>\n"
         "void * made() { return itk::TranslationTransform<double, 3>::New().GetPointer(); }\n"
     )
     (tmp_path / "CMakeLists.txt").write_text(
@@ -108,10 +122,11 @@ def test_build_without_legacy_remove_is_stopped(tmp_path: Path) -> None:
         "target_link_libraries(transform PRIVATE impact_host)\n"
     )
     cmake = str(Path(sys.executable).with_name("cmake"))
-    for arguments in (
+    steps: tuple[list[str | Path], ...] = (
         ["-S", tmp_path, "-B", tmp_path, "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"],
         ["--build", tmp_path],
-    ):
+    )
+    for arguments in steps:
         run = subprocess.run([cmake, *arguments], capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
     run = subprocess.run(

@@ -19,7 +19,7 @@ cp "$root"/ParameterMaps/*.txt "$root"/tests/fuzz/seeds/*.txt seeds/
 clang="$(command -v clang++ || compgen -c clang++- | sort -V | tail -1 || true)"
 if [ -n "$clang" ] && [ "${FUZZ_DRIVER:-}" != own ]; then
   "$clang" "${flags[@]}" -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined "${sources[@]}" -o fuzz
-  exec ./fuzz -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 found seeds
+  exec ./fuzz -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 found seeds
 fi
 "${CXX:-c++}" "${flags[@]}" -fsanitize=address,undefined -fno-sanitize-recover=undefined "${sources[@]}" \
   "$root/tests/fuzz/driver.cpp" -o fuzz
