@@ -26,6 +26,7 @@ foreach(_impact_variable IN ITEMS
     endif()
     # As it stands, and as seen from the build's folder, which is what ccache makes of paths beneath CCACHE_BASEDIR.
     file(RELATIVE_PATH _impact_relative "${CMAKE_BINARY_DIR}" "${_impact_folder}")
+    string(REGEX REPLACE "/$" "" _impact_relative "${_impact_relative}")
     add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${_impact_folder}/=${_impact_name}>")
     if(_impact_relative)
       add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-ffile-prefix-map=${_impact_relative}/=${_impact_name}>")
