@@ -49,6 +49,7 @@ _FILES = (
     r"impact_plugin/([a-z_]+/)*[a-z_0-9]+\.(py|pyi)",
     r"impact_plugin/py\.typed",
     r"impact_plugin/([a-z_]+/)*[a-z_.]+\.(json|html|j2|css|js)",
+    r"impact_plugin/host_classes\.txt",
     r"impact_plugin/parameter_maps/\w+\.(txt|md)",
     _METADATA + r"(METADATA|WHEEL|RECORD|entry_points\.txt)",
     _METADATA + r"licenses/(LICENSE|compiled_in/\w+/[\w.]+)",

@@ -80,6 +80,10 @@ def test_files(files: set[str]) -> None:
         ".json",
         ".txt",
         ".md",
+        # pages: their templates
+        ".html",
+        ".css",
+        ".js",
     }
     for path in files:
         assert (SITE / path).is_file(), path

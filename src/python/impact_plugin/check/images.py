@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impact_plugin.images.checks import check_place
 from impact_plugin.images.conversion import reason_of
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
@@ -48,6 +47,8 @@ class ImageHeader:
         Raises:
             ImageError: It cannot be read, or is neither 2D nor 3D with one value per voxel.
         """
+        from impact_plugin.images.checks import check_place  # wants numpy
+
         reader = _reader(os.fspath(path))
         try:
             reader.ReadImageInformation()

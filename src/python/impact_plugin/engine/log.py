@@ -179,8 +179,8 @@ def duration_of(line: str) -> float | None:
     """Read the duration that a line of elastix's output ends with, in seconds.
 
     Example:
-        >>> duration_of("Total time elapsed: 1m0.4s."), duration_of("Reading images took 18 ms.")
-        (60.4, 0.018)
+        >>> duration_of("Total time elapsed: 1m0.4s."), duration_of("Reading images took 500 ms.")
+        (60.4, 0.5)
     """
     duration = _DURATION.search(line.rstrip())
     if duration is None:

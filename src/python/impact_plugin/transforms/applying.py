@@ -84,7 +84,7 @@ def warp(
     resampler.SetInterpolator(interpolators[order])
     resampler.SetDefaultPixelValue(default)
     if threads is not None:
-        resampler.SetNumberOfThreads(threads)
+        resampler.SetNumberOfThreads(int(threads))
     return resampler.Execute(image)
 
 
