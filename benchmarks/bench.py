@@ -70,13 +70,24 @@ class Bench:
         """Voxels of both images as the networks of a case see them."""
         return voxels_at(self._sizes, self._spacings, case.voxel)
 
-    def known(self, case: Case, method: str, number: int) -> Record | None:
-        """What a run gave before, if nothing that it depends on has changed since."""
+    def known(self, case: Case, method: str, number: int, earlier: bool = False) -> Record | None:
+        """What a run gave before, if nothing that it depends on has changed since.
+
+        Args:
+            case: The case.
+            method: One of METRICS.
+            number: Of the run, from 0.
+            earlier: Take what an earlier build of the plugin gave, too; it is marked so.
+        """
         file = self._folder(case, method, number) / "result.json"
         if not file.exists():
             return None
         kept = json.loads(file.read_text())
-        return dict(kept["record"]) if kept["key"] == self._key(case, method) else None
+        record, key = dict(kept["record"]), self._key(case, method)
+        if kept["key"] == key:
+            return record
+        same_but_code = {**kept["key"], "code": ""} == {**key, "code": ""}
+        return record | {"earlier": True} if earlier and same_but_code else None
 
     def measure(self, case: Case, method: str, number: int) -> Record:
         """Run a case by one method."""
@@ -147,6 +158,11 @@ def main() -> None:
     parser.add_argument("--only", type=re.compile, help="measure the cases whose names match")
     parser.add_argument("--quick", action="store_true", help="measure the most telling cases, once")
     parser.add_argument("--again", action="store_true", help="measure what is known, too")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="take cases that --only leaves out from an earlier build, and say so",
+    )
     parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md")
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -159,7 +175,9 @@ def main() -> None:
         repeats = min(options.repeats, case.repeats)
         found: dict[str, list[Record]] = {method: [] for method in case.methods}
         for number, method in itertools.product(range(repeats), case.methods):
-            record = None if chosen and options.again else bench.known(case, method, number)
+            record = None
+            if not (chosen and options.again):
+                record = bench.known(case, method, number, options.keep and not chosen)
             wanted = chosen and (number == 0 or not options.quick)
             if wanted and (record is None or "failed" in record):
                 record = bench.measure(case, method, number)

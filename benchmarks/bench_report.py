@@ -91,6 +91,8 @@ class Report:
             f"{self._machine['rate'] / 1e9:.0f} GFLOP/s. Median (smallest..largest) of the runs; a "
             "ratio is taken run by run."
         )
+        if earlier := self._earlier():
+            machine += f" Measured with an earlier build of the plugin: {earlier}."
         parts = (
             ("Targets", self._targets()),
             ("Time per iteration", self._iterations()),
@@ -101,6 +103,15 @@ class Report:
             ("Threads", self._threads()),
         )
         return "\n\n".join([machine, *(f"## {title}\n\n{part}" for title, part in parts)])
+
+    def _earlier(self) -> str:
+        """Name the cases of which the runs of ours are those of an earlier build."""
+        names = [
+            name
+            for name, runs in self.results.items()
+            if any(run.get("earlier") for run in runs.get("ours", []))
+        ]
+        return ", ".join(names)
 
     def _targets(self) -> str:
         rows: list[list[object]] = []

@@ -65,13 +65,17 @@ def readelf(flag: str, path: Path) -> Iterator[str]:
     return iter(subprocess.check_output(command, text=True, errors="replace").splitlines())
 
 
-def read(path: Path) -> Library:
-    """Read the symbols of a library."""
+def read(path: Path, exported: bool = False) -> Library:
+    """Read the symbols of a library.
+
+    Args:
+        path: The library, or a program.
+        exported: Only those that others see when it runs.
+    """
     library = Library(path)
-    for line in readelf("-s", path):
-        words = line.split(
-            None, 7
-        )  # number, address, size, type, binding, visibility, section, name
+    for line in readelf("--dyn-syms" if exported else "-s", path):
+        # number, address, size, type, binding, visibility, section, name
+        words = line.split(None, 7)
         if len(words) < 8 or not words[0].endswith(":") or not words[0][:-1].isdigit():
             continue
         _, value, size, kind, _, _, section, symbol = words
@@ -163,7 +167,7 @@ def main() -> None:
     parser.add_argument("host", type=Path, help="elastix: the library in its wheel, or a program")
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args()
-    plugin, host = read(arguments.plugin), read(arguments.host)
+    plugin, host = read(arguments.plugin), read(arguments.host, exported=True)
     if found := differences(plugin, host):
         lines = "\n  ".join(found[:20])
         sys.exit(

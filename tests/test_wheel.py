@@ -138,7 +138,7 @@ def virtual_tables(symbols: str) -> dict[str, int]:
 def unstripped(path: str) -> Path:
     """Find the library with all its symbols: as installed, or where it was built."""
     installed = SITE / path
-    for candidate in (installed, *ROOT.glob(f"build/*/src/cpp/{installed.name}")):
+    for candidate in (installed, *ROOT.glob(f"build/*/src/cpp/**/{installed.name}")):
         same = readelf("--dyn-syms", candidate) == readelf("--dyn-syms", installed)
         if same and ".symtab" in readelf("-S", candidate):
             return candidate

@@ -66,7 +66,7 @@ def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> N
     """
     import SimpleITK as sitk
 
-    from impact_plugin.images.conversion import reason_of
+    from impact_plugin.images.errors import reason_of
     from impact_plugin.images.whole import DamagedImageError, check_whole
 
     try:

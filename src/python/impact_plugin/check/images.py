@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impact_plugin.images.conversion import reason_of
+from impact_plugin.images.errors import reason_of
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 if TYPE_CHECKING:

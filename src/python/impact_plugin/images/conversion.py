@@ -8,7 +8,6 @@ their arrays have the axes (x, y, z), numpy arrays of ITK images (z, y, x).
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin.images.array import ImageArray
+from impact_plugin.images.errors import reason_of
 from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 ImageLike: TypeAlias = Any
 """A path, or an image of SimpleITK, itk, nibabel, MONAI or TorchIO, or an ImageArray."""
 
-_LONGEST_REASON = 300  # characters
 
 _LPS_OF_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -165,16 +164,6 @@ def _read(path: Path, name: str) -> sitk.Image:
     except RuntimeError as error:
         message = f"{name}: {str(path)!r} cannot be read as an image: {reason_of(error)}"
         raise ValueError(message) from error
-
-
-def reason_of(error: Exception) -> str:
-    """Give what an exception of SimpleITK says, without where in its sources it was thrown."""
-    text = re.sub(r"\AException thrown in SimpleITK .*(\n|\Z)", "", str(error).strip())
-    # errno, of whatever failed last
-    lines = [line for line in text.splitlines() if not line.startswith("Reason: ")]
-    text = " ".join(" ".join(lines).split())
-    text = re.sub(r"\A((ITK |sitk::)ERROR: )?(\w+\(0x[0-9a-f]+\): )?", "", text)
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
 def _from_array(image: ImageArray, name: str) -> sitk.Image:
