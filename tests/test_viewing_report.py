@@ -303,6 +303,28 @@ def test_log_of_a_registration_that_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("saved", [3], indirect=True)
+def test_images_that_the_record_kept(saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "moved"
+    shutil.copytree(saved / "out", folder)
+    (folder / "inputs").mkdir()
+    for name in ("fixed", "moving"):
+        shutil.copy(saved / f"{name}.mha", folder / "inputs")
+    gone = {name: f"/gone/{name}.mha" for name in ("fixed", "moving")}
+    for file in ("record.json", "result.json"):
+        content = json.loads((folder / file).read_text())
+        if file == "result.json":
+            content["images"] = gone
+        for name in gone if file == "record.json" else ():
+            kept = {"path": gone[name], "stored": f"inputs/{name}.mha"}
+            content["images"][name] = content["images"][name] | kept
+        (folder / file).write_text(json.dumps(content))
+    assert "no longer at" not in impact_plugin.write_report(folder).read_text()
+    shutil.rmtree(folder / "inputs")
+    text = impact_plugin.write_report(folder).read_text()
+    assert "The fixed image is no longer at /gone/fixed.mha: give it (--fixed)." in text
+
+
+@pytest.mark.parametrize("saved", [3], indirect=True)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

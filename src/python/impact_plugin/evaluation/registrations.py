@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.fixed_grid import grid_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -69,7 +68,7 @@ def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Regi
             grid = given
         else:
             chain = Chain.read(registration)
-            grid = _grid_of(chain, registration)
+            grid = grid_of(chain.maps[-1], registration, "Give fixed_image")
         names = _kinds(chain)
     if given is not None and (difference := grid.difference(given)):
         message = f"fixed_image is not the one that was registered: {difference}"
@@ -127,25 +126,3 @@ def _steps(chain: Chain, names: list[str]) -> list[Step]:
         if name != "initial transform" or names[number + 1 : number + 2] != [name]
     ]
     return [Step(names[end - 1], Chain(chain.maps[:end], chain.fields)) for end in ends]
-
-
-def _grid_of(chain: Chain, path: Path) -> Geometry:
-    """Take the fixed image's grid from elastix's transform parameters."""
-    last = chain.maps[-1]
-    try:
-        size = tuple(int(n) for n in last["Size"])
-        spacing, origin, columns, index = (
-            np.array(last[name], dtype=float)
-            for name in ("Spacing", "Origin", "Direction", "Index")
-        )
-        direction = columns.reshape(len(size), len(size)).T
-    except (KeyError, ValueError) as error:
-        message = (
-            f"{path} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
-            f"Origin, Direction): {error}. Give fixed_image"
-        )
-        raise ValueError(message) from error
-    first = origin + direction @ (spacing * index)
-    return Geometry(
-        size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(direction.ravel().tolist())
-    )

@@ -7,16 +7,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from impact_plugin import _versions
 from impact_plugin.engine import parameter_text
 from impact_plugin.images.conversion import ImageLike
-from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.fixed_grid import grid_of
 from impact_plugin.viewing.report import elastix_log
 from impact_plugin.viewing.report.content import Content
 from impact_plugin.viewing.report.elastix_log import LogFacts
@@ -86,7 +84,7 @@ def of_result(
         said = str(_json(folder / "result.json", content).get("versions") or said)
         files = sorted(folder.glob("Parameters.*.txt"))
         content.parameters = [(path.name, path.read_text(errors="replace")) for path in files]
-    _complete(content, facts, record, result.inputs or (None, None))
+    _complete(content, facts, record, result.inputs or (None, None), folder)
     content.versions = _parsed(said) | content.versions
     return content
 
@@ -117,34 +115,8 @@ def _of_elastix(
         content.stages = tuple(Path(name).stem for name, _ in facts.parameters)
     if (folder / "elastix.log").is_file() and not facts.finished:
         content.notes.append("elastix.log has no regular end: the registration may be unfinished.")
-    _complete(content, facts, _json(folder / "record.json", content))
+    _complete(content, facts, _json(folder / "record.json", content), folder=folder)
     return content
-
-
-def grid_of(parameters: ParameterMap, path: Path) -> Geometry:
-    """Give the fixed image's grid as a transform parameter file has it.
-
-    Raises:
-        ValueError: The file does not have it.
-    """
-    try:
-        size = tuple(int(n) for n in parameters["Size"])
-        spacing, origin, direction, index = (
-            np.array(parameters[name], dtype=float)
-            for name in ("Spacing", "Origin", "Direction", "Index")
-        )
-        # elastix writes directions column by column.
-        matrix = direction.reshape(len(size), len(size)).T
-        first = origin + matrix @ (spacing * index)
-    except (KeyError, ValueError) as error:
-        message = (
-            f"{path} does not say where the fixed image lies (Size, Spacing, Origin, Direction, "
-            f"Index): {error}"
-        )
-        raise ValueError(message) from error
-    return Geometry(
-        size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
-    )
 
 
 def shortened(parameters: ParameterMap) -> str:
@@ -172,6 +144,7 @@ def _complete(
     facts: LogFacts,
     record: dict[str, Any],
     known: tuple[ImageLike | None, ImageLike | None] = (None, None),
+    folder: Path | None = None,
 ) -> None:
     """Add what the log and the record say, and the images that are known but were not given."""
     content.record = record
@@ -183,7 +156,11 @@ def _complete(
     for name, image in zip(("fixed", "moving"), known, strict=True):
         if getattr(content, name) is not None:
             continue
-        found = image if image is not None else _in_record(record, name, facts)
+        found = image
+        if image is None or (
+            isinstance(image, str | os.PathLike) and not Path(image).expanduser().exists()
+        ):
+            found = _in_record(folder, record, name, facts) or image
         if found is None:
             content.notes.append(f"The {name} image is not known: give it (--{name}).")
         elif isinstance(found, str | os.PathLike) and not Path(found).expanduser().exists():
@@ -193,9 +170,16 @@ def _complete(
             setattr(content, name, found)
 
 
-def _in_record(record: dict[str, Any], name: str, facts: LogFacts) -> str | None:
+def _in_record(
+    folder: Path | None, record: dict[str, Any], name: str, facts: LogFacts
+) -> str | None:
+    """Find an image: a copy that the record kept, the path it has, or that of elastix's log."""
     images = record.get("images", record)
     entry = images.get(name) if isinstance(images, dict) else None
+    if folder and isinstance(entry, dict) and entry.get("stored"):
+        kept = folder / str(entry["stored"])
+        if kept.is_file():
+            return str(kept)
     path = entry.get("path") if isinstance(entry, dict) else entry
     return path if isinstance(path, str) and path else getattr(facts, name) or None
 
