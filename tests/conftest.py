@@ -36,6 +36,15 @@ def itk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ItkProcess
     assert code in (0, None), f"exit code {code}; stderr:\n{process.stderr()}"
 
 
+@pytest.fixture
+def own_process(tmp_path: Path) -> Iterator[ItkProcess]:
+    """A process of the test's own: in one, elastix never uses more threads than it once was told."""
+    process = ItkProcess(tmp_path)
+    yield process
+    code = process.close()
+    assert code in (0, None), f"exit code {code}; stderr:\n{process.stderr()}"
+
+
 @pytest.fixture(scope="session")
 def mind(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     """MIND models for images of 2 and of 3 dimensions."""

@@ -17,7 +17,7 @@ FULL_PRECISION = 1e-12  # relative; elastix writes all digits
 
 @pytest.mark.parametrize("mode", MODES)
 def test_same_result_for_any_number_of_threads_and_in_every_run(
-    itk_process: ItkProcess, layers: dict[int, str], mode: str
+    own_process: ItkProcess, layers: dict[int, str], mode: str
 ) -> None:
     """To the bit; elastix's own mean squares differ with the threads in the last digits."""
     parameters = parameter_map(
@@ -29,8 +29,8 @@ def test_same_result_for_any_number_of_threads_and_in_every_run(
     )
     images = pair(3)
     results = [
-        itk_process.register(*images, parameters, threads=threads).maps[0]["TransformParameters"]
-        for threads in (1, 2, 4, 2)
+        own_process.register(*images, parameters, threads=threads).maps[0]["TransformParameters"]
+        for threads in (4, 2, 2, 1)
     ]
     assert results == [results[0]] * 4
     assert len(set(results[0])) > 100

@@ -62,4 +62,14 @@ PythonGilRelease::~PythonGilRelease()
   --releasesOfThisThread;
 }
 
+ThreadWithoutPython::ThreadWithoutPython()
+{
+  ++releasesOfThisThread;
+}
+
+ThreadWithoutPython::~ThreadWithoutPython()
+{
+  --releasesOfThisThread;
+}
+
 } // namespace impact

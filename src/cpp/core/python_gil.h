@@ -19,4 +19,14 @@ private:
   void * m_ThreadState{ nullptr };
 };
 
+/** Says, while in scope, that this thread never holds the lock: one of our own, which must not ask. */
+class ThreadWithoutPython
+{
+public:
+  ThreadWithoutPython();
+  ~ThreadWithoutPython();
+  ThreadWithoutPython(const ThreadWithoutPython &) = delete;
+  ThreadWithoutPython & operator=(const ThreadWithoutPython &) = delete;
+};
+
 } // namespace impact

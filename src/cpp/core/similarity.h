@@ -149,6 +149,10 @@ public:
   explicit StaticSimilarity(const SimilarityInput & input);
   ~StaticSimilarity();
 
+  /** Whether all networks of a level run on the workers alone, so that a thread may join in while the maps are made
+   * (Workers::limit); torch's own threads cannot. */
+  static bool runsOnWorkers(const SimilarityInput & input);
+
   /** For each model, the grid in the fixed image's space on which updateMovingFeatures wants the warped image. */
   std::vector<Grid> warpedGrids() const;
 

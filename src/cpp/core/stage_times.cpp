@@ -15,8 +15,12 @@ StageTimes::describe() const
   constexpr std::array<const char *, numberOfStages> names{ "features", "mapping points", "sampling",
                                                             "network",  "distance",       "chain rule" };
   std::ostringstream                                 text;
-  text << std::fixed << "features " << std::setprecision(3) << seconds.front() << " s; " << evaluations
-       << " evaluations, each";
+  text << std::fixed << "features " << std::setprecision(3) << seconds.front() << " s";
+  if (secondsAside > 0.0)
+  {
+    text << " (of " << secondsAside << " s, the rest beside elastix's estimation of the step size)";
+  }
+  text << "; " << evaluations << " evaluations, each";
   for (std::size_t i = 1; i < numberOfStages; ++i)
   {
     text << (i > 1 ? ", " : " ") << names[i] << " "

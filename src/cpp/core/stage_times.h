@@ -25,6 +25,7 @@ struct StageTimes
 
   std::array<double, numberOfStages> seconds{};
   std::int64_t                       evaluations{ 0 };
+  double                             secondsAside{ 0.0 }; // made while elastix did other things, seconds
 
   /** One line: milliseconds per evaluation, but for the features; what the process has used of memory at most. */
   std::string describe() const;

@@ -404,6 +404,25 @@ StaticSimilarity::StaticSimilarity(const SimilarityInput & input)
 
 StaticSimilarity::~StaticSimilarity() = default;
 
+bool
+StaticSimilarity::runsOnWorkers(const SimilarityInput & input)
+{
+  const at::Device device = deviceOf(input.settings.gpu);
+  if (!device.is_cpu())
+  {
+    return false;
+  }
+  const TorchScope scope(input.workers);
+  const auto       all = [&](const std::vector<ModelSettings> & models) {
+    return std::all_of(models.begin(), models.end(), [&](const ModelSettings & each) {
+      const ModelSettings settings = viewOf(each, input.fixed.grid, Mode::Static).settings;
+      const auto          model = input.models->get(settings.path, device, input.settings.useMixedPrecision);
+      return model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels, ChainUse::Images);
+    });
+  };
+  return all(input.settings.fixedModels) && all(input.settings.movingModels);
+}
+
 std::vector<Grid>
 StaticSimilarity::warpedGrids() const
 {

@@ -37,7 +37,7 @@ Workers::Workers(int numberOfThreads)
   {
     for (int i = 1; i < numberOfThreads; ++i)
     {
-      m_Threads.emplace_back([this] { work(); });
+      m_Threads.emplace_back([this, i] { work(i); });
     }
   }
   catch (const std::system_error &)
@@ -58,6 +58,16 @@ Workers::~Workers()
   {
     thread.join();
   }
+}
+
+void
+Workers::limit(int numberOfThreads)
+{
+  {
+    const std::lock_guard<std::mutex> lock(m_Mutex);
+    m_Limit = std::max(1, numberOfThreads);
+  }
+  m_Wake.notify_all();
 }
 
 void
@@ -82,7 +92,7 @@ Workers::takeTasks()
 }
 
 void
-Workers::work()
+Workers::work(int number)
 {
   std::int64_t seen = 0;
   while (true)
@@ -96,6 +106,11 @@ Workers::work()
     if (m_Ends)
     {
       return;
+    }
+    if (number >= m_Limit)
+    {
+      std::unique_lock<std::mutex> lock(m_Mutex);
+      m_Wake.wait(lock, [&] { return number < m_Limit || m_Next >= m_Count; });
     }
     takeTasks();
     if (--m_Busy == 0)
@@ -128,6 +143,11 @@ Workers::run(std::int64_t count, const Task & task)
   }
   m_Wake.notify_all();
   takeTasks();
+  if (numberOfThreads() <= static_cast<int>(m_Threads.size()))
+  {
+    const std::lock_guard<std::mutex> lock(m_Mutex);
+    m_Wake.notify_all(); // those that the limit kept from the tasks, which now are taken
+  }
   if (!spinUntil([this] { return m_Busy == 0; }))
   {
     std::unique_lock<std::mutex> lock(m_Mutex);

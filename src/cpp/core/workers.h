@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -25,18 +27,23 @@ public:
   Workers(const Workers &) = delete;
   Workers & operator=(const Workers &) = delete;
 
+  /** How many take tasks, with the calling one. */
   int
   numberOfThreads() const
   {
-    return static_cast<int>(m_Threads.size()) + 1;
+    return std::min(m_Limit.load(), static_cast<int>(m_Threads.size()) + 1);
   }
+
+  /** Bounds how many take tasks, with the calling one. May be called from any thread; those that a higher limit lets in
+   * join what is going on. */
+  void limit(int numberOfThreads);
 
   /** Calls the task with 0 ... count - 1; the first exception is passed on. To be called from one thread at a time, and
    * not from within a task. */
   void run(std::int64_t count, const Task & task);
 
 private:
-  void work();
+  void work(int number);
   void takeTasks();
 
   std::vector<std::thread>  m_Threads;
@@ -46,6 +53,7 @@ private:
   std::atomic<std::int64_t> m_Round{ 0 };
   std::atomic<int>          m_Busy{ 0 };
   std::atomic<bool>         m_Ends{ false };
+  std::atomic<int>          m_Limit{ std::numeric_limits<int>::max() };
   std::atomic<std::int64_t> m_Next{ 0 };
   std::int64_t              m_Count{ 0 };
   const Task *              m_Task{ nullptr };

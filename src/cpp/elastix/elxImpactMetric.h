@@ -104,6 +104,9 @@ public:
   /** Makes the features of the level, timed and logged. */
   void Initialize() override;
 
+  /** Logs what features there are at last. */
+  void AfterFeaturesAside(double seconds) const override;
+
   /** Counts iterations for FeaturesMapUpdateInterval, and ends the level where that is asked for
    * (elxImpactStop.h). */
   void AfterEachIteration() override;
@@ -123,6 +126,14 @@ private:
 
   /** What is wrong with the images that this metric gets; messages name their files where elastix read some. */
   std::vector<impact::Finding> CheckImages(const FixedImageType & fixed, const MovingImageType & moving) const;
+
+  /** In a map of several metrics, elastix 5.3.1 lays out each one's memory for as many work units as -threads says, and
+   * then has it run as many as their sum has, which may be more: its own metrics then write beyond their memory. */
+  void BoundWorkUnitsOfSum();
+
+  /** Whether elastix's optimizer first estimates its step size, on one thread, without asking a metric for anything; and
+   * no other such metric would make features meanwhile. */
+  bool GetOptimizerEstimatesFirst(unsigned int level) const;
 
   /** Which of the metrics of the map this is, from 0. */
   unsigned int GetMetricNumber() const;

@@ -137,8 +137,49 @@ ImpactMetric<TElastix>::BeforeEachResolution()
       log::warn("Metric \"Impact\": " + message);
     }
   });
+  this->SetMakesFeaturesAside(this->GetOptimizerEstimatesFirst(level));
+  this->BoundWorkUnitsOfSum();
   m_IterationsSinceUpdate = 0;
   m_IterationsOfLevel = 0;
+}
+
+
+template <typename TElastix>
+void
+ImpactMetric<TElastix>::BoundWorkUnitsOfSum()
+{
+  using SumType = itk::AdvancedImageToImageMetric<FixedImageType, MovingImageType>;
+  auto * const sum = dynamic_cast<SumType *>(this->m_Registration->GetAsITKBaseType()->GetModifiableMetric());
+  if (sum && sum->GetNumberOfWorkUnits() > this->GetNumberOfWorkUnits())
+  {
+    sum->SetNumberOfWorkUnits(this->GetNumberOfWorkUnits());
+  }
+}
+
+
+template <typename TElastix>
+bool
+ImpactMetric<TElastix>::GetOptimizerEstimatesFirst(const unsigned int level) const
+{
+  const auto & elastix = *this->GetElastix();
+  for (unsigned int i = 0; i < elastix.GetNumberOfMetrics(); ++i)
+  {
+    const auto * const metric = elastix.GetElxMetricBase(i);
+    if (dynamic_cast<const Self *>(metric) && metric != static_cast<const Superclass2 *>(this))
+    {
+      return false;
+    }
+  }
+  // The parameters and defaults of that optimizer.
+  const Configuration & configuration = itk::Deref(this->GetConfiguration());
+  std::string           optimizer;
+  configuration.ReadParameter(optimizer, "Optimizer", 0, false);
+  const std::string label = elastix.GetElxOptimizerBase()->GetComponentLabel();
+  bool              estimates = true;
+  configuration.ReadParameter(estimates, "AutomaticParameterEstimation", label, level, 0, false);
+  std::string method = "Original";
+  configuration.ReadParameter(method, "ASGDParameterEstimationMethod", label, 0, 0, false);
+  return optimizer == "AdaptiveStochasticGradientDescent" && estimates && method != "DisplacementDistribution";
 }
 
 
@@ -161,10 +202,23 @@ ImpactMetric<TElastix>::Initialize()
     throw ImpactError(__FILE__, __LINE__, std::string("Metric \"Impact\" cannot run:\n") + impact::messageOf(error));
   }
   timer.Stop();
+  const std::string features = this->GetFeaturesAreAside()
+                                 ? "  Features are made while elastix estimates its step size\n"
+                                 : this->DescribeFeatures();
   log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level << ":\n"
-                                 << impact::describe(this->GetLevelSettings()) << this->DescribeFeatures()
-                                 << this->DescribeDevice() << "Initialization of Impact metric took: "
+                                 << impact::describe(this->GetLevelSettings()) << features << this->DescribeDevice()
+                                 << "Initialization of Impact metric took: "
                                  << static_cast<std::int64_t>(timer.GetMean() * 1000) << " ms.");
+}
+
+
+template <typename TElastix>
+void
+ImpactMetric<TElastix>::AfterFeaturesAside(const double seconds) const
+{
+  log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level
+                                 << ", features made in " << static_cast<std::int64_t>(seconds * 1000) << " ms:\n"
+                                 << this->DescribeFeatures());
 }
 
 
@@ -195,9 +249,11 @@ ImpactMetric<TElastix>::AfterEachResolution()
   {
     throw ImpactError(__FILE__,
                       __LINE__,
-                      "Metric \"Impact\" cannot go on (resolution level " +
-                        std::to_string(this->GetLevelSettings().level) + ", iteration " +
-                        std::to_string(m_IterationsOfLevel) + "):\n" + this->GetFailure());
+                      this->GetFeaturesAreAside()
+                        ? "Metric \"Impact\" cannot run:\n" + this->GetFailure()
+                        : "Metric \"Impact\" cannot go on (resolution level " +
+                            std::to_string(this->GetLevelSettings().level) + ", iteration " +
+                            std::to_string(m_IterationsOfLevel) + "):\n" + this->GetFailure());
   }
 }
 

@@ -7,6 +7,7 @@
 #include "similarity.h"
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <vector>
 
@@ -77,6 +78,12 @@ public:
   itkSetMacro(Seed, uint64_t);
   itkGetConstMacro(Seed, uint64_t);
 
+  /** Whether Initialize() may leave the making of features in Static mode to the threads but one, and return: for hosts
+   * that do without the metric for a while, on one thread. The first evaluation waits, and fails where the features do.
+   * It is done where nothing is lost by it: with two threads or more, and networks that the waiting thread can join. */
+  itkSetMacro(MakesFeaturesAside, bool);
+  itkGetConstMacro(MakesFeaturesAside, bool);
+
   /** Receives what the models see and give in Static mode; none by default. */
   void
   SetMapWriter(std::function<void(const impact::MapToWrite &)> writer)
@@ -114,6 +121,13 @@ public:
   /** Lets go of features, networks and models. */
   void Release();
 
+  /** Whether features are being made, or waiting to be asked for, since Initialize() left them to other threads. */
+  bool
+  GetFeaturesAreAside() const
+  {
+    return m_Making.valid() && !m_StaticSimilarity;
+  }
+
   /** One line per feature map of this level, or for patches smaller than asked for, for the log. */
   std::string DescribeFeatures() const;
 
@@ -139,7 +153,12 @@ public:
 
 protected:
   ImpactImageToImageMetric();
-  ~ImpactImageToImageMetric() override = default;
+  ~ImpactImageToImageMetric() override;
+
+  /** Called once the features are there that Initialize() left to other threads. \param seconds how long they took */
+  virtual void
+  AfterFeaturesAside(double /*seconds*/) const
+  {}
 
   /** \param buffer receives the pixels of an image that is not of floats */
   template <typename TImage>
@@ -173,6 +192,18 @@ private:
     /** Writes three numbers each. \return how many there are in the batch */
     std::function<std::size_t(std::size_t batch, double * points, double * gradients)> fill;
   };
+
+  /** Makes the features of both images: here and now, or aside. */
+  void MakeFeatures(const impact::SimilarityInput & input);
+
+  /** Waits for features that are made aside, and helps. 	hrows what kept them from being made, each time. */
+  void WaitForFeatures() const;
+
+  /** Tells the message writer; the first message of a level alone. */
+  void Say(const std::string & message) const;
+
+  /** Lets go of the features of the level; waits for the end of what is made aside. */
+  void DropFeatures();
 
   /** Keeps why an evaluation failed, besides throwing it: elastix's optimizers pass on a copy of what is thrown. */
   MeasureType Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
@@ -229,11 +260,11 @@ private:
   FixedIntensityType                                m_FixedIntensity;
   MovingIntensityType                               m_MovingIntensity;
   impact::Matrix                                    m_MovingDirection{};
-  std::unique_ptr<impact::StaticSimilarity>         m_StaticSimilarity;
+  mutable std::unique_ptr<impact::StaticSimilarity> m_StaticSimilarity;
   std::unique_ptr<impact::PatchSimilarity>          m_PatchSimilarity;
   std::function<void(const impact::MapToWrite &)>   m_MapWriter;
   std::function<void(const std::string &)>          m_MessageWriter;
-  bool                                              m_HasSpoken{ false }; // at this level
+  mutable bool                                      m_HasSpoken{ false }; // at this level
   std::string                                       m_WhyNotOnDevice{ "it has not begun" };
 
   mutable impact::PointMapper<FixedImageDimension> m_Mapper;
@@ -253,6 +284,16 @@ private:
   // The transform at the last update of the moving features, and whether they are to be made anew.
   mutable ParametersType m_ParametersOfWarp;
   mutable bool           m_MovingFeaturesAreDue{ false };
+
+  // What other threads make while elastix does without the metric, on one thread.
+  struct MadeAside
+  {
+    std::unique_ptr<impact::StaticSimilarity>       similarity;
+    std::shared_ptr<std::vector<std::string>>       messages; // for the user, who must not hear of them from there
+    double                                          seconds{ 0.0 };
+  };
+  bool                                                   m_MakesFeaturesAside{ false };
+  mutable std::shared_future<std::shared_ptr<MadeAside>> m_Making;
 };
 
 } // namespace itk

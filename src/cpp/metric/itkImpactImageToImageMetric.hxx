@@ -22,6 +22,24 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ImpactImageToImageMetric()
 
 
 template <typename TFixedImage, typename TMovingImage>
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::~ImpactImageToImageMetric()
+{
+  this->DropFeatures();
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+void
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::DropFeatures()
+{
+  const impact::PythonGilRelease gilRelease;
+  m_Making = {};
+  m_StaticSimilarity.reset();
+  m_PatchSimilarity.reset();
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
 template <typename TImage>
 impact::ImageView
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::ViewOf(const TImage & image, std::vector<float> & buffer)
@@ -48,9 +66,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
 {
   Superclass::Initialize();
 
-  // The features of the last level go before those of this one are made.
-  m_StaticSimilarity.reset();
-  m_PatchSimilarity.reset();
+  this->DropFeatures(); // those of the last level, before those of this one are made
 
   impact::SimilarityInput input;
   input.fixed = ViewOf(*this->GetFixedImage(), m_FixedPixels);
@@ -60,12 +76,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   input.seed = m_Seed;
   input.writer = m_MapWriter;
   m_HasSpoken = false;
-  input.log = [this](const std::string & message) {
-    if (m_MessageWriter && !std::exchange(m_HasSpoken, true))
-    {
-      m_MessageWriter(message);
-    }
-  };
+  input.log = [this](const std::string & message) { this->Say(message); };
   // elastix's threader may make many more work units than there are threads to run them.
   const auto numberOfThreads =
     static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
@@ -110,12 +121,23 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   const impact::StageTimer       timer(&m_Times, impact::Stage::Features);
   if (m_LevelSettings.mode == impact::Mode::Static)
   {
-    m_StaticSimilarity = std::make_unique<impact::StaticSimilarity>(input);
+    this->MakeFeatures(input);
   }
   else
   {
     m_PatchSimilarity = std::make_unique<impact::PatchSimilarity>(input);
     this->TryPatches();
+  }
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+void
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::Say(const std::string & message) const
+{
+  if (m_MessageWriter && !std::exchange(m_HasSpoken, true))
+  {
+    m_MessageWriter(message);
   }
 }
 
@@ -184,6 +206,7 @@ auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSamples(const ParametersType & parameters,
                                                                      DerivativeType * derivative) const -> MeasureType
 {
+  this->WaitForFeatures();
   this->BeforeThreadedGetValueAndDerivative(parameters);
   ++m_Times.evaluations;
 
@@ -347,8 +370,7 @@ template <typename TFixedImage, typename TMovingImage>
 void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::Release()
 {
-  m_StaticSimilarity.reset();
-  m_PatchSimilarity.reset();
+  this->DropFeatures();
   m_Models.reset();
   m_Workers.reset();
   m_FixedPixels = {};

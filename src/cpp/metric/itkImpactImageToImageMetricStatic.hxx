@@ -6,10 +6,66 @@
 #include "itkImpactImageToImageMetric.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <limits>
+#include <thread>
+#include <utility>
 
 namespace itk
 {
+
+template <typename TFixedImage, typename TMovingImage>
+void
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeFeatures(const impact::SimilarityInput & input)
+{
+  const int numberOfThreads = m_Workers->numberOfThreads();
+  if (!m_MakesFeaturesAside || numberOfThreads < 2 || input.writer || !impact::StaticSimilarity::runsOnWorkers(input))
+  {
+    m_StaticSimilarity = std::make_unique<impact::StaticSimilarity>(input);
+    return;
+  }
+  m_Workers->limit(numberOfThreads - 1);
+  m_Making = std::async(std::launch::async, [input] {
+    const impact::ThreadWithoutPython noPython;
+    const auto                        begin = impact::StageTimer::Clock::now();
+    const auto                        made = std::make_shared<MadeAside>();
+    made->messages = std::make_shared<std::vector<std::string>>();
+    impact::SimilarityInput own = input;
+    own.log = [messages = made->messages, log = input.log, thread = std::this_thread::get_id()](
+                const std::string & message) {
+      std::this_thread::get_id() == thread ? messages->push_back(message) : log(message);
+    };
+    made->similarity = std::make_unique<impact::StaticSimilarity>(own);
+    made->seconds = std::chrono::duration<double>(impact::StageTimer::Clock::now() - begin).count();
+    return made;
+  });
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+void
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::WaitForFeatures() const
+{
+  if (!this->GetFeaturesAreAside())
+  {
+    return;
+  }
+  {
+    const impact::PythonGilRelease   gilRelease;
+    const impact::StageTimer         timer(&m_Times, impact::Stage::Features);
+    m_Workers->limit(std::numeric_limits<int>::max());
+    const std::shared_ptr<MadeAside> made = m_Making.get();
+    m_StaticSimilarity = std::move(made->similarity);
+    m_Times.secondsAside = made->seconds;
+  }
+  for (const std::string & message : *m_Making.get()->messages)
+  {
+    this->Say(message);
+  }
+  this->AfterFeaturesAside(m_Times.secondsAside);
+}
+
 
 template <typename TFixedImage, typename TMovingImage>
 auto
