@@ -38,7 +38,7 @@ def itk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ItkProcess
 
 @pytest.fixture
 def own_process(tmp_path: Path) -> Iterator[ItkProcess]:
-    """A process of the test's own: in one, elastix never uses more threads than it once was told."""
+    """A process of the test's own: none uses more threads than elastix was once told there."""
     process = ItkProcess(tmp_path)
     yield process
     code = process.close()

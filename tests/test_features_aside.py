@@ -29,18 +29,21 @@ class Chain(nn.Module):
 
     def __init__(self, scale: float = 1e-3) -> None:
         super().__init__()
+        first = nn.Conv3d(1, 6, 3, padding=1)
         self.run = nn.Sequential(
-            *(nn.Conv3d(1, 6, 3, padding=1), nn.InstanceNorm3d(6), nn.LeakyReLU(0.1)),
+            *(first, nn.InstanceNorm3d(6), nn.LeakyReLU(0.1)),
             *(nn.Conv3d(6, 4, 3, padding=1), nn.InstanceNorm3d(4), nn.LeakyReLU(0.1)),
         )
         generator = torch.Generator().manual_seed(3)
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-            self.run[0].weight *= scale
+            first.weight.mul_(scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.run(x)
+        """The features."""
+        features: Tensor = self.run(x)
+        return features
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def parameters(model: str, **others: Value) -> dict[str, list[str]]:
 
 
 def test_the_same_result_as_without(own_process: ItkProcess, chain: str) -> None:
-    """One thread has no other beside it. What is logged of the features comes when they are there."""
+    """One thread has none beside it. The log has the features when they are there."""
     found = [
         own_process.register(*pair(3), parameters(chain), threads=threads) for threads in (3, 2, 1)
     ]
@@ -84,8 +87,8 @@ def test_the_same_result_as_without(own_process: ItkProcess, chain: str) -> None
 
 
 def test_levels_and_warped_features(own_process: ItkProcess, chain: str) -> None:
-    """Each level has its own; with FeaturesMapUpdateInterval those of the moving image come later."""
-    many = {
+    """Each has its own; with FeaturesMapUpdateInterval the moving features come later."""
+    many: dict[str, Value] = {
         "NumberOfResolutions": 2,
         "VoxelSize": ["2*2*2", "1*1*1"],
         "FeaturesMapUpdateInterval": [4, 4],
@@ -151,9 +154,11 @@ def test_what_is_wrong_reaches_python(own_process: ItkProcess, tmp_path: Path) -
     process = own_process.pid
     said = []
     for threads in (2, 1):
-        images = [bright(image) for image in pair(3)]
+        fixed, moving = pair(3)
         with pytest.raises(ItkError, match=r'^RuntimeError: \s*Metric "Impact" cannot run:\n') as e:
-            own_process.register(*images, parameters(str(file)), threads=threads)
+            own_process.register(
+                bright(fixed), bright(moving), parameters(str(file)), threads=threads
+            )
         assert (ASIDE in e.value.log) == (threads == 2)
         assert "1:ItNr" not in e.value.log
         said.append(e.value.text.strip())
