@@ -131,8 +131,8 @@ private:
    * then has it run as many as their sum has, which may be more: its own metrics then write beyond their memory. */
   void BoundWorkUnitsOfSum();
 
-  /** Whether elastix's optimizer first estimates its step size, on one thread, without asking a metric for anything; and
-   * no other such metric would make features meanwhile. */
+  /** Whether elastix's optimizer first estimates its step size, on one thread, without asking a metric for anything;
+   * and no other such metric would make features meanwhile. */
   bool GetOptimizerEstimatesFirst(unsigned int level) const;
 
   /** Which of the metrics of the map this is, from 0. */

@@ -32,10 +32,10 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeFeatures(const impact::
     const auto                        made = std::make_shared<MadeAside>();
     made->messages = std::make_shared<std::vector<std::string>>();
     impact::SimilarityInput own = input;
-    own.log = [messages = made->messages, log = input.log, thread = std::this_thread::get_id()](
-                const std::string & message) {
-      std::this_thread::get_id() == thread ? messages->push_back(message) : log(message);
-    };
+    own.log =
+      [messages = made->messages, log = input.log, thread = std::this_thread::get_id()](const std::string & message) {
+        std::this_thread::get_id() == thread ? messages->push_back(message) : log(message);
+      };
     made->similarity = std::make_unique<impact::StaticSimilarity>(own);
     made->seconds = std::chrono::duration<double>(impact::StageTimer::Clock::now() - begin).count();
     return made;
@@ -52,8 +52,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::WaitForFeatures() const
     return;
   }
   {
-    const impact::PythonGilRelease   gilRelease;
-    const impact::StageTimer         timer(&m_Times, impact::Stage::Features);
+    const impact::PythonGilRelease gilRelease;
+    const impact::StageTimer       timer(&m_Times, impact::Stage::Features);
     m_Workers->limit(std::numeric_limits<int>::max());
     const std::shared_ptr<MadeAside> made = m_Making.get();
     m_StaticSimilarity = std::move(made->similarity);
