@@ -294,6 +294,9 @@ def test_memory_of_feature_maps(files: Path) -> None:
     )
     assert report.memory[0].bytes == 4 * voxels
     assert report.available_bytes > 2**20
+    # In half precision each; while the second is made, it still is in single precision.
+    halves = check(files, **static(files, VoxelSize="1.5*1.5*1.5", UseMixedPrecision="true"))
+    assert 3 * voxels <= (halves.memory[0].bytes or 0) < 3.1 * voxels
 
 
 def test_memory_of_patches(files: Path) -> None:

@@ -81,6 +81,18 @@ def test_same_as_the_kernels(
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
+def test_feature_maps_in_half_precision(smooth_models: SmoothModels, dimension: int) -> None:
+    settings = parameters([smooth_models(dimension)], [dimension], dimension, "Static", "L2", "11")
+    options = {"sample_spacing": 2}
+    by_kernels, as_on_gpu, position = evaluate(
+        settings | {"UseMixedPrecision": ["true"]}, images(dimension), "Affine", options
+    )
+    assert_alike(by_kernels, as_on_gpu)
+    full, _, _ = evaluate(settings, images(dimension), "Affine", options, position)
+    assert 0 < abs(by_kernels.value - full.value) < 2e-3 * abs(full.value)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
 def test_points_outside_the_grid_and_the_image(
     smooth_models: SmoothModels, mode: str, dimension: int

@@ -123,7 +123,7 @@ def test_more_values_than_levels() -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"UseMixedPrecision": ["true"]}, "no effect on the CPU"),
+        ({"UseMixedPrecision": ["true"]}, "no effect in Jacobian mode on the CPU"),
         ({"FeaturesMapUpdateInterval": ["10"]}, "no effect in Jacobian mode"),
         ({"WriteFeatureMaps": ["features"]}, "no effect in Jacobian mode"),
         ({"ImpactFeatureMapOutputDirectory": ["features"]}, "no effect in Jacobian mode"),

@@ -144,7 +144,10 @@ def test_feature_maps_that_do_not_fit() -> None:
     assert "at least 12.0 GiB of memory, of which 2.0 GiB are available on GPU 1." in on_gpu
     assert "larger VoxelSize" in on_gpu
     assert "GPU -1, the CPU" in on_gpu
-    assert "GPU" not in _core.maps_do_not_fit(12 * 2.0**30, 2**31, -1)
+    on_cpu = _core.maps_do_not_fit(12 * 2.0**30, 2**31, -1)
+    assert "GPU" not in on_cpu
+    assert 'UseMixedPrecision "true" (half the memory)' in on_cpu
+    assert "Mixed" not in _core.maps_do_not_fit(12 * 2.0**30, 2**31, -1, are_half=True)
 
 
 class Greedy(torch.nn.Module):

@@ -123,7 +123,10 @@ def test_distances_are_those_of_the_parser() -> None:
         ({"gpu": -2}, "gpu is -2"),
         ({"mode": "Jacobian", "update_interval": 5}, "Without effect: update_interval in Jac"),
         ({"mode": "Jacobian", "feature_maps": "maps"}, "Without effect: feature_maps in Jac"),
-        ({"mixed_precision": True}, "Without effect: mixed_precision on the CPU"),
+        (
+            {"mode": "Jacobian", "mixed_precision": True},
+            "Without effect: mixed_precision in Jacobian mode on the CPU",
+        ),
         ({"feature_maps": " "}, "feature_maps is ' '"),
         ({"mode": "Jacobian", "models": model(patch_size=0)}, "possible in Static mode only"),
     ],
@@ -143,7 +146,9 @@ def test_other_devices() -> None:
     parameters = Parameters(level)
     assert parameters.on(1).resolution_levels[0].mixed_precision
     on_cpu = parameters.on(-1).resolution_levels[0]
-    assert (on_cpu.gpu, on_cpu.mixed_precision) == (-1, False)
+    assert (on_cpu.gpu, on_cpu.mixed_precision) == (-1, True)
+    patches = Level(models=model(), mode="Jacobian", gpu=0, mixed_precision=True)
+    assert not Parameters(patches).on(-1).resolution_levels[0].mixed_precision
 
 
 class Strided(torch.nn.Module):

@@ -120,13 +120,16 @@ register_batches(py::module_ & module)
 
   module.def(
     "maps_do_not_fit",
-    [](double needed, std::uint64_t available, int gpu) {
-      return mapsDoNotFit(
-        needed, available, gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)));
+    [](double needed, std::uint64_t available, int gpu, bool areHalf) {
+      return mapsDoNotFit(needed,
+                          available,
+                          gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)),
+                          areHalf);
     },
     py::arg("needed"),
     py::arg("available"),
     py::arg("gpu"),
+    py::arg("are_half") = false,
     "What is said of feature maps that need so many bytes where so many are available.");
 
   py::class_<AsOnGpu>(module, "AsOnGpu", "A model file as it is run on a GPU, on the CPU, for tests.")

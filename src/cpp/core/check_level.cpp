@@ -168,12 +168,17 @@ tryStatically(const LevelSettings & settings,
 class MapMemory
 {
 public:
+  explicit MapMemory(const LevelSettings & settings)
+    : m_Settings(settings)
+  {}
+
   void
   add(const Grid & grid, const TriedLayer & layer, std::int64_t components)
   {
     const double perChannel = static_cast<double>(grid.numberOfVoxels()) * layer.voxels * sizeof(float);
     const double made = perChannel * static_cast<double>(layer.channels);
-    const double kept = components > 0 ? perChannel * static_cast<double>(components) : made;
+    const double reduced = components > 0 ? perChannel * static_cast<double>(components) : made;
+    const double kept = m_Settings.mapsAreHalf() ? 0.5 * reduced : reduced;
     m_Kept += kept;
     m_Made = std::max(m_Made, made - kept);
   }
@@ -189,13 +194,15 @@ public:
   tooMuch(at::Device device) const
   {
     const auto available = availableMemory(device);
-    return needed() <= static_cast<double>(available) ? std::nullopt
-                                                      : std::optional(mapsDoNotFit(needed(), available, device));
+    return needed() <= static_cast<double>(available)
+             ? std::nullopt
+             : std::optional(mapsDoNotFit(needed(), available, device, m_Settings.mapsAreHalf()));
   }
 
 private:
-  double m_Kept{ 0.0 };
-  double m_Made{ 0.0 };
+  const LevelSettings & m_Settings;
+  double                m_Kept{ 0.0 };
+  double                m_Made{ 0.0 };
 };
 
 /** Bytes of the patches of all samples, of their gradients, and of what the network keeps for the way back. */
@@ -295,7 +302,7 @@ checkLevel(const LevelSettings &            settings,
     {
       for (const ModelSettings & model : isFixed ? settings.fixedModels : settings.movingModels)
       {
-        attempt(isFixed ? "Fixed" : "Moving", [&] { models->get(model.path, device, settings.useMixedPrecision); });
+        attempt(isFixed ? "Fixed" : "Moving", [&] { models->get(model.path, device, settings.networksAreMixed()); });
       }
     }
     return findings;
@@ -307,7 +314,7 @@ checkLevel(const LevelSettings &            settings,
   const int          dimension = settings.fixedModels.empty() ? 3 : gridOf(settings.fixedModels[0], true).dimension;
   const ImageContext context{ at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(device),
                               at::eye(dimension, at::dtype(at::kFloat).device(device)) };
-  MapMemory          memory;
+  MapMemory          memory(settings);
   std::size_t        firstLayer = 0;
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
   {
@@ -332,7 +339,7 @@ checkLevel(const LevelSettings &            settings,
                         [&] {
                           const TimeLimit timeLimit;
                           onDevice(device, "the first run of the networks", [&] {
-                            const ModelPointer loaded = models->get(model.path, device, settings.useMixedPrecision);
+                            const ModelPointer loaded = models->get(model.path, device, settings.networksAreMixed());
                             tried[isFixed ? 0 : 1] =
                               settings.mode == Mode::Static
                                 ? tryStatically(settings, model, grid, *loaded, context)
@@ -364,7 +371,7 @@ checkLevel(const LevelSettings &            settings,
           attempt(side == 0 ? "Fixed" : "Moving",
                   [&] { ofModel.imageSize = inputGrid(model, gridOf(model, side == 0), axes).size; });
         }
-        const auto layouts = measureLayouts(*models->get(model.path, device, settings.useMixedPrecision),
+        const auto layouts = measureLayouts(*models->get(model.path, device, settings.networksAreMixed()),
                                             model.dimension,
                                             model.numberOfChannels,
                                             model.layersMask,

@@ -129,7 +129,7 @@ outOfMemory(at::Device device, const std::string & during)
 }
 
 std::string
-mapsDoNotFit(double needed, std::uint64_t available, at::Device device)
+mapsDoNotFit(double needed, std::uint64_t available, at::Device device, bool areHalf)
 {
   const std::string where = device.is_cpu() ? "" : " on " + nameOf(device);
   const std::string instead = device.is_cpu() ? ", or Mode \"Jacobian\"." : ", Mode \"Jacobian\", or GPU -1, the CPU.";
@@ -138,7 +138,7 @@ mapsDoNotFit(double needed, std::uint64_t available, at::Device device)
          ". Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers in LayersMask, "
          "a "
          "PCA of fewer components" +
-         instead;
+         (areHalf ? "" : ", UseMixedPrecision \"true\" (half the memory)") + instead;
 }
 
 SinglePrecision::SinglePrecision(bool wanted)

@@ -40,8 +40,9 @@ bool isDeviceFailure(const std::exception & error);
 /** What to say where memory ran out. \param during what was being done, e.g. "one patch at a time" */
 OutOfMemory outOfMemory(at::Device device, const std::string & during);
 
-/** What to say of feature maps that will need more memory, in bytes, than is available on a device. */
-std::string mapsDoNotFit(double needed, std::uint64_t available, at::Device device);
+/** What to say of feature maps that will need more memory, in bytes, than is available on a device.
+ * \param areHalf whether they would be kept in half precision */
+std::string mapsDoNotFit(double needed, std::uint64_t available, at::Device device, bool areHalf);
 
 /** Convolutions on a GPU in single precision as long as this lives, rather than in TF32, which has 10 bits of mantissa
  * and is torch's default for them. The setting is the process's; what the user set is put back. */

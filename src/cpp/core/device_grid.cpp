@@ -71,7 +71,7 @@ DeviceGrid::interpolate(const at::Tensor & rows,
     stride *= m_Size[axis];
   }
   at::Tensor values = rows.index_select(0, corners.view({ -1 }));
-  values = channels.defined() ? values.index_select(1, channels) : values;
+  values = (channels.defined() ? values.index_select(1, channels) : values).to(at::kFloat);
   values = values.view({ points.size(0), 2, 2, 2, values.size(1) }); // N x z x y x x x C
 
   // Axis by axis: each step halves the values, and the partials along the axes before, and adds those along its own.

@@ -2,9 +2,19 @@
 
 #include "error.h"
 #include "feature_extractor.h"
+#include "kernels/processor.h"
+#include "workers.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <sstream>
+#include <vector>
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace impact
 {
@@ -45,6 +55,27 @@ checkFinite(const at::Tensor & layer, const ModelSettings & settings)
   if (!allFinite(layer))
   {
     throw featuresNotFinite(settings.path);
+  }
+}
+
+/** Whether no other tensor has the same numbers, but for the one that a view is of and that nobody else holds. */
+bool
+isAlone(const at::Tensor & tensor)
+{
+  const auto holders = tensor.storage().use_count();
+  return tensor.is_view() ? holders == 2 && tensor._base().use_count() == 1 : holders == 1;
+}
+
+/** Gives the system back the whole pages of some memory that will not be used again before it is freed. */
+void
+releasePages(void * begin, void * end)
+{
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto first = (reinterpret_cast<std::uintptr_t>(begin) + page - 1) / page * page;
+  const auto last = reinterpret_cast<std::uintptr_t>(end) / page * page;
+  if (first < last)
+  {
+    madvise(reinterpret_cast<void *>(first), last - first, MADV_DONTNEED); // where it fails, they stay
   }
 }
 
@@ -183,6 +214,57 @@ resampleImage(const at::Tensor & original, const Grid & originalGrid, const Grid
       at::lerp(result.index_select(dim, lower.to(at::kLong)), result.index_select(dim, upper.to(at::kLong)), weight);
   }
   return result;
+}
+
+bool
+makeHalf(FeatureMap & map)
+{
+  if (map.rows.is_cpu() && !isAlone(map.rows))
+  {
+    map.rows = map.rows.clone(); // a network may give its input, or a layer twice
+  }
+  const at::Tensor rows = map.rows;
+  if (!rows.is_cpu())
+  {
+    const at::Tensor halves = rows.to(at::kHalf);
+    const bool       fits = allFinite(halves);
+    map.rows = fits ? halves : rows;
+    return fits;
+  }
+  constexpr std::int64_t perTask = std::int64_t{ 1 } << 18;
+  constexpr std::int64_t perRound = perTask << 6;
+  float * const          numbers = rows.data_ptr<float>();
+  const auto             forParts = [&](std::int64_t begin, std::int64_t end, const auto & function) {
+    inParallel((end - begin + perTask - 1) / perTask, [&](std::int64_t part) {
+      const std::int64_t first = begin + part * perTask;
+      function(first, std::min(perTask, end - first));
+    });
+  };
+  std::atomic<bool> fits{ true };
+  forParts(0, rows.numel(), [&](std::int64_t first, std::int64_t count) {
+    if (!samplingKernels().fitsHalf(numbers + first, count))
+    {
+      fits = false;
+    }
+  });
+  if (!fits)
+  {
+    return false;
+  }
+  // In place, so that a map never takes more memory than it did: what is written has been read before.
+  auto * const               halves = reinterpret_cast<std::uint16_t *>(numbers);
+  std::vector<std::uint16_t> round(static_cast<std::size_t>(std::min(perRound, rows.numel())));
+  for (std::int64_t begin = 0; begin < rows.numel(); begin += perRound)
+  {
+    const std::int64_t end = std::min(rows.numel(), begin + perRound);
+    forParts(begin, end, [&](std::int64_t first, std::int64_t count) {
+      samplingKernels().halve(numbers + first, count, round.data() + (first - begin));
+    });
+    std::memcpy(halves + begin, round.data(), static_cast<std::size_t>(end - begin) * sizeof(std::uint16_t));
+  }
+  releasePages(halves + rows.numel(), numbers + rows.numel());
+  map.rows = at::from_blob(halves, rows.sizes(), [rows](void *) {}, at::dtype(at::kHalf));
+  return true;
 }
 
 Grid

@@ -10,12 +10,16 @@ namespace impact
 /** The features of a whole image: one row of channels per voxel, x fastest, and where the voxels are. */
 struct FeatureMap
 {
-  at::Tensor rows; // voxels x channels, contiguous
+  at::Tensor rows; // voxels x channels, contiguous; float, or half
   Grid       grid;
 
   /** The grid on the device of the rows; made where it is first wanted. */
   mutable std::shared_ptr<const DeviceGrid> deviceGrid{};
 };
+
+/** Keeps a map in half precision: half the memory, at a relative error of at most 2^-11; on the CPU in place. \return
+ * false where it has numbers beyond that range: it stays as it is */
+bool makeHalf(FeatureMap & map);
 
 /** What a model sees of a whole image. */
 struct ModelInput

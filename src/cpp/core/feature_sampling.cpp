@@ -25,7 +25,9 @@ gridOf(const FeatureMap & map)
 {
   FeatureGrid  grid{};
   const Matrix toIndex = map.grid.physicalToIndex();
-  grid.rows = map.rows.const_data_ptr<float>();
+  const bool   isHalf = map.rows.scalar_type() == at::kHalf;
+  grid.rows = isHalf ? nullptr : map.rows.const_data_ptr<float>();
+  grid.halves = isHalf ? reinterpret_cast<const std::uint16_t *>(map.rows.const_data_ptr<at::Half>()) : nullptr;
   grid.channels = map.rows.size(1);
   for (std::size_t i = 0; i < 3; ++i)
   {

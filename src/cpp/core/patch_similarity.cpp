@@ -53,7 +53,7 @@ public:
       const ModelView fixed = viewOf(m_Settings.fixedModels[i], input.fixed.grid, Mode::Jacobian);
       const ModelView moving = viewOf(m_Settings.movingModels[i], input.fixed.grid, Mode::Jacobian);
       const auto      modelFor = [&](const ModelView & view, const ImageView & image) {
-        return PatchModel(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision),
+        return PatchModel(input.models->get(view.settings.path, m_Device, m_Settings.networksAreMixed()),
                           view.settings,
                           image,
                           view.axes,

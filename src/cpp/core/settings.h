@@ -56,19 +56,33 @@ struct LayerSettings
 /** Everything that holds at one resolution level. Fixed and moving models come in pairs. */
 struct LevelSettings
 {
-  int                        level{ 0 };
-  Mode                       mode{ Mode::Jacobian };
-  int                        gpu{ -1 };                  // index of the GPU, or -1 for the CPU
-  bool                       useMixedPrecision{ false }; // half precision where torch finds it safe; on a GPU only
-  bool                       asOnGpu{ false };           // the GPU's way through an evaluation on the CPU: for tests
-  int                        featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
-  std::string                featureMapsFolder;               // where feature maps are written; empty: nowhere
+  int         level{ 0 };
+  Mode        mode{ Mode::Jacobian };
+  int         gpu{ -1 };                       // index of the GPU, or -1 for the CPU
+  bool        useMixedPrecision{ false };      // half precision for networks on a GPU, for Static maps anywhere
+  bool        asOnGpu{ false };                // the GPU's way through an evaluation on the CPU: for tests
+  int         featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
+  std::string featureMapsFolder;               // where feature maps are written; empty: nowhere
   std::vector<ModelSettings> fixedModels;
   std::vector<ModelSettings> movingModels;
   std::vector<LayerSettings> layers; // the selected layers, in order over the models
 
   /** Parameters, e.g. FixedPatchSize or GPU, and their names as the user wrote them. */
   std::map<std::string, std::string> names;
+
+  /** Whether networks compute in half precision where torch finds that safe. */
+  bool
+  networksAreMixed() const
+  {
+    return useMixedPrecision && gpu >= 0;
+  }
+
+  /** Whether feature maps are kept in half precision. */
+  bool
+  mapsAreHalf() const
+  {
+    return useMixedPrecision && mode == Mode::Static;
+  }
 
   /** A parameter's name as the user wrote it, or plain where the map does not have it. */
   std::string nameOf(const std::string & parameter) const;

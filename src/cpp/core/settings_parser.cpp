@@ -177,10 +177,10 @@ private:
   void
   warnOfWhatDoesNotApply(LevelSettings & settings)
   {
-    if (settings.useMixedPrecision && settings.gpu < 0)
+    if (settings.useMixedPrecision && settings.gpu < 0 && settings.mode == Mode::Jacobian)
     {
       m_Context.warn(settings.nameOf("UseMixedPrecision"),
-                     "\"true\" has no effect on the CPU, which computes in single precision");
+                     "\"true\" has no effect in Jacobian mode on the CPU, which computes in single precision");
       settings.useMixedPrecision = false;
     }
     if (settings.mode != Mode::Jacobian)

@@ -51,7 +51,7 @@ public:
       named("Fixed", [&] {
         const ModelView view = viewOf(m_Settings.fixedModels[i], input.fixed.grid, Mode::Static);
         m_Settings.fixedModels[i] = view.settings;
-        m_FixedModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision));
+        m_FixedModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.networksAreMixed()));
         const std::size_t first = m_Fixed.size();
         append(m_Fixed, true, i, makeModelInput(view.settings, input.fixed, view.axes, m_Device), true);
         for (std::size_t layer = first; layer < m_Fixed.size(); ++layer)
@@ -65,7 +65,7 @@ public:
       named("Moving", [&] {
         const ModelView view = viewOf(m_Settings.movingModels[i], input.fixed.grid, Mode::Static);
         m_Settings.movingModels[i] = view.settings;
-        m_MovingModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.useMixedPrecision));
+        m_MovingModels.push_back(input.models->get(view.settings.path, m_Device, m_Settings.networksAreMixed()));
         if (m_Settings.featuresMapUpdateInterval > 0)
         {
           m_WarpedGrids.push_back(inputGrid(view.settings, input.fixed.grid, view.axes));
@@ -284,7 +284,8 @@ private:
     std::move(made.maps.begin(), made.maps.end(), std::back_inserter(maps));
   }
 
-  /** Reduces the maps from a number on: those of one model, so that no more are whole at a time. */
+  /** Reduces the maps from a number on, in components and in precision: those of one model, so that no more are whole
+   * at a time. */
   void
   reduce(std::vector<FeatureMap> & maps, std::size_t first) const
   {
@@ -293,6 +294,12 @@ private:
       if (m_Reductions[i])
       {
         maps[i].rows = m_Reductions[i]->apply(maps[i].rows);
+      }
+      if (m_Settings.mapsAreHalf() && !makeHalf(maps[i]) && m_Log)
+      {
+        m_Log("features of selected layer " + std::to_string(i) +
+              " are beyond 65504, the largest number in half precision, and stay in single precision: "
+              "UseMixedPrecision \"true\" saves no memory there.");
       }
     }
   }
@@ -349,7 +356,7 @@ private:
           continue;
         }
         const std::string suffix = numberOfSelectedLayers(models[i]) > 1 ? "_" + std::to_string(layer) : "";
-        const at::Tensor  rows = map->rows.cpu().contiguous();
+        const at::Tensor  rows = map->rows.cpu().to(at::kFloat).contiguous();
         m_Writer({ side + "_" + std::to_string(m_Settings.level) + "_" + model + suffix,
                    map->grid,
                    rows.size(1),
@@ -416,7 +423,7 @@ StaticSimilarity::runsOnWorkers(const SimilarityInput & input)
   const auto       all = [&](const std::vector<ModelSettings> & models) {
     return std::all_of(models.begin(), models.end(), [&](const ModelSettings & each) {
       const ModelSettings settings = viewOf(each, input.fixed.grid, Mode::Static).settings;
-      const auto          model = input.models->get(settings.path, device, input.settings.useMixedPrecision);
+      const auto          model = input.models->get(settings.path, device, input.settings.networksAreMixed());
       return model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels, ChainUse::Images);
     });
   };

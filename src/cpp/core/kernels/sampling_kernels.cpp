@@ -1,5 +1,6 @@
 #include "sampling_kernels.h"
 
+#include "halves.h"
 #include "vectors.h"
 
 namespace impact
@@ -40,30 +41,32 @@ cellOf(const FeatureGrid & grid, const double * point)
   return cell;
 }
 
-/** The corner's rows of a cell. */
+/** The corner's rows of a cell; T is float or the bits of a half. */
+template <typename T>
 struct Corners
 {
-  const float * rows[2][2][2]; // z, y, x
+  const T * rows[2][2][2]; // z, y, x
 };
 
-inline Corners
-cornersOf(const FeatureGrid & grid, const Cell & cell)
+template <typename T>
+inline Corners<T>
+cornersOf(const T * rows, const FeatureGrid & grid, const Cell & cell)
 {
   const std::int64_t x = grid.size[0] > 1 ? grid.channels : 0;
   const std::int64_t y = grid.size[1] > 1 ? grid.channels * grid.size[0] : 0;
   const std::int64_t z = grid.size[2] > 1 ? grid.channels * grid.size[0] * grid.size[1] : 0;
-  Corners            corners;
+  Corners<T>         corners;
   for (int k = 0; k < 8; ++k)
   {
-    corners.rows[k >> 2][(k >> 1) & 1][k & 1] = grid.rows + cell.base + (k & 1) * x + ((k >> 1) & 1) * y + (k >> 2) * z;
+    corners.rows[k >> 2][(k >> 1) & 1][k & 1] = rows + cell.base + (k & 1) * x + ((k >> 1) & 1) * y + (k >> 2) * z;
   }
   return corners;
 }
 
 /** Value and, on request, derivatives of one channel or a vector of them; T is float or Vec. */
-template <typename T, typename Read>
+template <typename T, typename Row, typename Read>
 inline __attribute__((always_inline)) void
-interpolate(const Corners & corners, const Cell & cell, const Read & read, T & value, T * partials)
+interpolate(const Corners<Row> & corners, const Cell & cell, const Read & read, T & value, T * partials)
 {
   const auto & [fx, fy, fz] = cell.fraction;
   const auto along = [&](int z, int y, T & at, T & slope) __attribute__((always_inline)) {
@@ -91,22 +94,21 @@ interpolate(const Corners & corners, const Cell & cell, const Read & read, T & v
   }
 }
 
+template <typename Row>
 void
-gatherSample(const FeatureGrid &  grid,
+gatherSample(const Corners<Row> & corners,
              const Cell &         cell,
              const std::int64_t * chosen,
              std::int64_t         wanted,
              float *              values,
              float *              partials)
 {
-  const Corners corners = cornersOf(grid, cell);
-  std::int64_t  i = 0;
+  std::int64_t i = 0;
   for (; !chosen && i + lanes <= wanted; i += lanes)
   {
     Vec value;
     Vec slopes[3];
-    interpolate<Vec>(
-      corners, cell, [i](const float * row) { return load(row + i); }, value, partials ? slopes : nullptr);
+    interpolate<Vec>(corners, cell, [i](const Row * row) { return load(row + i); }, value, partials ? slopes : nullptr);
     store(values + i, value);
     if (partials)
     {
@@ -120,7 +122,11 @@ gatherSample(const FeatureGrid &  grid,
     const std::int64_t channel = chosen ? chosen[i] : i;
     float              slopes[3];
     interpolate<float>(
-      corners, cell, [channel](const float * row) { return row[channel]; }, values[i], partials ? slopes : nullptr);
+      corners,
+      cell,
+      [channel](const Row * row) { return number(row[channel]); },
+      values[i],
+      partials ? slopes : nullptr);
     for (int axis = 0; partials && axis < 3; ++axis)
     {
       partials[axis * wanted + i] = slopes[axis];
@@ -129,13 +135,13 @@ gatherSample(const FeatureGrid &  grid,
 }
 
 /** Maps are large and points lie anywhere: their rows are asked for some points ahead. */
+template <typename Row>
 inline void
-prefetch(const FeatureGrid & grid, const Cell & cell)
+prefetch(const Corners<Row> & corners, std::int64_t channels)
 {
-  constexpr std::int64_t line = 16; // floats
+  constexpr std::int64_t line = 64 / sizeof(Row);
   constexpr std::int64_t most = 16; // lines: more than a core can wait for
-  const Corners          corners = cornersOf(grid, cell);
-  const std::int64_t     length = 2 * grid.channels < most * line ? 2 * grid.channels : most * line;
+  const std::int64_t     length = 2 * channels < most * line ? 2 * channels : most * line;
   for (int k = 0; k < 4; ++k)
   {
     for (std::int64_t i = 0; i < length; i += line)
@@ -143,6 +149,38 @@ prefetch(const FeatureGrid & grid, const Cell & cell)
       __builtin_prefetch(corners.rows[k >> 1][k & 1][0] + i);
     }
     __builtin_prefetch(corners.rows[k >> 1][k & 1][0] + length - 1);
+  }
+}
+
+template <typename Row>
+void
+gatherRows(const Row *          rows,
+           const FeatureGrid &  grid,
+           const double *       points,
+           std::int64_t         count,
+           const std::int64_t * chosen,
+           std::int64_t         wanted,
+           float *              values,
+           float *              partials)
+{
+  constexpr int ahead = 4;
+  Cell          cells[ahead];
+  Corners<Row>  corners[ahead];
+  for (std::int64_t n = 0; n < count + ahead; ++n)
+  {
+    Cell &         cell = cells[n % ahead];
+    Corners<Row> & around = corners[n % ahead];
+    if (n >= ahead)
+    {
+      const std::int64_t s = n - ahead;
+      gatherSample(around, cell, chosen, wanted, values + s * wanted, partials ? partials + 3 * s * wanted : nullptr);
+    }
+    if (n < count)
+    {
+      cell = cellOf(grid, points + 3 * n);
+      around = cornersOf(rows, grid, cell);
+      prefetch(around, grid.channels);
+    }
   }
 }
 
@@ -155,21 +193,34 @@ gather(const FeatureGrid &  grid,
        float *              values,
        float *              partials)
 {
-  constexpr int ahead = 4;
-  Cell          cells[ahead];
-  for (std::int64_t n = 0; n < count + ahead; ++n)
+  if (grid.rows)
   {
-    Cell & cell = cells[n % ahead];
-    if (n >= ahead)
-    {
-      const std::int64_t s = n - ahead;
-      gatherSample(grid, cell, chosen, wanted, values + s * wanted, partials ? partials + 3 * s * wanted : nullptr);
-    }
-    if (n < count)
-    {
-      cell = cellOf(grid, points + 3 * n);
-      prefetch(grid, cell);
-    }
+    gatherRows(grid.rows, grid, points, count, chosen, wanted, values, partials);
+  }
+  else
+  {
+    gatherRows(grid.halves, grid, points, count, chosen, wanted, values, partials);
+  }
+}
+
+bool
+fitsHalf(const float * from, std::int64_t count)
+{
+  constexpr float largest = 65504.0F;
+  bool            fits = true;
+  for (std::int64_t i = 0; i < count; ++i)
+  {
+    fits &= from[i] <= largest && from[i] >= -largest;
+  }
+  return fits;
+}
+
+void
+halve(const float * from, std::int64_t count, std::uint16_t * to)
+{
+  for (std::int64_t i = 0; i < count; ++i)
+  {
+    to[i] = halfOf(from[i]);
   }
 }
 
@@ -215,6 +266,6 @@ pullBack(const FeatureGrid & grid,
 
 } // namespace
 
-const SamplingKernels IMPACT_SAMPLING_KERNELS{ gather, pullBack };
+const SamplingKernels IMPACT_SAMPLING_KERNELS{ gather, fitsHalf, halve, pullBack };
 
 } // namespace impact

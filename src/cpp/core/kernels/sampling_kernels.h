@@ -9,9 +9,10 @@ namespace impact
 /** A map of features: the channels of a voxel side by side. */
 struct FeatureGrid
 {
-  const float * rows; // voxels x channels, x fastest
-  std::int64_t  channels;
-  std::int64_t  size[3];
+  const float *         rows;   // voxels x channels, x fastest
+  const std::uint16_t * halves; // the same in IEEE half precision, where rows is null
+  std::int64_t          channels;
+  std::int64_t          size[3];
 
   /** p -> toIndex (p - origin): index 0 is the first voxel's centre. */
   double toIndex[9];
@@ -33,6 +34,11 @@ struct SamplingKernels
                  std::int64_t         wanted,
                  float *              values,
                  float *              partials);
+
+  /** Whether all are numbers within the range of half precision. */
+  bool (*fitsHalf)(const float * from, std::int64_t count);
+
+  void (*halve)(const float * from, std::int64_t count, std::uint16_t * to);
 
   /** What gradients with respect to such values, count x wanted, are with respect to the points: three numbers each. */
   void (*pullBack)(const FeatureGrid & grid,

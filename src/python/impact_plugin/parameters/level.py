@@ -22,8 +22,8 @@ class Level:
         mode: "Static": features of both images are made once per level. "Jacobian": features of
             patches around every sample at each evaluation, differentiated through the network.
         gpu: Index of the GPU; -1: the CPU.
-        mixed_precision: Whether networks compute in half precision where torch finds that safe. On
-            a GPU only.
+        mixed_precision: Half precision for networks on a GPU, where torch finds that safe, and for
+            feature maps in Static mode, which then take half the memory.
         update_interval: Iterations after which the moving features are made anew; 0: never. Static
             mode only.
         feature_maps: Where feature maps are written: a folder; "true" for ``FeatureMaps`` in the
@@ -66,9 +66,10 @@ class Level:
         """Give the level on another device.
 
         Args:
-            gpu: Index of the GPU, or -1 for the CPU, which computes in single precision.
+            gpu: Index of the GPU, or -1 for the CPU, which computes in single precision: there,
+                ``mixed_precision`` stays in Static mode alone.
         """
-        mixed = self.mixed_precision and gpu >= 0
+        mixed = self.mixed_precision and (gpu >= 0 or self.mode == "Static")
         return dataclasses.replace(self, gpu=gpu, mixed_precision=mixed)
 
     def with_patch_sizes(self) -> Level:
@@ -107,7 +108,9 @@ class Level:
 
     def _check_effects(self) -> None:
         useless = {
-            "mixed_precision on the CPU; give gpu": self.mixed_precision and self.gpu < 0,
+            "mixed_precision in Jacobian mode on the CPU; give gpu": self.mixed_precision
+            and self.gpu < 0
+            and self.mode == "Jacobian",
             "update_interval in Jacobian mode": self.mode == "Jacobian"
             and self.update_interval > 0,
             "feature_maps in Jacobian mode": self.mode == "Jacobian" and bool(self.feature_maps),
