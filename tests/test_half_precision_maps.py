@@ -56,7 +56,7 @@ def evaluated(
 ) -> tuple[float, Array]:
     """Value and gradient at points between voxels, and beyond the edges."""
     path = str(tiny_models.save(model, folder / f"{type(model).__name__}.pt"))
-    level = settings(path, VOXELS, LayersMask=mask, UseMixedPrecision=precision, **more)
+    level = settings(path, VOXELS, 3, LayersMask=mask, UseMixedPrecision=precision, **more)
     image = coordinate_image(0)
     similarity = _core.StaticSimilarity(image, coordinate_image(1), level)
     random = np.random.default_rng(3)
