@@ -57,8 +57,9 @@ namespace elastix
  * \parameter GPU: index of the GPU, or -1 for the CPU.\n
  *    example: <tt>(GPU 0 0)</tt> \n
  *    The default is -1.
- * \parameter UseMixedPrecision: half precision for networks on a GPU, where torch finds that safe, and for feature maps
- * in Static mode.\n example: <tt>(UseMixedPrecision "true")</tt> \n The default is "false".
+ * \parameter UseMixedPrecision: half precision for networks on a GPU, and for feature maps in Static mode.\n
+ *    example: <tt>(UseMixedPrecision "true")</tt> \n
+ *    The default is "false".
  * \parameter FeaturesMapUpdateInterval: Static mode: after so many iterations the moving image is warped by the
  * transform as it then is, and its features are made anew; -1: never.\n example: <tt>(FeaturesMapUpdateInterval 50
  * -1)</tt> \n The default is -1.

@@ -196,7 +196,7 @@ private:
   /** Makes the features of both images: here and now, or aside. */
   void MakeFeatures(const impact::SimilarityInput & input);
 
-  /** Waits for features that are made aside, and helps. 	hrows what kept them from being made, each time. */
+  /** Waits for features that are made aside, and helps. \throws what kept them from being made, each time. */
   void WaitForFeatures() const;
 
   /** Tells the message writer; the first message of a level alone. */

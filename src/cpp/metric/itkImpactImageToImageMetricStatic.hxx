@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -25,8 +26,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeFeatures(const impact::
     m_StaticSimilarity = std::make_unique<impact::StaticSimilarity>(input);
     return;
   }
-  m_Workers->limit(numberOfThreads - 1);
-  m_Making = std::async(std::launch::async, [input] {
+  const auto make = [input] {
     const impact::ThreadWithoutPython noPython;
     const auto                        begin = impact::StageTimer::Clock::now();
     const auto                        made = std::make_shared<MadeAside>();
@@ -39,7 +39,16 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeFeatures(const impact::
     made->similarity = std::make_unique<impact::StaticSimilarity>(own);
     made->seconds = std::chrono::duration<double>(impact::StageTimer::Clock::now() - begin).count();
     return made;
-  });
+  };
+  m_Workers->limit(numberOfThreads - 1);
+  try
+  {
+    m_Making = std::async(std::launch::async, make);
+  }
+  catch (const std::system_error &) // the machine gives no more threads
+  {
+    m_StaticSimilarity = std::make_unique<impact::StaticSimilarity>(input);
+  }
 }
 
 
