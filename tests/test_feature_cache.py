@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,24 @@ def evaluate(model: str, mode: str = "Static", tile: str = "0", pca: str = "0") 
         fixed, moving, settings, "BSpline", control_point_spacing=17.0, sample_spacing=2, threads=2
     )
     return evaluator.value([x + 0.5 for x in evaluator.identity_parameters])
+
+
+def word_sum(content: bytes | bytearray) -> int:
+    words = np.frombuffer(content, np.uint32).astype(np.uint64)
+    places = np.arange(len(words), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
+    return int((words * places).sum())
+
+
+def with_sums(content: bytearray) -> bytes:
+    """A file with the sums that its content has: of both layers' rows, then of their headers."""
+    whole = bytearray(content)
+    for header in (40, 40 + 184):
+        rows, channels, offset = np.frombuffer(whole, np.int64, 3, header)
+        part = whole[offset : offset + 4 * min(int(rows) * int(channels), len(whole) // 4)]
+        part = part[: len(part) // 4 * 4]
+        whole[header + 24 : header + 32] = word_sum(part).to_bytes(8, "little")
+    whole[32:40] = word_sum(whole[40 : 40 + 2 * 184]).to_bytes(8, "little")
+    return bytes(whole)
 
 
 @pytest.fixture
@@ -55,8 +75,49 @@ def test_files_are_what_is_used(cache: Path, smooth_models: SmoothModels) -> Non
         content = bytearray(path.read_bytes())
         rows = np.frombuffer(content, np.float32, offset=4096)
         rows *= 2.0
-        path.write_bytes(content)
+        path.write_bytes(with_sums(content))
     assert evaluate(smooth_models(3)) == pytest.approx(4.0 * first, rel=1e-5)
+
+
+@pytest.mark.parametrize("what", ["a bit", "no numbers", "one row for another"])
+def test_changed_rows_are_noticed(cache: Path, smooth_models: SmoothModels, what: str) -> None:
+    first = evaluate(smooth_models(3))
+    for path in cache.iterdir():
+        content = bytearray(path.read_bytes())
+        if what == "a bit":
+            content[-1] ^= 1
+        elif what == "no numbers":
+            np.frombuffer(content, np.float32, offset=4096)[:400] = np.nan
+        else:
+            rows = np.frombuffer(content, np.float32, offset=4096)
+            rows[[100, 101]] = rows[[101, 100]] + np.float32(1.0)
+        path.write_bytes(content)
+    assert evaluate(smooth_models(3)) == first
+
+
+def test_what_a_killed_process_left_is_deleted(cache: Path, smooth_models: SmoothModels) -> None:
+    """Not what another one still writes, nor what is new."""
+    cache.mkdir(parents=True)
+    names = ["dead", "new", "locked"]
+    paths = [cache / f"0123.features.unfinished-{name}" for name in names]
+    for path in paths:
+        path.write_bytes(b"half")
+        if not path.name.endswith("new"):
+            os.utime(path, (1e9, 1e9))
+    with paths[2].open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        evaluate(smooth_models(3))
+    assert [path.exists() for path in paths] == [False, True, True]
+
+
+def test_others_may_read_the_files(cache: Path, smooth_models: SmoothModels) -> None:
+    """As the process's umask has it: a folder may be shared."""
+    before = os.umask(0o022)
+    try:
+        evaluate(smooth_models(3))
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in cache.iterdir()} == {0o644}
 
 
 def test_reduced_after_it_was_found(cache: Path, smooth_models: SmoothModels) -> None:
@@ -85,19 +146,27 @@ def test_what_makes_other_maps(cache: Path, smooth_models: SmoothModels, tmp_pat
     assert len(list(cache.iterdir())) == 6
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "foreign", "longer", "channels"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "cut", "foreign", "longer", "channels", "size", "grid"]
+)
 def test_damaged_files_are_made_anew(cache: Path, smooth_models: SmoothModels, damage: str) -> None:
     first = evaluate(smooth_models(3))
     whole = {path: path.read_bytes() for path in cache.iterdir()}
     for path, content in whole.items():
         channels = bytearray(content)
-        channels[32 + 8 : 32 + 16] = (1 << 40).to_bytes(8, "little")
+        channels[40 + 8 : 40 + 16] = (1 << 40).to_bytes(8, "little")
+        size = bytearray(content)
+        size[40 + 40 : 40 + 48] = (100000).to_bytes(8, "little")
+        grid = bytearray(content)
+        grid[40 + 64 : 40 + 72] = np.float64(0.0).tobytes()  # spacing
         damaged = {
             "empty": b"",
             "cut": content[: len(content) // 2],
             "foreign": b"x" * len(content),
             "longer": content + b"x",
-            "channels": bytes(channels),
+            "channels": with_sums(channels),  # wrong even where the sums are right
+            "size": with_sums(size),
+            "grid": bytes(grid),
         }
         path.write_bytes(damaged[damage])
     assert evaluate(smooth_models(3)) == first

@@ -414,7 +414,7 @@ checkLevel(const LevelSettings &            settings,
   }
   if (const auto text = imagesAreKnown ? memory.tooMuch(device) : std::nullopt)
   {
-    report("VoxelSize", *text);
+    report("FixedVoxelSize", *text);
   }
   return findings;
 }

@@ -125,7 +125,8 @@ outOfMemory(at::Device device, const std::string & during)
   return OutOfMemory("the memory of " + nameOf(device) + " does not suffice for " + during +
                      ". Choose a smaller PatchSize (in Mode \"Static\": tiles instead of 0, the whole image), a larger "
                      "VoxelSize" +
-                     (device.is_cpu() ? "." : ", UseMixedPrecision \"true\", or another GPU (-1: the CPU)."));
+                     (device.is_cpu() ? ", or in Mode \"Static\" UseMixedPrecision \"true\"."
+                                      : ", UseMixedPrecision \"true\", or another GPU (-1: the CPU)."));
 }
 
 std::string

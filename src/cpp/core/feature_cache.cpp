@@ -10,10 +10,14 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
+#include <random>
 #include <sstream>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -25,7 +29,7 @@ namespace
 {
 
 // To be raised whenever the same image and settings give other maps than before, or the file is another.
-constexpr std::int32_t version = 1;
+constexpr std::int32_t version = 2;
 
 constexpr std::array<char, 16> magic{ "IMPACT features" };
 constexpr std::size_t          alignment = 4096; // of the rows in the file
@@ -36,16 +40,46 @@ struct Header
   std::array<char, 16> magic{};
   std::int64_t         numberOfMaps{};
   std::int64_t         bytes{}; // of the whole file
+  std::uint64_t        sum{};   // wordSum of the headers of the layers
 };
 
+/** Without gaps, which would hold whatever was in memory. */
 struct LayerHeader
 {
-  std::int64_t rows{};
-  std::int64_t channels{};
-  std::int64_t offset{}; // of the rows in the file, bytes
-  Grid         grid;
+  std::int64_t                rows{};
+  std::int64_t                channels{};
+  std::int64_t                offset{}; // of the rows in the file, bytes
+  std::uint64_t               sum{};    // wordSum of the rows
+  std::int64_t                dimension{};
+  std::array<std::int64_t, 3> size{};
+  Vector                      spacing{};
+  Vector                      origin{};
+  Matrix                      direction{};
 };
-static_assert(std::is_trivially_copyable_v<LayerHeader>);
+static_assert(std::is_trivially_copyable_v<LayerHeader> && sizeof(Header) == 40 && sizeof(LayerHeader) == 23 * 8);
+
+/** Tells bytes from such as were changed by accident, at the pace of memory: the sum of 32-bit words, each multiplied
+ * by an odd number of its place, modulo 2^64. */
+std::uint64_t
+wordSum(const void * bytes, std::size_t count)
+{
+  constexpr std::size_t      block = std::size_t{ 1 } << 18;
+  const auto * const         first = static_cast<const char *>(bytes);
+  const std::size_t          words = count / sizeof(std::uint32_t);
+  std::vector<std::uint64_t> sums((words + block - 1) / block);
+  inParallel(static_cast<std::int64_t>(sums.size()), [&](std::int64_t number) {
+    std::uint64_t     sum = 0;
+    const std::size_t begin = static_cast<std::size_t>(number) * block;
+    for (std::size_t i = begin; i < std::min(words, begin + block); ++i)
+    {
+      std::uint32_t word = 0;
+      std::memcpy(&word, first + i * sizeof(word), sizeof(word));
+      sum += word * (i * 0x9E3779B97F4A7C15U | 1U);
+    }
+    sums[static_cast<std::size_t>(number)] = sum;
+  });
+  return std::accumulate(sums.begin(), sums.end(), std::uint64_t{ 0 });
+}
 
 /** SHA-1 of bytes, in blocks over the threads: of the blocks' own sums, one after the other. */
 std::string
@@ -173,7 +207,9 @@ read(const std::string & path, at::Device device)
   std::memcpy(&header, file->memory(), sizeof(header));
   if (header.magic != magic || header.bytes != static_cast<std::int64_t>(file->size()) || header.numberOfMaps < 1 ||
       header.numberOfMaps >
-        (header.bytes - static_cast<std::int64_t>(sizeof(header))) / static_cast<std::int64_t>(sizeof(LayerHeader)))
+        (header.bytes - static_cast<std::int64_t>(sizeof(header))) / static_cast<std::int64_t>(sizeof(LayerHeader)) ||
+      wordSum(file->memory() + sizeof(header), static_cast<std::size_t>(header.numberOfMaps) * sizeof(LayerHeader)) !=
+        header.sum)
   {
     return {};
   }
@@ -184,27 +220,42 @@ read(const std::string & path, at::Device device)
     std::memcpy(
       &layer, file->memory() + sizeof(header) + static_cast<std::size_t>(i) * sizeof(LayerHeader), sizeof(layer));
     const auto room = header.bytes - layer.offset;
+    const Grid grid{ static_cast<int>(layer.dimension), layer.size, layer.spacing, layer.origin, layer.direction };
     if (layer.rows < 1 || layer.channels < 1 || layer.offset < 0 || room < 0 ||
+        layer.offset % static_cast<std::int64_t>(alignment) != 0 || layer.rows != grid.numberOfVoxels() ||
         layer.channels > room / static_cast<std::int64_t>(sizeof(float)) / layer.rows)
     {
       return {};
     }
-    const at::Tensor rows = at::from_blob(
-      file->memory() + layer.offset, { layer.rows, layer.channels }, [file](void *) {}, at::dtype(at::kFloat));
-    maps.push_back({ rows.to(device), layer.grid });
+    char * const     place = file->memory() + layer.offset;
+    const at::Tensor rows =
+      at::from_blob(place, { layer.rows, layer.channels }, [file](void *) {}, at::dtype(at::kFloat));
+    if (wordSum(place, rows.nbytes()) != layer.sum)
+    {
+      return {};
+    }
+    maps.push_back({ rows.to(device), grid });
   }
   return maps;
 }
 
-/** Writes whole files under names of their own, to be given the final one at the end. */
+constexpr const char * unfinished = ".unfinished-"; // in the names of files that are being written
+
+/** Writes whole files under names of their own, to be given the final one at the end; locked as long as they are
+ * written. */
 class NewFile
 {
 public:
   explicit NewFile(const std::string & finalPath)
     : m_Final(finalPath)
-    , m_Path(finalPath + ".XXXXXX")
-    , m_File(::mkostemp(m_Path.data(), O_CLOEXEC))
-  {}
+    , m_Path(finalPath + unfinished + std::to_string(std::random_device{}()))
+    , m_File(::open(m_Path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666))
+  {
+    if (m_File >= 0)
+    {
+      ::flock(m_File, LOCK_EX | LOCK_NB);
+    }
+  }
   ~NewFile()
   {
     if (m_File >= 0)
@@ -247,6 +298,32 @@ private:
   int         m_File;
 };
 
+/** Deletes what processes left that ended while they wrote: such files are a minute old, and nobody locks them. */
+void
+removeUnfinished(const std::string & folder)
+{
+  std::error_code error;
+  for (const auto & entry : std::filesystem::directory_iterator(folder, error))
+  {
+    const std::string path = entry.path().string();
+    struct stat       status{};
+    if (path.find(unfinished) == std::string::npos || ::stat(path.c_str(), &status) != 0 ||
+        std::time(nullptr) - status.st_mtime < 60)
+    {
+      continue;
+    }
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file >= 0 && ::flock(file, LOCK_EX | LOCK_NB) == 0)
+    {
+      ::unlink(path.c_str());
+    }
+    if (file >= 0)
+    {
+      ::close(file);
+    }
+  }
+}
+
 /** \return why not, empty for success */
 std::string
 write(const std::string & folder, const std::string & path, const std::vector<FeatureMap> & maps)
@@ -255,15 +332,29 @@ write(const std::string & folder, const std::string & path, const std::vector<Fe
     constexpr auto step = static_cast<std::int64_t>(alignment);
     return (offset + step - 1) / step * step;
   };
+  removeUnfinished(folder);
   std::vector<LayerHeader> layers;
+  std::vector<at::Tensor>  rows;
   auto                     offset = static_cast<std::int64_t>(sizeof(Header) + maps.size() * sizeof(LayerHeader));
   for (const FeatureMap & map : maps)
   {
     offset = aligned(offset);
-    layers.push_back({ map.rows.size(0), map.rows.size(1), offset, map.grid });
-    offset += map.rows.size(0) * map.rows.size(1) * static_cast<std::int64_t>(sizeof(float));
+    rows.push_back(map.rows.cpu().contiguous());
+    const Grid & grid = map.grid;
+    layers.push_back({ map.rows.size(0),
+                       map.rows.size(1),
+                       offset,
+                       wordSum(rows.back().const_data_ptr(), rows.back().nbytes()),
+                       grid.dimension,
+                       grid.size,
+                       grid.spacing,
+                       grid.origin,
+                       grid.direction });
+    offset += static_cast<std::int64_t>(rows.back().nbytes());
   }
-  const Header header{ magic, static_cast<std::int64_t>(maps.size()), offset };
+  const Header header{
+    magic, static_cast<std::int64_t>(maps.size()), offset, wordSum(layers.data(), layers.size() * sizeof(LayerHeader))
+  };
 
   struct statvfs disk{};
   if (::statvfs(folder.c_str(), &disk) == 0 &&
@@ -277,8 +368,7 @@ write(const std::string & folder, const std::string & path, const std::vector<Fe
                  file.write(layers.data(), layers.size() * sizeof(LayerHeader), sizeof(header));
   for (std::size_t i = 0; i < maps.size(); ++i)
   {
-    const at::Tensor rows = maps[i].rows.cpu().contiguous();
-    written = written && file.write(rows.const_data_ptr(), rows.nbytes(), layers[i].offset);
+    written = written && file.write(rows[i].const_data_ptr(), rows[i].nbytes(), layers[i].offset);
   }
   return written && file.finish() ? std::string() : std::string(std::strerror(errno));
 }

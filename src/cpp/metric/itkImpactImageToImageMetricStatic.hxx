@@ -47,6 +47,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeFeatures(const impact::
   }
   catch (const std::system_error &) // the machine gives no more threads
   {
+    m_Workers->limit(numberOfThreads);
     m_StaticSimilarity = std::make_unique<impact::StaticSimilarity>(input);
   }
 }
