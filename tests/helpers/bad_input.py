@@ -225,6 +225,13 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
             "GiB are available. Choose a larger VoxelSize",
         ],
     ),
+    "feature maps that no memory holds, by the other name": (
+        {"Mode": "Static", "ImpactVoxelSize": "0.018*0.018*0.018", "PatchSize": "0*0*0"},
+        [
+            "ImpactVoxelSize (resolution level 0): the feature maps of this level would take",
+            'UseMixedPrecision "true" (half the memory)',
+        ],
+    ),
     "features that are no numbers": (
         {
             "Mode": "Static",
