@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,12 +62,13 @@ def test_next_version_does_not_fit() -> None:
     assert "_ZTVN3itk21ParameterMapInterfaceE" in tables.keys() - other.keys()
 
 
-def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) -> None:
-    """A library of the next version under the version number of this one."""
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages with the library of the next version under the version number of this one."""
+    site = tmp_path_factory.mktemp("site")
     own = ("itk", "impact_plugin", "itk_elastix.libs")
     for folder in own:
-        (site / folder).mkdir(parents=True)
+        (site / folder).mkdir()
         for entry in (SITE / folder).iterdir():
             (site / folder / entry.name).symlink_to(entry)
     for entry in SITE.iterdir():
@@ -75,35 +77,39 @@ def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) ->
     library = site / "itk/_ElastixPython.abi3.so"
     library.unlink()
     library.symlink_to(host_library("0.25.4"))
-    images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
-    write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-S",
-            "-m",
-            "impact_plugin.command_line",
-            "elastix",
-            "-f",
-            images[0],
-            "-m",
-            images[1],
-            "-p",
-            tmp_path / "map.txt",
-            "-out",
-            tmp_path,
-        ],
+    return site
+
+
+def run_in(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-S", "-m", *arguments],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_loader_refuses_other_classes(site: Path, tmp_path: Path, layers: dict[int, str]) -> None:
+    images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
+    write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
+    files = ("-f", images[0], "-m", images[1], "-p", tmp_path / "map.txt", "-out", tmp_path)
+    run = run_in(site, "impact_plugin.command_line", "elastix", *files)
     assert run.returncode == 1, run.stdout + run.stderr
     log = (tmp_path / "elastix.log").read_text()
+    library = site / "itk/_ElastixPython.abi3.so"
     assert f"{library} is not the elastix this plugin was built for (elastix 5.3.1" in log
     assert "it has no class itk::ParameterMapInterface" in log
     assert "Reinstall with: python -m pip install" in log
+
+
+def test_doctor_tells_what_the_loader_will_say(site: Path) -> None:
+    run = run_in(site, "impact_plugin.cli", "doctor", "--quick", "--json")
+    assert run.returncode == 1, run.stdout + run.stderr
+    report = json.loads(run.stdout)
+    assert report["facts"]["ABI guard"] == "refuses to load the plugin"
+    assert [problem for problem in report["problems"] if "it has no class itk::" in problem]
 
 
 def test_build_without_legacy_remove_is_stopped(tmp_path: Path) -> None:
