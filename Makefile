@@ -126,9 +126,9 @@ bench: install
 	  $(BIN)/python benchmarks/bench.py "$$data" $(BENCH_FLAGS)
 
 # What needs a clean installation or takes long without saying more is left out.
-SANITIZE_TESTS ?= tests/test_core.py tests/test_chains.py tests/test_settings.py tests/test_gradients.py \
-  tests/test_static_and_patches.py tests/test_wrong_values.py tests/test_bad_input.py tests/test_sizes.py \
-  tests/test_doubtful_parameters.py tests/test_patch_field.py tests/test_geometry.py tests/test_metric_parameters.py
+SANITIZE_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,core chains settings gradients gradients_models \
+  static_and_patches wrong_values bad_input sizes doubtful_parameters patch_field geometry metric_parameters feature_cache \
+  feature_map_files feature_updates registration out_of_memory hostile_images hostile_models leaks))
 sanitize: install
 	tests/run_sanitized.sh $(SANITIZE_TESTS) $(PYTEST_FLAGS)
 

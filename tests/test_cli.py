@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -193,6 +194,10 @@ def test_doctor_finds_this_installation_sound() -> None:
     assert facts["torch"].startswith("2.13")
     assert facts["elastix"] == "5.3.1"
     assert facts["plugin"].endswith("libImpactMetric.so")
+    guard = (
+        r"versions fit, 2\d\d virtual tables are as built for \(itk-elastix 0\.25\..*, torch 2\.13"
+    )
+    assert re.match(guard, facts["ABI guard"])
     assert facts["test registration"].startswith("off by 0.")
     text = invoke("doctor", "--quick")
     assert text.exit_code == 0

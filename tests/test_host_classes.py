@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,49 +62,91 @@ def test_next_version_does_not_fit() -> None:
     assert "_ZTVN3itk21ParameterMapInterfaceE" in tables.keys() - other.keys()
 
 
-def test_loader_refuses_other_classes(tmp_path: Path, layers: dict[int, str]) -> None:
-    """A library of the next version under the version number of this one."""
-    site = tmp_path / "site"
-    own = ("itk", "impact_plugin", "itk_elastix.libs")
-    for folder in own:
-        (site / folder).mkdir(parents=True)
-        for entry in (SITE / folder).iterdir():
-            (site / folder / entry.name).symlink_to(entry)
+def packages(folder: Path, *own: str) -> Path:
+    """Make a folder of links to the installed packages, in some of which files can be replaced."""
     for entry in SITE.iterdir():
         if entry.name not in own:
-            (site / entry.name).symlink_to(entry)
+            (folder / entry.name).symlink_to(entry)
+    for name in own:
+        (folder / name).mkdir()
+        for entry in (SITE / name).iterdir():
+            (folder / name / entry.name).symlink_to(entry)
+    return folder
+
+
+def replace(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages with the library of the next version under the version number of this one."""
+    site = packages(tmp_path_factory.mktemp("site"), "itk", "impact_plugin", "itk_elastix.libs")
     library = site / "itk/_ElastixPython.abi3.so"
     library.unlink()
     library.symlink_to(host_library("0.25.4"))
-    images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
-    write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-S",
-            "-m",
-            "impact_plugin.command_line",
-            "elastix",
-            "-f",
-            images[0],
-            "-m",
-            images[1],
-            "-p",
-            tmp_path / "map.txt",
-            "-out",
-            tmp_path,
-        ],
+    return site
+
+
+def run_in(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-S", "-m", *arguments],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_loader_refuses_other_classes(site: Path, tmp_path: Path, layers: dict[int, str]) -> None:
+    images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
+    write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
+    files = ("-f", images[0], "-m", images[1], "-p", tmp_path / "map.txt", "-out", tmp_path)
+    run = run_in(site, "impact_plugin.command_line", "elastix", *files)
     assert run.returncode == 1, run.stdout + run.stderr
     log = (tmp_path / "elastix.log").read_text()
+    library = site / "itk/_ElastixPython.abi3.so"
     assert f"{library} is not the elastix this plugin was built for (elastix 5.3.1" in log
     assert "it has no class itk::ParameterMapInterface" in log
     assert "Reinstall with: python -m pip install" in log
+
+
+def refusal_by_doctor(site: Path) -> str:
+    run = run_in(site, "impact_plugin.cli", "doctor", "--quick", "--json")
+    assert run.returncode == 1, run.stdout + run.stderr
+    report = json.loads(run.stdout)
+    assert report["facts"]["ABI guard"] == "refuses to load the plugin"
+    (problem,) = report["problems"]
+    assert isinstance(problem, str)
+    return problem
+
+
+def test_doctor_tells_what_the_loader_will_say(site: Path) -> None:
+    assert "it has no class itk::ParameterMapInterface" in refusal_by_doctor(site)
+
+
+def test_older_cpp_library(tmp_path: Path) -> None:
+    """A symbol version that the process's libstdc++ does not have yet."""
+    site = packages(tmp_path, "impact_plugin", "itk_elastix.libs")
+    description = site / "impact_plugin/host_classes.txt"
+    text = description.read_text()
+    replace(description, "needs libstdc++.so.6 GLIBCXX_3.4.99\n" + text)
+    expected = "lacks GLIBCXX_3.4.99 in libstdc++.so.6. Install a newer one"
+    assert expected in refusal_by_doctor(site)
+
+
+def test_torch_of_the_old_strings(tmp_path: Path) -> None:
+    """What a torch that was compiled with _GLIBCXX_USE_CXX11_ABI=0 calls its functions."""
+    site = packages(tmp_path, "impact_plugin", "itk_elastix.libs", "torch")
+    (site / "torch/lib").unlink()
+    (site / "torch/lib").mkdir()
+    (site / "torch/lib/libtorch_cpu.so").touch()
+    (site / "torch/lib/libc10.so").write_text("_ZN3c105ErrorC1ENS_14SourceLocationESs")
+    problem = refusal_by_doctor(site)
+    assert "torch 2.13" in problem
+    assert "was compiled with _GLIBCXX_USE_CXX11_ABI=0 and this plugin with 1" in problem
 
 
 def test_build_without_legacy_remove_is_stopped(tmp_path: Path) -> None:

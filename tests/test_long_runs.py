@@ -58,8 +58,24 @@ def test_eight_at_once(layers: dict[int, str]) -> None:
     assert found == [alone[n % 2] for n in range(8)]
 
 
-@pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-def test_peak_is_within_the_prediction(mode: str, mind: dict[int, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "model", "more"),
+    [
+        ("Static", "mind", {}),
+        ("Static", "mind", {"PatchSize": "48*48*48"}),
+        ("Static", "layers", {"LayersMask": "111", "PCA": "0 2 3"}),
+        ("Jacobian", "mind", {}),
+    ],
+    ids=["Static", "Static, tiles", "Static, layers, PCA", "Jacobian"],
+)
+def test_peak_is_within_the_prediction(
+    mode: str,
+    model: str,
+    more: dict[str, str],
+    mind: dict[int, str],
+    layers: dict[int, str],
+    tmp_path: Path,
+) -> None:
     """Beside the same program on small images; elastix itself takes a few copies of the image."""
     peaks = {}
     predicted = {}
@@ -72,7 +88,8 @@ def test_peak_is_within_the_prediction(mode: str, mind: dict[int, str], tmp_path
         moving = scene.seen(grid, shift(-1.0, 0.5, 0.5)).write(folder / "moving.mha")
         parameters = parameter_map(
             3,
-            **impact(3, mode, mind[3], patch=7, MaximumNumberOfIterations=2),
+            **impact(3, mode, {"mind": mind, "layers": layers}[model][3], patch=7, **more),
+            MaximumNumberOfIterations=2,
             NumberOfSamplesForExactGradient=200,
             NumberOfGradientMeasurements=1,
             WriteResultImage="false",
@@ -101,7 +118,9 @@ def test_peak_is_within_the_prediction(mode: str, mind: dict[int, str], tmp_path
         )
     taken = peaks["large"] - peaks["small"]
     images = 4 * 110 * 100 * 90
-    print(f"{mode}: {taken / 2**20:.0f} MiB taken, {predicted['large'] / 2**20:.0f} predicted")
+    print(
+        f"{mode} {more}: {taken / 2**20:.0f} MiB taken, {predicted['large'] / 2**20:.0f} predicted"
+    )
     assert predicted["large"] > 0
     # elastix: both images, their smoothed ones, and the filters' copies on the way there.
     assert taken < 1.1 * predicted["large"] + 8 * images

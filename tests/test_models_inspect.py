@@ -143,6 +143,20 @@ def test_mind(mind: dict[int, str], dimension: int) -> None:
     assert report.weights == {}
 
 
+@pytest.mark.parametrize(
+    ("dimension", "remedy"),
+    [(2, "models mind --dimension 2` writes"), (3, "sees 3D images slice by slice")],
+)
+def test_the_other_dimension_is_asked_for(
+    mind: dict[int, str], dimension: int, remedy: str
+) -> None:
+    other = 5 - dimension
+    with pytest.raises(models.ModelFileError, match=f"is a {other}D model, which refused") as error:
+        models.inspect(mind[other], dimension=dimension)
+    assert remedy in str(error.value)
+    assert len(str(error.value)) < 400 + len(mind[other])
+
+
 def test_strides_and_fields_of_view_by_axis(tmp_path: Path) -> None:
     report = models.inspect(save(Deep(), tmp_path))
     assert report.arguments == ("x", "nb_layers")

@@ -189,6 +189,10 @@ def test_figures_of_a_curve() -> None:
         (["-m", "nothing.mha"], r"the moving image: there is no file 'nothing.mha'"),
         (["--dimension", "3"], r"dimension is 3, and the image has 2"),
         (["-o", "fixed.mha"], r"out.*fixed.mha"),
+        (
+            ["--model", "3d.pt"],
+            r"is a 3D model, .* a 2D image, .* wants a 2D model. Take one, such",
+        ),
     ],
 )
 def test_what_is_refused(
@@ -202,6 +206,7 @@ def test_what_is_refused(
     images(2, tmp_path)
     grid = GRIDS[3]
     Scene(grid, count=3).seen(grid).write(tmp_path / "solid.mha")
+    (tmp_path / "3d.pt").symlink_to(layers[3])
     ran = CliRunner().invoke(
         program, ["features", "fixed.mha", "--model", layers[2], "-o", "out", *arguments]
     )

@@ -22,6 +22,18 @@ Host::Host(const void * caller)
 }
 
 
+Host::Host(const char * library)
+  : path(std::filesystem::absolute(library).lexically_normal())
+  , handle(dlopen(library, RTLD_LAZY))
+{
+  if (!handle)
+  {
+    const char * const reason = dlerror();
+    fail(*this, "opening " + path.string() + " failed: " + (reason ? reason : "no reason given"));
+  }
+}
+
+
 void
 fail(const Host & host, const std::string & reason)
 {

@@ -6,7 +6,7 @@
 namespace impact
 {
 
-/** The elastix that asks for the metric: the library, or the program, that has called us. */
+/** The elastix that asks for the metric: the library, or the program, that has called us, or a library to look at. */
 struct Host
 {
   std::filesystem::path path;
@@ -14,6 +14,9 @@ struct Host
 
   /** \param caller an address in its code */
   explicit Host(const void * caller);
+
+  /** \param library that may be loaded already, or not */
+  explicit Host(const char * library);
 };
 
 /** Ends the loading: elastix's log says the reason, and so does the std::runtime_error that is thrown. */

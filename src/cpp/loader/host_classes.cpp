@@ -91,18 +91,18 @@ missingVersion(const std::filesystem::path & file)
 }
 
 
-std::string
-differencesOf(const Host & host, const std::filesystem::path & file)
+Comparison
+compareClasses(const Host & host, const std::filesystem::path & file)
 {
+  Comparison               result;
   std::vector<std::string> found;
-  std::size_t              compared = 0;
   std::ifstream            stream(file);
   std::size_t              size = 0;
   for (std::string kind, table; stream >> kind;)
   {
     if (kind == "class" && stream >> table >> size)
     {
-      ++compared;
+      ++result.tables;
       if (std::string text = difference(host, table, size); !text.empty())
       {
         found.push_back(std::move(text));
@@ -110,16 +110,19 @@ differencesOf(const Host & host, const std::filesystem::path & file)
     }
     std::getline(stream, kind);
   }
-  if (compared == 0)
+  if (result.tables == 0)
   {
-    return file.string() + " is missing or empty";
+    result.differences = file.string() + " is missing or empty";
   }
-  std::string text;
   for (std::size_t n = 0; n < std::min(found.size(), shown); ++n)
   {
-    text += (n == 0 ? "" : "; ") + found[n];
+    result.differences += (n == 0 ? "" : "; ") + found[n];
   }
-  return found.size() > shown ? text + "; and " + std::to_string(found.size() - shown) + " more" : text;
+  if (found.size() > shown)
+  {
+    result.differences += "; and " + std::to_string(found.size() - shown) + " more";
+  }
+  return result;
 }
 
 } // namespace impact

@@ -13,6 +13,11 @@
 
 #include <dlfcn.h>
 
+#include <exception>
+#include <string>
+
+extern "C" __attribute__((visibility("default"))) int ImpactMetricInstallComponent(void * database);
+
 namespace
 {
 
@@ -24,23 +29,31 @@ constexpr const char * reinstall = "Build elastix and the plugin again: cmake/bu
 constexpr const char * reinstall = "Reinstall with: python -m pip install --force-reinstall --no-deps impact-plugin";
 #endif
 
-} // namespace
-
-extern "C" __attribute__((visibility("default"))) int
-ImpactMetricInstallComponent(void * database)
+/** The folder of the plugin proper and of what is known about the host's classes. */
+fs::path
+pluginFolder()
 {
-  const impact::Host host(__builtin_return_address(0));
-  const fs::path     own = impact::libraryOf(reinterpret_cast<void *>(&ImpactMetricInstallComponent)).parent_path();
+  const fs::path own = impact::libraryOf(reinterpret_cast<void *>(&ImpactMetricInstallComponent)).parent_path();
 #ifdef IMPACT_STANDALONE
-  const fs::path & folder = own;
-  const fs::path   packages = IMPACT_PACKAGES;
+  return own;
 #else
-  const fs::path folder = own.parent_path() / "impact_plugin";
-  const fs::path packages = own.parent_path();
+  return own.parent_path() / "impact_plugin";
+#endif
+}
+
+/** Compares everything; fails where something does not fit.
+ * \return how many virtual tables were compared */
+std::size_t
+check(const impact::Host & host)
+{
+#ifdef IMPACT_STANDALONE
+  const fs::path packages = IMPACT_PACKAGES;
+#else
+  const fs::path packages = pluginFolder().parent_path();
   impact::checkItkElastix(host);
 #endif
   impact::checkTorch(host, packages);
-  const fs::path description = folder / "host_classes.txt";
+  const fs::path description = pluginFolder() / "host_classes.txt";
   if (const std::string missing = impact::missingVersion(description); !missing.empty())
   {
     impact::fail(host,
@@ -48,7 +61,8 @@ ImpactMetricInstallComponent(void * database)
                    ". Install a newer one (conda install -c conda-forge libstdcxx-ng), or build the plugin here: "
                    "python -m pip install --no-binary impact-plugin --force-reinstall --no-deps impact-plugin");
   }
-  if (const std::string differences = impact::differencesOf(host, description); !differences.empty())
+  const auto [tables, differences] = impact::compareClasses(host, description);
+  if (!differences.empty())
   {
     impact::fail(host,
                  host.path.string() +
@@ -56,8 +70,18 @@ ImpactMetricInstallComponent(void * database)
                    ", itk-elastix " IMPACT_ITK_ELASTIX_VERSION "): " +
                    differences + ". " + reinstall);
   }
+  return tables;
+}
 
-  const fs::path plugin = folder / "libimpact_elastix.so";
+} // namespace
+
+extern "C" __attribute__((visibility("default"))) int
+ImpactMetricInstallComponent(void * database)
+{
+  const impact::Host host(__builtin_return_address(0));
+  check(host);
+
+  const fs::path plugin = pluginFolder() / "libimpact_elastix.so";
   void * const   handle = dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle)
   {
@@ -72,4 +96,27 @@ ImpactMetricInstallComponent(void * database)
     impact::fail(host, plugin.string() + " has no ImpactMetricInstallComponent. " + reinstall);
   }
   return install(database);
+}
+
+/** What the above would find in an elastix that does not ask for the metric, in words: for `impact-plugin doctor`.
+ * \param library the path of its library
+ * \param fits set to 1 where it fits, else to 0 */
+extern "C" __attribute__((visibility("default"))) const char *
+ImpactMetricExamine(const char * library, int * fits)
+{
+  static thread_local std::string found;
+  try
+  {
+    const std::size_t tables = check(impact::Host(library));
+    found = "versions fit, " + std::to_string(tables) +
+            " virtual tables are as built for (itk-elastix " IMPACT_ITK_ELASTIX_VERSION
+            ", elastix " IMPACT_ELASTIX_VERSION ", torch " IMPACT_TORCH_VERSION ")";
+    *fits = 1;
+  }
+  catch (const std::exception & error)
+  {
+    found = error.what();
+    *fits = 0;
+  }
+  return found.c_str();
 }

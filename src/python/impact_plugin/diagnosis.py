@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions, registration
@@ -29,6 +31,16 @@ _TORCH = """
 import json, torch
 gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 print(json.dumps({"cuda": torch.version.cuda, "gpus": gpus, "threads": torch.get_num_threads()}))
+"""
+# What libImpactMetric.so compares when elastix opens it, asked beforehand.
+_GUARD = """
+import ctypes, json, os, sys
+fits = ctypes.c_int()
+examine = ctypes.CDLL(sys.argv[1]).ImpactMetricExamine
+examine.restype = ctypes.c_char_p
+found = examine(os.fsencode(sys.argv[2]), ctypes.byref(fits)).decode()
+print(json.dumps([bool(fits.value), found]), flush=True)
+os._exit(0)
 """
 
 
@@ -84,6 +96,7 @@ def _examine_plugin(report: Report) -> None:
                 "elastix does not look for the plugin where it lies. Call impact_plugin.register() "
                 "before itk's elastix is used; the command line and register_images need nothing."
             )
+        _examine_host(report, path)
     except FileNotFoundError as error:
         report.facts["plugin"] = "missing"
         report.problems.append(str(error))
@@ -100,6 +113,29 @@ def _examine_plugin(report: Report) -> None:
             report.facts["elastix"] = value.strip()
         elif name.strip() == "ITK version":
             report.facts["ITK headers"] = value.strip()
+
+
+def _examine_host(report: Report, plugin: Path) -> None:
+    """Ask the plugin whether it fits the elastix here, in a process of its own."""
+    try:
+        elastix = importlib.metadata.distribution("itk-elastix")
+    except importlib.metadata.PackageNotFoundError:
+        return  # a problem already
+    host = str(elastix.locate_file("itk/_ElastixPython.abi3.so"))
+    run = subprocess.run(
+        [sys.executable, "-c", _GUARD, str(plugin), host],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        reason = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]
+        fits, found = False, f"The plugin {plugin} cannot be opened: {reason[0]}"
+    else:
+        fits, found = json.loads(run.stdout)
+    report.facts["ABI guard"] = found if fits else "refuses to load the plugin"
+    if not fits and not report.problems:  # else it is known why
+        report.problems.append(found)
 
 
 def _driver() -> str:

@@ -50,7 +50,10 @@ class Trial:
             if taken:
                 break
         else:
-            raise ModelRefusedError(self._refused(dimensions, channels, size))
+            refused = self._refused(dimensions, channels, size)
+            if len(dimensions) == 1 and self._takes_the_other(dimensions[0], channels, size):
+                refused = self._of_the_other(dimensions[0])
+            raise ModelRefusedError(refused)
         dimension, sizes = next(iter(taken.items()))
         number = min(sizes)
         first = sizes[number]
@@ -119,6 +122,28 @@ class Trial:
         return (
             f'Model file "{self.file}" refused all inputs that were tried: {tried}. The last '
             f"reason: {self.refusal} Where it wants a certain size, give it (size=, --size)."
+        )
+
+    def _takes_the_other(self, dimension: int, channels: Sequence[int], size: int | None) -> bool:
+        """Tell whether the model takes inputs of 3 dimensions where 2 were tried, or of 2."""
+        sizes = (size,) if size else _SIZES
+        return next(self._taken(5 - dimension, channels[:3], sizes), None) is not None
+
+    def _of_the_other(self, dimension: int) -> str:
+        asked, remedy = (
+            (
+                "a 2D image, or --dimension 2, wants a 2D model",
+                "Take one, such as `impact-plugin models mind --dimension 2` writes.",
+            )
+            if dimension == 2
+            else (
+                "--dimension 3 wants a 3D model",
+                "Leave the dimension out: a 2D model sees 3D images slice by slice.",
+            )
+        )
+        return (
+            f'Model file "{self.file}" is a {5 - dimension}D model, which refused all inputs of '
+            f"{dimension} dimensions; {asked}. {remedy}"
         )
 
     def _number_of_layers(self, size: int, dimension: int, channels: int) -> int:
