@@ -1,0 +1,40 @@
+"""What stands in for registrations where the registration is not the point."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+from impact_plugin.cohort import work
+from impact_plugin.cohort.plan import TASK, Task
+from impact_plugin.cohort.work import Row
+
+
+def fake(task: Task) -> Row:
+    """Do as the worker's function does; names of pairs say what becomes of them."""
+    row: Row = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
+    if (died := work.starts(task)) > task.retries:
+        return row | work.died_row(died)
+    marker = work.started_file(task)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    with marker.open("a") as file:
+        file.write("start\n")
+    time.sleep(0.02)
+    if task.pair.name.startswith("kills"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.pair.name.startswith("bad"):
+        row |= {"status": "failed", "error": "ValueError: bad"}
+    else:
+        row |= {"status": "done", "error": "", "seconds": 0.02}
+        task.folder.mkdir(parents=True, exist_ok=True)
+        (task.folder / TASK).write_text(json.dumps(row))
+    marker.unlink()
+    return row
+
+
+def interrupted(task: Task) -> Row:
+    """Do as :func:`fake`, and slowly, so that a run can be stopped before its end."""
+    time.sleep(0.5)
+    return fake(task)
