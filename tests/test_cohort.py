@@ -12,34 +12,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from distributed import Client
 
 import impact_plugin
 from helpers import cohort_runners
 from helpers.pairs import sitk_pair
-from impact_plugin import cohort
+from impact_plugin import _versions, cohort
 from impact_plugin.cohort import clusters
 
 TESTS = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster() -> Iterator[Client]:
     """A cluster of two workers that all tests here share."""
     with clusters.local(2) as client:
         yield client
 
 
 @pytest.fixture
-def shared(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def shared(cluster: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cohorts use the shared cluster in place of their own."""
 
     @contextmanager
-    def local(_: int) -> Iterator[Any]:
+    def local(_: int) -> Iterator[Client]:
         yield cluster
 
     monkeypatch.setattr(clusters, "local", local)
@@ -125,9 +125,13 @@ def test_changed_pairs_are_done_again(tmp_path: Path, images: Path) -> None:
     pairs = table(tmp_path, own, ["a", "b"])
     out = tmp_path / "out"
 
-    def run(**options: Any) -> list[float]:
+    def run() -> list[float]:
         result = cohort.register_cohort(
-            pairs, out, presets="mind", progress=False, runner=cohort_runners.fake, **options
+            pairs,
+            out,
+            presets="mind",
+            progress=False,
+            runner=cohort_runners.fake,
         )
         assert result.failed == 0
         return [(out / f"pairs/{n}/mind/task.json").stat().st_mtime_ns for n in "ab"]
@@ -146,7 +150,7 @@ def test_changed_pairs_are_done_again(tmp_path: Path, images: Path) -> None:
 
 
 @pytest.mark.usefixtures("shared")
-def test_other_scheduler(cluster: Any, tmp_path: Path, images: Path) -> None:
+def test_other_scheduler(cluster: Client, tmp_path: Path, images: Path) -> None:
     pairs = table(tmp_path, images, ["a", "b"])
     result = cohort.register_cohort(
         pairs,
@@ -163,7 +167,7 @@ def test_other_scheduler(cluster: Any, tmp_path: Path, images: Path) -> None:
 def test_workers_with_other_versions(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters._versions, "describe", lambda: "impact-plugin 0.0.1")
+    monkeypatch.setattr(_versions, "describe", lambda: "impact-plugin 0.0.1")
     with pytest.raises(cohort.CohortError, match=r"worker tcp.* has impact-plugin .*0\.0\.1"):
         cohort.register_cohort(
             table(tmp_path, images, ["a"]), tmp_path / "out", presets="mind", progress=False

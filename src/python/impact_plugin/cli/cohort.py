@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from impact_plugin.pairwise.presets import DEFAULT
+
+if TYPE_CHECKING:
+    from impact_plugin.cohort import Pair
 
 _FILE = click.Path(path_type=Path)
 
@@ -74,12 +80,12 @@ def cohort(
     except ImportError as error:
         raise click.ClickException(str(error)) from error
     source = _source(pairs, atlas, images, bids, fixed, moving)
-    chosen = [tuple(each.split("+")) for each in presets]
+    chosen = [tuple(each.split("+")) for each in presets] or [DEFAULT]
     try:
         result = register_cohort(
             source,
             out,
-            **({"presets": chosen} if chosen else {}),
+            presets=chosen,
             parameter_files=maps,
             models=models,
             workers=workers,
@@ -111,10 +117,11 @@ def _source(
     bids: Path | None,
     fixed: str | None,
     moving: str | None,
-) -> object:
+) -> Path | list[Pair]:
     from impact_plugin.cohort import PairsError, all_to_atlas, match_patterns
 
-    if sum(each is not None for each in (pairs, atlas, bids)) != 1:
+    given = [each for each in (pairs, atlas, bids) if each is not None]
+    if len(given) != 1:
         message = "Give one of PAIRS, --atlas or --bids."
         raise click.UsageError(message)
     try:
@@ -132,4 +139,4 @@ def _source(
             return match_patterns(bids, fixed, moving)
     except PairsError as error:
         raise click.ClickException(str(error)) from error
-    return pairs
+    return given[0]

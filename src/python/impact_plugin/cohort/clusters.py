@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,35 @@ def local(workers: int) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": 0,
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.logging.distributed": "error",
+        # A busy machine takes long to start a worker anew; until then it is no lost one.
+        "distributed.deploy.lost-worker-timeout": "120s",
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,  # the memory is elastix's, which is another process
-            dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        try:
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,  # the memory is elastix's, which is another process
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=50,
+                )
+            )
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        except (RuntimeError, OSError) as error:
+            message = f"workers of this machine cannot be started: {error}"
+            raise CohortError([message]) from error
         yield client
+
+
+def mend(client: Any, workers: int) -> None:  # noqa: ANN401
+    """Start workers of this machine anew whose nannies, too, have ended; else do nothing."""
+    from distributed import LocalCluster
+
+    if isinstance(client.cluster, LocalCluster):  # a queue's jobs may still wait to begin
+        client.cluster.scale(workers)
 
 
 @contextmanager
@@ -93,7 +108,9 @@ def remote(address: str) -> Iterator[Any]:
     try:
         client = Client(address, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        message = f"the scheduler {address!r} cannot be reached: {error or type(error).__name__}"
+        message = (
+            f"the scheduler {address!r} cannot be reached: {str(error) or type(error).__name__}"
+        )
         raise CohortError([message]) from error
     with client:
         yield client

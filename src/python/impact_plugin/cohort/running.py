@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from impact_plugin.cohort import work
+from impact_plugin.cohort import clusters, work
 from impact_plugin.cohort.plan import Task
 from impact_plugin.cohort.work import Row
 
@@ -58,6 +58,7 @@ def run(
     lost: dict[str, int] = {}
     number = 0
     window, looked = _window(client), time.monotonic()
+    workers = window // 2
     try:
         while waiting or there:
             if client.status != "running":
@@ -65,6 +66,7 @@ def run(
                 raise SchedulerLostError(message)
             if time.monotonic() - looked > 2:
                 window, looked = _window(client), time.monotonic()
+                clusters.mend(client, workers)
             while waiting and len(there) < window:
                 task, attempt = waiting.popleft()
                 number += 1
@@ -94,7 +96,8 @@ def run(
 
 
 def _window(client: Any) -> int:  # noqa: ANN401
-    return 2 * max(1, sum(client.nthreads().values()))
+    threads: int = sum(client.nthreads().values())
+    return 2 * max(1, threads)
 
 
 def _future(client: Any, key: str) -> Any:  # noqa: ANN401

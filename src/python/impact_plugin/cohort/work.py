@@ -93,7 +93,8 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
         device=task.device,
         progress=False,
         **_maps(task),
-        **pair.options,
+        iterations=pair.options.get("iterations"),
+        seed=pair.options.get("seed"),
     )
     figures = _figures(task, result)
     metric = result.history.metric
