@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=".venv/bin/python"
 build="build/sanitize"
 PATH="$PWD/.venv/bin:$PATH" cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-  -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DIMPACT_SANITIZE=ON "-DPython_EXECUTABLE=$PWD/$python" >"$build.log" 2>&1 ||
+  "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG" -DIMPACT_SANITIZE=ON "-DPython_EXECUTABLE=$PWD/$python" >"$build.log" 2>&1 ||
   { cat "$build.log"; exit 1; }
 PATH="$PWD/.venv/bin:$PATH" cmake --build "$build" --parallel ${SANITIZE_JOBS:+"$SANITIZE_JOBS"}
 

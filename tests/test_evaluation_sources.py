@@ -100,6 +100,13 @@ def test_transforms_that_only_elastix_has(tmp_path: Path) -> None:
 
 # bad input
 
+
+def test_what_is_no_transform_under_the_name_of_one(tmp_path: Path) -> None:
+    (tmp_path / "TransformParameters.0.txt").write_text("junk\n")
+    with pytest.raises(ValueError, match=r"TransformParameters\.0\.txt:1: expected \(Name value"):
+        evaluate(tmp_path)
+
+
 LABELS = image(box((6, 14), (5, 20), (4, 19)))
 OTHER_GRID = sitk.Image(LABELS)
 OTHER_GRID.SetSpacing([2.0, 2.0, 2.0])
