@@ -16,30 +16,31 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from distributed import Client
 
 import impact_plugin
 from helpers import cohort_runners
 from helpers.pairs import sitk_pair
 from impact_plugin import _versions, cohort
 from impact_plugin.cohort import clusters
+from impact_plugin.cohort.clusters import Cluster
+from impact_plugin.cohort.shares import Machine
 
 TESTS = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Client]:
+def cluster() -> Iterator[Cluster]:
     """A cluster of two workers that all tests here share."""
-    with clusters.local(2) as client:
-        yield client
+    with clusters.local(Machine(workers=2, processors=2, memory=8 << 30)) as found:
+        yield found
 
 
 @pytest.fixture
-def shared(cluster: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def shared(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cohorts use the shared cluster in place of their own."""
 
     @contextmanager
-    def local(_: int) -> Iterator[Client]:
+    def local(_: Machine) -> Iterator[Cluster]:
         yield cluster
 
     monkeypatch.setattr(clusters, "local", local)
@@ -150,13 +151,13 @@ def test_changed_pairs_are_done_again(tmp_path: Path, images: Path) -> None:
 
 
 @pytest.mark.usefixtures("shared")
-def test_other_scheduler(cluster: Client, tmp_path: Path, images: Path) -> None:
+def test_other_scheduler(cluster: Cluster, tmp_path: Path, images: Path) -> None:
     pairs = table(tmp_path, images, ["a", "b"])
     result = cohort.register_cohort(
         pairs,
         tmp_path / "out",
         presets="mind",
-        scheduler=cluster.scheduler.address,
+        scheduler=cluster.client.scheduler.address,
         progress=False,
         runner=cohort_runners.fake,
     )

@@ -12,7 +12,7 @@ from helpers.pairs import sitk_pair
 from impact_plugin import cohort
 from impact_plugin.cli.cohort import cohort as command
 from impact_plugin.cohort import clusters
-from impact_plugin.cohort.preflight import COHORT
+from impact_plugin.cohort.folder import COHORT
 
 
 @pytest.fixture
@@ -137,18 +137,3 @@ def test_tables_with_tabs_and_overrides(images: Path) -> None:
     assert pair.name == "f__m"
     assert pair.overrides == {"GridSpacing": ["8", "8", "8"]}
     assert pair.files["fixed"] == str(images / "f.mha")
-
-
-@pytest.mark.parametrize(
-    ("tasks", "workers", "threads"), [(1, None, None), (1000, None, None), (1000, 1, None)]
-)
-def test_the_machine_is_full(tasks: int, workers: int | None, threads: int | None) -> None:
-    number, each, _ = clusters.divide(tasks, 1 << 20, workers, threads)
-    assert clusters.processors() // 2 < number * each <= clusters.processors()
-    assert number <= tasks
-
-
-def test_memory_limits_workers() -> None:
-    number, _, why = clusters.divide(1000, 1 << 60, None, None)
-    assert number == 1
-    assert "available" in why

@@ -14,9 +14,15 @@ from impact_plugin.cohort.work import Row
 
 def fake(task: Task) -> Row:
     """Do as the worker's function does; names of pairs say what becomes of them."""
-    row: Row = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
-    if (died := work.starts(task)) > task.retries:
-        return row | work.died_row(died)
+    died = work.starts(task)
+    row: Row = {
+        "pair": task.pair.name,
+        "variant": task.variant.name,
+        "key": task.key,
+        "attempts": task.attempt + died,
+    }
+    if died and row["attempts"] > 1 + task.retries:
+        return row | work.died_row(died, task)
     marker = work.started_file(task)
     marker.parent.mkdir(parents=True, exist_ok=True)
     with marker.open("a") as file:

@@ -66,7 +66,7 @@ def cohort(
 
     PAIRS is a table, CSV or TSV, with the columns `fixed` and `moving`, and others as
     docs/cohorts.md lists them. Exit status: 0 all done, 1 nothing was started, 2 wrong usage,
-    3 pairs failed, 130 stopped before the end.
+    3 pairs failed, 130 stopped before the end, 143 by SIGTERM.
 
     \b
     Examples:
@@ -99,13 +99,16 @@ def cohort(
         )
     except (CohortError, ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing was started", err=True)
+        sys.exit(130)
     done = int((result.table["status"] == "done").sum())
     if not quiet:
         click.echo(f"{done} of {len(result.table)} done; table: {result.folder / 'cohort.csv'}")
         if result.interrupted:
             click.echo(f"{result.interrupted}; the same command goes on", err=True)
     if result.interrupted:
-        sys.exit(130)
+        sys.exit(143 if "SIGTERM" in result.interrupted else 130)
     if result.failed:
         sys.exit(3)
 

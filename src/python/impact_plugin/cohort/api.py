@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin.cohort import clusters, running, table, work
+from impact_plugin.cohort import clusters, preflight, running, shares, table, work
+from impact_plugin.cohort import folder as output
+from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.journal import Journal
-from impact_plugin.cohort.pairs import Pair, PairsError, read_pairs
+from impact_plugin.cohort.maps import Maps
+from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Task, Variant, finished
-from impact_plugin.cohort.preflight import (
-    CohortError,
-    Maps,
-    check_folder,
-    check_pairs,
-    describe_cohort,
-    make_tasks,
-    predict_bytes,
-)
+from impact_plugin.cohort.stopping import Stopping
+from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
+from impact_plugin.pairwise import arguments, stages
 from impact_plugin.pairwise import presets as known
 
 
@@ -49,7 +47,7 @@ class Cohort:
 
 
 def register_cohort(
-    pairs: str | os.PathLike[str] | Sequence[Pair],
+    pairs: str | os.PathLike[str] | Iterable[Pair],
     output_directory: str | os.PathLike[str],
     *,
     presets: str | Sequence[str | Sequence[str]] = (known.DEFAULT,),
@@ -79,10 +77,12 @@ def register_cohort(
         parameter_files: One more variant: elastix's parameter files, one after the other.
             In place of presets, unless these are given, too.
         models: Where model files lie, as in :func:`impact_plugin.register_images`.
-        workers: Pairs at once on this machine; by default as many as processors and memory allow.
-        threads: Of each registration; by default the processors divided by the workers, and with
-            a scheduler 1.
-        device: Where networks run.
+        workers: Processes of this machine, each with one pair at a time; by default one for each
+            GPU, or else for each processor, as far as the memory suffices.
+        threads: Of each registration; by default the processors divided by those that run at
+            once, and with a scheduler 1.
+        device: Where networks run; by default on this machine's GPUs, if there are any, and
+            otherwise as the maps say.
         scheduler: Address of a dask scheduler, in place of workers of this machine.
         cluster_file: A file that describes a queue's jobs, likewise.
         feature_cache: Folder in which feature maps of images are kept and shared.
@@ -96,107 +96,150 @@ def register_cohort(
     """
     _versions.check()
     _check_installed()
-    problems: list[str] = []
-    if scheduler and cluster_file:
-        problems.append("scheduler and cluster_file exclude each other")
-    for name, value in (("workers", workers), ("threads", threads)):
-        if value is not None and value < 1:
-            problems.append(f"{name} is {value}, expected a whole number from 1")
-    if retries < 0:
-        problems.append(f"retries is {retries}, expected a whole number from 0")
-    variants = _variants(presets, parameter_files, problems)
-    found = _pairs(pairs, problems)
-    folder = Path(output_directory).expanduser().absolute()
-    problems += check_folder(folder, found)
-    wrong, headers = check_pairs(found)
-    problems += wrong
-    checksums = Checksums(folder / ".checksums.json")
-    placed = _placed(models)
-    maps = Maps(variants, placed)
-    sizes = [len(headers[p.files["fixed"]].size) for p in found if p.files["fixed"] in headers]
-    problems += maps.load(sizes or [3], checksums)
-    if problems:
-        raise CohortError(problems)
+    stopping = Stopping()
+    with stopping.heard(), ExitStack() as stack:
+        problems = _check_numbers(workers, threads, retries)
+        if scheduler and cluster_file:
+            problems.append("scheduler and cluster_file exclude each other")
+        gpus = () if scheduler or cluster_file else _gpus(device, problems)
+        variants = _variants(presets, parameter_files, problems)
+        found = preflight.collect_pairs(pairs, problems)
+        folder = Path(output_directory).expanduser().absolute()
+        problems += output.check(folder, found)
+        wrong, headers = preflight.check_pairs(found)
+        problems += wrong
+        readable = [p for p in found if all(p.files[s] in headers for s in ("fixed", "moving"))]
+        maps = stack.enter_context(Maps(variants, _placed(models, problems)))
+        problems += maps.check(readable, headers)
+        where = _elsewhere(scheduler, cluster_file, stack, problems)
+        if problems:
+            raise CohortError(problems)
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CohortError([f"{folder} cannot be made: {error}"]) from error
-    predicted = predict_bytes(found, variants, maps, headers)
-    number, each, why = clusters.divide(len(found) * len(variants), predicted, workers, threads)
-    elsewhere = bool(scheduler or cluster_file)
-    tasks = make_tasks(
-        found,
-        variants,
-        maps,
-        headers,
-        checksums,
-        cohort=str(folder),
-        models=placed,
-        threads=(threads or 1) if elsewhere else each,
-        device=device,
-        feature_cache=str(Path(feature_cache).expanduser().absolute()) if feature_cache else None,
-        retries=retries,
-    )
-    checksums.save()
-    rows = {task.name: row for task in tasks if (row := finished(task))}
-    todo = [task for task in tasks if task.name not in rows]
-    interrupted = ""
-    with Journal(folder, len(tasks), len(rows), progress) as journal:
+        note = stack.enter_context(output.claimed(folder))
+        journal = stack.enter_context(Journal(folder, progress, lambda: stopping.why))
+        journal.say(note)
+        if unknown := maps.unknown(found, headers):
+            journal.say(f"in no map, so that elastix may ignore it: {', '.join(unknown)}")
+        checksums = Checksums(folder / output.CHECKSUMS)
+        try:
+            tasks = make(
+                found,
+                variants,
+                maps,
+                headers,
+                checksums,
+                cohort=str(folder),
+                device="cuda" if gpus else device,
+                feature_cache=_absolute(feature_cache),
+                retries=retries,
+            )
+        finally:
+            checksums.save()
+        rows = {task.name: row for task in tasks if (row := finished(task))}
+        todo = [task for task in tasks if task.name not in rows]
+        closing = stack.enter_context(ExitStack())
+        interrupted = ""
         if todo:
-            cluster = _cluster(scheduler, cluster_file, number)
-            journal.say("" if elsewhere else why)
-            interrupted = _run(cluster, folder, found, variants, todo, runner, journal, rows)
+            machine = None
+            if where is None:
+                machine, why = shares.divide([t.memory for t in todo], workers, threads, gpus)
+                journal.say(why)
+                where = clusters.local(machine)
+            todo = with_threads(todo, machine, threads)
+            described = partial(output.describe, folder, found, variants)
+            try:
+                cluster = closing.enter_context(where)
+                _start(cluster, folder, described, journal, len(tasks), todo)
+                stopping.polled = True
+                for row in running.run(cluster, todo, runner, journal):
+                    rows[f"{row['pair']}/{row['variant']}"] = row
+                    journal.ended(row)
+            except (KeyboardInterrupt, running.EndedEarlyError) as error:
+                interrupted = stopping.why or str(error) or "stopped by Ctrl-C"
         else:
-            describe_cohort(folder, found, variants)
-    left = {"status": "not run", "error": ""}
-    whole = [
-        rows.get(t.name, {"pair": t.pair.name, "variant": t.variant.name, "key": t.key, **left})
-        for t in tasks
-    ]
-    made = table.make(whole)
-    table.write(made, folder)
+            output.describe(folder, found, variants)
+            journal.begin(len(tasks), len(rows))
+        # What ended on a worker while this was told to end is done, too.
+        made = table.make([rows.get(t.name) or finished(t) or _not_run(t) for t in tasks])
+        table.write(made, folder)
+        journal.end(interrupted)
+        try:
+            closing.close()
+        except Exception as error:  # all is written
+            journal.say(f"the workers did not end well: {error}")
     return Cohort(folder, made, interrupted)
 
 
-def _run(
-    cluster: AbstractContextManager[Any],
+def _start(
+    cluster: clusters.Cluster,
     folder: Path,
-    pairs: Sequence[Pair],
-    variants: Sequence[Variant],
-    todo: Sequence[Task],
-    runner: running.Runner,
+    describe: Callable[[], None],
     journal: Journal,
-    rows: dict[str, Row],
-) -> str:
-    """Run what is to be done; gives why it ended early, or nothing."""
+    total: int,
+    todo: Sequence[Task],
+) -> None:
+    """Look at the workers; from then on it is this cohort's folder."""
+    if problems := clusters.check_workers(cluster, folder):
+        raise CohortError(problems)
+    output.clear(folder)
+    describe()
+    link = cluster.client.dashboard_link
+    journal.begin(total, total - len(todo), dashboard=link, versions=todo[0].versions)
+    journal.say(f"{len(todo)} registrations to do; dashboard: {link}")
+    if cluster.machine is None:
+        journal.say(cluster.said_of_memory(todo))
+
+
+def _elsewhere(
+    scheduler: str | None,
+    file: str | os.PathLike[str] | None,
+    stack: ExitStack,
+    problems: list[str],
+) -> AbstractContextManager[clusters.Cluster] | None:
+    """Give workers that are not this machine's; None where they are to be."""
     try:
-        with cluster as client:
-            if problems := clusters.check_workers(client, folder):
-                raise CohortError(problems)
-            running.clear(folder)
-            describe_cohort(folder, pairs, variants)
-            journal.write("started", tasks=len(todo), dashboard=client.dashboard_link)
-            journal.say(f"{len(todo)} registrations to do; dashboard: {client.dashboard_link}")
-            for row in running.run(client, todo, runner, journal.tick):
-                rows[f"{row['pair']}/{row['variant']}"] = row
-                journal.ended(row)
-    except KeyboardInterrupt:
-        interrupted = "stopped by Ctrl-C"
-    except running.SchedulerLostError as error:
-        interrupted = str(error)
-    else:
-        interrupted = ""
-    journal.write("ended all", interrupted=interrupted)
-    return interrupted
+        if scheduler:
+            cluster = stack.enter_context(clusters.remote(scheduler))
+            problems += clusters.check_workers(cluster)
+            return nullcontext(cluster)
+        if file:
+            clusters.read_cluster_file(file)
+            return clusters.queued(file)
+    except CohortError as error:
+        problems += error.problems
+    return None
 
 
-def _cluster(
-    scheduler: str | None, file: str | os.PathLike[str] | None, workers: int
-) -> AbstractContextManager[Any]:
-    if scheduler:
-        return clusters.remote(scheduler)
-    return clusters.queued(file) if file else clusters.local(workers)
+def _not_run(task: Task) -> Row:
+    names = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
+    return {**names, "status": "not run", "error": ""}
+
+
+def _check_numbers(workers: int | None, threads: int | None, retries: int) -> list[str]:
+    problems = []
+    given = (("workers", workers, 1), ("threads", threads, 1), ("retries", retries, 0))
+    for name, value, least in given:
+        try:
+            arguments.check_whole(name, value, least)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _gpus(device: str | None, problems: list[str]) -> tuple[str, ...]:
+    """Give the GPUs that workers of this machine are to have, each one."""
+    try:
+        stages.gpu_of(device)
+    except ValueError as error:
+        problems.append(str(error))
+        return ()
+    found = shares.gpus_of(device)
+    if not found and device not in (None, "cpu"):
+        problems.append(
+            f'device is {device!r}, and torch sees no such GPU. Give "cpu", or let '
+            "`impact-plugin doctor` tell why"
+        )
+    return found
 
 
 def _check_installed() -> None:
@@ -218,40 +261,32 @@ def _variants(
     chosen = [presets] if isinstance(presets, str) else list(presets)
     if files and chosen == [known.DEFAULT]:
         chosen = []
-    stages = [(each,) if isinstance(each, str) else tuple(each) for each in chosen]
-    found = [Variant("+".join(names), presets=names) for names in stages]
+    found = []
+    for each in chosen:
+        names = (each,) if isinstance(each, str) else tuple(each)
+        if names and all(isinstance(name, str) for name in names):
+            found.append(Variant("+".join(names), presets=names))
+        else:
+            problems.append(f"presets has {each!r}, expected the name of a preset, or several")
     if files:
         paths = [Path(file).expanduser().absolute() for file in files]
         found.append(Variant("+".join(p.stem for p in paths), maps=tuple(map(str, paths))))
-    names = [each.name for each in found]
-    problems += [
-        f"{name!r} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1
-    ]
-    if not found:
-        problems.append("there is neither a preset nor a parameter file")
+    problems += preflight.check_variants(found)
     return found
 
 
-def _pairs(pairs: str | os.PathLike[str] | Sequence[Pair], problems: list[str]) -> list[Pair]:
-    if not isinstance(pairs, str | os.PathLike):
-        if not pairs:
-            problems.append("there are no pairs")
-        return list(pairs)
-    try:
-        return read_pairs(pairs)
-    except PairsError as error:
-        problems += error.problems
-    except OSError as error:
-        problems.append(f"the table of pairs cannot be read: {error}")
-    return []
-
-
 def _placed(
-    models: str | os.PathLike[str] | Mapping[str, str] | None,
+    models: str | os.PathLike[str] | Mapping[str, str] | None, problems: list[str]
 ) -> str | dict[str, str] | None:
     """Make paths absolute: workers have other current folders."""
-    if models is None:
+    try:
+        if isinstance(models, Mapping):
+            return {name: str(_absolute(path)) for name, path in models.items()}
+        return _absolute(models)
+    except TypeError:
+        problems.append(f"models is {models!r}, expected a folder, or a dict of files by name")
         return None
-    if isinstance(models, Mapping):
-        return {k: str(Path(v).expanduser().absolute()) for k, v in models.items()}
-    return str(Path(models).expanduser().absolute())
+
+
+def _absolute(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().absolute())

@@ -2,63 +2,93 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing.resource_tracker
 import os
+import re
+import signal
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin.cohort.preflight import CohortError
+from impact_plugin.cohort.errors import CohortError
+from impact_plugin.cohort.plan import Task
+from impact_plugin.cohort.shares import Machine
 
 _SYSTEMS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 _WAIT, _TIMEOUT = 60, 10
 
-
-def processors() -> int:
-    """Count the processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+_MEMORY = "memory"
+"""The resource of dask that workers may declare: ``dask worker --resources memory=16e9``."""
 
 
-def divide(
-    tasks: int, predicted: int, workers: int | None, threads: int | None
-) -> tuple[int, int, str]:
-    """Choose the numbers of workers, and of threads of each, for this machine.
+@dataclass(frozen=True)
+class Cluster:
+    """A client of dask, and what is known of its workers.
 
-    As many workers as there are processors, since several registrations side by side share no
-    serial part; fewer where there are fewer pairs or where the memory does not suffice; and the
-    processors divided between them.
-
-    Args:
-        tasks: How many registrations there are to do.
-        predicted: Memory of one, bytes.
-        workers: As the caller wants it.
-        threads: Of each, as the caller wants it.
-
-    Returns:
-        Workers, threads of each, and why, for people.
+    Attributes:
+        client: Of dask, which has no types.
+        machine: What registrations share, where the workers are this machine's.
+        jobs: How many a queue is to keep, or workers of this machine.
+        memory: The most that a worker declares to have, bytes; None where none does.
+        deaths: How processes of workers ended, by their number, as far as this machine's.
     """
-    import psutil
 
-    have = processors()
-    memory = psutil.virtual_memory().available
-    fit = max(1, int(0.8 * memory) // predicted)
-    wanted = workers or max(1, min(have // (threads or 1), tasks))
-    number = min(wanted, fit)
-    each = threads or max(1, have // number)
-    why = f"{number} workers of {each} threads on {have} processors"
-    why += f"; a pair takes some {predicted / 2**30:.1f} GiB of {memory / 2**30:.1f} available"
-    if number < wanted:
-        why += f", so that {wanted} do not fit"
-    return number, each, why
+    client: Any
+    machine: Machine | None = None
+    jobs: int | None = None
+    memory: float | None = None
+    deaths: dict[int, str] | None = None
+
+    def workers(self) -> int:
+        """Count the workers that there are."""
+        return len(self.client.nthreads())
+
+    def asked(self, task: Task) -> dict[str, float] | None:
+        """Give what dask is to reserve for a task: no more than the largest worker has."""
+        return {_MEMORY: min(float(task.memory), self.memory)} if self.memory else None
+
+    def said_of_memory(self, tasks: Sequence[Task]) -> str:
+        """Tell people how memory bounds what runs on workers elsewhere."""
+        most = max(task.memory for task in tasks)
+        if self.memory is None:
+            return (
+                "the workers declare no memory (dask worker --resources memory=16e9), so that "
+                f"nothing bounds what runs at once; a pair takes up to {most / 2**30:.1f} GiB"
+            )
+        if most > self.memory:
+            return (
+                f"pairs are predicted to take up to {most / 2**30:.1f} GiB, and the largest worker "
+                f"has {self.memory / 2**30:.1f}: such pairs may be killed"
+            )
+        return ""
+
+    def mend(self) -> None:
+        """Start anew what is lost for good: workers of this machine, jobs of a queue."""
+        if self.jobs is not None and self.client.cluster is not None:
+            self.client.cluster.scale(self.jobs)
+
+    def cause_of_death(self, worker: str) -> str:
+        """Tell how a worker ended, ``host:process``; empty where nothing is known."""
+        process = worker.rpartition(":")[2]
+        for _ in range(20):  # the message comes when the process is gone
+            said = (self.deaths or {}).get(int(process), "") if process.isdecimal() else ""
+            if said or self.deaths is None:
+                break
+            time.sleep(0.1)
+        return said
 
 
 @contextmanager
-def local(workers: int) -> Iterator[Any]:
-    """Give a client of workers of this machine, each a process that runs one pair at a time."""
+def local(machine: Machine) -> Iterator[Cluster]:
+    """Give workers of this machine, each a process that runs one pair at a time."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     settings = {
         # A pair whose worker died comes back to us, who know whether it ran or only waited.
@@ -70,35 +100,95 @@ def local(workers: int) -> Iterator[Any]:
     }
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))
+        deaths = stack.enter_context(_deaths())
         try:
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    memory_limit=0,  # the memory is elastix's, which is another process
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=50,
-                )
-            )
-            client = stack.enter_context(Client(cluster, set_as_default=False))
+            with _without_interrupts():
+                cluster = stack.enter_context(_local_cluster(machine))
+                client = stack.enter_context(Client(cluster, set_as_default=False))
         except (RuntimeError, OSError) as error:
             message = f"workers of this machine cannot be started: {error}"
             raise CohortError([message]) from error
-        yield client
+        yield Cluster(client, machine, machine.workers, deaths=deaths)
 
 
-def mend(client: Any, workers: int) -> None:  # noqa: ANN401
-    """Start workers of this machine anew whose nannies, too, have ended; else do nothing."""
+def _local_cluster(machine: Machine) -> Any:  # noqa: ANN401
     from distributed import LocalCluster
 
-    if isinstance(client.cluster, LocalCluster):  # a queue's jobs may still wait to begin
-        client.cluster.scale(workers)
+    class Cluster(LocalCluster):  # type: ignore[misc]
+        """Gives each worker a GPU, if there are any."""
+
+        def new_worker_spec(self) -> dict[Any, Any]:
+            spec: dict[Any, Any] = super().new_worker_spec()
+            if machine.gpus:
+                used = [each["options"]["env"][_GPU] for each in self.worker_spec.values()]
+                least = min(machine.gpus, key=used.count)
+                for each in spec.values():
+                    env = {**each["options"].get("env", {}), _GPU: least}
+                    each["options"] = {**each["options"], "env": env}
+            return spec
+
+    return Cluster(
+        n_workers=machine.workers,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,  # the memory is elastix's, which is another process
+        dashboard_address="127.0.0.1:0",
+        silence_logs=50,
+    )
+
+
+_GPU = "CUDA_VISIBLE_DEVICES"
 
 
 @contextmanager
-def remote(address: str) -> Iterator[Any]:
-    """Give a client of a scheduler by its address.
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that a terminal's Ctrl-C does not reach: this one ends them.
+
+    A blocked signal stays blocked in the threads and processes that are started meanwhile, which
+    are those of workers, also of such as are started anew. Otherwise each would print a traceback.
+    """
+    # Python's helper for shared memory lets the signal through again where it is started.
+    multiprocessing.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _deaths() -> Iterator[dict[int, str]]:
+    """Listen to what dask logs of workers' processes that end."""
+    found: dict[int, str] = {}
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said = re.match(
+                r"Worker process (\d+) (was killed by signal|exited with)(.*)",
+                (record.getMessage()),
+            )
+            if said and "signal" in said[2]:
+                number = int(said[3])
+                try:
+                    name = signal.Signals(number).name
+                except ValueError:
+                    name = str(number)
+                what = "as the system does where memory runs out" if number == 9 else "a crash"
+                found[int(said[1])] = f"it was killed by signal {number} ({name}), {what}"
+            elif said:
+                found[int(said[1])] = f"it {said[2]}{said[3]}"
+
+    logger, listener = logging.getLogger("distributed.nanny"), Listener()
+    logger.addHandler(listener)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(listener)
+
+
+@contextmanager
+def remote(address: str) -> Iterator[Cluster]:
+    """Give a scheduler by its address.
 
     Raises:
         CohortError: It does not answer.
@@ -107,13 +197,19 @@ def remote(address: str) -> Iterator[Any]:
 
     try:
         client = Client(address, timeout=_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        message = (
-            f"the scheduler {address!r} cannot be reached: {str(error) or type(error).__name__}"
-        )
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        reason = str(error) or type(error).__name__
+        message = f"the scheduler {address!r} cannot be reached: {reason}"
         raise CohortError([message]) from error
     with client:
-        yield client
+        yield Cluster(client, memory=_declared(client))
+
+
+def _declared(client: Any) -> float | None:  # noqa: ANN401
+    """Give the most memory that a worker declares as a resource, bytes."""
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    declared = [each["resources"][_MEMORY] for each in found if _MEMORY in each["resources"]]
+    return max(declared, default=None)
 
 
 def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
@@ -139,6 +235,12 @@ def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str,
         problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
         problems.append(f"{file}: jobs is {jobs!r}, expected a whole number from 1")
+    processes = content.setdefault("processes", 1)
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        problems.append(f"{file}: processes is {processes!r}, expected a whole number from 1")
+    extra = content.get("worker_extra_args", [])
+    if not isinstance(extra, list):
+        problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
     problems += [
         f"{file}: {name} is missing: of each job"
         for name in ("cores", "memory")
@@ -146,11 +248,11 @@ def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str,
     ]
     if problems:
         raise CohortError(problems)
-    return _SYSTEMS[system], jobs, {"processes": 1, **content}
+    return _SYSTEMS[system], jobs, content
 
 
 @contextmanager
-def queued(path: str | os.PathLike[str]) -> Iterator[Any]:
+def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
     """Give a client of workers that are jobs of Slurm, PBS, LSF or SGE.
 
     Raises:
@@ -159,40 +261,49 @@ def queued(path: str | os.PathLike[str]) -> Iterator[Any]:
     name, jobs, arguments = read_cluster_file(path)
     try:
         import dask_jobqueue
+        from dask.utils import parse_bytes
         from distributed import Client
     except ImportError as error:
         message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
         raise CohortError([message]) from error
-    # One registration at a time in each job; its threads are the cores of the job.
+    processes = arguments["processes"]
+    # One registration at a time in each process; its threads are the cores of the job.
     extra = [*arguments.pop("worker_extra_args", []), "--nthreads", "1"]
     try:
+        memory = parse_bytes(arguments["memory"]) // processes
+        extra += ["--resources", f"{_MEMORY}={memory}"]
         cluster = getattr(dask_jobqueue, name)(worker_extra_args=extra, **arguments)
-        cluster.scale(jobs=jobs)
+        cluster.scale(jobs * processes)
     except (TypeError, ValueError, RuntimeError, OSError) as error:
         raise CohortError([f"{path}: {name} cannot be started: {error}"]) from error
     with cluster, Client(cluster, set_as_default=False) as client:
-        yield client
+        yield Cluster(client, jobs=jobs * processes, memory=float(memory))
 
 
-def check_workers(client: Any, folder: Path) -> list[str]:  # noqa: ANN401
-    """Tell what is wrong with the workers: none, other versions, or another file system.
+def check_workers(cluster: Cluster, folder: Path | None = None) -> list[str]:
+    """Tell what is wrong with the workers: none, other versions, several threads, other files.
 
     Args:
-        client: Of dask.
-        folder: The cohort's, which is there.
+        cluster: With the workers.
+        folder: The cohort's, which is there; None: look only at those that are there already.
     """
-    try:
-        client.wait_for_workers(1, timeout=_WAIT)
-    except TimeoutError:
-        return [f"the scheduler {client.scheduler.address} has no worker after {_WAIT} s"]
-    token = folder / f".token-{uuid.uuid4().hex}"
-    token.touch()
-    try:
-        found = client.run(_look, str(token), on_error="return")
-    finally:
-        token.unlink()
+    client = cluster.client
+    if folder is None:
+        found = client.run(_look, None, on_error="return")
+    else:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT)
+        except TimeoutError:
+            return [f"the scheduler {client.scheduler.address} has no worker after {_WAIT} s"]
+        token = folder / f".token-{uuid.uuid4().hex}"
+        token.touch()
+        try:
+            found = client.run(_look, str(token), on_error="return")
+        finally:
+            token.unlink(missing_ok=True)
     problems = []
     ours = _versions.describe()
+    threads = client.nthreads()
     for worker, said in sorted(found.items()):
         if isinstance(said, BaseException):
             problems.append(
@@ -202,10 +313,15 @@ def check_workers(client: Any, folder: Path) -> list[str]:  # noqa: ANN401
             problems.append(f"worker {worker} has {said[0]}, and here are {ours}")
         elif not said[1]:
             problems.append(f"worker {worker} does not see {folder}: the folder must be shared")
+        if threads.get(worker, 1) > 1:
+            problems.append(
+                f"worker {worker} has {threads[worker]} threads, expected 1, as each process runs "
+                "one pair at a time: dask worker --nthreads 1 --nworkers <pairs at once>"
+            )
     return problems
 
 
-def _look(token: str) -> tuple[str, bool]:
+def _look(token: str | None) -> tuple[str, bool]:
     from impact_plugin import _versions
 
-    return _versions.describe(), Path(token).is_file()
+    return _versions.describe(), token is None or Path(token).is_file()

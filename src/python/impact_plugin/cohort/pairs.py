@@ -1,13 +1,15 @@
-"""The pairs of a cohort: from a table, from patterns of file names, or all to one atlas."""
+"""A pair of a cohort, and what must hold of it."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from impact_plugin.pairwise.arguments import LARGEST_COUNT, LARGEST_SEED, check_whole
+from impact_plugin.parameters.values import as_texts
 
 FILES = (
     "fixed",
@@ -27,9 +29,8 @@ WHOLE = ("iterations", "seed")
 OVERRIDE = "set:"
 """How the columns begin that change a parameter of every map: ``set:MaximumStepLength``."""
 
-_KNOWN = ("pair", *FILES, "initial_transform", *WHOLE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_ENTITY = re.compile(r"(?:^|[_/])((?:sub|ses|run)-[A-Za-z0-9]+)(?=[_/.]|$)")
+LONGEST = 120
+"""Characters of a name: a pair's and a variant's together name a file, which may have 255."""
 
 
 class PairsError(ValueError):
@@ -46,10 +47,12 @@ class Pair:
 
     Attributes:
         name: Of the pair's folder: letters, digits, ``.``, ``_``, ``-``.
-        files: Absolute paths by the names of :data:`FILES`.
-        initial_transform: ``center``, ``mass``, or the absolute path of a transform file.
+        files: Paths by role: ``fixed`` and ``moving``, which are needed, ``fixed_mask``,
+            ``moving_mask``, ``fixed_points``, ``moving_points``, ``fixed_labels``,
+            ``moving_labels``.
+        initial_transform: ``center``, ``mass``, or the path of a transform file.
         options: ``iterations`` and ``seed`` where they are the pair's own.
-        overrides: elastix parameters of this pair, in every map.
+        overrides: elastix's parameters of this pair, in every map.
     """
 
     name: str
@@ -59,158 +62,81 @@ class Pair:
     overrides: Mapping[str, list[str]] = field(default_factory=dict)
 
 
-def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
-    """Read a table of pairs: CSV, or TSV where the name ends in ``.tsv``.
-
-    Relative paths are relative to the table. ``docs/cohorts.md`` lists the columns.
+def checked(pair: object) -> Pair:
+    """Give a pair with absolute paths and values as elastix has them.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        PairsError: With all that is wrong: columns, names, numbers.
+        PairsError: With all that is wrong with it: names, roles, options, parameters.
     """
-    table = Path(path).expanduser().absolute()
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(
-            file, delimiter="\t" if table.suffix == ".tsv" else ",", strict=True
-        )
-        try:
-            heads = list(reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise PairsError([f"{table} is no table that can be read: {error}"]) from error
-    problems = [f"{table}: there is no column {name!r}" for name in FILES[:2] if name not in heads]
-    problems += [
-        f"{table}: the column {name!r} is not known; known are {', '.join(_KNOWN)}, and "
-        f"{OVERRIDE}<elastix parameter>"
-        for name in heads
-        if name not in _KNOWN and not (name.startswith(OVERRIDE) and len(name) > len(OVERRIDE))
-    ]
-    problems += [
-        f"{table}: the column {name!r} is there {heads.count(name)} times"
-        for name in dict.fromkeys(heads)
-        if heads.count(name) > 1
-    ]
-    if not rows:
-        problems.append(f"{table}: there is no pair in it")
-    if problems:
-        raise PairsError(problems)
-    found = []
-    for number, row in rows:
-        place = f"{table}:{number}"
-        if None in row or None in row.values():
-            problems.append(f"{place}: the row has not as many cells as there are columns")
-            continue
-        try:
-            found.append(_of_row({k: v.strip() for k, v in row.items()}, table.parent))
-        except ValueError as error:
-            problems.append(f"{place}: {error}")
-    if problems:
-        raise PairsError(problems)
-    return found
-
-
-def _of_row(row: dict[str, str], folder: Path) -> Pair:
-    for name in FILES[:2]:
-        if not row[name]:
-            message = f"{name} is empty, expected the path of an image"
-            raise ValueError(message)
-    files = {name: _absolute(row[name], folder) for name in FILES if row.get(name)}
-    start = row.get("initial_transform") or None
+    if not isinstance(pair, Pair):
+        message = f"{pair!r} ({type(pair).__qualname__}) is no impact_plugin.cohort.Pair"
+        raise PairsError([message])
+    front = f"pair {pair.name!r}"
+    for name in ("files", "options", "overrides"):
+        if not isinstance(getattr(pair, name), Mapping):
+            message = f"{front}: {name} is {getattr(pair, name)!r}, expected a dict"
+            raise PairsError([message])
+    problems = [] if (said := name_problem(pair.name)) is None else [f"the pair's name {said}"]
+    files: dict[str, str] = {}
+    for role, path in dict(pair.files).items():
+        if role not in FILES:
+            problems.append(f"{front}: {role!r} is no role of a file; there are {', '.join(FILES)}")
+        elif not _is_path(path):
+            problems.append(f"{front}: {role} is {path!r}, expected the path of a file")
+        else:
+            files[role] = absolute(os.fspath(path), Path.cwd())
+    missing = [role for role in FILES[:2] if role not in pair.files]
+    problems += [f"{front}: {role} is missing: the path of an image" for role in missing]
+    start = pair.initial_transform
+    if start is not None and not _is_path(start):
+        problems.append(f"{front}: initial_transform is {start!r}, expected center, mass or a path")
+        start = None
     if start not in (None, "center", "mass"):
-        start = _absolute(start, folder)
-    options = {}
-    for name in WHOLE:
-        text = row.get(name, "")
-        if text and not re.fullmatch(r"\d+", text):
-            message = f"{name} is {text!r}, expected a whole number"
-            raise ValueError(message)
-        if text:
-            options[name] = int(text)
-    overrides = {
-        name.removeprefix(OVERRIDE): text.split()
-        for name, text in row.items()
-        if name.startswith(OVERRIDE) and text
-    }
-    default = f"{_stem(files['fixed'])}__{_stem(files['moving'])}"
-    return Pair(_checked(row.get("pair") or default), files, start, options, overrides)
+        start = absolute(os.fspath(start), Path.cwd())
+    limits = {"iterations": (1, LARGEST_COUNT), "seed": (0, LARGEST_SEED)}
+    for name, value in pair.options.items():
+        try:
+            check_whole(name, value, *limits[name])
+        except KeyError:
+            problems.append(f"{front}: {name!r} is no option; there are {', '.join(WHOLE)}")
+        except ValueError as error:
+            problems.append(f"{front}: {error}")
+    overrides: dict[str, list[str]] = {}
+    for name, given in pair.overrides.items():
+        try:
+            overrides[name] = as_texts(str(name), given)
+        except TypeError as error:
+            problems.append(f"{front}: {OVERRIDE}{error}")
+            continue
+        if not overrides[name] or not re.fullmatch(r"[A-Za-z]\w*", str(name)):
+            problems.append(f"{front}: {OVERRIDE}{name} is {given!r}: a parameter and its values")
+    for option, parameter in (("iterations", "MaximumNumberOfIterations"), ("seed", "RandomSeed")):
+        if option in pair.options and parameter in overrides:
+            problems.append(f"{front}: {option} and {OVERRIDE}{parameter} exclude each other")
+    if problems:
+        raise PairsError(problems)
+    return Pair(pair.name, files, start, dict(pair.options), overrides)
 
 
-def all_to_atlas(
-    atlas: str | os.PathLike[str], images: Iterable[str | os.PathLike[str]]
-) -> list[Pair]:
-    """Pair each image, as the moving one, with an atlas, as the fixed one.
-
-    Raises:
-        PairsError: There is no image, or one's name is not fit for a folder.
-    """
-    fixed = str(Path(atlas).expanduser().absolute())
-    files = [str(Path(image).expanduser().absolute()) for image in images]
-    return _collected(
-        ((_stem(file), fixed, file) for file in files if file != fixed), "there is no image"
-    )
-
-
-def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> list[Pair]:
-    """Pair the files of a folder as BIDS names them: those of the same sub-, ses- and run-.
+def name_problem(name: object, also: str = "") -> str | None:
+    """Tell why something cannot be the name of a folder; None where it can.
 
     Args:
-        root: The folder.
-        fixed: Pattern of the fixed images in it, such as ``sub-*/anat/*_T1w.nii.gz``.
-        moving: Pattern of the moving images.
-
-    Raises:
-        PairsError: Nothing matches; a file has no ``sub-``; two files have the same entities.
+        name: The name.
+        also: One more character that it may have.
     """
-    folder = Path(root).expanduser().absolute()
-    problems: list[str] = []
-    sides: list[dict[str, str]] = []
-    for pattern in (fixed, moving):
-        side: dict[str, str] = {}
-        for path in sorted(folder.glob(pattern)):
-            entities = _ENTITY.findall(path.relative_to(folder).as_posix())
-            name = "_".join(dict.fromkeys(entities))
-            if "sub-" not in name:
-                problems.append(f"{path}: there is no sub-<label> in its name")
-            elif name in side:
-                problems.append(f"{path} and {side[name]} are both {name}: narrow the pattern")
-            else:
-                side[name] = str(path)
-        sides.append(side)
-        if not side:
-            problems.append(f"{folder}: no file matches {pattern!r}")
-    if not problems and (alone := sorted(sides[0].keys() ^ sides[1].keys())):
-        problems.append(f"{folder}: there is only one of the two images of {', '.join(alone)}")
-    if problems:
-        raise PairsError(problems)
-    rows = ((name, file, sides[1][name]) for name, file in sides[0].items())
-    return _collected(rows, f"{folder}: there is no pair")
+    if isinstance(name, str) and re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._{also}-]*", name):
+        if len(name) <= LONGEST:
+            return None
+        return f"is {name!r}, of {len(name)} characters, expected at most {LONGEST}"
+    signs = "letters, digits, '.', '_' and '-'" + (f", {also!r}" if also else "")
+    return f"is {name!r}, expected {signs}, of which the first is a letter or digit"
 
 
-def _collected(rows: Iterable[tuple[str, str, str]], none: str) -> list[Pair]:
-    found, problems = [], []
-    for name, fixed, moving in rows:
-        try:
-            found.append(Pair(_checked(name), {"fixed": fixed, "moving": moving}))
-        except ValueError as error:
-            problems.append(f"{moving}: {error}")
-    if problems or not found:
-        raise PairsError(problems or [none])
-    return found
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
 
 
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        message = (
-            f"the pair's name is {name!r}, expected letters, digits, '.', '_' and '-', of which "
-            "the first is a letter or digit; a column `pair` gives names"
-        )
-        raise ValueError(message)
-    return name
-
-
-def _absolute(text: str, folder: Path) -> str:
+def absolute(text: str, folder: Path) -> str:
+    """Make a path absolute; relative ones are relative to ``folder``."""
     return os.path.normpath(folder / Path(text).expanduser())
-
-
-def _stem(path: str) -> str:
-    return re.sub(r"(\.nii)?\.gz$|\.[^.]+$", "", Path(path).name)

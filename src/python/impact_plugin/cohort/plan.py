@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from impact_plugin.models.files import sha256
 
 TASK = "task.json"
 """A finished pair's row, in its folder: the whole folder is there, or nothing of it."""
+
+_SAVED_EVERY = 30
+"""Seconds after which checksums are kept: of a large study they take hours."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Task:
         device: Where networks run.
         feature_cache: Folder for feature maps that are shared.
         retries: How often a pair is tried again.
+        memory: What it is predicted to take, bytes.
+        versions: Of impact-plugin, torch and itk-elastix, which the worker must have.
+        attempt: Which try this is, from 1, but for those in which its worker died: these the
+            worker counts.
     """
 
     pair: Pair
@@ -57,6 +65,9 @@ class Task:
     device: str | None = None
     feature_cache: str | None = None
     retries: int = 1
+    memory: int = 0
+    versions: str = ""
+    attempt: int = 1
 
     @property
     def name(self) -> str:
@@ -73,7 +84,7 @@ class Checksums:
     """SHA-256 of files, remembered by path, size and time of the last change."""
 
     def __init__(self, store: Path) -> None:
-        self._store = store
+        self._store, self._saved = store, time.monotonic()
         self._known: dict[str, list[Any]] = {}
         try:
             read = json.loads(store.read_text(encoding="utf-8"))
@@ -92,11 +103,14 @@ class Checksums:
         known = self._known.get(path)
         if not known or known[:2] != stamp:
             self._known[path] = known = [*stamp, sha256(Path(path))]
+            if time.monotonic() - self._saved > _SAVED_EVERY:
+                self.save()
         return str(known[2])
 
     def save(self) -> None:
         """Remember them for the next run."""
         _files.write_text(self._store, json.dumps(self._known))
+        self._saved = time.monotonic()
 
 
 def content_key(
@@ -140,7 +154,8 @@ def finished(task: Task) -> dict[str, Any] | None:
         row = json.loads((task.folder / TASK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return row if isinstance(row, dict) and row.get("key") == task.key else None
+    is_same = isinstance(row, dict) and row.get("key") == task.key and row.get("status") == "done"
+    return row if is_same else None
 
 
 def describe_variants(variants: Sequence[Variant]) -> list[dict[str, Any]]:

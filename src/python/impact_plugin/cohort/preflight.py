@@ -1,92 +1,59 @@
-"""All that is wrong with a cohort, found before anything starts, in one report."""
+"""What is wrong with the pairs and variants of a cohort, found before anything starts."""
 
 from __future__ import annotations
 
-import json
-import math
-import tempfile
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from impact_plugin import _files
-from impact_plugin.check import ImageError, ImageHeader, check_map
-from impact_plugin.cohort.pairs import FILES, Pair
-from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key, describe_variants
-from impact_plugin.pairwise import model_files, stages
-from impact_plugin.parameters.values import ParameterMap
-
-COHORT = "cohort.json"
-"""What a cohort's folder says of itself."""
+from impact_plugin.check import ImageError, ImageHeader
+from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
+from impact_plugin.cohort.plan import Variant
+from impact_plugin.cohort.sources import read_pairs
 
 _IMAGES = tuple(name for name in FILES if not name.endswith("_points"))
-_PROCESS_BYTES = 1 << 30
-"""What a registration takes beside feature maps and images: a worker, elastix, and torch."""
-_COPIES = 6
-"""Of the images, as floats: read, in elastix's pyramids, and warped."""
+
+Headers = dict[str, ImageHeader]
 
 
-class CohortError(ValueError):
-    """A cohort cannot start; ``problems`` has all that is wrong."""
-
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
-        number = len(self.problems)
-        head = f"{number} thing{'s are' if number > 1 else ' is'} wrong, nothing was started:"
-        super().__init__("\n".join([head, *(f"  - {each}" for each in self.problems)]))
-
-
-def check_folder(folder: Path, pairs: Sequence[Pair]) -> list[str]:
-    """Tell whether a folder is another cohort's, or has other things in it."""
-    said = folder / COHORT
-    if folder.exists() and not folder.is_dir():
-        return [f"{folder} is a file, expected a folder for the results"]
-    if not said.is_file():
-        if folder.is_dir() and any(each.name != ".checksums.json" for each in folder.iterdir()):
-            return [f"{folder} is not empty and not a cohort's folder: choose another"]
+def collect_pairs(
+    given: str | os.PathLike[str] | Iterable[Pair], problems: list[str]
+) -> list[Pair]:
+    """Read the pairs, or look at those given; adds to ``problems`` what is wrong with them."""
+    if isinstance(given, str | os.PathLike):
+        try:
+            return read_pairs(given)
+        except PairsError as error:
+            problems += error.problems
+        except OSError as error:
+            problems.append(f"the table of pairs cannot be read: {error}")
         return []
-    try:
-        content = json.loads(said.read_text(encoding="utf-8"))
-        theirs = {tuple(each) for each in content["pairs"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [f"{said} cannot be read ({error!r}): choose another folder"]
-    if theirs.isdisjoint(_identity(pairs)):
-        return [
-            f"{folder} is the folder of another cohort, with {len(theirs)} pairs of which none is "
-            "here: choose another folder"
-        ]
-    return []
+    if not isinstance(given, Iterable):
+        problems.append(f"pairs is {given!r}, expected the path of a table, or Pairs in a list")
+        return []
+    found = []
+    all_given = list(given)
+    for pair in all_given:
+        try:
+            found.append(checked(pair))
+        except PairsError as error:
+            problems += error.problems
+    if not all_given:
+        problems.append("there are no pairs")
+    return found
 
 
-def describe_cohort(folder: Path, pairs: Sequence[Pair], variants: Sequence[Variant]) -> None:
-    """Write what a cohort's folder says of itself."""
-    content = {
-        "cohort_version": 1,
-        "pairs": sorted(_identity(pairs)),
-        "variants": describe_variants(variants),
-    }
-    _files.write_text(folder / COHORT, json.dumps(content, indent=1) + "\n")
-
-
-def _identity(pairs: Sequence[Pair]) -> set[tuple[str, str, str]]:
-    return {(each.name, each.files["fixed"], each.files["moving"]) for each in pairs}
-
-
-def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], dict[str, ImageHeader]]:
+def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], Headers]:
     """Find duplicates, files that are not there, and images that cannot be read.
 
     Returns:
         What is wrong, and the headers of the images by their paths.
     """
-    problems: list[str] = []
-    names: set[str] = set()
+    problems = _twice("pair", [pair.name for pair in pairs])
     same: dict[str, str] = {}
-    headers: dict[str, ImageHeader] = {}
-    seen: set[str] = set()
+    headers: Headers = {}
+    wrong: dict[str, str] = {}
     for pair in pairs:
-        if pair.name in names:
-            problems.append(f"two pairs are named {pair.name!r}")
-        names.add(pair.name)
         content = repr((dict(pair.files), pair.initial_transform, pair.options, pair.overrides))
         if content in same and same[content] != pair.name:
             problems.append(f"the pairs {same[content]!r} and {pair.name!r} are the same")
@@ -95,18 +62,53 @@ def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], dict[str, ImageHeader
         if pair.initial_transform not in (None, "center", "mass"):
             named["initial_transform"] = str(pair.initial_transform)
         for role, path in named.items():
-            if path in seen:
+            if path in wrong or (path in headers and role in _IMAGES):
                 continue
-            seen.add(path)
-            if not Path(path).is_file():
-                problems.append(f"pair {pair.name!r}: {role}: there is no file {path!r}")
-            elif role in _IMAGES:
-                try:
-                    headers[path] = ImageHeader.read(path)
-                except (ImageError, OSError) as error:
-                    problems.append(f"pair {pair.name!r}: {role}: {error}")
+            try:
+                _look(path, role, headers)
+            except (ImageError, OSError) as error:
+                wrong[path] = str(error)
+                problems.append(f"pair {pair.name!r}: {role}: {error}")
         problems += _check_sides(pair, headers)
     return problems, headers
+
+
+def check_variants(variants: Sequence[Variant]) -> list[str]:
+    """Find variants that are there twice, or whose names no folder can have."""
+    problems = []
+    for variant in variants:
+        if said := name_problem(variant.name, also="+"):
+            files = ": rename the parameter file" if variant.maps else ""
+            problems.append(f"the variant's name {said}{files}")
+    if not variants:
+        problems.append("there is neither a preset nor a parameter file")
+    return problems + _twice("variant", [variant.name for variant in variants])
+
+
+def _look(path: str, role: str, headers: Headers) -> None:
+    if not Path(path).is_file():
+        message = f"there is no file {path!r}"
+        raise FileNotFoundError(message)
+    if role in _IMAGES:
+        headers[path] = ImageHeader.read(path)
+    elif not os.access(path, os.R_OK):
+        message = f"{path!r} may not be read"
+        raise PermissionError(message)
+
+
+def _twice(what: str, names: Sequence[str]) -> list[str]:
+    """Find names that are the same, also where a file system does not tell A from a."""
+    problems = []
+    known: dict[str, str] = {}
+    for name in names:
+        first = known.get(name.lower())
+        if first is None:
+            known[name.lower()] = name
+        elif first == name:
+            problems.append(f"two {what}s are named {name!r}")
+        else:
+            problems.append(f"the {what}s {first!r} and {name!r} differ only in case")
+    return list(dict.fromkeys(problems))
 
 
 def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
@@ -118,94 +120,3 @@ def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
     if len(sizes) > 1:
         problems.append(f"pair {pair.name!r}: one image is 2D, the other 3D")
     return problems
-
-
-class Maps:
-    """The maps of the variants, loaded once for each number of dimensions."""
-
-    def __init__(self, variants: Sequence[Variant], models: Any) -> None:  # noqa: ANN401
-        self._models = models
-        self._found: dict[tuple[str, int], tuple[list[ParameterMap], dict[str, str]]] = {}
-        self._variants = variants
-
-    def load(self, dimensions: Iterable[int], checksums: Checksums) -> list[str]:
-        """Load all, and tell what is wrong with them."""
-        problems = []
-        for dimension in sorted(set(dimensions)):
-            for variant in self._variants:
-                try:
-                    self._load(variant, dimension, checksums)
-                except (ValueError, TypeError, OSError) as error:
-                    problems.append(f"{variant.name}: {error}")
-        return list(dict.fromkeys(problems))
-
-    def _load(self, variant: Variant, dimension: int, checksums: Checksums) -> None:
-        own = [Path(path) for path in variant.maps] or None
-        chosen = list(variant.presets) or None
-        with tempfile.TemporaryDirectory(prefix="impact-plugin-") as links:
-            resolved = stages.make_stages(chosen, own, self._models, dimension, Path(links))
-            raw = _raw(variant, dimension)
-            sums = {}
-            for before, stage in zip(raw, resolved, strict=True):
-                names = model_files.named(before)
-                paths = model_files.named(stage.parameters)
-                for name, path in zip(names, paths, strict=True):
-                    sums[name] = checksums.of(str(Path(path).resolve()))
-        self._found[variant.name, dimension] = (raw, sums)
-
-    def of(self, variant: Variant, dimension: int) -> tuple[list[ParameterMap], dict[str, str]]:
-        """Give the maps of a variant and the checksums of their models by name."""
-        return self._found[variant.name, dimension]
-
-
-def _raw(variant: Variant, dimension: int) -> list[ParameterMap]:
-    from impact_plugin.engine import parameter_text
-    from impact_plugin.pairwise import presets
-
-    if variant.maps:
-        return [parameter_text.read(Path(path)) for path in variant.maps]
-    return [presets.load(name, dimension) for name in variant.presets]
-
-
-def make_tasks(
-    pairs: Sequence[Pair],
-    variants: Sequence[Variant],
-    maps: Maps,
-    headers: Mapping[str, ImageHeader],
-    checksums: Checksums,
-    **options: Any,  # noqa: ANN401
-) -> list[Task]:
-    """Make the tasks with their keys; ``options`` are those of :class:`Task`."""
-    tasks = []
-    for pair in pairs:
-        dimension = len(headers[pair.files["fixed"]].size)
-        for variant in variants:
-            raw, models = maps.of(variant, dimension)
-            key = content_key(pair, raw, models, checksums, options.get("device"))
-            tasks.append(Task(pair, variant, key, **options))
-    return tasks
-
-
-def predict_bytes(
-    pairs: Sequence[Pair],
-    variants: Sequence[Variant],
-    maps: Maps,
-    headers: Mapping[str, ImageHeader],
-) -> int:
-    """Predict the memory of the largest pair's registration, bytes.
-
-    What ``impact_plugin.check`` predicts for feature maps, and estimates of the rest: 1 GiB for the
-    processes, and six copies of the images as floats.
-    """
-
-    def voxels(pair: Pair) -> int:
-        return sum(math.prod(headers[pair.files[f]].size) for f in ("fixed", "moving"))
-
-    largest = max(pairs, key=voxels)
-    images = [headers[largest.files[f]] for f in ("fixed", "moving")]
-    features = 0
-    for variant in variants:
-        for parameters in maps.of(variant, len(images[0].size))[0]:
-            levels = check_map(parameters, *images, threads=1).memory
-            features = max(features, *(e.bytes or 0 for e in levels if e.gpu < 0), 0)
-    return _PROCESS_BYTES + 4 * _COPIES * voxels(largest) + features

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shutil
 import socket
@@ -10,9 +12,13 @@ import threading
 import time
 import traceback
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from impact_plugin import _versions
+from impact_plugin.cohort.folder import STARTED
 from impact_plugin.cohort.plan import TASK, Task
 
 Row = dict[str, Any]
@@ -24,33 +30,38 @@ def started_file(task: Task) -> Path:
 
     What is left of it tells which pair ran on a worker that died, and which only waited there.
     """
-    return Path(task.cohort) / ".started" / f"{task.pair.name}@{task.variant.name}"
+    return Path(task.cohort) / STARTED / f"{task.pair.name}@{task.variant.name}"
 
 
 def starts(task: Task) -> int:
     """Count the starts of a task that did not end: its worker died."""
-    try:
-        return len(started_file(task).read_text().splitlines())
-    except FileNotFoundError:
-        return 0
+    return len(_lines(task))
+
+
+def last_worker(task: Task) -> str:
+    """Give the worker on which a task that did not end has started last: host and process."""
+    lines = _lines(task)
+    return lines[-1].split(" ")[0] if lines else ""
 
 
 def run(task: Task) -> Row:
     """Register a pair, measure the result and put it in its place, or say why not."""
     begun = time.perf_counter()
+    died = starts(task)
     row: Row = {
         "pair": task.pair.name,
         "variant": task.variant.name,
         "key": task.key,
         "status": "failed",
         "worker": f"{socket.gethostname()}:{os.getpid()}",
+        "attempts": task.attempt + died,
         "error": "",
     }
-    died = starts(task)
-    if died > task.retries:
-        return row | died_row(died)
+    if died and row["attempts"] > 1 + task.retries:
+        return row | died_row(died, task)
     marker = started_file(task)
     try:
+        _check_versions(task)
         marker.parent.mkdir(parents=True, exist_ok=True)
         with marker.open("a") as file:
             file.write(f"{row['worker']} {time.time():.3f}\n")
@@ -61,41 +72,70 @@ def run(task: Task) -> Row:
         row["error"] = f"{type(error).__name__}: {error}"
         row["traceback"] = traceback.format_exc(limit=-6)
         row["seconds"] = round(time.perf_counter() - begun, 3)
-    marker.unlink(missing_ok=True)
+    with suppress(OSError):  # the folder is gone, or its file system: what came before says so
+        marker.unlink(missing_ok=True)
     return row
 
 
-def died_row(times: int) -> Row:
-    """Say that a pair's worker died each time it ran."""
+def died_row(times: int, task: Task | None = None, cause: str = "") -> Row:
+    """Say that a pair's worker died each time it ran.
+
+    Args:
+        times: In a row, to the last.
+        task: Which.
+        cause: What is known of the last time.
+    """
+    where = f" (last {last_worker(task)})" if task and last_worker(task) else ""
+    cause = cause or (
+        "killed by the system, as where memory runs out, or a crash; see the worker's log"
+    )
     return {
         "status": "failed",
-        "attempts": times,
-        "error": f"WorkerDied: its worker died each of the {times} times that it ran: killed by "
-        "the system, as where memory runs out, or a crash; see the worker's log",
+        "attempts": times + (task.attempt - 1 if task else 0),
+        "error": f"WorkerDied: its worker died each of the {times} times that it ran{where}: "
+        f"{cause}",
     }
+
+
+def _lines(task: Task) -> list[str]:
+    try:
+        return started_file(task).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _check_versions(task: Task) -> None:
+    """Refuse to work with other versions than the cohort's; workers come and go.
+
+    Raises:
+        RuntimeError: They differ.
+    """
+    ours = _versions.describe()
+    if task.versions and ours != task.versions:
+        message = f"this worker has {ours}, and the cohort is of {task.versions}"
+        raise RuntimeError(message)
 
 
 def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
     import impact_plugin
     from impact_plugin.pairwise import storage
 
-    if task.feature_cache:
-        os.environ["IMPACT_FEATURE_CACHE"] = task.feature_cache
     pair = task.pair
-    result = impact_plugin.register_images(
-        pair.files["fixed"],
-        pair.files["moving"],
-        fixed_mask=pair.files.get("fixed_mask"),
-        moving_mask=pair.files.get("moving_mask"),
-        initial_transform=pair.initial_transform,
-        models=task.models,
-        threads=task.threads,
-        device=task.device,
-        progress=False,
-        **_maps(task),
-        iterations=pair.options.get("iterations"),
-        seed=pair.options.get("seed"),
-    )
+    with _feature_cache(task.feature_cache):
+        result = impact_plugin.register_images(
+            pair.files["fixed"],
+            pair.files["moving"],
+            fixed_mask=pair.files.get("fixed_mask"),
+            moving_mask=pair.files.get("moving_mask"),
+            initial_transform=pair.initial_transform,
+            models=task.models,
+            threads=task.threads,
+            device=task.device,
+            progress=False,
+            **_maps(task),
+            iterations=pair.options.get("iterations"),
+            seed=pair.options.get("seed"),
+        )
     figures = _figures(task, result)
     metric = result.history.metric
     done = row | {
@@ -105,6 +145,10 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
         "seconds": round(time.perf_counter() - begun, 3),
         "peak_memory_mb": round(memory.peak / 2**20, 1),
     }
+    # JSON has no other numbers.
+    done = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in done.items()
+    }
     place = task.folder
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.parent / f".unfinished-{uuid.uuid4().hex}"
@@ -112,16 +156,47 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
         unfinished.mkdir()
         storage.write_files(result, unfinished, place)
         (unfinished / TASK).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-        if place.exists():
-            old = place.parent / f".old-{uuid.uuid4().hex}"
-            place.rename(old)
-            unfinished.rename(place)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            unfinished.rename(place)
+        _put(unfinished, place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return done
+
+
+def _put(unfinished: Path, place: Path) -> None:
+    """Give a folder its name when all of it is on the disk, in place of an earlier one."""
+    for path in [each for each in unfinished.rglob("*") if each.is_file()]:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    for _ in range(10):  # a worker of an earlier run, now alone, may end at the same moment
+        try:
+            if place.exists():
+                old = place.parent / f".old-{uuid.uuid4().hex}"
+                place.rename(old)
+                shutil.rmtree(old, ignore_errors=True)
+            unfinished.rename(place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+        else:
+            return
+    message = f"{place} is written by another process all the time"
+    raise OSError(message)
+
+
+@contextmanager
+def _feature_cache(folder: str | None) -> Iterator[None]:
+    """Set the environment variable for one registration: other cohorts use the worker, too."""
+    name = "IMPACT_FEATURE_CACHE"
+    before = os.environ.get(name)
+    if folder is not None:
+        os.environ[name] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def _maps(task: Task) -> dict[str, Any]:
@@ -129,21 +204,18 @@ def _maps(task: Task) -> dict[str, Any]:
     overrides = dict(task.pair.overrides)
     if task.variant.presets and not overrides:
         return {"preset": list(task.variant.presets)}
-    from impact_plugin.check import ImageHeader
-    from impact_plugin.engine import parameter_text
-    from impact_plugin.pairwise import presets
-
-    if task.variant.maps:
-        maps = [parameter_text.read(Path(path)) for path in task.variant.maps]
-        return {"parameter_maps": [each | overrides for each in maps]}
     import SimpleITK as sitk
 
-    dimension = len(ImageHeader.read(task.pair.files["fixed"]).size)
-    maps = [presets.load(name, dimension) for name in task.variant.presets]
-    # Outside, the least value of the moving image, as with a preset that is not changed.
-    least = float(sitk.GetArrayViewFromImage(sitk.ReadImage(task.pair.files["moving"])).min())
-    said = {} if "DefaultPixelValue" in overrides else {"default_pixel_value": least}
-    return {"parameter_maps": [each | overrides for each in maps], **said}
+    from impact_plugin.check import ImageHeader
+    from impact_plugin.cohort import maps
+
+    read = maps.read(task.variant, ImageHeader.read(task.pair.files["fixed"]).dimension)
+    arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
+    if task.variant.presets and "DefaultPixelValue" not in overrides:
+        # Outside, the least value of the moving image, as with a preset that is not changed.
+        moving = sitk.ReadImage(task.pair.files["moving"])
+        arguments["default_pixel_value"] = float(sitk.GetArrayViewFromImage(moving).min())
+    return arguments
 
 
 def _figures(task: Task, result: Any) -> Row:  # noqa: ANN401
