@@ -44,3 +44,36 @@ def interrupted(task: Task) -> Row:
     """Do as :func:`fake`, and slowly, so that a run can be stopped before its end."""
     time.sleep(0.5)
     return fake(task)
+
+
+def fails_then_dies(task: Task) -> Row:
+    """Fail at the first try, kill the worker at the second, be done at the third."""
+    row = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
+    if task.attempt == 1:
+        return {**row, "status": "failed", "error": "ValueError: first", "attempts": 1}
+    if work.starts(task) == 0:
+        marker = work.started_file(task)
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(f"host:{os.getpid()} 0\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return fake(task)
+
+
+def segfaults(task: Task) -> Row:
+    """Crash as native code does."""
+    marker = work.started_file(task)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    with marker.open("a") as file:
+        file.write(f"host:{os.getpid()} 0\n")
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return {}
+
+
+def noting(task: Task) -> Row:
+    """Note in the cohort's folder when it ran, and with how many threads."""
+    begun = time.time()
+    time.sleep(0.3)
+    row = fake(task)
+    line = f"{begun} {time.time()} {task.memory} {task.threads}\n"
+    (task.folder / "ran.txt").write_text(line)
+    return row

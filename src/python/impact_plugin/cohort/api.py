@@ -101,7 +101,7 @@ def register_cohort(
         problems = _check_numbers(workers, threads, retries)
         if scheduler and cluster_file:
             problems.append("scheduler and cluster_file exclude each other")
-        gpus = () if scheduler or cluster_file else _gpus(device, problems)
+        gpus = _gpus(device, bool(scheduler or cluster_file), problems)
         variants = _variants(presets, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
         folder = Path(output_directory).expanduser().absolute()
@@ -226,12 +226,14 @@ def _check_numbers(workers: int | None, threads: int | None, retries: int) -> li
     return problems
 
 
-def _gpus(device: str | None, problems: list[str]) -> tuple[str, ...]:
+def _gpus(device: str | None, elsewhere: bool, problems: list[str]) -> tuple[str, ...]:
     """Give the GPUs that workers of this machine are to have, each one."""
     try:
         stages.gpu_of(device)
     except ValueError as error:
         problems.append(str(error))
+        return ()
+    if elsewhere:
         return ()
     found = shares.gpus_of(device)
     if not found and device not in (None, "cpu"):
@@ -263,7 +265,8 @@ def _variants(
         chosen = []
     found = []
     for each in chosen:
-        names = (each,) if isinstance(each, str) else tuple(each)
+        several = isinstance(each, Iterable) and not isinstance(each, str)
+        names = tuple(each) if several else (each,)
         if names and all(isinstance(name, str) for name in names):
             found.append(Variant("+".join(names), presets=names))
         else:

@@ -202,10 +202,10 @@ def remote(address: str) -> Iterator[Cluster]:
         message = f"the scheduler {address!r} cannot be reached: {reason}"
         raise CohortError([message]) from error
     with client:
-        yield Cluster(client, memory=_declared(client))
+        yield Cluster(client, memory=declared_memory(client))
 
 
-def _declared(client: Any) -> float | None:  # noqa: ANN401
+def declared_memory(client: Any) -> float | None:  # noqa: ANN401
     """Give the most memory that a worker declares as a resource, bytes."""
     found = client.scheduler_info(n_workers=-1)["workers"].values()
     declared = [each["resources"][_MEMORY] for each in found if _MEMORY in each["resources"]]

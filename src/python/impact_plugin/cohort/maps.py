@@ -86,14 +86,15 @@ class Maps:
                 if not pair.overrides:
                     continue
                 raw = self._load(variant, dimension, {}).raw
+                front = f"pair {pair.name!r}, {variant.name}"
                 own = list(_unlike(pair.overrides, raw))
                 if not own:
                     try:
                         own, _ = self._tried(variant, pair, headers, pair.overrides)
                     except (ValueError, TypeError, OSError) as error:
-                        own = [str(error)]
-                front = f"pair {pair.name!r}, {variant.name}: {OVERRIDE}"
-                problems += [f"{front}{each}" for each in own if each not in base]
+                        names = ", ".join(OVERRIDE + name for name in pair.overrides)
+                        problems.append(f"{front}: with {names}: {error}")
+                problems += [f"{front}: {OVERRIDE}{each}" for each in own if each not in base]
         return list(dict.fromkeys(problems))
 
     def _check_models(self) -> list[str]:

@@ -15,6 +15,7 @@ from impact_plugin.cohort.pairs import (
     Pair,
     PairsError,
     absolute,
+    checked,
     name_problem,
 )
 
@@ -64,7 +65,9 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
             problems.append(f"{place}: the row has not as many cells as there are columns")
             continue
         try:
-            found.append(_of_row({k: v.strip() for k, v in row.items()}, table.parent))
+            found.append(checked(_of_row({k: v.strip() for k, v in row.items()}, table.parent)))
+        except PairsError as error:
+            problems += [f"{place}: {each}" for each in error.problems]
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
