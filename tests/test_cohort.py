@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,11 +17,14 @@ import impact_plugin
 from helpers import cohort_runners
 from helpers.pairs import sitk_pair
 from impact_plugin import _versions, cohort
-from impact_plugin.cohort import clusters
+from impact_plugin.check import ImageHeader
+from impact_plugin.cohort import clusters, journal, work
 from impact_plugin.cohort.clusters import Cluster
+from impact_plugin.cohort.maps import Maps
+from impact_plugin.cohort.plan import Checksums, Task, Variant
+from impact_plugin.cohort.running import Runner
 from impact_plugin.cohort.shares import Machine
-
-TESTS = Path(__file__).resolve().parent
+from impact_plugin.engine import parameter_text
 
 
 @pytest.fixture(scope="module")
@@ -176,36 +175,123 @@ def test_workers_with_other_versions(
     assert not (tmp_path / "out/pairs").exists()
 
 
-def test_killed_runs_go_on(tmp_path: Path, images: Path) -> None:
-    """SIGKILL to the whole run, then SIGINT, then the end of it."""
-    pairs = table(tmp_path, images, [f"p{i}" for i in range(8)])
-    program = (
-        f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
-        "from impact_plugin import cohort\nfrom helpers import cohort_runners\n"
-        "if __name__ == '__main__':\n"
-        f"    r = cohort.register_cohort({str(pairs)!r}, {str(tmp_path / 'out')!r}, workers=1,\n"
-        "        presets='mind', runner=cohort_runners.interrupted)\n"
-        "    print(r.failed, repr(r.interrupted))\n"
-    )
-    script = tmp_path / "run.py"
-    script.write_text(program)
+@pytest.mark.usefixtures("shared")
+def test_attempts_and_causes(tmp_path: Path, images: Path) -> None:
+    """Of a pair that fails once and whose worker dies once, and of a crash; also when resumed."""
+    pairs = table(tmp_path, images, ["a"])
+    out = tmp_path / "out"
 
-    def done() -> int:
-        return len(list((tmp_path / "out").glob("pairs/*/mind/task.json")))
+    def run(runner: Runner, retries: int) -> pd.DataFrame:
+        return cohort.register_cohort(
+            pairs, out, presets="mind", progress=False, runner=runner, retries=retries
+        ).table
 
-    for number, way in ((1, signal.SIGKILL), (3, signal.SIGINT)):
-        process = subprocess.Popen(
-            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    found = run(cohort_runners.segfaults, 1)
+    assert "each of the 2 times that it ran (last host:" in found["error"][0]
+    assert "it was killed by signal 11 (SIGSEGV), a crash" in found["error"][0]
+    assert found["attempts"][0] == 2
+
+    for _ in range(2):  # the second time the row is the one that is there
+        found = run(cohort_runners.fails_then_dies, 2)
+        assert found["status"][0] == "done"
+        assert found["attempts"][0] == 3
+    lines = [json.loads(line) for line in (out / "cohort.jsonl").read_text().splitlines()]
+    again = [each["why"] for each in lines if each["event"] == "again"]
+    assert again == ["its worker died", "ValueError: first", "its worker died"]
+    ends = [each for each in lines if each["event"] == "ended all"]
+    assert [(each["done"], each["failed"], each["left"]) for each in ends] == [
+        (0, 1, 0),
+        (1, 0, 0),
+        (1, 0, 0),
+    ]
+    starts = [(each["tasks"], each["kept"]) for each in lines if each["event"] == "started"]
+    assert starts == [(1, 0), (1, 0), (0, 1)]
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_log_goes_on_after_half_a_line(tmp_path: Path, images: Path) -> None:
+    """As a kill leaves one."""
+    pairs = table(tmp_path, images, ["a", "bad"])
+    out = tmp_path / "out"
+    for _ in range(2):
+        cohort.register_cohort(
+            pairs, out, presets="mind", progress=False, runner=cohort_runners.fake
         )
-        end = time.monotonic() + 120
-        while done() < number and time.monotonic() < end:
-            time.sleep(0.05)
-        os.kill(process.pid, way)
-        out, err = process.communicate(timeout=60)
-        assert number <= done() < 8
-        if way == signal.SIGINT:
-            assert "stopped by Ctrl-C" in out, err
-            assert "Traceback" not in err
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
-    assert ended.stdout == "0 ''\n", ended.stderr
-    assert done() == 8
+        with (out / "cohort.jsonl").open("a") as file:
+            file.write('{"time": 17')
+    whole, broken = [], 0
+    for line in (out / "cohort.jsonl").read_text().splitlines():
+        try:
+            whole.append(json.loads(line)["event"])
+        except ValueError:
+            broken += 1
+    assert broken == 2
+    first = ["started", "ended", "again", "ended", "ended all"]
+    assert whole == [*first, "started", "again", "ended", "ended all"]
+
+
+def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts, time per pair and time left, as for a log file."""
+    with journal.Journal(tmp_path, show=True) as found:
+        found.begin(total=10, kept=4)
+        found.ended({"pair": "a", "variant": "v", "status": "done", "error": "", "seconds": 4.0})
+        found.ended({"pair": "b", "variant": "v", "status": "failed", "error": "E: x\ny"})
+        found.tick(there=4, workers=2)
+    said = capsys.readouterr().err
+    assert "failed: b, v: E: x\n" in said
+    assert "5 of 10 done, 1 failed, 2 running on 2 workers, 4.0 s per pair, 0:00:0" in said
+
+
+@pytest.mark.usefixtures("shared")
+def test_workers_that_come_later_with_other_versions(tmp_path: Path, images: Path) -> None:
+    """Which the start did not see: their pairs fail, and nothing of theirs is kept."""
+    task = Task(
+        cohort.Pair("a", {}), Variant("v"), "k", str(tmp_path), versions="impact-plugin 0.0.1"
+    )
+    row = work.run(task)
+    assert row["status"] == "failed"
+    assert "and the cohort is of impact-plugin 0.0.1" in row["error"]
+    assert not task.folder.exists()
+
+
+def test_results_written_twice_at_the_same_time(tmp_path: Path) -> None:
+    """By a worker that an earlier run has left behind: one of them is there, and whole."""
+    place = tmp_path / "place"
+
+    def put(number: int) -> None:
+        for _ in range(50):
+            unfinished = tmp_path / f".unfinished-{number}"
+            unfinished.mkdir()
+            (unfinished / "a").write_text(str(number))
+            (unfinished / "b").write_text(str(number))
+            work.put(unfinished, place)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(put, range(2)))
+    assert (place / "a").read_text() == (place / "b").read_text()
+    assert not list(tmp_path.glob(".unfinished-*"))
+
+
+def test_models_of_one_variant_only(tmp_path: Path) -> None:
+    """The others' maps do not name it; two names may be one file."""
+    model = impact_plugin.models.mind(1, 2, 3)
+    links = {name: tmp_path / name for name in ("one.pt", "two.pt")}
+    for link in links.values():
+        link.symlink_to(model)
+    parameters = impact_plugin.preset_map("mind") | {"ModelsPath": list(links)}
+    own = tmp_path / "own.txt"
+    own.write_text(parameter_text.dump(parameters))
+    variants = [Variant("mind", presets=("mind",)), Variant("own", maps=(str(own),))]
+    pair, headers = cohort.Pair("a", {"fixed": "f", "moving": "m"}), {}
+    for side, image in zip("fm", sitk_pair(), strict=True):
+        sitk.WriteImage(image, str(tmp_path / f"{side}.mha"))
+        headers[side] = ImageHeader.read(tmp_path / f"{side}.mha")
+    with Maps(variants, {name: str(path) for name, path in links.items()}) as maps:
+        assert maps.check([pair], headers) == []
+        assert maps.of(variants[0], pair, headers).given is None
+        loaded = maps.of(variants[1], pair, headers)
+        sums = maps.checksums(loaded, Checksums(tmp_path / "sums"))
+    assert list(sums) == ["one.pt", "two.pt"]
+    assert len(set(sums.values())) == 1
+    with Maps(variants, {"three.pt": str(model)}) as maps:
+        assert "models has 'three.pt', and no map names it" in maps.check([pair], headers)[-1]

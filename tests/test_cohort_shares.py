@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from impact_plugin.cohort.shares import Machine
 GIB = 1 << 30
 
 
-def task(folder: Path, name: str, gib: float, **values: int) -> Task:
+def task(folder: Path, name: str, gib: float, threads: int = 1) -> Task:
     pair = cohort.Pair(name, {})
-    return Task(pair, Variant("v"), f"{name:0>64}", str(folder), memory=int(gib * GIB), **values)
+    memory = int(gib * GIB)
+    return Task(pair, Variant("v"), name, str(folder), memory=memory, threads=threads)
 
 
 @pytest.fixture
@@ -108,14 +110,8 @@ def test_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch, eight: None) -
     assert (machine.workers, machine.threads_of(GIB // 10)) == (2, 4)
     assert "2 workers on 8 processors and 2 GPUs" in why
     with clusters.local(machine) as cluster:
-        seen = cluster.client.run(visible)
+        seen = cluster.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")
     assert sorted(seen.values()) == ["GPU-a", "GPU-b"]
-
-
-def visible() -> str | None:
-    import os
-
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def test_no_gpu_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,3 +77,13 @@ def noting(task: Task) -> Row:
     line = f"{begun} {time.time()} {task.memory} {task.threads}\n"
     (task.folder / "ran.txt").write_text(line)
     return row
+
+
+def kills_its_job_once(task: Task) -> Row:
+    """End the first pair's job, all of it, as a queue does at the end of its time."""
+    if task.pair.name == "p0" and work.starts(task) == 0:
+        marker = work.started_file(task)
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(f"host:{os.getpid()} 0\n")
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+    return fake(task)

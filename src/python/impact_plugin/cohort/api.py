@@ -248,6 +248,7 @@ def _check_installed() -> None:
     try:
         import distributed  # noqa: F401
         import pandas  # noqa: F401
+        import psutil  # noqa: F401
         import pyarrow  # noqa: F401
         import rich  # noqa: F401
     except ImportError as error:
@@ -265,8 +266,9 @@ def _variants(
         chosen = []
     found = []
     for each in chosen:
-        several = isinstance(each, Iterable) and not isinstance(each, str)
-        names = tuple(each) if several else (each,)
+        names: tuple[Any, ...] = (each,)
+        if not isinstance(each, str) and hasattr(each, "__iter__"):
+            names = tuple(each)
         if names and all(isinstance(name, str) for name in names):
             found.append(Variant("+".join(names), presets=names))
         else:

@@ -105,7 +105,8 @@ def local(machine: Machine) -> Iterator[Cluster]:
             with _without_interrupts():
                 cluster = stack.enter_context(_local_cluster(machine))
                 client = stack.enter_context(Client(cluster, set_as_default=False))
-        except (RuntimeError, OSError) as error:
+                client.wait_for_workers(machine.workers, timeout=_WAIT)
+        except (TimeoutError, RuntimeError, OSError) as error:
             message = f"workers of this machine cannot be started: {error}"
             raise CohortError([message]) from error
         yield Cluster(client, machine, machine.workers, deaths=deaths)
@@ -119,22 +120,27 @@ def _local_cluster(machine: Machine) -> Any:  # noqa: ANN401
 
         def new_worker_spec(self) -> dict[Any, Any]:
             spec: dict[Any, Any] = super().new_worker_spec()
-            if machine.gpus:
-                used = [each["options"]["env"][_GPU] for each in self.worker_spec.values()]
-                least = min(machine.gpus, key=used.count)
-                for each in spec.values():
-                    env = {**each["options"].get("env", {}), _GPU: least}
-                    each["options"] = {**each["options"], "env": env}
+            used = [each["options"]["env"][_GPU] for each in self.worker_spec.values()]
+            for each in spec.values():
+                env = {
+                    **(each["options"].get("env") or {}),
+                    _GPU: min(machine.gpus, key=used.count),
+                }
+                each["options"] = {**each["options"], "env": env}
             return spec
 
-    return Cluster(
-        n_workers=machine.workers,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=0,  # the memory is elastix's, which is another process
-        dashboard_address="127.0.0.1:0",
-        silence_logs=50,
-    )
+    options = {
+        "threads_per_worker": 1,
+        "processes": True,
+        "memory_limit": 0,  # the memory is elastix's, which is another process
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": 50,
+    }
+    if machine.gpus:  # workers that are there from the start all get the same environment
+        cluster = Cluster(n_workers=0, **options)
+        cluster.scale(machine.workers)
+        return cluster
+    return LocalCluster(n_workers=machine.workers, **options)
 
 
 _GPU = "CUDA_VISIBLE_DEVICES"

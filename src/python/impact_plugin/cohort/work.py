@@ -156,13 +156,13 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
         unfinished.mkdir()
         storage.write_files(result, unfinished, place)
         (unfinished / TASK).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-        _put(unfinished, place)
+        put(unfinished, place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return done
 
 
-def _put(unfinished: Path, place: Path) -> None:
+def put(unfinished: Path, place: Path) -> None:
     """Give a folder its name when all of it is on the disk, in place of an earlier one."""
     for path in [each for each in unfinished.rglob("*") if each.is_file()]:
         with path.open("rb") as file:
