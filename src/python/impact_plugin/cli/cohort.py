@@ -34,9 +34,13 @@ _FILE = click.Path(path_type=Path)
 @click.option("--fixed", help="Pattern of the fixed images in it: 'sub-*/anat/*_T1w.nii.gz'.")
 @click.option("--moving", help="Pattern of the moving images in it.")
 @click.option("--models", type=_FILE, help="Folder of model files.")
-@click.option("--workers", type=click.IntRange(min=1), help="Pairs at once on this machine.")
+@click.option("--workers", type=click.IntRange(min=1), help="Most pairs at once on this machine.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of each registration.")
-@click.option("--device", help="Where networks run: cpu, cuda:0.")
+@click.option(
+    "--device",
+    help="Where networks run: cpu, cuda, cuda:1. Default: one worker on each GPU of this machine, "
+    "if there are any.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Of a dask scheduler: tcp://host:8786.")
 @click.option("--cluster", type=_FILE, help="TOML file that describes the jobs of a queue.")
 @click.option("--feature-cache", type=_FILE, help="Folder for feature maps that pairs share.")
