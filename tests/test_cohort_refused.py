@@ -41,12 +41,14 @@ def write(where: Path, text: str, name: str = "pairs.csv") -> Path:
 def test_everything_at_once(images: Path) -> None:
     pairs = write(
         images,
-        "pair,fixed,moving,fixed_points,initial_transform\n"
-        "a,f.mha,m.mha,,center\n"
-        "a,f.mha,gone.mha,,\n"
-        "b,f.mha,m.mha,,center\n"
-        "c,pairs.csv,m.mha,pairs.csv,nowhere.tfm\n",
+        "pair,fixed,moving,fixed_points,moving_points,initial_transform\n"
+        "a,f.mha,m.mha,,,center\n"
+        "a,f.mha,gone.mha,,,\n"
+        "b,f.mha,m.mha,points.txt,points.txt,center\n"
+        "c,pairs.csv,m.mha,pairs.csv,,nowhere.tfm\n"
+        "d,f.mha,m.mha,,,center\n",
     )
+    write(images, "one two\n", "points.txt")
     out = images / "out"
     out.mkdir()
     (out / "thesis.doc").touch()
@@ -56,9 +58,10 @@ def test_everything_at_once(images: Path) -> None:
     for wrong in (
         "two pairs are named 'a'",
         f"moving: there is no file '{images / 'gone.mha'}'",
-        "the pairs 'a' and 'b' are the same",
+        "the pairs 'a' and 'd' are the same",
         f"pair 'c': fixed: '{pairs}' is no image that can be read",
         "pair 'c': points are given of one of the two images only",
+        "pair 'b': " + str(images / "points.txt") + ":",
         f"initial_transform: there is no file '{images / 'nowhere.tfm'}'",
         f"{out} is not empty and not a cohort's folder",
         "there is no preset 'mnd'; did you mean 'mind'?",

@@ -203,7 +203,7 @@ def _elsewhere(
             problems += clusters.check_workers(cluster)
             return nullcontext(cluster)
         if file:
-            clusters.read_cluster_file(file)
+            clusters.check_cluster_file(file)
             return clusters.queued(file)
     except CohortError as error:
         problems += error.problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import multiprocessing.resource_tracker
 import os
@@ -68,10 +69,21 @@ class Cluster:
             )
         return ""
 
-    def mend(self) -> None:
-        """Start anew what is lost for good: workers of this machine, jobs of a queue."""
-        if self.jobs is not None and self.client.cluster is not None:
-            self.client.cluster.scale(self.jobs)
+    def mend(self) -> str:
+        """Start anew what is lost for good: workers of this machine, jobs of a queue.
+
+        Returns:
+            Why that did not go, or nothing.
+        """
+        cluster = self.client.cluster
+        if self.machine is not None:
+            cluster.scale(self.jobs)
+        elif self.jobs is not None and len(cluster.workers) < self.jobs:
+            try:
+                submit(cluster, self.jobs)
+            except (RuntimeError, ValueError, OSError) as error:
+                return f"jobs cannot be submitted: {error}"
+        return ""
 
     def cause_of_death(self, worker: str) -> str:
         """Tell how a worker ended, ``host:process``; empty where nothing is known."""
@@ -119,15 +131,12 @@ def _local_cluster(machine: Machine) -> Any:  # noqa: ANN401
         """Gives each worker a GPU, if there are any."""
 
         def new_worker_spec(self) -> dict[Any, Any]:
-            spec: dict[Any, Any] = super().new_worker_spec()
             used = [each["options"]["env"][_GPU] for each in self.worker_spec.values()]
-            for each in spec.values():
-                env = {
-                    **(each["options"].get("env") or {}),
-                    _GPU: min(machine.gpus, key=used.count),
-                }
-                each["options"] = {**each["options"], "env": env}
-            return spec
+            env = {_GPU: min(machine.gpus, key=used.count)}
+            return {  # one description serves all workers: a copy of it
+                name: {**each, "options": {**each["options"], "env": env}}
+                for name, each in super().new_worker_spec().items()
+            }
 
     options = {
         "threads_per_worker": 1,
@@ -257,33 +266,81 @@ def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str,
     return _SYSTEMS[system], jobs, content
 
 
+def check_cluster_file(path: str | os.PathLike[str]) -> None:
+    """Check what a file says, as far as that goes without submitting jobs.
+
+    Raises:
+        CohortError: The file is not right, or dask-jobqueue is missing.
+    """
+    _jobs(path)
+
+
+def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
+    """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
+    name, jobs, given = read_cluster_file(path)
+    try:
+        import dask_jobqueue
+        from dask.utils import parse_bytes
+        from dask_jobqueue.core import JobQueueCluster
+    except ImportError as error:
+        message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
+        raise CohortError([message]) from error
+    cluster_class = getattr(dask_jobqueue, name)
+    of_cluster = inspect.signature(JobQueueCluster.__init__).parameters
+    try:
+        share = parse_bytes(given["memory"]) // given["processes"]
+        # One registration at a time in each process; its threads are the cores of the job.
+        extra = [*given.get("worker_extra_args", []), "--nthreads", "1"]
+        extra += ["--resources", f"{_MEMORY}={share}"]
+        options = {"dashboard_address": ":0", **given.get("scheduler_options", {})}
+        arguments = {**given, "worker_extra_args": extra, "scheduler_options": options}
+        of_job = {k: v for k, v in arguments.items() if k not in of_cluster}
+        # A cluster would say the same, and be left half open.
+        cluster_class.job_cls("tcp://127.0.0.1:0", name="check", **of_job)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CohortError([f"{path}: {name} does not take it: {error}"]) from error
+    return cluster_class, jobs, arguments
+
+
 @contextmanager
 def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
-    """Give a client of workers that are jobs of Slurm, PBS, LSF or SGE.
+    """Give workers that are jobs of Slurm, PBS, LSF or SGE.
 
     Raises:
         CohortError: The file is not right, dask-jobqueue is missing, or jobs cannot be submitted.
     """
-    name, jobs, arguments = read_cluster_file(path)
-    try:
-        import dask_jobqueue
-        from dask.utils import parse_bytes
-        from distributed import Client
-    except ImportError as error:
-        message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
-        raise CohortError([message]) from error
-    processes = arguments["processes"]
-    # One registration at a time in each process; its threads are the cores of the job.
-    extra = [*arguments.pop("worker_extra_args", []), "--nthreads", "1"]
-    try:
-        memory = parse_bytes(arguments["memory"]) // processes
-        extra += ["--resources", f"{_MEMORY}={memory}"]
-        cluster = getattr(dask_jobqueue, name)(worker_extra_args=extra, **arguments)
-        cluster.scale(jobs * processes)
-    except (TypeError, ValueError, RuntimeError, OSError) as error:
-        raise CohortError([f"{path}: {name} cannot be started: {error}"]) from error
-    with cluster, Client(cluster, set_as_default=False) as client:
-        yield Cluster(client, jobs=jobs * processes, memory=float(memory))
+    from dask.utils import parse_bytes
+    from distributed import Client
+
+    cluster_class, jobs, arguments = _jobs(path)
+    with ExitStack() as stack:
+        try:
+            with _without_interrupts():
+                cluster = stack.enter_context(cluster_class(**arguments))
+                client = stack.enter_context(Client(cluster, set_as_default=False))
+            submit(cluster, jobs)
+        except (TypeError, ValueError, RuntimeError, OSError) as error:
+            raise CohortError([f"{path}: jobs cannot be submitted: {error}"]) from error
+        memory = parse_bytes(arguments["memory"]) / arguments["processes"]
+        yield Cluster(client, jobs=jobs, memory=memory)
+
+
+def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
+    """Submit the jobs that are not there, and wait until the queue has them.
+
+    ``cluster.scale`` does so in the background, where nobody hears what the queue says.
+
+    Raises:
+        RuntimeError: The queue refuses.
+        OSError: Its commands are not there.
+    """
+    while len(cluster.worker_spec) < jobs:
+        cluster.worker_spec.update(cluster.new_worker_spec())
+
+    async def submitted() -> None:
+        await cluster
+
+    cluster.sync(submitted)
 
 
 def check_workers(cluster: Cluster, folder: Path | None = None) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,10 +66,11 @@ class Journal(Watch):
         """Say something to people."""
         if not text:
             return
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        elif self._show:
-            print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):  # standard error is a pipe that nobody reads any more
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            elif self._show:
+                print(text, file=sys.stderr, flush=True)
 
     def ended(self, row: Row) -> None:
         """Note that a task has ended for good."""

@@ -10,6 +10,8 @@ from impact_plugin.check import ImageError, ImageHeader
 from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
+from impact_plugin.evaluation.points import as_points
+from impact_plugin.images.geometry import Geometry
 
 _IMAGES = tuple(name for name in FILES if not name.endswith("_points"))
 
@@ -116,7 +118,19 @@ def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
     for kind in ("points", "labels"):
         if len({f"fixed_{kind}", f"moving_{kind}"} & pair.files.keys()) == 1:
             problems.append(f"pair {pair.name!r}: {kind} are given of one of the two images only")
+    for side in ("fixed", "moving"):
+        role, header = f"{side}_points", headers.get(pair.files[side])
+        if header is not None and role in pair.files and Path(pair.files[role]).is_file():
+            try:
+                as_points(pair.files[role], header.dimension, role, _grid(header))
+            except (ValueError, OSError) as error:
+                problems.append(f"pair {pair.name!r}: {error}")
     sizes = {len(h.size) for f in ("fixed", "moving") if (h := headers.get(pair.files[f]))}
     if len(sizes) > 1:
         problems.append(f"pair {pair.name!r}: one image is 2D, the other 3D")
     return problems
+
+
+def _grid(header: ImageHeader) -> Geometry:
+    direction = tuple(cosine for row in header.direction for cosine in row)
+    return Geometry(header.size, header.spacing, header.origin, direction)

@@ -36,6 +36,9 @@ class Watch:
     def again(self, task: Task, why: str) -> None:
         """Take note that a task is to be tried again, and why."""
 
+    def say(self, text: str) -> None:
+        """Say something to people, if it is anything."""
+
     def stopped(self) -> str:
         """Give why to stop, or nothing."""
         return ""
@@ -65,7 +68,7 @@ def run(
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
     there: dict[Any, Task] = {}
     lost: dict[str, int] = {}
-    number = 0
+    number, before = 0, ""
     workers, looked = cluster.workers(), time.monotonic()
     try:
         while waiting or there:
@@ -76,7 +79,9 @@ def run(
                 raise EndedEarlyError(why)
             if time.monotonic() - looked > 2:
                 workers, looked = cluster.workers(), time.monotonic()
-                cluster.mend()
+                if (trouble := cluster.mend()) != before:
+                    watch.say(trouble)
+                    before = trouble
             while (place := _next(cluster, waiting, there, workers)) is not None:
                 task = waiting.pop(place)
                 number += 1
