@@ -92,8 +92,7 @@ def test_memory_bounds_what_runs_at_once(tmp_path: Path) -> None:
     for begun, _, _ in ran:
         at_once = [size for other, end, size in ran if other <= begun < end]
         assert sum(at_once) <= 4 * GIB
-    first = min(ran)
-    assert first[2] == 3 * GIB
+    assert 3 * GIB in [size for _, _, size in sorted(ran)[:2]]
     assert any(a != b and a[0] < b[1] and b[0] < a[1] for a in ran for b in ran)
 
 

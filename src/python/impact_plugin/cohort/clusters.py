@@ -316,13 +316,29 @@ def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
     with ExitStack() as stack:
         try:
             with _without_interrupts():
-                cluster = stack.enter_context(cluster_class(**arguments))
+                job = _job_that_fails(cluster_class.job_cls)
+                cluster = stack.enter_context(cluster_class(job_cls=job, **arguments))
                 client = stack.enter_context(Client(cluster, set_as_default=False))
             submit(cluster, jobs)
         except (TypeError, ValueError, RuntimeError, OSError) as error:
             raise CohortError([f"{path}: jobs cannot be submitted: {error}"]) from error
         memory = parse_bytes(arguments["memory"]) / arguments["processes"]
         yield Cluster(client, jobs=jobs, memory=memory)
+
+
+def _job_that_fails(job_class: type[Any]) -> type[Any]:
+    """Make a class of jobs that know when they were refused; without it no cluster can close."""
+    from distributed.core import Status
+
+    class Job(job_class):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except BaseException:
+                self.status = Status.failed
+                raise
+
+    return Job
 
 
 def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
