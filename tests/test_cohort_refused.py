@@ -61,7 +61,7 @@ def test_everything_at_once(images: Path) -> None:
         "the pairs 'a' and 'd' are the same",
         f"pair 'c': fixed: '{pairs}' is no image that can be read",
         "pair 'c': points are given of one of the two images only",
-        "pair 'b': " + str(images / "points.txt") + ":",
+        f"pair 'b': moving_points: {images / 'points.txt'}, line 1:",
         f"initial_transform: there is no file '{images / 'nowhere.tfm'}'",
         f"{out} is not empty and not a cohort's folder",
         "there is no preset 'mnd'; did you mean 'mind'?",

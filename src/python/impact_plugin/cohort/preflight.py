@@ -124,7 +124,7 @@ def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
             try:
                 as_points(pair.files[role], header.dimension, role, _grid(header))
             except (ValueError, OSError) as error:
-                problems.append(f"pair {pair.name!r}: {error}")
+                problems.append(f"pair {pair.name!r}: {role}: {error}")
     sizes = {len(h.size) for f in ("fixed", "moving") if (h := headers.get(pair.files[f]))}
     if len(sizes) > 1:
         problems.append(f"pair {pair.name!r}: one image is 2D, the other 3D")
