@@ -5,6 +5,7 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register_images`, a registration in one call, and what it takes and gives;
+- :func:`register_cohort`, many pairs on one machine or a cluster;
 - :func:`rerun`, which does one again out of its record and compares the results to the bit;
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
 - :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
@@ -27,8 +28,18 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin.registration import register
 
 if TYPE_CHECKING:
-    from impact_plugin import check, command_line, demo, evaluation, models, parameters, records
+    from impact_plugin import (
+        check,
+        cohort,
+        command_line,
+        demo,
+        evaluation,
+        models,
+        parameters,
+        records,
+    )
     from impact_plugin._versions import VersionMismatchError
+    from impact_plugin.cohort.api import Cohort, register_cohort
     from impact_plugin.engine.errors import RegistrationError
     from impact_plugin.engine.log import Iteration
     from impact_plugin.images.array import ImageArray
@@ -41,6 +52,7 @@ if TYPE_CHECKING:
     from impact_plugin.viewing import view_features, write_report
 
 __all__ = [
+    "Cohort",
     "History",
     "ImageArray",
     "Iteration",
@@ -53,6 +65,7 @@ __all__ = [
     "VersionMismatchError",
     "__version__",
     "check",
+    "cohort",
     "command_line",
     "demo",
     "evaluation",
@@ -62,6 +75,7 @@ __all__ = [
     "preset_names",
     "records",
     "register",
+    "register_cohort",
     "register_images",
     "rerun",
     "view_features",
@@ -69,9 +83,20 @@ __all__ = [
 ]
 
 _SUBMODULES = frozenset(
-    {"_core", "check", "command_line", "demo", "evaluation", "models", "parameters", "records"}
+    {
+        "_core",
+        "check",
+        "cohort",
+        "command_line",
+        "demo",
+        "evaluation",
+        "models",
+        "parameters",
+        "records",
+    }
 )
 _HOMES = {
+    "Cohort": "cohort.api",
     "History": "pairwise.history",
     "ImageArray": "images.array",
     "Iteration": "engine.log",
@@ -84,6 +109,7 @@ _HOMES = {
     "VersionMismatchError": "_versions",
     "preset_map": "pairwise.api",
     "preset_names": "pairwise.api",
+    "register_cohort": "cohort.api",
     "register_images": "pairwise.api",
     "rerun": "records.rerunning",
     "view_features": "viewing",

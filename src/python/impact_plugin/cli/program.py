@@ -10,6 +10,7 @@ import impact_plugin
 
 _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
+    "cohort": "Register many pairs, on this machine or on a cluster.",
     "evaluate": "Measure landmark errors, overlap of labels and folding of a registration.",
     "rerun": "Run a registration again out of its record, and compare to the bit.",
     "report": "Show a registration as one HTML page.",

@@ -95,6 +95,14 @@ def resolve(
 
 def named(parameters: ParameterMap) -> list[str]:
     """Give the models that a map names, in order, each once."""
+    return list(dict.fromkeys(listed(parameters)))
+
+
+def listed(parameters: ParameterMap) -> list[str]:
+    """Give the models that a map names, as often as it does: the same number before and after.
+
+    See :func:`resolve`, which leaves everything in its place.
+    """
     found = (
         part
         for name, values in parameters.items()
@@ -102,7 +110,7 @@ def named(parameters: ParameterMap) -> list[str]:
         for value in values
         for part in _split(value, not re.search(r"\d$", name))
     )
-    return list(dict.fromkeys(part for part in found if part))
+    return [part for part in found if part]
 
 
 def check(

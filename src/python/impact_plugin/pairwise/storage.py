@@ -31,7 +31,7 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         naming(folder),
         tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as unfinished,
     ):
-        _write(result, Path(unfinished), folder)
+        write_files(result, Path(unfinished), folder)
         # What load() asks for first is taken away first and comes last: no half result is taken for
         # one, nor the parts of two.
         (folder / _SUMMARY).unlink(missing_ok=True)
@@ -42,7 +42,7 @@ def save(result: RegistrationResult, folder: Path) -> Path:
     return folder
 
 
-def _write(result: RegistrationResult, folder: Path, final: Path) -> None:
+def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
     """Write the files of a result.
 
     Args:

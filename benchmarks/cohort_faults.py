@@ -1,0 +1,97 @@
+"""A cohort of small synthetic pairs, while a worker is killed at random every few seconds.
+
+    python benchmarks/cohort_faults.py out/cohort-faults --pairs 200 --seconds 4
+
+Ends with 0 if every pair is done, and as it would be without anything killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import SimpleITK as sitk
+
+from impact_plugin import cohort
+
+SIZE = 16
+
+
+def write_pairs(folder: Path, number: int) -> Path:
+    """Write images of a blob, each shifted by other voxels, and their table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    rows = ["pair,fixed,moving,iterations,seed"]
+    for index in range(number):
+        for name, shift in (("f", np.zeros(3)), ("m", generator.uniform(-1.5, 1.5, 3))):
+            axes = np.indices((SIZE, SIZE, SIZE)) - (SIZE / 2 + shift)[:, None, None, None]
+            blob = 1000 * np.exp(-(axes**2).sum(0) / 18) + generator.normal(0, 5, axes.shape[1:])
+            sitk.WriteImage(
+                sitk.GetImageFromArray(blob.astype(np.float32)), str(folder / f"{name}{index}.mha")
+            )
+        rows.append(f"pair{index},f{index}.mha,m{index}.mha,3,0")
+    table = folder / "pairs.csv"
+    table.write_text("\n".join(rows) + "\n")
+    return table
+
+
+def kill_workers(log: Path, seconds: float, end: threading.Event, killed: list[float]) -> None:
+    """Kill one of the workers at random, again and again, from when the first pairs run."""
+    generator = random.Random(0)
+    while not log.is_file() or "started" not in log.read_text():
+        time.sleep(0.2)
+    while not end.wait(generator.uniform(0.5, 1.5) * seconds):
+        workers = []
+        for child in psutil.Process().children():
+            try:
+                if "spawn_main" in " ".join(child.cmdline()):
+                    workers.append(child)
+            except psutil.Error:
+                continue
+        if workers:
+            generator.choice(workers).kill()
+            killed.append(time.monotonic())
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=4, help="between two kills, on average")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    table = write_pairs(given.folder / "images", given.pairs)
+    end, killed = threading.Event(), list[float]()
+    log = given.folder / "out/cohort.jsonl"
+    killer = threading.Thread(
+        target=kill_workers, args=(log, given.seconds, end, killed), daemon=True
+    )
+    start = time.monotonic()
+    killer.start()
+    result = cohort.register_cohort(
+        table,
+        given.folder / "out",
+        presets="rigid_mind",
+        workers=given.workers,
+        threads=1,
+        # Workers are killed whatever the pair, so that deaths say nothing about it.
+        retries=50,
+    )
+    end.set()
+    print(
+        f"{len(result.table) - result.failed} of {len(result.table)} pairs done in "
+        f"{time.monotonic() - start:.0f} s, {len(killed)} workers killed; median "
+        f"{result.table['seconds'].median():.2f} s per pair"
+    )
+    return int(result.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""``impact-plugin cohort``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from impact_plugin.pairwise.presets import DEFAULT
+
+if TYPE_CHECKING:
+    from impact_plugin.cohort import Pair
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("pairs", type=_FILE, required=False)
+@click.option("-o", "--out", type=_FILE, required=True, help="Folder; the same again goes on.")
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME[+NAME...]",
+    help="A preset, or several joined by + that run one after the other. Repeated: each pair is "
+    "registered in each of these ways. Default: affine_mind+mind.",
+)
+@click.option("-p", "--parameters", "maps", type=_FILE, multiple=True, help="Parameter file(s).")
+@click.option("--atlas", type=_FILE, help="In place of PAIRS: register --images with this image.")
+@click.option("--images", help="Pattern of the files that are registered with the atlas.")
+@click.option("--bids", type=_FILE, help="In place of PAIRS: folder with names as of BIDS.")
+@click.option("--fixed", help="Pattern of the fixed images in it: `sub-*/anat/*_T1w.nii.gz`.")
+@click.option("--moving", help="Pattern of the moving images in it.")
+@click.option("--models", type=_FILE, help="Folder of model files.")
+@click.option("--workers", type=click.IntRange(min=1), help="Most pairs at once on this machine.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of each registration.")
+@click.option(
+    "--device",
+    help="Where networks run: cpu, cuda, cuda:1. Default: one worker on each GPU of this machine, "
+    "if there are any.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Of a dask scheduler: tcp://host:8786.")
+@click.option("--cluster", type=_FILE, help="TOML file that describes the jobs of a queue.")
+@click.option("--feature-cache", type=_FILE, help="Folder for feature maps that pairs share.")
+@click.option("--retries", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+def cohort(
+    pairs: Path | None,
+    out: Path,
+    presets: tuple[str, ...],
+    maps: tuple[Path, ...],
+    atlas: Path | None,
+    images: str | None,
+    bids: Path | None,
+    fixed: str | None,
+    moving: str | None,
+    models: Path | None,
+    workers: int | None,
+    threads: int | None,
+    device: str | None,
+    scheduler: str | None,
+    cluster: Path | None,
+    feature_cache: Path | None,
+    retries: int,
+    quiet: bool,
+) -> None:
+    """Register many pairs, on this machine or on a cluster.
+
+    PAIRS is a table, CSV or TSV, with the columns `fixed` and `moving`, and others as
+    docs/cohorts.md lists them. Exit status: 0 all done, 1 nothing was started, 2 wrong usage,
+    3 pairs failed, 130 stopped before the end, 143 by SIGTERM.
+
+    \b
+    Examples:
+      impact-plugin cohort pairs.csv -o out
+      impact-plugin cohort pairs.csv -o out --preset mind --preset rigid_mind+mind --workers 4
+      impact-plugin cohort --atlas atlas.nii.gz --images 'scans/*.nii.gz' -o out
+      impact-plugin cohort pairs.csv -o out --scheduler tcp://host:8786
+    """  # noqa: D301  (\b keeps click from joining lines)
+    try:
+        from impact_plugin.cohort import CohortError, register_cohort
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+    source = _source(pairs, atlas, images, bids, fixed, moving)
+    chosen = [tuple(each.split("+")) for each in presets] or [DEFAULT]
+    try:
+        result = register_cohort(
+            source,
+            out,
+            presets=chosen,
+            parameter_files=maps,
+            models=models,
+            workers=workers,
+            threads=threads,
+            device=device,
+            scheduler=scheduler,
+            cluster_file=cluster,
+            feature_cache=feature_cache,
+            retries=retries,
+            progress=not quiet,
+        )
+    except (CohortError, ImportError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing was started", err=True)
+        sys.exit(130)
+    done = int((result.table["status"] == "done").sum())
+    if not quiet:
+        click.echo(f"{done} of {len(result.table)} done; table: {result.folder / 'cohort.csv'}")
+        if result.interrupted:
+            click.echo(f"{result.interrupted}; the same command goes on", err=True)
+    if result.interrupted:
+        sys.exit(143 if "SIGTERM" in result.interrupted else 130)
+    if result.failed:
+        sys.exit(3)
+
+
+def _source(
+    pairs: Path | None,
+    atlas: Path | None,
+    images: str | None,
+    bids: Path | None,
+    fixed: str | None,
+    moving: str | None,
+) -> Path | list[Pair]:
+    from impact_plugin.cohort import PairsError, all_to_atlas, match_patterns
+
+    given = [each for each in (pairs, atlas, bids) if each is not None]
+    if len(given) != 1:
+        message = "Give one of PAIRS, --atlas or --bids."
+        raise click.UsageError(message)
+    try:
+        if atlas is not None:
+            if images is None:
+                message = "--atlas needs --images, a pattern of files."
+                raise click.UsageError(message)
+            whole = Path(images).expanduser().absolute()
+            found = sorted(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
+            return all_to_atlas(atlas, found)
+        if bids is not None:
+            if fixed is None or moving is None:
+                message = "--bids needs --fixed and --moving, patterns of files in it."
+                raise click.UsageError(message)
+            return match_patterns(bids, fixed, moving)
+    except PairsError as error:
+        raise click.ClickException(str(error)) from error
+    return given[0]

@@ -1,0 +1,406 @@
+"""Where a cohort runs: workers of this machine, a scheduler elsewhere, or a queue's jobs."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import multiprocessing.resource_tracker
+import os
+import re
+import signal
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impact_plugin import _versions
+from impact_plugin.cohort.errors import CohortError
+from impact_plugin.cohort.plan import Task
+from impact_plugin.cohort.shares import Machine
+
+_SYSTEMS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+_WAIT, _TIMEOUT = 60, 10
+
+_MEMORY = "memory"
+"""The resource of dask that workers may declare: ``dask worker --resources memory=16e9``."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A client of dask, and what is known of its workers.
+
+    Attributes:
+        client: Of dask, which has no types.
+        machine: What registrations share, where the workers are this machine's.
+        jobs: How many a queue is to keep, or workers of this machine.
+        memory: The most that a worker declares to have, bytes; None where none does.
+        deaths: How processes of workers ended, by their number, as far as this machine's.
+    """
+
+    client: Any
+    machine: Machine | None = None
+    jobs: int | None = None
+    memory: float | None = None
+    deaths: dict[int, str] | None = None
+
+    def workers(self) -> int:
+        """Count the workers that there are."""
+        return len(self.client.nthreads())
+
+    def asked(self, task: Task) -> dict[str, float] | None:
+        """Give what dask is to reserve for a task: no more than the largest worker has."""
+        return {_MEMORY: min(float(task.memory), self.memory)} if self.memory else None
+
+    def said_of_memory(self, tasks: Sequence[Task]) -> str:
+        """Tell people how memory bounds what runs on workers elsewhere."""
+        most = max(task.memory for task in tasks)
+        if self.memory is None:
+            return (
+                "the workers declare no memory (dask worker --resources memory=16e9), so that "
+                f"nothing bounds what runs at once; a pair takes up to {most / 2**30:.1f} GiB"
+            )
+        if most > self.memory:
+            return (
+                f"pairs are predicted to take up to {most / 2**30:.1f} GiB, and the largest worker "
+                f"has {self.memory / 2**30:.1f}: such pairs may be killed"
+            )
+        return ""
+
+    def mend(self) -> str:
+        """Start anew what is lost for good: workers of this machine, jobs of a queue.
+
+        Returns:
+            Why that did not go, or nothing.
+        """
+        cluster = self.client.cluster
+        if self.machine is not None:
+            cluster.scale(self.jobs)
+        elif self.jobs is not None and len(cluster.workers) < self.jobs:
+            try:
+                submit(cluster, self.jobs)
+            except (RuntimeError, ValueError, OSError) as error:
+                return f"jobs cannot be submitted: {error}"
+        return ""
+
+    def cause_of_death(self, worker: str) -> str:
+        """Tell how a worker ended, ``host:process``; empty where nothing is known."""
+        process = worker.rpartition(":")[2]
+        for _ in range(20):  # the message comes when the process is gone
+            said = (self.deaths or {}).get(int(process), "") if process.isdecimal() else ""
+            if said or self.deaths is None:
+                break
+            time.sleep(0.1)
+        return said
+
+
+@contextmanager
+def local(machine: Machine) -> Iterator[Cluster]:
+    """Give workers of this machine, each a process that runs one pair at a time."""
+    import dask
+    from distributed import Client
+
+    settings = {
+        # A pair whose worker died comes back to us, who know whether it ran or only waited.
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.logging.distributed": "error",
+        # A busy machine takes long to start a worker anew; until then it is no lost one.
+        "distributed.deploy.lost-worker-timeout": "120s",
+    }
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        deaths = stack.enter_context(_deaths())
+        try:
+            with _without_interrupts():
+                cluster = stack.enter_context(_local_cluster(machine))
+                client = stack.enter_context(Client(cluster, set_as_default=False))
+                client.wait_for_workers(machine.workers, timeout=_WAIT)
+        except (TimeoutError, RuntimeError, OSError) as error:
+            message = f"workers of this machine cannot be started: {error}"
+            raise CohortError([message]) from error
+        yield Cluster(client, machine, machine.workers, deaths=deaths)
+
+
+def _local_cluster(machine: Machine) -> Any:  # noqa: ANN401
+    from distributed import LocalCluster
+
+    class Cluster(LocalCluster):  # type: ignore[misc]
+        """Gives each worker a GPU, if there are any."""
+
+        def new_worker_spec(self) -> dict[Any, Any]:
+            used = [each["options"]["env"][_GPU] for each in self.worker_spec.values()]
+            env = {_GPU: min(machine.gpus, key=used.count)}
+            return {  # one description serves all workers: a copy of it
+                name: {**each, "options": {**each["options"], "env": env}}
+                for name, each in super().new_worker_spec().items()
+            }
+
+    options = {
+        "threads_per_worker": 1,
+        "processes": True,
+        "memory_limit": 0,  # the memory is elastix's, which is another process
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": 50,
+    }
+    if machine.gpus:  # workers that are there from the start all get the same environment
+        cluster = Cluster(n_workers=0, **options)
+        cluster.scale(machine.workers)
+        return cluster
+    return LocalCluster(n_workers=machine.workers, **options)
+
+
+_GPU = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that a terminal's Ctrl-C does not reach: this one ends them.
+
+    A blocked signal stays blocked in the threads and processes that are started meanwhile, which
+    are those of workers, also of such as are started anew. Otherwise each would print a traceback.
+    """
+    # Python's helper for shared memory lets the signal through again where it is started.
+    multiprocessing.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _deaths() -> Iterator[dict[int, str]]:
+    """Listen to what dask logs of workers' processes that end."""
+    found: dict[int, str] = {}
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said = re.match(
+                r"Worker process (\d+) (was killed by signal|exited with)(.*)",
+                (record.getMessage()),
+            )
+            if said and "signal" in said[2]:
+                number = int(said[3])
+                try:
+                    name = signal.Signals(number).name
+                except ValueError:
+                    name = str(number)
+                what = "as the system does where memory runs out" if number == 9 else "a crash"
+                found[int(said[1])] = f"it was killed by signal {number} ({name}), {what}"
+            elif said:
+                found[int(said[1])] = f"it {said[2]}{said[3]}"
+
+    logger, listener = logging.getLogger("distributed.nanny"), Listener()
+    logger.addHandler(listener)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(listener)
+
+
+@contextmanager
+def remote(address: str) -> Iterator[Cluster]:
+    """Give a scheduler by its address.
+
+    Raises:
+        CohortError: It does not answer.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        reason = str(error) or type(error).__name__
+        message = f"the scheduler {address!r} cannot be reached: {reason}"
+        raise CohortError([message]) from error
+    with client:
+        yield Cluster(client, memory=declared_memory(client))
+
+
+def declared_memory(client: Any) -> float | None:  # noqa: ANN401
+    """Give the most memory that a worker declares as a resource, bytes."""
+    found = client.scheduler_info(n_workers=-1)["workers"].values()
+    declared = [each["resources"][_MEMORY] for each in found if _MEMORY in each["resources"]]
+    return max(declared, default=None)
+
+
+def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
+    """Read a file that describes a queue's jobs; ``docs/cohorts.md`` has an example.
+
+    Returns:
+        The class of dask-jobqueue, the number of jobs, and the arguments of the class.
+
+    Raises:
+        CohortError: It is not there or not right.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    file = Path(path).expanduser()
+    try:
+        content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
+    except (OSError, ValueError, TOMLKitError) as error:
+        raise CohortError([f"{file} cannot be read: {error}"]) from error
+    system, jobs = content.pop("system", None), content.pop("jobs", None)
+    problems = []
+    if system not in _SYSTEMS:
+        problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        problems.append(f"{file}: jobs is {jobs!r}, expected a whole number from 1")
+    processes = content.setdefault("processes", 1)
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        problems.append(f"{file}: processes is {processes!r}, expected a whole number from 1")
+    extra = content.get("worker_extra_args", [])
+    if not isinstance(extra, list):
+        problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
+    problems += [
+        f"{file}: {name} is missing: of each job"
+        for name in ("cores", "memory")
+        if name not in content
+    ]
+    if problems:
+        raise CohortError(problems)
+    return _SYSTEMS[system], jobs, content
+
+
+def check_cluster_file(path: str | os.PathLike[str]) -> None:
+    """Check what a file says, as far as that goes without submitting jobs.
+
+    Raises:
+        CohortError: The file is not right, or dask-jobqueue is missing.
+    """
+    _jobs(path)
+
+
+def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
+    """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
+    name, jobs, given = read_cluster_file(path)
+    try:
+        import dask_jobqueue
+        from dask.utils import parse_bytes
+        from dask_jobqueue.core import JobQueueCluster
+    except ImportError as error:
+        message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
+        raise CohortError([message]) from error
+    cluster_class = getattr(dask_jobqueue, name)
+    of_cluster = inspect.signature(JobQueueCluster.__init__).parameters
+    try:
+        share = parse_bytes(given["memory"]) // given["processes"]
+        # One registration at a time in each process; its threads are the cores of the job.
+        extra = [*given.get("worker_extra_args", []), "--nthreads", "1"]
+        extra += ["--resources", f"{_MEMORY}={share}"]
+        options = {"dashboard_address": ":0", **given.get("scheduler_options", {})}
+        arguments = {**given, "worker_extra_args": extra, "scheduler_options": options}
+        of_job = {k: v for k, v in arguments.items() if k not in of_cluster}
+        # A cluster would say the same, and be left half open.
+        cluster_class.job_cls("tcp://127.0.0.1:0", name="check", **of_job)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CohortError([f"{path}: {name} does not take it: {error}"]) from error
+    return cluster_class, jobs, arguments
+
+
+@contextmanager
+def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
+    """Give workers that are jobs of Slurm, PBS, LSF or SGE.
+
+    Raises:
+        CohortError: The file is not right, dask-jobqueue is missing, or jobs cannot be submitted.
+    """
+    from dask.utils import parse_bytes
+    from distributed import Client
+
+    cluster_class, jobs, arguments = _jobs(path)
+    with ExitStack() as stack:
+        try:
+            with _without_interrupts():
+                job = _job_that_fails(cluster_class.job_cls)
+                cluster = stack.enter_context(cluster_class(job_cls=job, **arguments))
+                client = stack.enter_context(Client(cluster, set_as_default=False))
+            submit(cluster, jobs)
+        except (TypeError, ValueError, RuntimeError, OSError) as error:
+            raise CohortError([f"{path}: jobs cannot be submitted: {error}"]) from error
+        memory = parse_bytes(arguments["memory"]) / arguments["processes"]
+        yield Cluster(client, jobs=jobs, memory=memory)
+
+
+def _job_that_fails(job_class: type[Any]) -> type[Any]:
+    """Make a class of jobs that know when they were refused; without it no cluster can close."""
+    from distributed.core import Status
+
+    class Job(job_class):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except BaseException:
+                self.status = Status.failed
+                raise
+
+    return Job
+
+
+def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
+    """Submit the jobs that are not there, and wait until the queue has them.
+
+    ``cluster.scale`` does so in the background, where nobody hears what the queue says.
+
+    Raises:
+        RuntimeError: The queue refuses.
+        OSError: Its commands are not there.
+    """
+    while len(cluster.worker_spec) < jobs:
+        cluster.worker_spec.update(cluster.new_worker_spec())
+
+    async def submitted() -> None:
+        await cluster
+
+    cluster.sync(submitted)
+
+
+def check_workers(cluster: Cluster, folder: Path | None = None) -> list[str]:
+    """Tell what is wrong with the workers: none, other versions, several threads, other files.
+
+    Args:
+        cluster: With the workers.
+        folder: The cohort's, which is there; None: look only at those that are there already.
+    """
+    client = cluster.client
+    if folder is None:
+        found = client.run(_look, None, on_error="return")
+    else:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT)
+        except TimeoutError:
+            return [f"the scheduler {client.scheduler.address} has no worker after {_WAIT} s"]
+        token = folder / f".token-{uuid.uuid4().hex}"
+        token.touch()
+        try:
+            found = client.run(_look, str(token), on_error="return")
+        finally:
+            token.unlink(missing_ok=True)
+    problems = []
+    ours = _versions.describe()
+    threads = client.nthreads()
+    for worker, said in sorted(found.items()):
+        if isinstance(said, BaseException):
+            problems.append(
+                f"worker {worker}: impact-plugin cannot be used there: {said!r}; here: {ours}"
+            )
+        elif said[0] != ours:
+            problems.append(f"worker {worker} has {said[0]}, and here are {ours}")
+        elif not said[1]:
+            problems.append(f"worker {worker} does not see {folder}: the folder must be shared")
+        if threads.get(worker, 1) > 1:
+            problems.append(
+                f"worker {worker} has {threads[worker]} threads, expected 1, as each process runs "
+                "one pair at a time: dask worker --nthreads 1 --nworkers <pairs at once>"
+            )
+    return problems
+
+
+def _look(token: str | None) -> tuple[str, bool]:
+    from impact_plugin import _versions
+
+    return _versions.describe(), token is None or Path(token).is_file()

@@ -1,0 +1,18 @@
+"""What a cohort says when it cannot start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class CohortError(ValueError):
+    """A cohort cannot start; ``problems`` has all that is wrong."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        number = len(self.problems)
+        head = f"{number} thing{'s are' if number > 1 else ' is'} wrong, nothing was started:"
+        super().__init__("\n".join([head, *(f"  - {each}" for each in self.problems)]))
+
+    def __reduce__(self) -> tuple[type[CohortError], tuple[list[str]]]:
+        return type(self), (self.problems,)

@@ -1,0 +1,163 @@
+"""What is to be done: presets times pairs, each with a key that changes when its result would."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from impact_plugin import _files, _versions
+from impact_plugin.cohort.pairs import Pair
+from impact_plugin.models.files import sha256
+
+TASK = "task.json"
+"""A finished pair's row, in its folder: the whole folder is there, or nothing of it."""
+
+_SAVED_EVERY = 30
+"""Seconds after which checksums are kept: of a large study they take hours."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to register every pair: stages of presets, or parameter files.
+
+    Attributes:
+        name: Of the folder.
+        presets: Names of presets, in the order in which they run; empty with ``maps``.
+        maps: Absolute paths of parameter files, in the order in which they run.
+    """
+
+    name: str
+    presets: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """One registration, as it is sent to a worker: everything in it can be pickled and is small.
+
+    Attributes:
+        pair: The pair.
+        variant: How to register it.
+        key: SHA-256 of contents of inputs, of parameters and of versions.
+        cohort: The cohort's output folder.
+        models: Where model files lie.
+        threads: Of the registration.
+        device: Where networks run.
+        feature_cache: Folder for feature maps that are shared.
+        retries: How often a pair is tried again.
+        memory: What it is predicted to take, bytes.
+        versions: Of impact-plugin, torch and itk-elastix, which the worker must have.
+        attempt: Which try this is, from 1, but for those in which its worker died: these the
+            worker counts.
+    """
+
+    pair: Pair
+    variant: Variant
+    key: str
+    cohort: str
+    models: str | dict[str, str] | None = None
+    threads: int = 1
+    device: str | None = None
+    feature_cache: str | None = None
+    retries: int = 1
+    memory: int = 0
+    versions: str = ""
+    attempt: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name among the cohort's tasks."""
+        return f"{self.pair.name}/{self.variant.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its result is."""
+        return Path(self.cohort) / "pairs" / self.pair.name / self.variant.name
+
+
+class Checksums:
+    """SHA-256 of files, remembered by path, size and time of the last change."""
+
+    def __init__(self, store: Path) -> None:
+        self._store, self._saved = store, time.monotonic()
+        self._known: dict[str, list[Any]] = {}
+        try:
+            read = json.loads(store.read_text(encoding="utf-8"))
+            self._known = read if isinstance(read, dict) else {}
+        except (OSError, ValueError):
+            pass  # they are computed again
+
+    def of(self, path: str) -> str:
+        """Give a file's checksum.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        state = Path(path).stat()
+        stamp = [state.st_size, state.st_mtime_ns]
+        known = self._known.get(path)
+        if not known or known[:2] != stamp:
+            self._known[path] = known = [*stamp, sha256(Path(path))]
+            if time.monotonic() - self._saved > _SAVED_EVERY:
+                self.save()
+        return str(known[2])
+
+    def save(self) -> None:
+        """Remember them for the next run."""
+        _files.write_text(self._store, json.dumps(self._known))
+        self._saved = time.monotonic()
+
+
+def content_key(
+    pair: Pair,
+    parameters: Sequence[Mapping[str, Sequence[str]]],
+    models: Mapping[str, str],
+    checksums: Checksums,
+    device: str | None = None,
+) -> str:
+    """Compute the key of a registration.
+
+    Neither names and places of files matter nor threads, of which results do not depend on.
+
+    Args:
+        pair: The pair.
+        parameters: The maps, before anything is resolved.
+        models: Checksums of the model files by the names in the maps.
+        checksums: Of the inputs.
+        device: Where networks run.
+    """
+    files = {name: checksums.of(path) for name, path in sorted(pair.files.items())}
+    start = pair.initial_transform
+    if start not in (None, "center", "mass"):
+        start = checksums.of(start)
+    content = {
+        "files": files,
+        "initial_transform": start,
+        "options": dict(pair.options),
+        "overrides": dict(pair.overrides),
+        "parameters": [dict(each) for each in parameters],
+        "models": dict(models),
+        "device": device,
+        "versions": _versions.describe(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def finished(task: Task) -> dict[str, Any] | None:
+    """Give the row of a task whose result is there already; None where it is another's or none."""
+    try:
+        row = json.loads((task.folder / TASK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_same = isinstance(row, dict) and row.get("key") == task.key and row.get("status") == "done"
+    return row if is_same else None
+
+
+def describe_variants(variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    """Give the variants in the types of JSON."""
+    return [asdict(each) for each in variants]

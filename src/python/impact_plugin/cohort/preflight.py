@@ -1,0 +1,136 @@
+"""What is wrong with the pairs and variants of a cohort, found before anything starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from impact_plugin.check import ImageError, ImageHeader
+from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
+from impact_plugin.cohort.plan import Variant
+from impact_plugin.cohort.sources import read_pairs
+from impact_plugin.evaluation.points import as_points
+from impact_plugin.images.geometry import Geometry
+
+_IMAGES = tuple(name for name in FILES if not name.endswith("_points"))
+
+Headers = dict[str, ImageHeader]
+
+
+def collect_pairs(
+    given: str | os.PathLike[str] | Iterable[Pair], problems: list[str]
+) -> list[Pair]:
+    """Read the pairs, or look at those given; adds to ``problems`` what is wrong with them."""
+    if isinstance(given, str | os.PathLike):
+        try:
+            return read_pairs(given)
+        except PairsError as error:
+            problems += error.problems
+        except OSError as error:
+            problems.append(f"the table of pairs cannot be read: {error}")
+        return []
+    if not isinstance(given, Iterable):
+        problems.append(f"pairs is {given!r}, expected the path of a table, or Pairs in a list")
+        return []
+    found = []
+    all_given = list(given)
+    for pair in all_given:
+        try:
+            found.append(checked(pair))
+        except PairsError as error:
+            problems += error.problems
+    if not all_given:
+        problems.append("there are no pairs")
+    return found
+
+
+def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], Headers]:
+    """Find duplicates, files that are not there, and images that cannot be read.
+
+    Returns:
+        What is wrong, and the headers of the images by their paths.
+    """
+    problems = _twice("pair", [pair.name for pair in pairs])
+    same: dict[str, str] = {}
+    headers: Headers = {}
+    wrong: dict[str, str] = {}
+    for pair in pairs:
+        content = repr((dict(pair.files), pair.initial_transform, pair.options, pair.overrides))
+        if content in same and same[content] != pair.name:
+            problems.append(f"the pairs {same[content]!r} and {pair.name!r} are the same")
+        same.setdefault(content, pair.name)
+        named = dict(pair.files)
+        if pair.initial_transform not in (None, "center", "mass"):
+            named["initial_transform"] = str(pair.initial_transform)
+        for role, path in named.items():
+            if path in wrong or (path in headers and role in _IMAGES):
+                continue
+            try:
+                _look(path, role, headers)
+            except (ImageError, OSError) as error:
+                wrong[path] = str(error)
+                problems.append(f"pair {pair.name!r}: {role}: {error}")
+        problems += _check_sides(pair, headers)
+    return problems, headers
+
+
+def check_variants(variants: Sequence[Variant]) -> list[str]:
+    """Find variants that are there twice, or whose names no folder can have."""
+    problems = []
+    for variant in variants:
+        if said := name_problem(variant.name, also="+"):
+            files = ": rename the parameter file" if variant.maps else ""
+            problems.append(f"the variant's name {said}{files}")
+    if not variants:
+        problems.append("there is neither a preset nor a parameter file")
+    return problems + _twice("variant", [variant.name for variant in variants])
+
+
+def _look(path: str, role: str, headers: Headers) -> None:
+    if not Path(path).is_file():
+        message = f"there is no file {path!r}"
+        raise FileNotFoundError(message)
+    if role in _IMAGES:
+        headers[path] = ImageHeader.read(path)
+    elif not os.access(path, os.R_OK):
+        message = f"{path!r} may not be read"
+        raise PermissionError(message)
+
+
+def _twice(what: str, names: Sequence[str]) -> list[str]:
+    """Find names that are the same, also where a file system does not tell A from a."""
+    problems = []
+    known: dict[str, str] = {}
+    for name in names:
+        first = known.get(name.lower())
+        if first is None:
+            known[name.lower()] = name
+        elif first == name:
+            problems.append(f"two {what}s are named {name!r}")
+        else:
+            problems.append(f"the {what}s {first!r} and {name!r} differ only in case")
+    return list(dict.fromkeys(problems))
+
+
+def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
+    problems = []
+    for kind in ("points", "labels"):
+        if len({f"fixed_{kind}", f"moving_{kind}"} & pair.files.keys()) == 1:
+            problems.append(f"pair {pair.name!r}: {kind} are given of one of the two images only")
+    for side in ("fixed", "moving"):
+        role, header = f"{side}_points", headers.get(pair.files[side])
+        if header is not None and role in pair.files and Path(pair.files[role]).is_file():
+            try:
+                as_points(pair.files[role], header.dimension, role, _grid(header))
+            except (ValueError, OSError) as error:
+                problems.append(f"pair {pair.name!r}: {role}: {error}")
+    sizes = {len(h.size) for f in ("fixed", "moving") if (h := headers.get(pair.files[f]))}
+    if len(sizes) > 1:
+        problems.append(f"pair {pair.name!r}: one image is 2D, the other 3D")
+    return problems
+
+
+def _grid(header: ImageHeader) -> Geometry:
+    direction = tuple(cosine for row in header.direction for cosine in row)
+    return Geometry(header.size, header.spacing, header.origin, direction)

@@ -1,0 +1,53 @@
+"""The table of a cohort: a row for each pair and variant, as parquet and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from impact_plugin._files import replacing
+from impact_plugin.cohort.work import Row
+
+COLUMNS = (
+    "pair",
+    "variant",
+    "status",
+    "error",
+    "attempts",
+    "seconds",
+    "peak_memory_mb",
+    "metric",
+    "before_tre_mean_mm",
+    "tre_mean_mm",
+    "tre_p95_mm",
+    "tre_max_mm",
+    "before_dice_mean",
+    "dice_mean",
+    "folding",
+    "jacobian_min",
+    "worker",
+    "key",
+)
+"""In this order; empty where it was not measured."""
+
+_TEXT = {"pair", "variant", "status", "error", "worker", "key"}
+CSV, PARQUET = "cohort.csv", "cohort.parquet"
+
+
+def make(rows: Sequence[Row]) -> Any:  # noqa: ANN401  (a pandas.DataFrame)
+    """Make the table."""
+    import pandas as pd
+
+    table = pd.DataFrame([{c: row.get(c) for c in COLUMNS} for row in rows], columns=list(COLUMNS))
+    numbers = [name for name in COLUMNS if name not in _TEXT]
+    table[numbers] = table[numbers].astype("float64")
+    return table
+
+
+def write(table: Any, folder: Path) -> None:  # noqa: ANN401
+    """Write both files, each in one step."""
+    with replacing(folder / CSV) as unfinished:
+        table.to_csv(unfinished, index=False)
+    with replacing(folder / PARQUET) as unfinished:
+        table.to_parquet(unfinished, index=False)

@@ -1,0 +1,266 @@
+"""What a worker does with one pair. Whatever happens comes back as data, not as an exception."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+import socket
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from impact_plugin import _versions
+from impact_plugin.cohort.folder import STARTED
+from impact_plugin.cohort.plan import TASK, Task
+
+Row = dict[str, Any]
+"""What is known of one task after it ran: a row of the cohort's table."""
+
+
+def started_file(task: Task) -> Path:
+    """Give the file in which each start of a task is a line, until it ends in whatever way.
+
+    What is left of it tells which pair ran on a worker that died, and which only waited there.
+    """
+    return Path(task.cohort) / STARTED / f"{task.pair.name}@{task.variant.name}"
+
+
+def starts(task: Task) -> int:
+    """Count the starts of a task that did not end: its worker died."""
+    return len(_lines(task))
+
+
+def last_worker(task: Task) -> str:
+    """Give the worker on which a task that did not end has started last: host and process."""
+    lines = _lines(task)
+    return lines[-1].split(" ")[0] if lines else ""
+
+
+def run(task: Task) -> Row:
+    """Register a pair, measure the result and put it in its place, or say why not."""
+    begun = time.perf_counter()
+    died = starts(task)
+    row: Row = {
+        "pair": task.pair.name,
+        "variant": task.variant.name,
+        "key": task.key,
+        "status": "failed",
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
+        "attempts": task.attempt + died,
+        "error": "",
+    }
+    if died and row["attempts"] > 1 + task.retries:
+        return row | died_row(died, task)
+    marker = started_file(task)
+    try:
+        _check_versions(task)
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        with marker.open("a") as file:
+            file.write(f"{row['worker']} {time.time():.3f}\n")
+        with _PeakMemory() as memory:
+            measured = _register(task, row, begun, memory)
+        row |= measured
+    except Exception as error:
+        row["error"] = f"{type(error).__name__}: {error}"
+        row["traceback"] = traceback.format_exc(limit=-6)
+        row["seconds"] = round(time.perf_counter() - begun, 3)
+    with suppress(OSError):  # the folder is gone, or its file system: what came before says so
+        marker.unlink(missing_ok=True)
+    return row
+
+
+def died_row(times: int, task: Task | None = None, cause: str = "") -> Row:
+    """Say that a pair's worker died each time it ran.
+
+    Args:
+        times: In a row, to the last.
+        task: Which.
+        cause: What is known of the last time.
+    """
+    where = f" (last {last_worker(task)})" if task and last_worker(task) else ""
+    cause = cause or (
+        "killed by the system, as where memory runs out, or a crash; see the worker's log"
+    )
+    return {
+        "status": "failed",
+        "attempts": times + (task.attempt - 1 if task else 0),
+        "error": f"WorkerDied: its worker died each of the {times} times that it ran{where}: "
+        f"{cause}",
+    }
+
+
+def _lines(task: Task) -> list[str]:
+    try:
+        return started_file(task).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _check_versions(task: Task) -> None:
+    """Refuse to work with other versions than the cohort's; workers come and go.
+
+    Raises:
+        RuntimeError: They differ.
+    """
+    ours = _versions.describe()
+    if task.versions and ours != task.versions:
+        message = f"this worker has {ours}, and the cohort is of {task.versions}"
+        raise RuntimeError(message)
+
+
+def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
+    import impact_plugin
+    from impact_plugin.pairwise import storage
+
+    pair = task.pair
+    with _feature_cache(task.feature_cache):
+        result = impact_plugin.register_images(
+            pair.files["fixed"],
+            pair.files["moving"],
+            fixed_mask=pair.files.get("fixed_mask"),
+            moving_mask=pair.files.get("moving_mask"),
+            initial_transform=pair.initial_transform,
+            models=task.models,
+            threads=task.threads,
+            device=task.device,
+            progress=False,
+            **_maps(task),
+            iterations=pair.options.get("iterations"),
+            seed=pair.options.get("seed"),
+        )
+    figures = _figures(task, result)
+    metric = result.history.metric
+    done = row | {
+        "status": "done",
+        "metric": float(metric[-1]) if len(metric) else None,
+        **figures,
+        "seconds": round(time.perf_counter() - begun, 3),
+        "peak_memory_mb": round(memory.peak / 2**20, 1),
+    }
+    # JSON has no other numbers.
+    done = {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in done.items()
+    }
+    place = task.folder
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.parent / f".unfinished-{uuid.uuid4().hex}"
+    try:
+        unfinished.mkdir()
+        storage.write_files(result, unfinished, place)
+        (unfinished / TASK).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+        put(unfinished, place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return done
+
+
+def put(unfinished: Path, place: Path) -> None:
+    """Give a folder its name when all of it is on the disk, in place of an earlier one."""
+    for path in [each for each in unfinished.rglob("*") if each.is_file()]:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    for _ in range(10):  # a worker of an earlier run, now alone, may end at the same moment
+        try:
+            if place.exists():
+                old = place.parent / f".old-{uuid.uuid4().hex}"
+                place.rename(old)
+                shutil.rmtree(old, ignore_errors=True)
+            unfinished.rename(place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+        else:
+            return
+    message = f"{place} is written by another process all the time"
+    raise OSError(message)
+
+
+@contextmanager
+def _feature_cache(folder: str | None) -> Iterator[None]:
+    """Set the environment variable for one registration: other cohorts use the worker, too."""
+    name = "IMPACT_FEATURE_CACHE"
+    before = os.environ.get(name)
+    if folder is not None:
+        os.environ[name] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
+def _maps(task: Task) -> dict[str, Any]:
+    """Give the arguments for the maps: the preset, unless the pair changes parameters."""
+    overrides = dict(task.pair.overrides)
+    if task.variant.presets and not overrides:
+        return {"preset": list(task.variant.presets)}
+    import SimpleITK as sitk
+
+    from impact_plugin.check import ImageHeader
+    from impact_plugin.cohort import maps
+
+    read = maps.read(task.variant, ImageHeader.read(task.pair.files["fixed"]).dimension)
+    arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
+    if task.variant.presets and "DefaultPixelValue" not in overrides:
+        # Outside, the least value of the moving image, as with a preset that is not changed.
+        moving = sitk.ReadImage(task.pair.files["moving"])
+        arguments["default_pixel_value"] = float(sitk.GetArrayViewFromImage(moving).min())
+    return arguments
+
+
+def _figures(task: Task, result: Any) -> Row:  # noqa: ANN401
+    files = task.pair.files
+    names = ("fixed_points", "moving_points", "fixed_labels", "moving_labels")
+    found = result.evaluate(**{name: files[name] for name in names if name in files})
+    row: Row = {}
+    for front, step in (("", found.after), ("before_", found.before)):
+        if step.landmarks:
+            said = step.landmarks.statistics()
+            row |= {f"{front}tre_{name}_mm": float(said[name]) for name in ("mean", "p95", "max")}
+        if step.labels is not None:
+            row[f"{front}dice_mean"] = step.mean_dice
+    if found.after.jacobian:
+        said = found.after.jacobian.statistics()
+        row |= {"folding": float(said["folding"]), "jacobian_min": float(said["min"])}
+    return row
+
+
+class _PeakMemory:
+    """The most memory that the children of this process have had together, bytes: elastix."""
+
+    def __init__(self, interval: float = 0.25) -> None:
+        self.peak = 0
+        self._interval = interval
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> _PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        import psutil
+
+        me = psutil.Process()
+        while not self._end.wait(self._interval):
+            used = 0
+            for child in me.children(recursive=True):
+                try:
+                    used += child.memory_info().rss
+                except psutil.Error:  # it has ended
+                    continue
+            self.peak = max(self.peak, used)

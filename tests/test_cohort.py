@@ -1,0 +1,297 @@
+"""Cohorts on this machine: real registrations, resuming, pairs that fail or kill their worker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+import impact_plugin
+from helpers import cohort_runners
+from helpers.pairs import sitk_pair
+from impact_plugin import _versions, cohort
+from impact_plugin.check import ImageHeader
+from impact_plugin.cohort import clusters, journal, work
+from impact_plugin.cohort.clusters import Cluster
+from impact_plugin.cohort.maps import Maps
+from impact_plugin.cohort.plan import Checksums, Task, Variant
+from impact_plugin.cohort.running import Runner
+from impact_plugin.cohort.shares import Machine
+from impact_plugin.engine import parameter_text
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of two workers that all tests here share."""
+    with clusters.local(Machine(workers=2, processors=2, memory=8 << 30)) as found:
+        yield found
+
+
+@pytest.fixture
+def shared(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cohorts use the shared cluster in place of their own."""
+
+    @contextmanager
+    def local(_: Machine) -> Iterator[Cluster]:
+        yield cluster
+
+    monkeypatch.setattr(clusters, "local", local)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
+        sitk.WriteImage(image, str(folder / name))
+    return folder
+
+
+def table(folder: Path, images: Path, names: list[str]) -> Path:
+    """Write a table of pairs; each has a seed of its own, so that no two are the same."""
+    path = folder / "pairs.csv"
+    rows = [f"{n},{images / 'f.mha'},{images / 'm.mha'},{i}" for i, n in enumerate(names)]
+    path.write_text("\n".join(["pair,fixed,moving,seed", *rows]) + "\n")
+    return path
+
+
+def statuses(result: cohort.Cohort) -> dict[str, str]:
+    return dict(zip(result.table["pair"], result.table["status"], strict=True))
+
+
+@pytest.mark.usefixtures("shared")
+def test_registrations(tmp_path: Path, images: Path) -> None:
+    """One pair, two presets; a pair that cannot be registered; then the same call again."""
+    empty = sitk.Image([16, 16, 16], sitk.sitkFloat32)
+    sitk.WriteImage(empty, str(tmp_path / "constant.mha"))
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(
+        "pair,fixed,moving,iterations,set:NumberOfResolutions\n"
+        f"good,{images / 'f.mha'},{images / 'm.mha'},2,\n"
+        f"constant,{images / 'f.mha'},constant.mha,2,\n"
+    )
+    presets = ["rigid_mind", "affine_mind"]
+    result = cohort.register_cohort(pairs, tmp_path / "out", presets=presets, progress=False)
+    assert list(result.table["status"]) == ["done", "done", "failed", "failed"]
+    assert result.failed == 2
+    assert list(result.table["attempts"]) == [1, 1, 2, 2]
+    assert "constant" in result.table["error"][2]
+    good = tmp_path / "out/pairs/good/affine_mind"
+    loaded = impact_plugin.RegistrationResult.load(good)
+    assert float(loaded.history.metric[-1]) == result.table["metric"][1]
+    record = json.loads((good / "record.json").read_text())
+    assert record["images"]["moving"]["path"] == str(images / "m.mha")
+    # Nothing in the folder names the one in which it was written.
+    assert ".unfinished" not in "".join(p.read_text() for p in good.glob("*.txt"))
+    assert not list((tmp_path / "out").glob("pairs/*/.*"))
+    same = pd.read_parquet(tmp_path / "out/cohort.parquet")
+    assert list(same["status"]) == list(result.table["status"])
+    assert result.table["peak_memory_mb"][0] > 10
+
+    before = (good / "task.json").stat().st_mtime_ns
+    again = cohort.register_cohort(pairs, tmp_path / "out", presets=presets, progress=False)
+    assert (good / "task.json").stat().st_mtime_ns == before  # not done again; failed ones were
+    assert statuses(again) == statuses(result)
+
+
+@pytest.mark.usefixtures("shared")
+def test_isolation(tmp_path: Path, images: Path) -> None:
+    """Who kills their worker are reported; who fails, too; who ran beside them are done."""
+    names = ["kills1", *(f"p{i}" for i in range(12)), "bad", "kills2"]
+    pairs = table(tmp_path, images, names)
+    result = cohort.register_cohort(
+        pairs, tmp_path / "out", presets="mind", progress=False, runner=cohort_runners.fake
+    )
+    expected = {n: "done" if n.startswith("p") else "failed" for n in names}
+    assert statuses(result) == expected
+    errors = result.table.set_index("pair")
+    assert "its worker died each of the 2 times" in errors["error"]["kills1"]
+    assert errors["error"]["bad"] == "ValueError: bad"
+    assert errors["attempts"]["bad"] == 2
+    lines = [json.loads(x) for x in (tmp_path / "out/cohort.jsonl").read_text().splitlines()]
+    assert sum(each["event"] == "ended" for each in lines) == len(names)
+
+
+@pytest.mark.usefixtures("shared")
+def test_changed_pairs_are_done_again(tmp_path: Path, images: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(images, own)
+    pairs = table(tmp_path, own, ["a", "b"])
+    out = tmp_path / "out"
+
+    def run() -> list[float]:
+        result = cohort.register_cohort(
+            pairs,
+            out,
+            presets="mind",
+            progress=False,
+            runner=cohort_runners.fake,
+        )
+        assert result.failed == 0
+        return [(out / f"pairs/{n}/mind/task.json").stat().st_mtime_ns for n in "ab"]
+
+    first = run()
+    assert run() == first
+    pairs.write_text(pairs.read_text().replace(",1\n", ",7\n"))  # the seed of b
+    second = run()
+    assert second[0] == first[0]
+    assert second[1] > first[1]
+    image = sitk.ReadImage(str(own / "m.mha"))
+    sitk.WriteImage(image + 1, str(own / "m.mha"))
+    third = run()
+    assert third[0] > second[0]
+    assert third[1] > second[1]
+
+
+@pytest.mark.usefixtures("shared")
+def test_other_scheduler(cluster: Cluster, tmp_path: Path, images: Path) -> None:
+    pairs = table(tmp_path, images, ["a", "b"])
+    result = cohort.register_cohort(
+        pairs,
+        tmp_path / "out",
+        presets="mind",
+        scheduler=cluster.client.scheduler.address,
+        progress=False,
+        runner=cohort_runners.fake,
+    )
+    assert result.failed == 0
+
+
+@pytest.mark.usefixtures("shared")
+def test_workers_with_other_versions(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_versions, "describe", lambda: "impact-plugin 0.0.1")
+    with pytest.raises(cohort.CohortError, match=r"worker tcp.* has impact-plugin .*0\.0\.1"):
+        cohort.register_cohort(
+            table(tmp_path, images, ["a"]), tmp_path / "out", presets="mind", progress=False
+        )
+    assert not (tmp_path / "out/pairs").exists()
+
+
+@pytest.mark.usefixtures("shared")
+def test_attempts_and_causes(tmp_path: Path, images: Path) -> None:
+    """Of a pair that fails once and whose worker dies once, and of a crash; also when resumed."""
+    pairs = table(tmp_path, images, ["a"])
+    out = tmp_path / "out"
+
+    def run(runner: Runner, retries: int) -> pd.DataFrame:
+        return cohort.register_cohort(
+            pairs, out, presets="mind", progress=False, runner=runner, retries=retries
+        ).table
+
+    found = run(cohort_runners.segfaults, 1)
+    assert "each of the 2 times that it ran (last host:" in found["error"][0]
+    assert "it was killed by signal 11 (SIGSEGV), a crash" in found["error"][0]
+    assert found["attempts"][0] == 2
+
+    for _ in range(2):  # the second time the row is the one that is there
+        found = run(cohort_runners.fails_then_dies, 2)
+        assert found["status"][0] == "done"
+        assert found["attempts"][0] == 3
+    lines = [json.loads(line) for line in (out / "cohort.jsonl").read_text().splitlines()]
+    again = [each["why"] for each in lines if each["event"] == "again"]
+    assert again == ["its worker died", "ValueError: first", "its worker died"]
+    ends = [each for each in lines if each["event"] == "ended all"]
+    assert [(each["done"], each["failed"], each["left"]) for each in ends] == [
+        (0, 1, 0),
+        (1, 0, 0),
+        (1, 0, 0),
+    ]
+    starts = [(each["tasks"], each["kept"]) for each in lines if each["event"] == "started"]
+    assert starts == [(1, 0), (1, 0), (0, 1)]
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_log_goes_on_after_half_a_line(tmp_path: Path, images: Path) -> None:
+    """As a kill leaves one."""
+    pairs = table(tmp_path, images, ["a", "bad"])
+    out = tmp_path / "out"
+    for _ in range(2):
+        cohort.register_cohort(
+            pairs, out, presets="mind", progress=False, runner=cohort_runners.fake
+        )
+        with (out / "cohort.jsonl").open("a") as file:
+            file.write('{"time": 17')
+    whole, broken = [], 0
+    for line in (out / "cohort.jsonl").read_text().splitlines():
+        try:
+            whole.append(json.loads(line)["event"])
+        except ValueError:
+            broken += 1
+    assert broken == 2
+    first = ["started", "ended", "again", "ended", "ended all"]
+    assert whole == [*first, "started", "again", "ended", "ended all"]
+
+
+def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts, time per pair and time left, as for a log file."""
+    with journal.Journal(tmp_path, show=True) as found:
+        found.begin(total=10, kept=4)
+        found.ended({"pair": "a", "variant": "v", "status": "done", "error": "", "seconds": 4.0})
+        found.ended({"pair": "b", "variant": "v", "status": "failed", "error": "E: x\ny"})
+        found.tick(there=4, workers=2)
+    said = capsys.readouterr().err
+    assert "failed: b, v: E: x\n" in said
+    assert "5 of 10 done, 1 failed, 2 running on 2 workers, 4.0 s per pair, 0:00:0" in said
+
+
+@pytest.mark.usefixtures("shared")
+def test_workers_that_come_later_with_other_versions(tmp_path: Path, images: Path) -> None:
+    """Which the start did not see: their pairs fail, and nothing of theirs is kept."""
+    task = Task(
+        cohort.Pair("a", {}), Variant("v"), "k", str(tmp_path), versions="impact-plugin 0.0.1"
+    )
+    row = work.run(task)
+    assert row["status"] == "failed"
+    assert "and the cohort is of impact-plugin 0.0.1" in row["error"]
+    assert not task.folder.exists()
+
+
+def test_results_written_twice_at_the_same_time(tmp_path: Path) -> None:
+    """By a worker that an earlier run has left behind: one of them is there, and whole."""
+    place = tmp_path / "place"
+
+    def put(number: int) -> None:
+        for _ in range(50):
+            unfinished = tmp_path / f".unfinished-{number}"
+            unfinished.mkdir()
+            (unfinished / "a").write_text(str(number))
+            (unfinished / "b").write_text(str(number))
+            work.put(unfinished, place)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(put, range(2)))
+    assert (place / "a").read_text() == (place / "b").read_text()
+    assert not list(tmp_path.glob(".unfinished-*"))
+
+
+def test_models_of_one_variant_only(tmp_path: Path) -> None:
+    """The others' maps do not name it; two names may be one file."""
+    model = impact_plugin.models.mind(1, 2, 3)
+    links = {name: tmp_path / name for name in ("one.pt", "two.pt")}
+    for link in links.values():
+        link.symlink_to(model)
+    parameters = impact_plugin.preset_map("mind") | {"ModelsPath": list(links)}
+    own = tmp_path / "own.txt"
+    own.write_text(parameter_text.dump(parameters))
+    variants = [Variant("mind", presets=("mind",)), Variant("own", maps=(str(own),))]
+    pair, headers = cohort.Pair("a", {"fixed": "f", "moving": "m"}), {}
+    for side, image in zip("fm", sitk_pair(), strict=True):
+        sitk.WriteImage(image, str(tmp_path / f"{side}.mha"))
+        headers[side] = ImageHeader.read(tmp_path / f"{side}.mha")
+    with Maps(variants, {name: str(path) for name, path in links.items()}) as maps:
+        assert maps.check([pair], headers) == []
+        assert maps.of(variants[0], pair, headers).given is None
+        loaded = maps.of(variants[1], pair, headers)
+        sums = maps.checksums(loaded, Checksums(tmp_path / "sums"))
+    assert list(sums) == ["one.pt", "two.pt"]
+    assert len(set(sums.values())) == 1
+    with Maps(variants, {"three.pt": str(model)}) as maps:
+        assert "models has 'three.pt', and no map names it" in maps.check([pair], headers)[-1]

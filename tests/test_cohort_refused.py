@@ -1,0 +1,302 @@
+"""What cohorts refuse before anything starts: all of it, in one report."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import SimpleITK as sitk
+from click.testing import CliRunner
+
+from helpers.pairs import sitk_pair
+from impact_plugin import cohort
+from impact_plugin.cli.cohort import cohort as command
+from impact_plugin.cohort import clusters, folder
+from impact_plugin.cohort.folder import COHORT
+from impact_plugin.cohort.shares import Machine
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
+        sitk.WriteImage(image, str(tmp_path / name))
+    return tmp_path
+
+
+def write(where: Path, text: str, name: str = "pairs.csv") -> Path:
+    path = where / name
+    path.write_text(text)
+    return path
+
+
+def test_everything_at_once(images: Path) -> None:
+    pairs = write(
+        images,
+        "pair,fixed,moving,fixed_points,moving_points,initial_transform\n"
+        "a,f.mha,m.mha,,,center\n"
+        "a,f.mha,gone.mha,,,\n"
+        "b,f.mha,m.mha,points.txt,points.txt,center\n"
+        "c,pairs.csv,m.mha,pairs.csv,,nowhere.tfm\n"
+        "d,f.mha,m.mha,,,center\n",
+    )
+    write(images, "one two\n", "points.txt")
+    out = images / "out"
+    out.mkdir()
+    (out / "thesis.doc").touch()
+    with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
+        cohort.register_cohort(pairs, out, presets=["mind", "mnd", "mind"], workers=0)
+    text = str(caught.value)
+    for wrong in (
+        "two pairs are named 'a'",
+        f"moving: there is no file '{images / 'gone.mha'}'",
+        "the pairs 'a' and 'd' are the same",
+        f"pair 'c': fixed: '{pairs}' is no image that can be read",
+        "pair 'c': points are given of one of the two images only",
+        f"pair 'b': moving_points: {images / 'points.txt'}, line 1:",
+        f"initial_transform: there is no file '{images / 'nowhere.tfm'}'",
+        f"{out} is not empty and not a cohort's folder",
+        "there is no preset 'mnd'; did you mean 'mind'?",
+        "two variants are named 'mind'",
+        "workers is 0, expected a whole number of at least 1",
+    ):
+        assert wrong in text
+    assert [each.name for each in out.iterdir()] == ["thesis.doc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("fixed\nf.mha\n", "there is no column 'moving'"),
+        ("fixed,moving,maskk\nf.mha,m.mha,\n", "the column 'maskk' is not known"),
+        ("fixed,moving,fixed\nf.mha,m.mha,\n", "the column 'fixed' is there 2 times"),
+        ("fixed,moving\n", "there is no pair in it"),
+        ("fixed,moving\nf.mha\n", r"pairs\.csv:2: the row has not as many cells"),
+        ("fixed,moving,seed\nf.mha,m.mha,x\n", r"pairs\.csv:2: seed is 'x', expected a whole"),
+        ("fixed,moving\nf.mha,\n", r"pairs\.csv:2: moving is empty"),
+        ("pair,fixed,moving\n../x,f.mha,m.mha\n", r"the pair's name is '\.\./x'"),
+    ],
+)
+def test_tables(images: Path, text: str, wrong: str) -> None:
+    with pytest.raises(cohort.CohortError, match=wrong):
+        cohort.register_cohort(write(images, text), images / "out")
+    assert not (images / "out").exists()
+
+
+def test_a_folder_of_another_cohort(images: Path) -> None:
+    pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
+    (images / "out").mkdir()
+    (images / "out" / COHORT).write_text('{"pairs": [["z", "/f.mha", "/m.mha"]]}')
+    with pytest.raises(cohort.CohortError, match="the folder of another cohort, with 1 pairs"):
+        cohort.register_cohort(pairs, images / "out", presets="mind")
+
+
+def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands in the same report as the rest."""
+    monkeypatch.setattr(clusters, "_TIMEOUT", 1)
+    pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
+    command_line = [str(pairs), "-o", str(images / "out"), "--preset", "mind", "-q"]
+    found = CliRunner().invoke(command, [*command_line, "--scheduler", "tcp://127.0.0.1:9"])
+    assert found.exit_code == 1
+    assert "the scheduler 'tcp://127.0.0.1:9' cannot be reached" in found.output
+    assert "1 thing is wrong" in found.output
+    found = CliRunner().invoke(command, [*command_line, "--device", "gpu", "--scheduler", "x:y"])
+    assert "2 things are wrong" in found.output
+    assert not (images / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("jobs = 2\ncores = 4\nmemory = '8GB'\n", "system is None, expected one of slurm"),
+        ("system = 'slurm'\njobs = 0\ncores = 4\nmemory = '8GB'\n", "jobs is 0"),
+        ("system = 'slurm'\njobs = 2\ncores = 4\n", "memory is missing"),
+        ("system = ", "cannot be read"),
+    ],
+)
+def test_cluster_files(tmp_path: Path, text: str, wrong: str) -> None:
+    with pytest.raises(cohort.CohortError, match=wrong):
+        clusters.read_cluster_file(write(tmp_path, text, "cluster.toml"))
+
+
+def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
+    files = {"fixed": str(images / "f.mha"), "moving": str(images / "m.mha")}
+    return cohort.Pair(**{"name": name, "files": files, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"name": "../../escaped"}, r"the pair's name is '\.\./\.\./escaped', expected letters"),
+        ({"name": "a" * 300}, "of 300 characters, expected at most 120"),
+        ({"name": 7}, "the pair's name is 7, expected letters"),
+        ({"files": {}}, r"'a': fixed is missing: .*\n.*'a': moving is missing"),
+        ({"files": {"fixd": "f.mha"}}, "'fixd' is no role of a file; there are fixed, moving, fix"),
+        ({"files": {"fixed": 3, "moving": None}}, r"fixed is 3, expected .*\n.*moving is None"),
+        ({"files": None}, "files is None, expected a dict"),
+        ({"initial_transform": 3}, "initial_transform is 3, expected center, mass or a path"),
+        ({"options": {"iteration": 3}}, "'iteration' is no option; there are iterations, seed"),
+        ({"options": {"iterations": 0}}, "'a': iterations is 0, expected a whole number of at le"),
+        ({"options": {"seed": 2**32}}, "'a': seed is 4294967296, expected .* at most 4294967295"),
+        ({"overrides": {"Metric": {1}}}, r"'a': set:Metric: \{1\} \(set\) is not allowed"),
+        ({"overrides": {"Metric": []}}, r"'a': set:Metric is \[\]: a parameter and its values"),
+        (
+            {"options": {"seed": 1}, "overrides": {"RandomSeed": ["2"]}},
+            "seed and set:RandomSeed exclude each other",
+        ),
+    ],
+)
+def test_pairs_of_python(images: Path, values: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(cohort.CohortError, match=wrong):
+        cohort.register_cohort([pair(images, **values)], images / "out", presets="mind")
+    assert not (images / "out").exists()
+
+
+def test_what_is_no_pair(images: Path) -> None:
+    wrong = r"3 \(int\) is no impact_plugin.cohort.Pair"
+    with pytest.raises(cohort.CohortError, match=wrong):
+        cohort.register_cohort([3], images / "out", presets="mind")  # type: ignore[list-item]
+    with pytest.raises(cohort.CohortError, match="pairs is 3, expected the path of a table"):
+        cohort.register_cohort(3, images / "out", presets="mind")  # type: ignore[arg-type]
+    with pytest.raises(cohort.CohortError, match="presets has 3, expected the name"):
+        cohort.register_cohort([pair(images)], images / "out", presets=[3])  # type: ignore[list-item]
+
+
+def test_names_that_a_file_system_may_confuse(images: Path) -> None:
+    other = {"fixed": str(images / "m.mha"), "moving": str(images / "f.mha")}
+    both = [pair(images, "p01"), pair(images, "P01", files=other)]
+    with pytest.raises(cohort.CohortError, match="pairs 'p01' and 'P01' differ only in case"):
+        cohort.register_cohort(both, images / "out", presets="mind")
+
+
+def test_names_of_variants(images: Path) -> None:
+    odd = write(images, "", "my map (1).txt")
+    with pytest.raises(cohort.CohortError, match=r"name is 'my map \(1\)'.*rename the parameter f"):
+        cohort.register_cohort([pair(images)], images / "out", parameter_files=[odd])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "wrong"),
+    [
+        ("VoxelSiz", "3", "there is no such parameter. The nearest is VoxelSize"),
+        ("Distance", "L7", r'"L7" is not allowed. Allowed: "L1", "L2"'),
+        ("NumberOfResolutions", "x", '"x" is not allowed. Allowed: numbers'),
+        ("MaximumNumberOfIteration", "9", "no such parameter. The nearest is MaximumNumberOfIte"),
+        ("MaximumNumberOfIterations", "9.5", '"9.5" is not allowed. Allowed: whole numbers'),
+        ("NewSamplesEveryIteration", "yes", '"yes" is not allowed. Allowed: true, false'),
+        ("Transform", "BSplin", r'\(Transform "BSplin"\), which elastix does not have'),
+        ("ModelsPath", "gone.pt", "names the model 'gone.pt', which is in none of these"),
+    ],
+)
+def test_overrides(images: Path, parameter: str, value: str, wrong: str) -> None:
+    """The report names pair, variant, parameter, value and what is allowed."""
+    table = f"pair,fixed,moving,set:{parameter}\nb,m.mha,f.mha,\na,f.mha,m.mha,{value}\n"
+    with pytest.raises(cohort.CohortError) as caught:
+        cohort.register_cohort(write(images, table), images / "out", presets="mind")
+    (problem,) = caught.value.problems
+    assert problem.startswith("pair 'a', mind: ")
+    assert f"set:{parameter}" in problem
+    assert re.search(wrong, problem)
+
+
+def test_seeds_and_iterations_of_tables(images: Path) -> None:
+    table = "pair,fixed,moving,seed,iterations\na,f.mha,m.mha,99999999999,0\n"
+    with pytest.raises(cohort.CohortError) as caught:
+        cohort.register_cohort(write(images, table), images / "out", presets="mind")
+    assert "pairs.csv:2: pair 'a': seed is 99999999999, expected" in str(caught.value)
+    assert "iterations is 0, expected" in str(caught.value)
+
+
+def test_maps_that_are_wrong(images: Path) -> None:
+    """As ``impact-plugin check`` says it, and once, not for each pair."""
+    own = write(images, '(Metric "Impact") (Mode "Statik")', "own.txt")
+    pairs = [pair(images), pair(images, "b", options={"seed": 3})]
+    with pytest.raises(cohort.CohortError, match="own: ") as caught:
+        cohort.register_cohort(pairs, images / "out", parameter_files=[own])
+    assert len(caught.value.problems) == len(set(caught.value.problems))
+
+
+def test_a_device_that_is_not_there(images: Path) -> None:
+    for device, wrong in (("cuda:7", "torch sees no such GPU"), ("gpu", 'expected "cpu", "cuda"')):
+        with pytest.raises(cohort.CohortError, match=wrong):
+            cohort.register_cohort([pair(images)], images / "out", presets="mind", device=device)
+
+
+def refuse(*_: object) -> list[str]:
+    return ["no such workers"]
+
+
+def test_a_refused_start_leaves_nothing(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the folder nor those it is in; what was there before stays."""
+
+    @contextmanager
+    def local(machine: Machine) -> Iterator[clusters.Cluster]:
+        yield clusters.Cluster(None, machine)
+
+    monkeypatch.setattr(clusters, "local", local)
+    monkeypatch.setattr(clusters, "check_workers", refuse)
+    out = images / "results/of/all"
+    (images / "results").mkdir()
+    for _ in range(2):
+        with pytest.raises(cohort.CohortError, match="no such workers"):
+            cohort.register_cohort([pair(images)], out, presets="mind")
+        assert not list((images / "results").iterdir())
+
+
+def test_what_a_killed_start_leaves_is_taken_for_its_own(images: Path) -> None:
+    out = images / "out"
+    out.mkdir()
+    for name in ("cohort.jsonl", ".checksums.json", ".lock"):
+        (out / name).touch()
+    (out / ".token-1").mkdir()
+    assert folder.check(out, [pair(images)]) == []
+    folder.clear(out)
+    assert not (out / ".token-1").exists()
+
+
+def test_one_run_at_a_time(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = images / "out"
+    with folder.claimed(out) as note:
+        assert note == ""
+        with pytest.raises(cohort.CohortError, match=rf"in use by process {os.getpid()} on "):
+            cohort.register_cohort([pair(images)], out, presets="mind")
+        assert (out / ".lock").is_file()
+    assert not list(out.iterdir())
+
+    def without_locks(*_: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with folder.claimed(out) as note:
+        assert "a file system without locks (No locks available)" in note
+
+
+def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom impact_plugin.cohort import folder\n"
+        "with folder.claimed(Path(sys.argv[1])):\n    print('locked', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "out"], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        with (
+            pytest.raises(cohort.CohortError, match=f"in use by process {process.pid} on "),
+            folder.claimed(tmp_path / "out"),
+        ):
+            pass
+        process.kill()
+        process.wait()
+        with folder.claimed(tmp_path / "out") as note:
+            assert note == ""
