@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,11 +37,13 @@ class Cohort:
         table: pandas.DataFrame, a row for each pair and variant; ``docs/cohorts.md`` has its
             columns.
         interrupted: Empty, or why it ended before all pairs did. The same call goes on.
+        report: Its page, ``report.html``; None where it could not be made.
     """
 
     folder: Path
     table: Any
     interrupted: str = ""
+    report: Path | None = None
 
     @property
     def failed(self) -> int:
@@ -156,7 +159,19 @@ def register_cohort(
     ]
     made = table.make(whole)
     table.write(made, folder)
-    return Cohort(folder, made, interrupted)
+    return Cohort(folder, made, interrupted, _report(folder, progress))
+
+
+def _report(folder: Path, say: bool) -> Path | None:
+    """Write the report, without which a cohort is not lost: a command makes it anew."""
+    from impact_plugin.viewing import write_cohort_report
+
+    try:
+        return write_cohort_report(folder)
+    except Exception as error:
+        if say:
+            print(f"no report: {error}; see impact-plugin cohort-report", file=sys.stderr)
+        return None
 
 
 def _run(
