@@ -77,6 +77,7 @@ def died_row(times: int) -> Row:
 
 def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
     import impact_plugin
+    from impact_plugin.cohort import measuring
     from impact_plugin.pairwise import storage
 
     if task.feature_cache:
@@ -96,7 +97,7 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
         iterations=pair.options.get("iterations"),
         seed=pair.options.get("seed"),
     )
-    figures = _figures(task, result)
+    figures = measuring.figures(pair, result)
     metric = result.history.metric
     done = row | {
         "status": "done",
@@ -144,23 +145,6 @@ def _maps(task: Task) -> dict[str, Any]:
     least = float(sitk.GetArrayViewFromImage(sitk.ReadImage(task.pair.files["moving"])).min())
     said = {} if "DefaultPixelValue" in overrides else {"default_pixel_value": least}
     return {"parameter_maps": [each | overrides for each in maps], **said}
-
-
-def _figures(task: Task, result: Any) -> Row:  # noqa: ANN401
-    files = task.pair.files
-    names = ("fixed_points", "moving_points", "fixed_labels", "moving_labels")
-    found = result.evaluate(**{name: files[name] for name in names if name in files})
-    row: Row = {}
-    for front, step in (("", found.after), ("before_", found.before)):
-        if step.landmarks:
-            said = step.landmarks.statistics()
-            row |= {f"{front}tre_{name}_mm": float(said[name]) for name in ("mean", "p95", "max")}
-        if step.labels is not None:
-            row[f"{front}dice_mean"] = step.mean_dice
-    if found.after.jacobian:
-        said = found.after.jacobian.statistics()
-        row |= {"folding": float(said["folding"]), "jacobian_min": float(said["min"])}
-    return row
 
 
 class _PeakMemory:
