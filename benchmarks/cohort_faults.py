@@ -116,7 +116,7 @@ def main() -> int:
     for call in range(1, CALLS + 1):
         before = len(killed)
         result = run("disturbed")
-        failed = result.table[result.table["status"] != "done"]
+        failed = result.table[result.table["status"] == "failed"]
         died = failed["error"].str.startswith("WorkerDied").sum()
         print(
             f"call {call}: {len(killed) - before} workers killed; {len(failed)} pairs reported as "

@@ -25,7 +25,7 @@ from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin import cohort
 from impact_plugin.cli.program import program
-from impact_plugin.cohort import table
+from impact_plugin.cohort import measuring, table
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.viewing import planes
 from impact_plugin.viewing.cohort import cases, comparisons, facts
@@ -81,8 +81,9 @@ def test_page_in_a_browser(registered: cohort.Cohort) -> None:
     text = registered.report.read_text(encoding="utf-8")
     assert "3 pairs, each registered in 1 way: of 3 registrations 2 done, 1 failed." in text
     with browser.opened(registered.report) as shown:
-        # Two cases of which one is 2D, before and after; a chart for each measure.
-        shown.check_pictures(at_least=2 * (1 + 3) + 7)
+        # Two cases of which one is 2D, before and after; a chart for each measure but folding,
+        # which is the same of all.
+        shown.check_pictures(at_least=2 * (1 + 3) + 6)
         body = shown.page.inner_text("body")
         shown.check_fits()
         shown.check_quiet()
@@ -297,6 +298,18 @@ def test_ten_thousand_pairs(tmp_path: Path) -> None:
     page = path.read_text()
     assert "20300 more are in cohort.csv" in page
     assert "other causes" in page
+
+
+def test_folding_of_large_images() -> None:
+    """Every voxel of small images; of large ones a coarser grid over the same area."""
+    grid = Geometry((100, 90, 80), (1.0, 1.5, 2.0), (5.0, 6.0, 7.0), (0, 1, 0, 1, 0, 0, 0, 0, 1))
+    assert measuring.thinned(grid, 720_000) == grid
+    thin = measuring.thinned(grid, 719_999)
+    assert thin.size == (50, 45, 40)
+    indices = np.array([[3, 2, 1]])
+    places = indices @ thin.matrix.T + thin.origin
+    assert places == pytest.approx(2 * indices @ grid.matrix.T + grid.origin)
+    assert measuring.thinned(grid, 30).size == (4, 3, 2)
 
 
 def test_types_of_the_table(tmp_path: Path) -> None:

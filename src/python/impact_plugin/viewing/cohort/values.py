@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 import impact_plugin
 from impact_plugin.viewing.cohort import charts, comparisons, failures
 from impact_plugin.viewing.cohort.cases import Case
@@ -121,6 +123,7 @@ def _charts(facts: Facts) -> list[dict[str, Any]]:
                             ", ".join(each.variant for each in group),
                         )
                         for group in groups
+                        if any(np.ptp(each.values) for each in group) or len(group) > 1
                     ],
                     "rows": [
                         [each.variant, str(len(each.values))]
