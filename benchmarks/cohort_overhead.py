@@ -20,6 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
     data = Data(given.data)
-    options = {"seed": 0}
+    options: dict[str, Any] = {"seed": 0}
     if given.iterations is not None:
         options["iterations"] = given.iterations
     pair = cohort.Pair(
@@ -104,7 +105,7 @@ def main() -> int:
         stamp = time.strftime("%H%M%S")
         for number in range(given.repeats + 1):
             folder = given.folder / f"{stamp}-{number}"
-            turns = [bare, lambda folder=folder: one(folder, cluster.scheduler_address)]
+            turns = [bare, partial(one, folder, cluster.scheduler_address)]
             if not number:  # the worker imports
                 turns[1]()
                 for each in took.values():

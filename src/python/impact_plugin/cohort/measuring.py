@@ -23,7 +23,7 @@ def figures(pair: Pair, result: RegistrationResult) -> dict[str, Any]:
         result: Its registration.
     """
     names = ("fixed_points", "moving_points", "fixed_labels", "moving_labels")
-    given = {name: pair.files[name] for name in names if name in pair.files}
+    given: dict[str, Any] = {name: pair.files[name] for name in names if name in pair.files}
     row: dict[str, Any] = {}
     if given:
         found = result.evaluate(**given, jacobian=False)
