@@ -105,7 +105,10 @@ def main() -> int:
         stamp = time.strftime("%H%M%S")
         for number in range(given.repeats + 1):
             folder = given.folder / f"{stamp}-{number}"
-            turns = [bare, partial(one, folder, cluster.scheduler_address)]
+            turns: list[Callable[[], None]] = [
+                bare,
+                partial(one, folder, cluster.scheduler_address),
+            ]
             if not number:  # the worker imports
                 turns[1]()
                 for each in took.values():
