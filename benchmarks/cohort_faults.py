@@ -47,11 +47,14 @@ def write_pairs(folder: Path, number: int) -> Path:
     return table
 
 
-def kill_workers(log: Path, seconds: float, end: threading.Event, killed: list[float]) -> None:
-    """Kill one of the workers at random, again and again, from when the first pairs run."""
-    generator = random.Random(0)
-    while not log.is_file() or "started" not in log.read_text():
-        time.sleep(0.2)
+def kill_workers(
+    log: Path, call: int, seconds: float, end: threading.Event, killed: list[float]
+) -> None:
+    """Kill one of the workers at random, again and again, from when the pairs of a call run."""
+    generator = random.Random(call)
+    while not log.is_file() or log.read_text().count('"event": "started"') < call:
+        if end.wait(0.2):
+            return
     while not end.wait(generator.uniform(0.5, 1.5) * seconds):
         workers = []
         for child in psutil.Process().children():
@@ -107,25 +110,25 @@ def main() -> int:
 
     if run("calm").failed:
         return 1
-    end, killed = threading.Event(), list[float]()
     log = given.folder / "disturbed/cohort.jsonl"
-    killer = threading.Thread(
-        target=kill_workers, args=(log, given.seconds, end, killed), daemon=True
-    )
-    killer.start()
     for call in range(1, CALLS + 1):
-        before = len(killed)
-        result = run("disturbed")
+        end, killed = threading.Event(), list[float]()
+        killer = threading.Thread(target=kill_workers, args=(log, call, given.seconds, end, killed))
+        killer.start()
+        try:
+            result = run("disturbed")
+        finally:
+            end.set()
+            killer.join()
         failed = result.table[result.table["status"] == "failed"]
         died = failed["error"].str.startswith("WorkerDied").sum()
         print(
-            f"call {call}: {len(killed) - before} workers killed; {len(failed)} pairs reported as "
-            f"failed, {died} of them since their worker died",
+            f"call {call}: {len(killed)} workers killed; {len(failed)} pairs reported as failed, "
+            f"{died} of them since their worker died. {result.interrupted}",
             flush=True,
         )
         if not result.failed:
             break
-    end.set()
     different = differing(given.folder / "calm", given.folder / "disturbed")
     print(f"{len(different)} pairs differ from the run without kills {different[:5]}")
     return int(bool(result.failed or different))
