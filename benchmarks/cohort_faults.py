@@ -2,7 +2,10 @@
 
     python benchmarks/cohort_faults.py out/cohort-faults --pairs 200 --seconds 4
 
-Ends with 0 if every pair is done, and as it would be without anything killed.
+First without that, then with it, and with the retries that are the default: workers are killed
+whatever the pair, so that some pairs' workers die each time and these are reported; the same call,
+again and under the same conditions, goes on with them. Ends with 0 if every pair is done, and to
+the bit as in the run without kills.
 """
 
 from __future__ import annotations
@@ -19,8 +22,11 @@ import psutil
 import SimpleITK as sitk
 
 from impact_plugin import cohort
+from impact_plugin.pairwise.result import RegistrationResult
 
 SIZE = 16
+CALLS = 20
+"""At most."""
 
 
 def write_pairs(folder: Path, number: int) -> Path:
@@ -41,11 +47,14 @@ def write_pairs(folder: Path, number: int) -> Path:
     return table
 
 
-def kill_workers(log: Path, seconds: float, end: threading.Event, killed: list[float]) -> None:
-    """Kill one of the workers at random, again and again, from when the first pairs run."""
-    generator = random.Random(0)
-    while not log.is_file() or "started" not in log.read_text():
-        time.sleep(0.2)
+def kill_workers(
+    log: Path, call: int, seconds: float, end: threading.Event, killed: list[float]
+) -> None:
+    """Kill one of the workers at random, again and again, from when the pairs of a call run."""
+    generator = random.Random(call)
+    while not log.is_file() or log.read_text().count('"event": "started"') < call:
+        if end.wait(0.2):
+            return
     while not end.wait(generator.uniform(0.5, 1.5) * seconds):
         workers = []
         for child in psutil.Process().children():
@@ -59,6 +68,19 @@ def kill_workers(log: Path, seconds: float, end: threading.Event, killed: list[f
             killed.append(time.monotonic())
 
 
+def differing(calm: Path, disturbed: Path) -> list[str]:
+    """Give the pairs whose transform or registered image is not the same to the bit."""
+    found = []
+    for folder in sorted(calm.glob("pairs/*/*")):
+        other = disturbed / folder.relative_to(calm)
+        ours, theirs = (RegistrationResult.load(each) for each in (folder, other))
+        maps = [[m["TransformParameters"] for m in each.chain.maps] for each in (ours, theirs)]
+        images = [(each / "result.mha").read_bytes() for each in (folder, other)]
+        if maps[0] != maps[1] or images[0] != images[1]:
+            found.append(folder.parent.name)
+    return found
+
+
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -68,29 +90,48 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     table = write_pairs(given.folder / "images", given.pairs)
-    end, killed = threading.Event(), list[float]()
-    log = given.folder / "out/cohort.jsonl"
-    killer = threading.Thread(
-        target=kill_workers, args=(log, given.seconds, end, killed), daemon=True
-    )
-    start = time.monotonic()
-    killer.start()
-    result = cohort.register_cohort(
-        table,
-        given.folder / "out",
-        presets="rigid_mind",
-        workers=given.workers,
-        threads=1,
-        # Workers are killed whatever the pair, so that deaths say nothing about it.
-        retries=50,
-    )
-    end.set()
-    print(
-        f"{len(result.table) - result.failed} of {len(result.table)} pairs done in "
-        f"{time.monotonic() - start:.0f} s, {len(killed)} workers killed; median "
-        f"{result.table['seconds'].median():.2f} s per pair"
-    )
-    return int(result.failed > 0)
+
+    def run(name: str) -> cohort.Cohort:
+        start = time.monotonic()
+        result = cohort.register_cohort(
+            table,
+            given.folder / name,
+            presets="rigid_mind",
+            workers=given.workers,
+            threads=1,
+            progress=False,
+        )
+        print(
+            f"{name}: {len(result.table) - result.failed} of {len(result.table)} done after "
+            f"{time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+        return result
+
+    if run("calm").failed:
+        return 1
+    log = given.folder / "disturbed/cohort.jsonl"
+    for call in range(1, CALLS + 1):
+        end, killed = threading.Event(), list[float]()
+        killer = threading.Thread(target=kill_workers, args=(log, call, given.seconds, end, killed))
+        killer.start()
+        try:
+            result = run("disturbed")
+        finally:
+            end.set()
+            killer.join()
+        failed = result.table[result.table["status"] == "failed"]
+        died = failed["error"].str.startswith("WorkerDied").sum()
+        print(
+            f"call {call}: {len(killed)} workers killed; {len(failed)} pairs reported as failed, "
+            f"{died} of them since their worker died. {result.interrupted}",
+            flush=True,
+        )
+        if not result.failed:
+            break
+    different = differing(given.folder / "calm", given.folder / "disturbed")
+    print(f"{len(different)} pairs differ from the run without kills {different[:5]}")
+    return int(bool(result.failed or different))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ rest:
 - :mod:`impact_plugin.evaluation`, figures that say how good a registration is;
 - :mod:`impact_plugin.models`: feature extractors, to make, inspect, export and download;
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
-- :func:`write_report`, a registration as a page, and :func:`view_features`, what networks see;
+- :func:`write_report`, a registration as a page, :func:`write_cohort_report`, a cohort, and
+  :func:`view_features`, what networks see;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
 
 Importing the package loads neither torch nor itk. Submodules are loaded at their first use.
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from impact_plugin.pairwise.result import RegistrationResult
     from impact_plugin.records.comparing import RecordMismatchError
     from impact_plugin.records.rerunning import RecordWarning, Rerun, rerun
-    from impact_plugin.viewing import view_features, write_report
+    from impact_plugin.viewing import view_features, write_cohort_report, write_report
 
 __all__ = [
     "Cohort",
@@ -79,6 +80,7 @@ __all__ = [
     "register_images",
     "rerun",
     "view_features",
+    "write_cohort_report",
     "write_report",
 ]
 
@@ -113,6 +115,7 @@ _HOMES = {
     "register_images": "pairwise.api",
     "rerun": "records.rerunning",
     "view_features": "viewing",
+    "write_cohort_report": "viewing",
     "write_report": "viewing",
 }
 """In which module each name is defined that is not imported before its first use."""

@@ -109,6 +109,8 @@ def cohort(
     done = int((result.table["status"] == "done").sum())
     if not quiet:
         click.echo(f"{done} of {len(result.table)} done; table: {result.folder / 'cohort.csv'}")
+        if result.report:
+            click.echo(f"report: {result.report}")
         if result.interrupted:
             click.echo(f"{result.interrupted}; the same command goes on", err=True)
     if result.interrupted:

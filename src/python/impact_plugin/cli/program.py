@@ -11,6 +11,7 @@ import impact_plugin
 _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
     "cohort": "Register many pairs, on this machine or on a cluster.",
+    "cohort-report": "Show a cohort as one HTML page.",
     "evaluate": "Measure landmark errors, overlap of labels and folding of a registration.",
     "rerun": "Run a registration again out of its record, and compare to the bit.",
     "report": "Show a registration as one HTML page.",
@@ -23,7 +24,10 @@ _COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are objects ``<name>`` of the modules ``impact_plugin.cli.<name>``."""
+    """A group whose commands are objects ``<name>`` of the modules ``impact_plugin.cli.<name>``.
+
+    With ``_`` for each ``-`` of a command.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names of the commands."""
@@ -37,9 +41,10 @@ class LazyGroup(click.Group):
         """
         if cmd_name not in _COMMANDS:
             return None
-        module = f"impact_plugin.cli.{cmd_name}"
+        name = cmd_name.replace("-", "_")
+        module = f"impact_plugin.cli.{name}"
         try:
-            command: click.Command = getattr(importlib.import_module(module), cmd_name)
+            command: click.Command = getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
             if error.name != module:
                 raise

@@ -34,11 +34,13 @@ class Cohort:
         table: pandas.DataFrame, a row for each pair and variant; ``docs/cohorts.md`` has its
             columns.
         interrupted: Empty, or why it ended before all pairs did. The same call goes on.
+        report: Its page, ``report.html``; None where it could not be made.
     """
 
     folder: Path
     table: Any
     interrupted: str = ""
+    report: Path | None = None
 
     @property
     def failed(self) -> int:
@@ -167,7 +169,18 @@ def register_cohort(
             closing.close()
         except Exception as error:  # all is written
             journal.say(f"the workers did not end well: {error}")
-    return Cohort(folder, made, interrupted)
+        return Cohort(folder, made, interrupted, _report(folder, journal))
+
+
+def _report(folder: Path, journal: Journal) -> Path | None:
+    """Write the report, without which a cohort is not lost: a command makes it anew."""
+    from impact_plugin.viewing import write_cohort_report
+
+    try:
+        return write_cohort_report(folder)
+    except Exception as error:
+        journal.say(f"no report: {error}; see impact-plugin cohort-report")
+        return None
 
 
 def _start(

@@ -19,6 +19,8 @@ COLUMNS = (
     "peak_memory_mb",
     "metric",
     "before_tre_mean_mm",
+    "before_tre_p95_mm",
+    "before_tre_max_mm",
     "tre_mean_mm",
     "tre_p95_mm",
     "tre_max_mm",
@@ -39,10 +41,12 @@ def make(rows: Sequence[Row]) -> Any:  # noqa: ANN401  (a pandas.DataFrame)
     """Make the table."""
     import pandas as pd
 
-    table = pd.DataFrame([{c: row.get(c) for c in COLUMNS} for row in rows], columns=list(COLUMNS))
-    numbers = [name for name in COLUMNS if name not in _TEXT]
-    table[numbers] = table[numbers].astype("float64")
-    return table
+    table = pd.DataFrame(
+        [[row.get(name) for name in COLUMNS] for row in rows], columns=list(COLUMNS), dtype=object
+    )
+    # Of these types whatever is missing: several cohorts' tables can be read as one.
+    kinds = {name: "string" if name in _TEXT else "float64" for name in COLUMNS}
+    return table.astype(kinds | {"attempts": "Int64"})
 
 
 def write(table: Any, folder: Path) -> None:  # noqa: ANN401

@@ -118,6 +118,7 @@ def _check_versions(task: Task) -> None:
 
 def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
     import impact_plugin
+    from impact_plugin.cohort import measuring
     from impact_plugin.pairwise import storage
 
     pair = task.pair
@@ -136,7 +137,7 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
             iterations=pair.options.get("iterations"),
             seed=pair.options.get("seed"),
         )
-    figures = _figures(task, result)
+    figures = measuring.figures(pair, result)
     metric = result.history.metric
     done = row | {
         "status": "done",
@@ -216,23 +217,6 @@ def _maps(task: Task) -> dict[str, Any]:
         moving = sitk.ReadImage(task.pair.files["moving"])
         arguments["default_pixel_value"] = float(sitk.GetArrayViewFromImage(moving).min())
     return arguments
-
-
-def _figures(task: Task, result: Any) -> Row:  # noqa: ANN401
-    files = task.pair.files
-    names = ("fixed_points", "moving_points", "fixed_labels", "moving_labels")
-    found = result.evaluate(**{name: files[name] for name in names if name in files})
-    row: Row = {}
-    for front, step in (("", found.after), ("before_", found.before)):
-        if step.landmarks:
-            said = step.landmarks.statistics()
-            row |= {f"{front}tre_{name}_mm": float(said[name]) for name in ("mean", "p95", "max")}
-        if step.labels is not None:
-            row[f"{front}dice_mean"] = step.mean_dice
-    if found.after.jacobian:
-        said = found.after.jacobian.statistics()
-        row |= {"folding": float(said["folding"]), "jacobian_min": float(said["min"])}
-    return row
 
 
 class _PeakMemory:

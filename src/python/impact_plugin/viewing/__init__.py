@@ -1,6 +1,7 @@
 """Registrations and features as pictures.
 
 - :func:`write_report` shows a registration as one HTML page;
+- :func:`write_cohort_report` shows a cohort as one;
 - :func:`view_features` shows what networks see of images, and how sharply they tell places apart.
 
 They need matplotlib and jinja2 (``pip install "impact-plugin[report]"``) and no display.
@@ -8,7 +9,8 @@ They need matplotlib and jinja2 (``pip install "impact-plugin[report]"``) and no
 
 from __future__ import annotations
 
+from impact_plugin.viewing.cohort import write_cohort_report
 from impact_plugin.viewing.features import FeatureView, view_features
 from impact_plugin.viewing.report import write_report
 
-__all__ = ["FeatureView", "view_features", "write_report"]
+__all__ = ["FeatureView", "view_features", "write_cohort_report", "write_report"]

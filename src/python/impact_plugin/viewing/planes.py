@@ -109,18 +109,21 @@ def obliqueness(geometry: Geometry) -> float:
     return math.degrees(math.acos(min(1.0, min(cosines))))
 
 
-def picture_sizes(geometry: Geometry) -> tuple[float, dict[str, tuple[int, int]]]:
+def picture_sizes(
+    geometry: Geometry, largest: int = LARGEST_PICTURE
+) -> tuple[float, dict[str, tuple[int, int]]]:
     """Choose square pixels for all planes of an image.
 
     Args:
         geometry: In the nearest orientation to LPS.
+        largest: Pixels along the longest edge, at most.
 
     Returns:
         Edge of a pixel, mm, and by plane the width and height of a picture in pixels: with the true
-        proportions, and at most :data:`LARGEST_PICTURE`.
+        proportions.
     """
     extent = np.array(geometry.size) * geometry.spacing
-    pixel = max(min(geometry.spacing), float(extent.max()) / LARGEST_PICTURE)
+    pixel = max(min(geometry.spacing), float(extent.max()) / largest)
     return pixel, {
         plane.name: (
             max(1, round(float(extent[plane.right]) / pixel)),
@@ -128,6 +131,31 @@ def picture_sizes(geometry: Geometry) -> tuple[float, dict[str, tuple[int, int]]
         )
         for plane in planes_of(geometry)
     }
+
+
+def slice_grid(geometry: Geometry, plane: Plane, size: tuple[int, int]) -> Geometry:
+    """Give the grid of the middle slice of an image, one voxel thick and with other pixels.
+
+    Args:
+        geometry: In the nearest orientation to LPS.
+        plane: Of the slice.
+        size: Width and height in pixels, over the same area.
+    """
+    count = list(geometry.size)
+    count[plane.right], count[plane.vertical] = size
+    first = np.zeros(geometry.dimension)  # the first pixel's centre, in voxels of the image
+    if plane.across is not None:
+        count[plane.across] = 1
+        first[plane.across] = geometry.size[plane.across] // 2
+    edges = np.array(geometry.size) / count  # of a pixel, in voxels
+    for axis in (plane.right, plane.vertical):
+        first[axis] = (edges[axis] - 1) / 2
+    spacing = [
+        step if axis == plane.across else step * float(edges[axis])
+        for axis, step in enumerate(geometry.spacing)
+    ]
+    origin = geometry.matrix @ first + geometry.origin
+    return Geometry(tuple(count), tuple(spacing), tuple(origin.tolist()), geometry.direction)
 
 
 def slice_numbers(count: int, most: int) -> list[int]:
