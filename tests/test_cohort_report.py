@@ -340,8 +340,9 @@ def test_a_cohort_without_its_page(
 
     monkeypatch.setattr("impact_plugin.viewing.cohort.page.write", full)
     from impact_plugin.cohort import api
+    from impact_plugin.cohort.journal import Journal
 
-    assert api._report(registered.folder, True) is None
+    assert api._report(registered.folder, Journal(registered.folder, show=True)) is None
     assert "no report: [Errno 28] No space left" in capsys.readouterr().err
 
 

@@ -88,7 +88,7 @@ def test_peak_is_within_the_prediction(
         moving = scene.seen(grid, shift(-1.0, 0.5, 0.5)).write(folder / "moving.mha")
         parameters = parameter_map(
             3,
-            **impact(3, mode, {"mind": mind, "layers": layers}[model][3], patch=7, **more),
+            **(impact(3, mode, {"mind": mind, "layers": layers}[model][3], patch=7) | more),
             MaximumNumberOfIterations=2,
             NumberOfSamplesForExactGradient=200,
             NumberOfGradientMeasurements=1,

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impact_plugin.cohort.journal import LOG
+from impact_plugin.cohort.folder import COHORT, LOG
 from impact_plugin.cohort.table import COLUMNS, PARQUET
-
-_COHORT = "cohort.json"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def read(folder: Path) -> Facts:
         raise FileNotFoundError(message)
     table = _table(path)
     notes: list[str] = []
-    variants = _variants(folder / _COHORT, notes)
+    variants = _variants(folder / COHORT, notes)
     for name in table["variant"].unique():
         variants.setdefault(str(name), "")
     here = set(table["variant"])
