@@ -84,10 +84,12 @@ register_check(py::module_ & module)
   py::class_<LevelCheck>(module, "LevelCheck", "What was found out about a resolution level.")
     .def_readonly("findings", &LevelCheck::findings)
     .def_readonly("models", &LevelCheck::models, "Those of pairs that ran: fixed, moving, fixed, ...")
-    .def_readonly("bytes",
-                  &LevelCheck::bytes,
-                  "Memory that the level will take at the least; 0 where it is not known. Static: the feature maps. "
-                  "Jacobian: patches and what the networks keep for the way back, an estimate.");
+    .def_readonly(
+      "bytes",
+      &LevelCheck::bytes,
+      "Memory that the level will take at its peak, an estimate; 0 where it is not known. Static: the feature maps and "
+      "what making them takes. "
+      "Jacobian: patches and what the networks keep for the way back.");
 
   py::class_<ModelRepository, ModelRepositoryPointer>(module, "ModelRepository", "Model files that were read.")
     .def(py::init(&makeModelRepository));

@@ -143,7 +143,7 @@ register_models(py::module_ & module)
         const auto       shape = inputShape(batch, channels, dimension, toSize(size));
         at::Tensor       input = irregularImage(shape, range.first, range.second);
         input.set_requires_grad(gradient);
-        return allocationPeak([&] {
+        return allocationPeak(at::kCPU, [&] {
           at::AutoGradMode        gradientsOn(gradient);
           std::vector<at::Tensor> sums;
           for (const at::Tensor & layer : model.layers(input, numberOfLayers, contextOf(range, dimension)))

@@ -8,8 +8,8 @@
 namespace impact
 {
 
-/** The most bytes of tensors that `work` holds at a time on the CPU, beyond what there was before. Tensors made by this
- * thread count, which are all but scratch space inside torch's operators. */
-std::int64_t allocationPeak(const std::function<void()> & work);
+/** The most bytes of tensors that `work` holds at a time on a device, beyond what there was before. Tensors made by
+ * this thread count, which are all but scratch space inside torch's operators. */
+std::int64_t allocationPeak(at::Device device, const std::function<void()> & work);
 
 } // namespace impact

@@ -1,3 +1,4 @@
+#include "allocation_peak.h"
 #include "check_model.h"
 #include "device.h"
 #include "error.h"
@@ -6,8 +7,8 @@
 #include "feature_map.h"
 #include "kernels/processor.h"
 #include "layer_layout.h"
+#include "level_memory.h"
 #include "model.h"
-#include "patch_model.h"
 #include "similarity.h"
 #include "time_limit.h"
 #include "torch_scope.h"
@@ -70,9 +71,7 @@ trialSize(const ModelSettings & model, const Grid & image, std::int64_t most)
   return size;
 }
 
-using TriedLayer = Model::TriedLayer;
-
-std::vector<TriedLayer>
+Model::Trial
 tryModel(const LevelSettings &               settings,
          const ModelSettings &               model,
          const std::array<std::int64_t, 3> & size,
@@ -88,31 +87,34 @@ tryModel(const LevelSettings &               settings,
       chain && chain->takes(size))
   {
     // It was tried when it was compared with the network, and holds for images of any size.
-    std::vector<TriedLayer> ofChain;
+    Model::Trial ofChain;
     for (const ConvolutionChain::Layer & layer : chain->description())
     {
       const auto & stride = layer.layout.stride;
-      ofChain.push_back({ layer.channels, 1.0 / (stride[0] * stride[1] * stride[2]), true });
+      ofChain.layers.push_back({ layer.channels, 1.0 / (stride[0] * stride[1] * stride[2]), true });
     }
+    ofChain.bytes = static_cast<double>(chain->bytesOfImage(size)) / static_cast<double>(c10::multiply_integers(size));
     return ofChain;
   }
-  auto & layers = loaded.trialMemory()[{ model.numberOfChannels, model.layersMask, shape, differentiated }];
-  if (layers.empty())
+  Model::Trial & trial = loaded.trialMemory()[{ model.numberOfChannels, model.layersMask, shape, differentiated }];
+  if (trial.layers.empty())
   {
     const at::Device device = context.statistics.device();
     at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
     at::AutoGradMode gradients(differentiated);
     input.set_requires_grad(differentiated);
-    for (const at::Tensor & layer : loaded.selected(input, model.layersMask, context))
+    const auto              voxels = static_cast<double>(c10::multiply_integers(size));
+    std::vector<at::Tensor> layers;
+    const auto bytes = allocationPeak(device, [&] { layers = loaded.selected(input, model.layersMask, context); });
+    for (const at::Tensor & layer : layers)
     {
-      const auto   of = spatialSize(layer);
-      const double voxels =
-        static_cast<double>(of[0] * of[1] * of[2]) / static_cast<double>(size[0] * size[1] * size[2]);
-      layers.push_back({ layer.size(1), voxels, layer.requires_grad() });
+      const auto of = static_cast<double>(c10::multiply_integers(spatialSize(layer)));
+      trial.layers.push_back({ layer.size(1), of / voxels, layer.requires_grad() });
     }
+    trial.bytes = static_cast<double>(bytes) / voxels;
     checkRepeats(model, size, loaded, context);
   }
-  for (const TriedLayer & layer : layers)
+  for (const Model::TriedLayer & layer : trial.layers)
   {
     if (differentiated && !layer.differentiable)
     {
@@ -122,11 +124,11 @@ tryModel(const LevelSettings &               settings,
                              "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
     }
   }
-  return layers;
+  return trial;
 }
 
 /** The same for a model that sees whole images or tiles of them: also whether tiles are large enough. */
-std::vector<TriedLayer>
+TriedModel
 tryStatically(const LevelSettings & settings,
               const ModelSettings & model,
               const Grid &          grid,
@@ -141,11 +143,11 @@ tryStatically(const LevelSettings & settings,
   {
     clipped.patchSize[axis] = std::min(clipped.patchSize[axis], seen.size[axis]);
   }
-  auto                    size = trialSize(clipped, seen, enough);
-  std::vector<TriedLayer> layers;
+  auto       size = trialSize(clipped, seen, enough);
+  TriedModel tried;
   try
   {
-    layers = tryModel(settings, model, size, loaded, context);
+    tried.trial = tryModel(settings, model, size, loaded, context);
   }
   catch (const TimeLimitError &)
   {
@@ -158,71 +160,10 @@ tryStatically(const LevelSettings & settings,
     {
       throw;
     }
-    layers = tryModel(settings, model, whole, loaded, context); // it may want images as large as they are
+    tried.trial = tryModel(settings, model, whole, loaded, context); // it may want images as large as they are
   }
-  FeatureExtractor(loaded, model, context, context.statistics.device(), seen.size);
-  return layers;
-}
-
-/** What the feature maps of a level will take, at the least: all of them, and the largest one before its reduction. */
-class MapMemory
-{
-public:
-  explicit MapMemory(const LevelSettings & settings)
-    : m_Settings(settings)
-  {}
-
-  void
-  add(const Grid & grid, const TriedLayer & layer, std::int64_t components)
-  {
-    const double perChannel = static_cast<double>(grid.numberOfVoxels()) * layer.voxels * sizeof(float);
-    const double made = perChannel * static_cast<double>(layer.channels);
-    const double reduced = components > 0 ? perChannel * static_cast<double>(components) : made;
-    const double kept = m_Settings.mapsAreHalf() ? 0.5 * reduced : reduced;
-    m_Kept += kept;
-    m_Made = std::max(m_Made, made - kept);
-  }
-
-  double
-  needed() const
-  {
-    return m_Kept + m_Made;
-  }
-
-  /** \return what to say where it is more than there is */
-  std::optional<std::string>
-  tooMuch(at::Device device) const
-  {
-    const auto available = availableMemory(device);
-    return needed() <= static_cast<double>(available)
-             ? std::nullopt
-             : std::optional(mapsDoNotFit(needed(), available, device, m_Settings.mapsAreHalf()));
-  }
-
-private:
-  const LevelSettings & m_Settings;
-  double                m_Kept{ 0.0 };
-  double                m_Made{ 0.0 };
-};
-
-/** Bytes of the patches of all samples, of their gradients, and of what the network keeps for the way back. */
-double
-patchBytes(const ModelSettings & model, const std::vector<TriedLayer> & layers, bool isFixed, std::int64_t samples)
-{
-  std::int64_t voxels = 1;
-  for (const std::int64_t length : model.patchSize)
-  {
-    voxels *= length;
-  }
-  std::int64_t channels = 0;
-  for (const TriedLayer & layer : layers)
-  {
-    channels += layer.channels;
-  }
-  // Intensities; of moving patches also three components of the image's gradient, and the gradient of the value.
-  const double perVoxel = static_cast<double>(sizeof(float)) * (isFixed ? 1.0 : 5.0);
-  const double patches = static_cast<double>(samples) * static_cast<double>(voxels) * perVoxel;
-  return patches + (isFixed ? 0.0 : static_cast<double>(PatchModel::bytesOfGraphs(samples, voxels, channels)));
+  tried.describeRuns(FeatureExtractor(loaded, model, context, context.statistics.device(), seen.size), model, seen);
+  return tried;
 }
 
 /** An image for a model of which none is known: large enough for its patch and for most networks. */
@@ -318,8 +259,8 @@ checkLevel(const LevelSettings &            settings,
   std::size_t        firstLayer = 0;
   for (std::size_t i = 0; i < settings.fixedModels.size(); ++i)
   {
-    std::array<std::vector<TriedLayer>, 2> tried;
-    bool                                   bothRan = true;
+    std::array<TriedModel, 2> tried;
+    bool                      bothRan = true;
     for (const bool isFixed : { true, false })
     {
       const ModelSettings & model = isFixed ? settings.fixedModels[i] : settings.movingModels[i];
@@ -343,7 +284,7 @@ checkLevel(const LevelSettings &            settings,
                             tried[isFixed ? 0 : 1] =
                               settings.mode == Mode::Static
                                 ? tryStatically(settings, model, grid, *loaded, context)
-                                : tryModel(settings, model, trialSize(model, grid, 0), *loaded, context);
+                                : TriedModel{ tryModel(settings, model, trialSize(model, grid, 0), *loaded, context) };
                           });
                         }) &&
                 bothRan;
@@ -353,15 +294,18 @@ checkLevel(const LevelSettings &            settings,
     {
       const ModelSettings & model = side == 0 ? settings.fixedModels[i] : settings.movingModels[i];
       // Features of a warped image lie on the fixed grid.
-      const Grid   grid = gridOf(model, side == 0 || settings.featuresMapUpdateInterval > 0);
-      const Matrix axes = gridOf(settings.fixedModels[i], true).direction;
-      for (std::size_t n = 0; n < tried[side].size(); ++n)
+      const Grid                grid = gridOf(model, side == 0 || settings.featuresMapUpdateInterval > 0);
+      const Matrix              axes = gridOf(settings.fixedModels[i], true).direction;
+      const auto &              layers = tried[side].trial.layers;
+      std::vector<std::int64_t> components;
+      for (std::size_t n = 0; n < layers.size(); ++n)
       {
-        channels[side].push_back(tried[side][n].channels);
-        if (settings.mode == Mode::Static && firstLayer + n < settings.layers.size())
-        {
-          memory.add(inputGrid(model, grid, axes), tried[side][n], settings.layers[firstLayer + n].pca);
-        }
+        channels[side].push_back(layers[n].channels);
+        components.push_back(firstLayer + n < settings.layers.size() ? settings.layers[firstLayer + n].pca : 0);
+      }
+      if (settings.mode == Mode::Static)
+      {
+        memory.add(model, inputGrid(model, grid, axes), tried[side], components);
       }
       if (survey)
       {
@@ -377,13 +321,13 @@ checkLevel(const LevelSettings &            settings,
                                             model.layersMask,
                                             context,
                                             device);
-        for (std::size_t n = 0; n < tried[side].size(); ++n)
+        for (std::size_t n = 0; n < layers.size(); ++n)
         {
-          ofModel.layers.push_back({ tried[side][n].channels, layouts[n] });
+          ofModel.layers.push_back({ layers[n].channels, layouts[n] });
         }
         if (settings.mode == Mode::Jacobian)
         {
-          survey->bytes += patchBytes(model, tried[side], side == 0, survey->numberOfSamples);
+          survey->bytes += patchBytes(model, tried[side].trial, side == 0, survey->numberOfSamples);
         }
         survey->models.push_back(std::move(ofModel));
       }
@@ -410,7 +354,7 @@ checkLevel(const LevelSettings &            settings,
   }
   if (survey && settings.mode == Mode::Static && imagesAreKnown)
   {
-    survey->bytes = memory.needed();
+    survey->bytes = memory.atPeak();
   }
   if (const auto text = imagesAreKnown ? memory.tooMuch(device) : std::nullopt)
   {

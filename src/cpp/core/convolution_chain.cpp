@@ -297,6 +297,23 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
   return results;
 }
 
+std::int64_t
+ConvolutionChain::bytesOfImage(const Size & size) const
+{
+  const auto   all = sizes(size);
+  std::int64_t results = 0; // all in numbers of floats
+  std::int64_t before = 0;
+  std::int64_t most = 0;
+  for (std::size_t u = 0; u < m_Units.size(); ++u)
+  {
+    results += std::count(m_Outputs.begin(), m_Outputs.end(), u) * voxelsOf(all[u + 1]) * m_Units[u]->channels();
+    const std::int64_t output = voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels();
+    most = std::max(most, results + before + output);
+    before = output;
+  }
+  return most * static_cast<std::int64_t>(sizeof(float));
+}
+
 void
 ConvolutionChain::passUnit(std::size_t               u,
                            const float *             patches,

@@ -49,6 +49,9 @@ public:
   /** The same, whole. */
   std::vector<at::Tensor> layers(const at::Tensor & image) const;
 
+  /** Bytes that layers() holds at its peak for an image of that size, its result included. */
+  std::int64_t bytesOfImage(const Size & size) const;
+
   /** Where a feature is read: voxels of a layer and what each counts. */
   using Place = std::vector<std::pair<std::int64_t, float>>;
 

@@ -35,6 +35,24 @@ public:
     return m_Layouts;
   }
 
+  /** The image with what it is carried on by. */
+  std::array<std::int64_t, 3>
+  paddedSize() const
+  {
+    std::array<std::int64_t, 3> size = m_Size;
+    for (std::size_t axis = 0; axis < size.size(); ++axis)
+    {
+      size[axis] += 2 * m_Margin[axis];
+    }
+    return size;
+  }
+
+  bool
+  isTiled() const
+  {
+    return m_Tiled;
+  }
+
 private:
   void                    decideMargin();
   void                    decideTiles(const at::Tensor & padded);

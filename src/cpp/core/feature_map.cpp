@@ -3,6 +3,7 @@
 #include "error.h"
 #include "feature_extractor.h"
 #include "kernels/processor.h"
+#include "memory.h"
 #include "workers.h"
 
 #include <algorithm>
@@ -299,6 +300,7 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Model
   {
     // A 2D image has a third axis only in our books.
     std::vector<at::Tensor> layers = extractor.extract(settings.dimension == 2 ? voxels.select(0, 0) : voxels);
+    releaseFreedMemory();
     for (std::size_t i = 0; i < layers.size(); ++i)
     {
       checkFinite(layers[i], settings);

@@ -6,6 +6,8 @@
 #include <limits>
 #include <sstream>
 
+#include <malloc.h>
+
 namespace impact
 {
 namespace
@@ -60,6 +62,14 @@ std::uint64_t
 availableMemory()
 {
   return std::min(ofMachine(), ofControlGroup());
+}
+
+void
+releaseFreedMemory()
+{
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 std::string

@@ -10,6 +10,9 @@ namespace impact
  * the lesser; the largest number where neither can be told. */
 std::uint64_t availableMemory();
 
+/** Gives the system back what was freed: networks leave many tensors' worth of it between others that are kept. */
+void releaseFreedMemory();
+
 /** As messages have it: 3.2 GiB. */
 std::string gibibytes(double bytes);
 

@@ -88,10 +88,16 @@ public:
     bool         differentiable;
   };
 
+  /** What a run on a small input told. */
+  struct Trial
+  {
+    std::vector<TriedLayer> layers;
+    double                  bytes{ 0.0 }; // that it took at its peak, for each voxel of the input
+  };
+
   /** The runs so far, by number of channels, mask, size of the input and whether it was to be differentiated: a memory
    * for checkLevel, which would try a model for both images and every level. */
-  using TrialMemory =
-    std::map<std::tuple<int, std::vector<bool>, std::vector<std::int64_t>, bool>, std::vector<TriedLayer>>;
+  using TrialMemory = std::map<std::tuple<int, std::vector<bool>, std::vector<std::int64_t>, bool>, Trial>;
 
   TrialMemory &
   trialMemory() const

@@ -116,9 +116,9 @@ struct LevelSurvey
 {
   std::vector<SurveyedModel> models;
 
-  /** Bytes that the level will take at the least: the feature maps and the largest one before its reduction (Static; 0
+  /** Bytes that the level will take at its peak, an estimate: the feature maps and what making them takes (Static; 0
    * where no image is known); patches of `numberOfSamples` samples, their gradients, and what the networks keep for the
-   * way back (Jacobian, an estimate). */
+   * way back (Jacobian). */
   double       bytes{ 0.0 };
   std::int64_t numberOfSamples{ 2000 };
 };

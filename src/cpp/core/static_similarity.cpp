@@ -4,6 +4,7 @@
 #include "distance.h"
 #include "feature_cache.h"
 #include "feature_sampling.h"
+#include "memory.h"
 #include "model_view.h"
 #include "principal_components.h"
 #include "sample_distances.h"
@@ -282,6 +283,10 @@ private:
     }
     m_FromCache += made.found ? 1 : 0;
     std::move(made.maps.begin(), made.maps.end(), std::back_inserter(maps));
+    if (lasting)
+    {
+      releaseFreedMemory();
+    }
   }
 
   /** Reduces the maps from a number on, in components and in precision: those of one model, so that no more are whole

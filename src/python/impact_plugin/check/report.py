@@ -60,8 +60,9 @@ class LevelMemory:
         level: Its number, from 0.
         mode: "Static" or "Jacobian".
         gpu: Index of the GPU whose memory it is; -1: the machine's own.
-        bytes: At the least: feature maps (Static); patches and what the networks keep of them for
-            the way back, an estimate (Jacobian). None where images or models are missing.
+        bytes: At the peak, an estimate: feature maps and what making them takes (Static); patches
+            and what the networks keep of them for the way back (Jacobian). None where images or
+            models are missing.
     """
 
     level: int

@@ -115,7 +115,7 @@ class Maps:
         return {name: known.of(str(path)) for name, path in loaded.models.items()}
 
     def feature_bytes(self, variant: Variant, pair: Pair, headers: Headers) -> int:
-        """Give what feature maps and patches take at the largest level, at the least."""
+        """Give what features and patches take at the peak of the largest level, bytes."""
         return self._tried(variant, pair, headers, pair.overrides)[1]
 
     def unknown(self, pairs: Sequence[Pair], headers: Headers) -> list[str]:

@@ -14,8 +14,6 @@ _PROCESSES = 600 << 20
 """A worker, and elastix with torch, before there is an image."""
 _COPIES = 6
 """Of the images, as floats: read, in elastix's pyramids, sampled, warped."""
-_FEATURES = 3
-"""Times what ``impact_plugin.check`` says of feature maps, which is what there is at the least."""
 
 
 def predict(pair: Pair, variant: Variant, maps: Maps, headers: Mapping[str, ImageHeader]) -> int:
@@ -26,4 +24,4 @@ def predict(pair: Pair, variant: Variant, maps: Maps, headers: Mapping[str, Imag
     """
     voxels = sum(math.prod(headers[pair.files[side]].size) for side in ("fixed", "moving"))
     features = maps.feature_bytes(variant, pair, headers)
-    return _PROCESSES + 4 * _COPIES * voxels + _FEATURES * features
+    return _PROCESSES + 4 * _COPIES * voxels + features

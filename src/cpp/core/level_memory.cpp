@@ -1,0 +1,113 @@
+#include "level_memory.h"
+
+#include "device.h"
+#include "patch_model.h"
+
+#include <algorithm>
+
+namespace impact
+{
+namespace
+{
+
+/** Copies of an image on the way to a network: resampled along an axis and the next, and carried on beyond its edges.
+ */
+constexpr double copiesOfImage = 4.0;
+
+/** What a run takes for each byte of its tensors: scratch space of operators, and what is free between tensors.
+ * Measured: tests/test_long_runs.py. */
+constexpr double perByteOfTensors = 1.5;
+
+} // namespace
+
+void
+TriedModel::describeRuns(const FeatureExtractor & extractor, const ModelSettings & model, const Grid & grid)
+{
+  const auto padded = extractor.paddedSize();
+  isTiled = extractor.isTiled();
+  voxelsAtOnce = 1.0;
+  padding = 1.0;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(model.dimension); ++axis)
+  {
+    const std::int64_t length = isTiled ? std::min(padded[axis], model.patchSize[axis]) : padded[axis];
+    voxelsAtOnce *= static_cast<double>(length);
+    padding *= static_cast<double>(padded[axis]) / static_cast<double>(grid.size[axis]);
+  }
+}
+
+MapMemory::MapMemory(const LevelSettings & settings)
+  : m_KeptPart(settings.mapsAreHalf() ? 0.5 : 1.0)
+{}
+
+void
+MapMemory::add(const ModelSettings &             model,
+               const Grid &                      grid,
+               const TriedModel &                tried,
+               const std::vector<std::int64_t> & components)
+{
+  const double image = static_cast<double>(grid.numberOfVoxels()) * sizeof(float);
+  double       all = 0.0;
+  double       largest = 0.0;
+  double       kept = 0.0;
+  double       weights = 0.0; // of tiles
+  for (std::size_t i = 0; i < tried.trial.layers.size(); ++i)
+  {
+    const Model::TriedLayer & layer = tried.trial.layers[i];
+    const double              perChannel = image * layer.voxels;
+    const double              made = perChannel * static_cast<double>(layer.channels);
+    const double ofLayer = m_KeptPart * (components[i] > 0 ? perChannel * static_cast<double>(components[i]) : made);
+    all += made;
+    largest = std::max(largest, made);
+    kept += ofLayer;
+    weights += perChannel;
+    m_Made = std::max(m_Made, made - ofLayer);
+  }
+  const double input = model.numberOfChannels > 1 ? sizeof(float) * static_cast<double>(model.numberOfChannels) : 0.0;
+  const double run = perByteOfTensors * tried.voxelsAtOnce * (tried.trial.bytes + input);
+  double       making = 0.0;
+  if (model.dimension < grid.dimension)
+  {
+    making = all + run; // slice by slice
+  }
+  else if (tried.isTiled)
+  {
+    making = std::max(tried.padding * (all + weights) + run, tried.padding * all + largest);
+  }
+  else
+  {
+    making = std::max(run, tried.padding * all + largest); // in the end each layer is put into another order
+  }
+  m_Peak = std::max(m_Peak, m_Kept + making + copiesOfImage * image);
+  m_Kept += kept;
+}
+
+std::optional<std::string>
+MapMemory::tooMuch(at::Device device) const
+{
+  const double needed = m_Kept + m_Made;
+  const auto   available = availableMemory(device);
+  return needed <= static_cast<double>(available)
+           ? std::nullopt
+           : std::optional(mapsDoNotFit(needed, available, device, m_KeptPart < 1.0));
+}
+
+double
+patchBytes(const ModelSettings & model, const Model::Trial & trial, bool isFixed, std::int64_t samples)
+{
+  std::int64_t voxels = 1;
+  for (const std::int64_t length : model.patchSize)
+  {
+    voxels *= length;
+  }
+  std::int64_t channels = 0;
+  for (const Model::TriedLayer & layer : trial.layers)
+  {
+    channels += layer.channels;
+  }
+  // Intensities; of moving patches also three components of the image's gradient, and the gradient of the value.
+  const double perVoxel = static_cast<double>(sizeof(float)) * (isFixed ? 1.0 : 5.0);
+  const double patches = static_cast<double>(samples) * static_cast<double>(voxels) * perVoxel;
+  return patches + (isFixed ? 0.0 : static_cast<double>(PatchModel::bytesOfGraphs(samples, voxels, channels)));
+}
+
+} // namespace impact
