@@ -144,7 +144,7 @@ def check_memory(
     if any(finding.is_error for finding in check.findings):
         return
     what = (
-        "feature maps"
+        "feature maps and making them"
         if settings.mode == "Static"
         else "patches and what the networks keep of them"
     )
