@@ -1,4 +1,4 @@
-"""The memory of a pair of a cohort at its peak, worker and elastix together, beside what is predicted.
+"""The memory of a cohort's pair at its peak, worker and elastix together, and as predicted.
 
     python benchmarks/cohort_memory.py out/memory
 
@@ -18,8 +18,7 @@ import numpy as np
 import psutil
 import SimpleITK as sitk
 
-from impact_plugin import cohort, models
-from impact_plugin.check import ImageHeader
+from impact_plugin import cohort
 from impact_plugin.cohort import memory, preflight
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Variant
@@ -98,7 +97,8 @@ def main() -> int:
         assert not result.failed, result.table["error"][0]
         what = f"{size} x {size} x {size}, {'float' if kind is np.float32 else '16 bit'}"
         print(
-            f"| {what} | {spacing} | `{'+'.join(presets)}` | {predicted >> 20} | {peak.bytes >> 20} |",
+            f"| {what} | {spacing} | `{'+'.join(presets)}` "
+            f"| {predicted >> 20} | {peak.bytes >> 20} |",
             flush=True,
         )
     return 0

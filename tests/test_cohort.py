@@ -21,7 +21,7 @@ from impact_plugin.check import ImageHeader
 from impact_plugin.cohort import clusters, journal, work
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.maps import Maps
-from impact_plugin.cohort.plan import Checksums, Task, Variant
+from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
 from impact_plugin.cohort.running import Runner
 from impact_plugin.cohort.shares import Machine
 from impact_plugin.engine import parameter_text
@@ -147,6 +147,23 @@ def test_changed_pairs_are_done_again(tmp_path: Path, images: Path) -> None:
     third = run()
     assert third[0] > second[0]
     assert third[1] > second[1]
+
+
+def test_a_changed_transform_beneath_the_initial_one(tmp_path: Path, images: Path) -> None:
+    """A pair's key has all files that its initial transform consists of."""
+    begin = '(Transform "TranslationTransform")\n(NumberOfParameters 3)\n'
+    beneath, start = tmp_path / "first.txt", tmp_path / "second.txt"
+    start.write_text(
+        begin + f'(TransformParameters 0 0 0)\n(InitialTransformParameterFileName "{beneath}")\n'
+    )
+    files = {"fixed": str(images / "f.mha"), "moving": str(images / "m.mha")}
+    keys = []
+    for shift in (1, 2):
+        beneath.write_text(begin + f"(TransformParameters {shift} 0 0)\n")
+        checksums = Checksums(tmp_path / f"{shift}.json")
+        pair = cohort.Pair("a", files, initial_transform=str(start))
+        keys.append(content_key(pair, [], {}, checksums))
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.usefixtures("shared")

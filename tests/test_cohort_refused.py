@@ -72,6 +72,43 @@ def test_everything_at_once(images: Path) -> None:
     assert [each.name for each in out.iterdir()] == ["thesis.doc"]
 
 
+def test_masks_and_initial_transforms(images: Path) -> None:
+    """Each is looked at with the pair's own images."""
+    mask = sitk.ReadImage(str(images / "f.mha")) > 0
+    sitk.WriteImage(mask[1:, :, :], str(images / "small.mha"))
+    first = '(Transform "TranslationTransform")\n(FixedImageDimension 2)\n'
+    flat = write(images, first + "(NumberOfParameters 2)\n(TransformParameters 0 0)\n", "flat.txt")
+    lost = first.replace("Dimension 2", "Dimension 3") + (
+        "(NumberOfParameters 3)\n(TransformParameters 0 0 0)\n"
+        '(InitialTransformParameterFileName "gone.txt")\n'
+    )
+    write(images, lost, "lost.txt")
+    write(images, "no transform\n", "prose.txt")
+    pairs = write(
+        images,
+        "pair,fixed,moving,fixed_mask,moving_mask,initial_transform\n"
+        "a,f.mha,m.mha,small.mha,,\n"
+        "b,f.mha,m.mha,,small.mha,\n"
+        "c,f.mha,m.mha,,,flat.txt\n"
+        "d,f.mha,m.mha,,,lost.txt\n"
+        "e,f.mha,m.mha,,,prose.txt\n",
+    )
+    with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
+        cohort.register_cohort(pairs, images / "out", presets="mind")
+    text = str(caught.value)
+    for wrong in (
+        "pair 'a': fixed_mask does not lie on the grid of the fixed image: size",
+        "pair 'b': moving_mask does not lie on the grid of the moving image: size",
+        "pair 'c': initial_transform is for 2 dimensions",
+        "pair 'd': initial_transform: [Errno 2] No such file or directory: "
+        f"'{images / 'gone.txt'}'",
+        f"pair 'e': initial_transform: '{images / 'prose.txt'}' is neither a transform parameter",
+    ):
+        assert wrong in text
+    assert flat.is_file()
+    assert not (images / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [

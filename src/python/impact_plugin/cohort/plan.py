@@ -13,6 +13,8 @@ from typing import Any
 from impact_plugin import _files, _versions
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.models.files import sha256
+from impact_plugin.transforms import initial
+from impact_plugin.transforms.initial import AUTOMATIC
 
 TASK = "task.json"
 """A finished pair's row, in its folder: the whole folder is there, or nothing of it."""
@@ -132,9 +134,10 @@ def content_key(
         device: Where networks run.
     """
     files = {name: checksums.of(path) for name, path in sorted(pair.files.items())}
-    start = pair.initial_transform
-    if start not in (None, "center", "mass"):
-        start = checksums.of(start)
+    start: str | list[str] | None = pair.initial_transform
+    if pair.initial_transform not in (None, *AUTOMATIC):
+        files_of_it = initial.files_of(Path(str(pair.initial_transform)))
+        start = [checksums.of(str(path)) for path in files_of_it]
     content = {
         "files": files,
         "initial_transform": start,

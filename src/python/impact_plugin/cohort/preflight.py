@@ -11,7 +11,10 @@ from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_pr
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
 from impact_plugin.evaluation.points import as_points
+from impact_plugin.images.checks import check_grid
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.transforms import initial
+from impact_plugin.transforms.initial import AUTOMATIC
 
 _IMAGES = tuple(name for name in FILES if not name.endswith("_points"))
 
@@ -61,7 +64,7 @@ def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], Headers]:
             problems.append(f"the pairs {same[content]!r} and {pair.name!r} are the same")
         same.setdefault(content, pair.name)
         named = dict(pair.files)
-        if pair.initial_transform not in (None, "center", "mass"):
+        if pair.initial_transform not in (None, *AUTOMATIC):
             named["initial_transform"] = str(pair.initial_transform)
         for role, path in named.items():
             if path in wrong or (path in headers and role in _IMAGES):
@@ -119,16 +122,40 @@ def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
         if len({f"fixed_{kind}", f"moving_{kind}"} & pair.files.keys()) == 1:
             problems.append(f"pair {pair.name!r}: {kind} are given of one of the two images only")
     for side in ("fixed", "moving"):
-        role, header = f"{side}_points", headers.get(pair.files[side])
+        header, mask = (
+            headers.get(pair.files[side]),
+            headers.get(pair.files.get(f"{side}_mask", "")),
+        )
+        if header is not None and mask is not None:
+            try:
+                check_grid(_grid(mask), _grid(header), f"{side}_mask", f"the {side} image")
+            except ValueError as error:
+                problems.append(f"pair {pair.name!r}: {error}")
+        role = f"{side}_points"
         if header is not None and role in pair.files and Path(pair.files[role]).is_file():
             try:
                 as_points(pair.files[role], header.dimension, role, _grid(header))
             except (ValueError, OSError) as error:
                 problems.append(f"pair {pair.name!r}: {role}: {error}")
+    problems += _check_start(pair, headers.get(pair.files["fixed"]))
     sizes = {len(h.size) for f in ("fixed", "moving") if (h := headers.get(pair.files[f]))}
     if len(sizes) > 1:
         problems.append(f"pair {pair.name!r}: one image is 2D, the other 3D")
     return problems
+
+
+def _check_start(pair: Pair, fixed: ImageHeader | None) -> list[str]:
+    """Read the initial transform, with all that it builds on."""
+    path = pair.initial_transform
+    if fixed is None or path in (None, *AUTOMATIC) or not Path(str(path)).is_file():
+        return []
+    try:
+        initial.read(Path(str(path)), _grid(fixed))
+    except (ValueError, OSError) as error:
+        said = str(error)
+        name = "" if said.startswith("initial_transform") else "initial_transform: "
+        return [f"pair {pair.name!r}: {name}{said}"]
+    return []
 
 
 def _grid(header: ImageHeader) -> Geometry:

@@ -174,6 +174,26 @@ def check_fits(value: float, image: sitk.Image, name: str) -> None:
         raise ValueError(message)
 
 
+def check_grid(mask: Geometry, image: Geometry, name: str, of: str) -> None:
+    """Check that a mask lies on its image's grid.
+
+    Args:
+        mask: Its grid.
+        image: Grid of the image that it belongs to.
+        name: What messages call the mask.
+        of: What messages call the image.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if difference := image.difference(mask):
+        message = (
+            f"{name} does not lie on the grid of {of}: {difference}. Resample it onto that grid, "
+            "with nearest-neighbour interpolation"
+        )
+        raise ValueError(message)
+
+
 def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Image:
     """Check a mask and give it as bytes, 1 where it was not 0.
 
@@ -191,12 +211,7 @@ def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Im
     if mask.GetNumberOfComponentsPerPixel() != 1:
         message = f"{name} has several channels, expected one"
         raise ValueError(message)
-    if difference := image.difference(Geometry.of(mask)):
-        message = (
-            f"{name} does not lie on the grid of {of}: {difference}. Resample it onto that grid, "
-            "with nearest-neighbour interpolation"
-        )
-        raise ValueError(message)
+    check_grid(Geometry.of(mask), image, name, of)
     voxels = sitk.GetArrayViewFromImage(mask)
     if voxels.dtype.kind == "f" and np.isnan(voxels).any():
         message = f"{name} has values that are NaN"

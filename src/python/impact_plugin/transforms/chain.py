@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,23 +39,11 @@ class Chain:
             OSError: One of the files cannot be read.
             ValueError: One is no transform parameter file, or a file builds on itself.
         """
-        chain, seen = cls(), set()
-        link: Path | None = path.expanduser().absolute()
-        while link is not None:
-            if link in seen:
-                message = f"{path}: the transform {link} builds on itself"
-                raise ValueError(message)
-            seen.add(link)
-            parameters = parameter_text.read(link)
-            if "Transform" not in parameters:
-                message = f"{link} is no transform parameter file: it has no (Transform ...)"
-                raise ValueError(message)
+        chain = cls()
+        for link, parameters in _followed(path):
             if _FIELD in parameters:
                 chain._read_field(parameters, link.parent)
             chain.maps.insert(0, parameters)
-            names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
-            name = next((name for name in names if name not in ("", _NONE)), None)
-            link = None if name is None else _beside(name, link.parent)
         return chain
 
     def write(self, folder: Path, stem: str, final: Path | None = None) -> Path | None:
@@ -93,6 +81,40 @@ class Chain:
         name = f"field{len(self.fields)}.mha"
         self.fields[name] = sitk.ReadImage(str(source), sitk.sitkVectorFloat64)
         parameters[_FIELD] = [name]
+
+
+def files_of(path: Path) -> list[Path]:
+    """Give the files that a transform parameter file consists of: it, and all that it builds on.
+
+    Raises:
+        OSError: One of the parameter files cannot be read.
+        ValueError: One is no transform parameter file, or a file builds on itself.
+    """
+    files = []
+    for link, parameters in _followed(path):
+        files.append(link)
+        if _FIELD in parameters:
+            files.append(_beside(parameters[_FIELD][0], link.parent))
+    return files
+
+
+def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
+    """Read a transform parameter file, the one that it builds on, and so on."""
+    seen = set()
+    link: Path | None = path.expanduser().absolute()
+    while link is not None:
+        if link in seen:
+            message = f"{path}: the transform {link} builds on itself"
+            raise ValueError(message)
+        seen.add(link)
+        parameters = parameter_text.read(link)
+        if "Transform" not in parameters:
+            message = f"{link} is no transform parameter file: it has no (Transform ...)"
+            raise ValueError(message)
+        names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
+        name = next((name for name in names if name not in ("", _NONE)), None)
+        yield link, parameters
+        link = None if name is None else _beside(name, link.parent)
 
 
 def of_maps(maps: Sequence[ParameterMap]) -> Chain:

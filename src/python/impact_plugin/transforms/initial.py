@@ -53,22 +53,28 @@ def make_chain(
         centre = _middle if initial == "center" else _centre_of_mass
         return to_elastix.translation(centre(moving) - centre(fixed), grid)
     if isinstance(initial, str | os.PathLike):
-        chain = _read(Path(initial).expanduser(), grid, name)
-    elif hasattr(initial, "chain") and isinstance(initial.chain, Chain):
+        return read(Path(initial).expanduser(), grid, name)
+    if hasattr(initial, "chain") and isinstance(initial.chain, Chain):
         chain = initial.chain
     elif isinstance(initial, list | tuple) and initial and "Transform" in initial[0]:
         chain = chains.of_maps(initial)
     else:
         chain = to_elastix.from_sitk(_as_sitk(initial, name), grid)
-    for parameters in chain.maps:
-        dimension = int(parameters.get("FixedImageDimension", [str(grid.dimension)])[0])
-        if dimension != grid.dimension:
-            message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
-            raise ValueError(message)
-    return chain
+    return _of_dimension(chain, grid, name)
 
 
-def _read(path: Path, grid: Geometry, name: str) -> Chain:
+def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
+    """Read a transform file of elastix or ITK.
+
+    Args:
+        path: The file.
+        grid: Of the fixed image.
+        name: What messages call it.
+
+    Raises:
+        OSError: A file is not there, or cannot be read.
+        ValueError: The file is of no known kind, or the transform does not fit.
+    """
     import SimpleITK as sitk
 
     if not path.is_file():
@@ -77,10 +83,8 @@ def _read(path: Path, grid: Geometry, name: str) -> Chain:
             f"transform, or one of {', '.join(map(repr, AUTOMATIC))}"
         )
         raise FileNotFoundError(message)
-    with path.open("rb") as file:
-        begin = file.read(4096).lstrip()
-    if begin.startswith((b"(", b"//")):
-        return Chain.read(path)
+    if _is_of_elastix(path):
+        return _of_dimension(Chain.read(path), grid, name)
     try:
         transform = sitk.ReadTransform(str(path))
     except RuntimeError as error:
@@ -90,7 +94,31 @@ def _read(path: Path, grid: Geometry, name: str) -> Chain:
             f"transform file that ITK reads: {reason}"
         )
         raise ValueError(message) from error
-    return to_elastix.from_sitk(transform, grid)
+    return _of_dimension(to_elastix.from_sitk(transform, grid), grid, name)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Give the files that a transform file consists of: elastix's with all that it builds on.
+
+    Raises:
+        OSError: One cannot be read.
+        ValueError: One that elastix's builds on is none of elastix's.
+    """
+    return chains.files_of(path) if _is_of_elastix(path) else [path]
+
+
+def _is_of_elastix(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4096).lstrip().startswith((b"(", b"//"))
+
+
+def _of_dimension(chain: Chain, grid: Geometry, name: str) -> Chain:
+    for parameters in chain.maps:
+        dimension = int(parameters.get("FixedImageDimension", [str(grid.dimension)])[0])
+        if dimension != grid.dimension:
+            message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
+            raise ValueError(message)
+    return chain
 
 
 def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:
