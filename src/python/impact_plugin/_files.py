@@ -1,7 +1,8 @@
-"""Writing files so that nobody ever finds half of one under its name."""
+"""Paths as users write them; writing files so that nobody finds half of one under its name."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Put the home folder in place of ``~`` or ``~user`` at the beginning of a path.
+
+    Raises:
+        FileNotFoundError: There is no such user, or no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        user = Path(path).parts[0]
+        message = (
+            f"{os.fspath(path)!r}: the home folder of {user!r} is not known. Give the path without "
+            f"'~', or './{user}' for a folder of that name"
+        )
+        raise FileNotFoundError(message) from error
 
 
 @contextmanager
