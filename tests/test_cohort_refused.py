@@ -131,7 +131,7 @@ def test_tables(images: Path, text: str, wrong: str) -> None:
 def test_a_folder_of_another_cohort(images: Path) -> None:
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     (images / "out").mkdir()
-    (images / "out" / COHORT).write_text('{"pairs": [["z", "/f.mha", "/m.mha"]]}')
+    (images / "out" / COHORT).write_text('{"pairs": {"z": ["/f.mha", "/m.mha", "1", "2"]}}')
     with pytest.raises(cohort.CohortError, match="the folder of another cohort, with 1 pairs"):
         cohort.register_cohort(pairs, images / "out", presets="mind")
 

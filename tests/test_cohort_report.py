@@ -268,7 +268,7 @@ def test_comparisons() -> None:
     assert same.conclusion == "mean error: the same in each of 50 pairs."
     few = compared({"a": first[:19], "b": second[:19]})
     assert few.interval is None
-    assert few.conclusion == "Nothing: 19 pairs are too few (at least 20)."
+    assert few.conclusion == "mean error: nothing; 19 pairs are too few (at least 20)."
 
 
 def test_pairs_that_only_one_finished_are_left_out(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_types_of_the_table(tmp_path: Path) -> None:
         schemas.append({c: str(t) for c, t in read.dtypes.items()})
         assert list(read.columns) == list(table.COLUMNS)
     assert schemas[0] == schemas[1]
-    assert (tmp_path / "full/cohort.csv").read_text().splitlines()[1].startswith("p0,a,done,,1,")
+    assert (tmp_path / "full/cohort.csv").read_text().splitlines()[1].startswith("p0,a,done,,,1,")
 
 
 def test_a_cohort_without_its_page(

@@ -43,7 +43,12 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Of a dask scheduler: tcp://host:8786.")
 @click.option("--cluster", type=_FILE, help="TOML file that describes the jobs of a queue.")
-@click.option("--feature-cache", type=_FILE, help="Folder for feature maps that pairs share.")
+@click.option(
+    "--feature-cache", type=click.Path(), help="Folder for feature maps that pairs share."
+)
+@click.option(
+    "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
+)
 @click.option("--retries", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 def cohort(
@@ -62,7 +67,8 @@ def cohort(
     device: str | None,
     scheduler: str | None,
     cluster: Path | None,
-    feature_cache: Path | None,
+    feature_cache: str | None,
+    leave_out_outside: bool,
     retries: int,
     quiet: bool,
 ) -> None:
@@ -98,15 +104,21 @@ def cohort(
             scheduler=scheduler,
             cluster_file=cluster,
             feature_cache=feature_cache,
+            outside="leave out" if leave_out_outside else "error",
             retries=retries,
             progress=not quiet,
         )
-    except (CohortError, ImportError, OSError) as error:
+    except CohortError as error:
+        said = str(error).replace('outside="leave out" leaves', "--leave-out-outside leaves")
+        raise click.ClickException(said) from error
+    except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("stopped; nothing was started", err=True)
         sys.exit(130)
     done = int((result.table["status"] == "done").sum())
+    if result.unwritten:
+        click.echo(f"{result.unwritten}; the same command writes it", err=True)
     if not quiet:
         click.echo(f"{done} of {len(result.table)} done; table: {result.folder / 'cohort.csv'}")
         if result.report:
@@ -115,7 +127,7 @@ def cohort(
             click.echo(f"{result.interrupted}; the same command goes on", err=True)
     if result.interrupted:
         sys.exit(143 if "SIGTERM" in result.interrupted else 130)
-    if result.failed:
+    if result.failed or result.unwritten:
         sys.exit(3)
 
 

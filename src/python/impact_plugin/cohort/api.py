@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _versions
+from impact_plugin import _files, _versions
 from impact_plugin.cohort import clusters, preflight, running, shares, table, work
 from impact_plugin.cohort import folder as output
 from impact_plugin.cohort.errors import CohortError
@@ -21,6 +20,7 @@ from impact_plugin.cohort.plan import Checksums, Task, Variant, finished
 from impact_plugin.cohort.stopping import Stopping
 from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
+from impact_plugin.evaluation.api import Outside
 from impact_plugin.pairwise import arguments, stages
 from impact_plugin.pairwise import presets as known
 
@@ -34,12 +34,14 @@ class Cohort:
         table: pandas.DataFrame, a row for each pair and variant; ``docs/cohorts.md`` has its
             columns.
         interrupted: Empty, or why it ended before all pairs did. The same call goes on.
+        unwritten: Empty, or why its table is not in the folder. The same call writes it.
         report: Its page, ``report.html``; None where it could not be made.
     """
 
     folder: Path
     table: Any
     interrupted: str = ""
+    unwritten: str = ""
     report: Path | None = None
 
     @property
@@ -61,6 +63,7 @@ def register_cohort(
     scheduler: str | None = None,
     cluster_file: str | os.PathLike[str] | None = None,
     feature_cache: str | os.PathLike[str] | None = None,
+    outside: Outside = "error",
     retries: int = 1,
     progress: bool = True,
     runner: running.Runner = work.run,
@@ -88,6 +91,8 @@ def register_cohort(
         scheduler: Address of a dask scheduler, in place of workers of this machine.
         cluster_file: A file that describes a queue's jobs, likewise.
         feature_cache: Folder in which feature maps of images are kept and shared.
+        outside: What becomes of landmarks outside the images: an error before anything starts, or
+            ``"leave out"``.
         retries: How often a pair that failed is tried again.
         progress: Whether to show progress on standard error.
         runner: What registers one pair.
@@ -97,23 +102,30 @@ def register_cohort(
         ImportError: The extra ``cohort`` is not installed.
     """
     _versions.check()
-    _check_installed()
+    clusters.leave_if_started_by_workers()
     stopping = Stopping()
     with stopping.heard(), ExitStack() as stack:
+        with stopping.put_off():  # half an import is worse than none
+            _check_installed()
         problems = _check_numbers(workers, threads, retries)
+        if outside not in ("error", "leave out"):
+            problems.append(f"outside is {outside!r}, expected 'error' or 'leave out'")
         if scheduler and cluster_file:
             problems.append("scheduler and cluster_file exclude each other")
         gpus = _gpus(device, bool(scheduler or cluster_file), problems)
         variants = _variants(presets, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
-        folder = Path(output_directory).expanduser().absolute()
+        folder = Path(_absolute(output_directory, problems) or ".")
         problems += output.check(folder, found)
-        wrong, headers = preflight.check_pairs(found)
+        cache = _cache(feature_cache, problems)
+        wrong, headers = preflight.check_pairs(found, outside)
         problems += wrong
         readable = [p for p in found if all(p.files[s] in headers for s in ("fixed", "moving"))]
         maps = stack.enter_context(Maps(variants, _placed(models, problems)))
         problems += maps.check(readable, headers)
         where = _elsewhere(scheduler, cluster_file, stack, problems)
+        if where is None:
+            problems += clusters.check_script()
         if problems:
             raise CohortError(problems)
 
@@ -130,15 +142,19 @@ def register_cohort(
                 maps,
                 headers,
                 checksums,
+                outside,
                 cohort=str(folder),
                 device="cuda" if gpus else device,
-                feature_cache=_absolute(feature_cache),
+                feature_cache=cache,
                 retries=retries,
             )
         finally:
             checksums.save()
         rows = {task.name: row for task in tasks if (row := finished(task))}
         todo = [task for task in tasks if task.name not in rows]
+        others = output.describe(folder, found, variants, checksums)
+        if others:
+            journal.say(f"{others} pairs of earlier runs are in {folder}, and not in this table")
         closing = stack.enter_context(ExitStack())
         interrupted = ""
         if todo:
@@ -148,28 +164,33 @@ def register_cohort(
                 journal.say(why)
                 where = clusters.local(machine)
             todo = with_threads(todo, machine, threads)
-            described = partial(output.describe, folder, found, variants)
             try:
+                stopping.polled = True  # workers that half started cannot be ended
                 cluster = closing.enter_context(where)
-                _start(cluster, folder, described, journal, len(tasks), todo)
-                stopping.polled = True
+                _start(cluster, folder, journal, len(tasks), todo, stopping)
                 for row in running.run(cluster, todo, runner, journal):
                     rows[f"{row['pair']}/{row['variant']}"] = row
                     journal.ended(row)
             except (KeyboardInterrupt, running.EndedEarlyError) as error:
                 interrupted = stopping.why or str(error) or "stopped by Ctrl-C"
         else:
-            output.describe(folder, found, variants)
             journal.begin(len(tasks), len(rows))
         # What ended on a worker while this was told to end is done, too.
         made = table.make([rows.get(t.name) or finished(t) or _not_run(t) for t in tasks])
-        table.write(made, folder)
+        unwritten = ""
+        try:
+            table.write(made, folder)
+        except OSError as error:
+            unwritten = f"the table cannot be written: {error}"
+            journal.say(unwritten)
         journal.end(interrupted)
+        output.tidy(folder)
         try:
             closing.close()
         except Exception as error:  # all is written
             journal.say(f"the workers did not end well: {error}")
-        return Cohort(folder, made, interrupted, _report(folder, journal))
+        report = None if unwritten else _report(folder, journal)
+        return Cohort(folder, made, interrupted, unwritten, report)
 
 
 def _report(folder: Path, journal: Journal) -> Path | None:
@@ -186,16 +207,18 @@ def _report(folder: Path, journal: Journal) -> Path | None:
 def _start(
     cluster: clusters.Cluster,
     folder: Path,
-    describe: Callable[[], None],
     journal: Journal,
     total: int,
     todo: Sequence[Task],
+    stopping: Stopping,
 ) -> None:
-    """Look at the workers; from then on it is this cohort's folder."""
-    if problems := clusters.check_workers(cluster, folder):
+    """Look at the workers, and take away what an earlier run has left."""
+    problems = clusters.check_workers(cluster, folder, lambda: bool(stopping.why))
+    if stopping.why:
+        raise running.EndedEarlyError(stopping.why)
+    if problems:
         raise CohortError(problems)
     output.clear(folder)
-    describe()
     link = cluster.client.dashboard_link
     journal.begin(total, total - len(todo), dashboard=link, versions=todo[0].versions)
     journal.say(f"{len(todo)} registrations to do; dashboard: {link}")
@@ -287,8 +310,8 @@ def _variants(
         else:
             problems.append(f"presets has {each!r}, expected the name of a preset, or several")
     if files:
-        paths = [Path(file).expanduser().absolute() for file in files]
-        found.append(Variant("+".join(p.stem for p in paths), maps=tuple(map(str, paths))))
+        paths = [path for file in files if (path := _absolute(file, problems))]
+        found.append(Variant("+".join(Path(path).stem for path in paths), maps=tuple(paths)))
     problems += preflight.check_variants(found)
     return found
 
@@ -299,12 +322,32 @@ def _placed(
     """Make paths absolute: workers have other current folders."""
     try:
         if isinstance(models, Mapping):
-            return {name: str(_absolute(path)) for name, path in models.items()}
-        return _absolute(models)
+            return {name: str(_absolute(path, problems)) for name, path in models.items()}
+        return _absolute(models, problems)
     except TypeError:
         problems.append(f"models is {models!r}, expected a folder, or a dict of files by name")
         return None
 
 
-def _absolute(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())
+def _cache(path: str | os.PathLike[str] | None, problems: list[str]) -> str | None:
+    """Look at the folder of features, which workers make."""
+    if path is None:
+        return None
+    if not os.fspath(path):
+        problems.append("feature_cache is empty, expected a folder")
+        return None
+    folder = Path(_absolute(path, problems) or ".")
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        problems.append(f"feature_cache is {str(folder)!r}, and {there} is no folder to write into")
+    return str(folder)
+
+
+def _absolute(path: str | os.PathLike[str] | None, problems: list[str]) -> str | None:
+    if path is None:
+        return None
+    try:
+        return str(_files.expanded(path).absolute())
+    except FileNotFoundError as error:
+        problems.append(str(error))
+        return None

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
 import re
 import signal
+import socket
+import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
+from impact_plugin._files import expanded
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.plan import Task
 from impact_plugin.cohort.shares import Machine
@@ -119,9 +124,35 @@ def local(machine: Machine) -> Iterator[Cluster]:
                 client = stack.enter_context(Client(cluster, set_as_default=False))
                 client.wait_for_workers(machine.workers, timeout=_WAIT)
         except (TimeoutError, RuntimeError, OSError) as error:
-            message = f"workers of this machine cannot be started: {error}"
+            message = f"workers of this machine cannot be started: {str(error).rstrip('.')}{_GUARD}"
             raise CohortError([message]) from error
         yield Cluster(client, machine, machine.workers, deaths=deaths)
+
+
+_GUARD = (
+    '. A script that workers import needs `if __name__ == "__main__":` before what it does: '
+    "docs/cohorts.md"
+)
+
+
+def leave_if_started_by_workers() -> None:
+    """End this process where it is one that starts to be a worker, and imports a script for that.
+
+    The script's call is without a guard then, which the process that made the call says.
+    """
+    if getattr(multiprocessing.process.current_process(), "_inheriting", False):
+        sys.exit(1)
+
+
+def check_script() -> list[str]:
+    """Tell whether workers, which import the script that is running, could not."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if getattr(main, "__spec__", None) is None and file and not Path(file).exists():
+        return [
+            f"the script is {file}, which workers of this machine cannot import: write it to a file"
+        ]
+    return []
 
 
 def _local_cluster(machine: Machine) -> Any:  # noqa: ANN401
@@ -209,15 +240,37 @@ def remote(address: str) -> Iterator[Cluster]:
         CohortError: It does not answer.
     """
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     try:
+        _listens(address)
         client = Client(address, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
         message = f"the scheduler {address!r} cannot be reached: {reason}"
         raise CohortError([message]) from error
-    with client:
+    # A connection that ends is told in our words, not in tracebacks.
+    with silence_logging_cmgr(logging.CRITICAL), client:
         yield Cluster(client, memory=declared_memory(client))
+
+
+def _listens(address: str) -> None:
+    """See that somebody listens: a client of dask that finds nobody cannot be ended.
+
+    Raises:
+        ValueError: It is no address.
+        OSError: Nobody does.
+    """
+    from distributed.comm.addressing import get_address_host_port, parse_address
+    from distributed.comm.registry import backends
+
+    scheme, _ = parse_address(address)
+    if scheme not in backends:
+        message = f"expected an address like tcp://host:8786; {scheme!r} is none of dask's kinds"
+        raise ValueError(message)
+    if scheme in ("tcp", "tls"):
+        host, port = get_address_host_port(address, strict=True)
+        socket.create_connection((host, port), timeout=_TIMEOUT).close()
 
 
 def declared_memory(client: Any) -> float | None:  # noqa: ANN401
@@ -239,7 +292,10 @@ def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str,
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    file = Path(path).expanduser()
+    try:
+        file = expanded(path)
+    except FileNotFoundError as error:
+        raise CohortError([str(error)]) from error
     try:
         content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
     except (OSError, ValueError, TOMLKitError) as error:
@@ -359,32 +415,42 @@ def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
     cluster.sync(submitted)
 
 
-def check_workers(cluster: Cluster, folder: Path | None = None) -> list[str]:
+def check_workers(
+    cluster: Cluster, folder: Path | None = None, stopped: Callable[[], bool] = lambda: False
+) -> list[str]:
     """Tell what is wrong with the workers: none, other versions, several threads, other files.
 
     Args:
         cluster: With the workers.
         folder: The cohort's, which is there; None: look only at those that are there already.
+        stopped: Whether to wait no longer.
     """
     client = cluster.client
     if folder is None:
-        found = client.run(_look, None, on_error="return")
+        found = _looked(client, None)
     else:
-        try:
-            client.wait_for_workers(1, timeout=_WAIT)
-        except TimeoutError:
-            return [f"the scheduler {client.scheduler.address} has no worker after {_WAIT} s"]
+        end = time.monotonic() + _WAIT
+        while not client.nthreads():
+            if time.monotonic() > end:
+                return [f"the scheduler {client.scheduler.address} has no worker after {_WAIT} s"]
+            if stopped():
+                return []
+            time.sleep(0.1)
         token = folder / f".token-{uuid.uuid4().hex}"
         token.touch()
         try:
-            found = client.run(_look, str(token), on_error="return")
+            found = _looked(client, str(token))
         finally:
             token.unlink(missing_ok=True)
     problems = []
     ours = _versions.describe()
     threads = client.nthreads()
     for worker, said in sorted(found.items()):
-        if isinstance(said, BaseException):
+        if isinstance(said, TimeoutError):
+            problems.append(
+                f"worker {worker} does not answer within {_TIMEOUT} s: end it, or wait for it"
+            )
+        elif isinstance(said, BaseException):
             problems.append(
                 f"worker {worker}: impact-plugin cannot be used there: {said!r}; here: {ours}"
             )
@@ -398,6 +464,25 @@ def check_workers(cluster: Cluster, folder: Path | None = None) -> list[str]:
                 "one pair at a time: dask worker --nthreads 1 --nworkers <pairs at once>"
             )
     return problems
+
+
+def _looked(client: Any, token: str | None) -> dict[str, Any]:  # noqa: ANN401
+    """Run _look() on all workers; of each its answer or an exception."""
+
+    async def ask(worker: str) -> Any:  # noqa: ANN401
+        asked = client._run(_look, token, workers=[worker], on_error="return")
+        try:
+            return (await asyncio.wait_for(asked, _TIMEOUT))[worker]
+        except (asyncio.TimeoutError, TimeoutError):
+            return TimeoutError()
+        except (KeyError, OSError) as error:
+            return error
+
+    async def ask_all(workers: Sequence[str]) -> list[Any]:
+        return await asyncio.gather(*map(ask, workers))
+
+    workers = list(client.nthreads())
+    return dict(zip(workers, client.sync(ask_all, workers), strict=True))
 
 
 def _look(token: str | None) -> tuple[str, bool]:

@@ -8,13 +8,14 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from impact_plugin import _files
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.pairs import Pair
-from impact_plugin.cohort.plan import Variant, describe_variants
+from impact_plugin.cohort.plan import Checksums, Variant, describe_variants
+from impact_plugin.models.files import sha256
 
 COHORT = "cohort.json"
 """What a cohort's folder says of itself."""
@@ -23,6 +24,8 @@ LOG = "cohort.jsonl"
 CHECKSUMS = ".checksums.json"
 LOCK = ".lock"
 STARTED = ".started"
+FAILED = "failed"
+"""Where elastix's logs of failed tasks are."""
 
 _OWN = (LOG, CHECKSUMS, LOCK, STARTED)
 _PASSING = (".token-", ".writing-")
@@ -30,7 +33,11 @@ _PASSING = (".token-", ".writing-")
 
 
 def check(folder: Path, pairs: Sequence[Pair]) -> list[str]:
-    """Tell whether a folder is another cohort's, or has other things in it."""
+    """Tell whether a folder is another cohort's, or has other things in it.
+
+    It is a cohort's own where it has one of its pairs: of the same name, and the same images by
+    their paths or, where these were moved, by what is in them.
+    """
     said = folder / COHORT
     try:
         if folder.exists() and not folder.is_dir():
@@ -39,26 +46,73 @@ def check(folder: Path, pairs: Sequence[Pair]) -> list[str]:
             if folder.is_dir() and any(not _is_own(each) for each in folder.iterdir()):
                 return [f"{folder} is not empty and not a cohort's folder: choose another"]
             return []
-        content = json.loads(said.read_text(encoding="utf-8"))
-        theirs = {tuple(each) for each in content["pairs"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        theirs = _pairs(said)
+        if not pairs or any(_is_same(pair, theirs.get(pair.name)) for pair in pairs):
+            return []
+        known = [pair for pair in pairs if pair.name in theirs]
+        if any(_holds_same(pair, theirs[pair.name]) for pair in known[:_LOOKED_INTO]):
+            return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [f"{said} cannot be read ({error!r}): choose another folder"]
-    if pairs and theirs.isdisjoint(_identity(pairs)):
-        return [
-            f"{folder} is the folder of another cohort, with {len(theirs)} pairs of which none is "
-            "here: choose another folder"
+    return [
+        f"{folder} is the folder of another cohort, with {len(theirs)} pairs of which none is "
+        "here: choose another folder"
+    ]
+
+
+def describe(
+    folder: Path, pairs: Sequence[Pair], variants: Sequence[Variant], checksums: Checksums
+) -> int:
+    """Write what a cohort's folder says of itself; pairs of earlier runs stay.
+
+    Args:
+        folder: The cohort's.
+        pairs: Those of this run.
+        variants: Those of this run.
+        checksums: Of the images.
+
+    Returns:
+        How many pairs of earlier runs are not among those of this one.
+    """
+    said = folder / COHORT
+    before = _pairs(said) if said.is_file() else {}
+    ours = {
+        pair.name: [
+            *(pair.files[side] for side in _SIDES),
+            *(checksums.of(pair.files[side]) for side in _SIDES),
         ]
-    return []
-
-
-def describe(folder: Path, pairs: Sequence[Pair], variants: Sequence[Variant]) -> None:
-    """Write what a cohort's folder says of itself."""
+        for pair in pairs
+    }
     content = {
         "cohort_version": 1,
-        "pairs": sorted(_identity(pairs)),
+        "pairs": before | ours,
         "variants": describe_variants(variants),
     }
-    _files.write_text(folder / COHORT, json.dumps(content, indent=1) + "\n")
+    _files.write_text(said, json.dumps(content, indent=1) + "\n")
+    return len(before.keys() - ours.keys())
+
+
+_SIDES = ("fixed", "moving")
+_LOOKED_INTO = 3
+"""Pairs of the same name whose images are read to tell whether a cohort was moved."""
+
+
+def _pairs(said: Path) -> dict[str, list[str]]:
+    """Read the pairs of a folder: paths of fixed and moving image, and their checksums."""
+    pairs = json.loads(said.read_text(encoding="utf-8"))["pairs"]
+    if not all(len(each) == 2 * len(_SIDES) for each in pairs.values()):
+        message = "its pairs are not as expected"
+        raise ValueError(message)
+    return dict(pairs)
+
+
+def _is_same(pair: Pair, theirs: Sequence[str] | None) -> bool:
+    return theirs is not None and [pair.files[side] for side in _SIDES] == list(theirs[:2])
+
+
+def _holds_same(pair: Pair, theirs: Sequence[str]) -> bool:
+    files = [Path(pair.files[side]) for side in _SIDES]
+    return all(file.is_file() for file in files) and [*map(sha256, files)] == list(theirs[2:])
 
 
 @contextmanager
@@ -80,18 +134,26 @@ def claimed(folder: Path) -> Iterator[str]:
         _take_away(missing)
         raise CohortError([f"{folder} cannot be written into: {error}"]) from error
     before = {each.name for each in folder.iterdir()}
+    said = (folder / COHORT).read_bytes() if COHORT in before else b""
     try:
         yield note
     except CohortError:
-        if not (folder / COHORT).exists():
-            for name in {LOG, CHECKSUMS} - before:
-                (folder / name).unlink(missing_ok=True)
-            (folder / LOCK).unlink(missing_ok=True)
-            _take_away(missing)
+        if said:
+            _files.write_bytes(folder / COHORT, said)
+        for name in {LOG, CHECKSUMS, COHORT} - before:
+            (folder / name).unlink(missing_ok=True)
+        (folder / LOCK).unlink(missing_ok=True)
+        _take_away(missing)
         raise
     finally:
         (folder / LOCK).unlink(missing_ok=True)
         os.close(lock)
+
+
+def tidy(folder: Path) -> None:
+    """Take away the folder of starts when all have ended."""
+    with suppress(OSError):
+        (folder / STARTED).rmdir()
 
 
 def clear(folder: Path) -> None:
@@ -142,7 +204,3 @@ def _take_away(folders: Sequence[Path]) -> None:
             folder.rmdir()
         except OSError:
             return
-
-
-def _identity(pairs: Sequence[Pair]) -> set[tuple[str, str, str]]:
-    return {(each.name, each.files["fixed"], each.files["moving"]) for each in pairs}

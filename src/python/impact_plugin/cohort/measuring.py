@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.pairs import Pair
-from impact_plugin.evaluation import jacobian
+from impact_plugin.evaluation import api, jacobian, registrations
+from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.points import as_points
+from impact_plugin.images.checks import check_grid
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.result import RegistrationResult
 
@@ -15,18 +19,79 @@ POINTS = 1_000_000
 that all voxels take would be a good part of the registration's."""
 
 
-def figures(pair: Pair, result: RegistrationResult) -> dict[str, Any]:
+_POINTS = ("fixed_points", "moving_points")
+_LABELS = ("fixed_labels", "moving_labels")
+
+
+def one_sided(pair: Pair) -> list[str]:
+    """Tell which landmarks or label maps are given of one image only."""
+    return [
+        f"{kind} are given of one of the two images only"
+        for kind, names in (("points", _POINTS), ("labels", _LABELS))
+        if len({*names} & pair.files.keys()) == 1
+    ]
+
+
+def problems(
+    pair: Pair,
+    fixed: ImageHeader,
+    moving: ImageHeader,
+    labels: ImageHeader | None,
+    outside: Outside,
+) -> list[str]:
+    """Tell what is wrong with what a pair is to be measured with, before it is registered.
+
+    Args:
+        pair: With landmarks and label maps, if there are any; all files are there.
+        fixed: Of the fixed image.
+        moving: Of the moving image.
+        labels: Of the label map of the fixed image, if there is one.
+        outside: What becomes of landmarks outside the images.
+    """
+    found = []
+    grids = (geometry(fixed), geometry(moving))
+    for name, grid in zip(_POINTS, grids, strict=True):
+        if name in pair.files:
+            try:
+                as_points(pair.files[name], grid.dimension, name, grid)
+            except (ValueError, OSError) as error:
+                found.append(f"{name}: {error}")
+    try:
+        if not found and all(name in pair.files for name in _POINTS):
+            points, places = (pair.files[name] for name in _POINTS)
+            api.read_truth(points, places, *grids, outside)
+        if labels is not None:
+            check_grid(geometry(labels), grids[0], "fixed_labels", "the fixed image")
+    except ValueError as error:
+        found.append(str(error))
+    return found
+
+
+def geometry(header: ImageHeader) -> Geometry:
+    """Give the grid that an image's header tells."""
+    direction = tuple(cosine for row in header.direction for cosine in row)
+    return Geometry(header.size, header.spacing, header.origin, direction)
+
+
+def figures(pair: Pair, result: RegistrationResult, outside: Outside = "error") -> dict[str, Any]:
     """Measure a registration by what a pair has: a row's columns.
 
     Args:
         pair: With landmarks and label maps, if there are any.
         result: Its registration.
+        outside: What becomes of landmarks outside the images.
+
+    Raises:
+        ValueError, OSError: It cannot be measured with them.
     """
-    names = ("fixed_points", "moving_points", "fixed_labels", "moving_labels")
+    names = (*_POINTS, *_LABELS)
     given: dict[str, Any] = {name: pair.files[name] for name in names if name in pair.files}
     row: dict[str, Any] = {}
     if given:
-        found = result.evaluate(**given, jacobian=False)
+        moving_grid = geometry(ImageHeader.read(pair.files["moving"]))
+        found = api.measure(
+            registrations.load(result, None), **given, moving_grid=moving_grid, outside=outside
+        )
         for front, step in (("", found.after), ("before_", found.before)):
             if step.landmarks:
                 said = step.landmarks.statistics()

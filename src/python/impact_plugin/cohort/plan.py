@@ -12,6 +12,7 @@ from typing import Any
 
 from impact_plugin import _files, _versions
 from impact_plugin.cohort.pairs import Pair
+from impact_plugin.evaluation.api import Outside
 from impact_plugin.models.files import sha256
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.initial import AUTOMATIC
@@ -52,6 +53,7 @@ class Task:
         device: Where networks run.
         feature_cache: Folder for feature maps that are shared.
         retries: How often a pair is tried again.
+        outside: What becomes of landmarks outside the images.
         memory: What it is predicted to take, bytes.
         versions: Of impact-plugin, torch and itk-elastix, which the worker must have.
         attempt: Which try this is, from 1, but for those in which its worker died: these the
@@ -67,6 +69,7 @@ class Task:
     device: str | None = None
     feature_cache: str | None = None
     retries: int = 1
+    outside: Outside = "error"
     memory: int = 0
     versions: str = ""
     attempt: int = 1
@@ -83,7 +86,7 @@ class Task:
 
 
 class Checksums:
-    """SHA-256 of files, remembered by path, size and time of the last change."""
+    """SHA-256 of files, remembered by path, size, number on the disk and times of change."""
 
     def __init__(self, store: Path) -> None:
         self._store, self._saved = store, time.monotonic()
@@ -101,13 +104,14 @@ class Checksums:
             OSError: It cannot be read.
         """
         state = Path(path).stat()
-        stamp = [state.st_size, state.st_mtime_ns]
+        # The time of the last change may be set back, that of the change of anything cannot.
+        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         known = self._known.get(path)
-        if not known or known[:2] != stamp:
+        if not known or known[:-1] != stamp:
             self._known[path] = known = [*stamp, sha256(Path(path))]
             if time.monotonic() - self._saved > _SAVED_EVERY:
                 self.save()
-        return str(known[2])
+        return str(known[-1])
 
     def save(self) -> None:
         """Remember them for the next run."""
@@ -121,6 +125,7 @@ def content_key(
     models: Mapping[str, str],
     checksums: Checksums,
     device: str | None = None,
+    outside: Outside = "error",
 ) -> str:
     """Compute the key of a registration.
 
@@ -132,6 +137,7 @@ def content_key(
         models: Checksums of the model files by the names in the maps.
         checksums: Of the inputs.
         device: Where networks run.
+        outside: What becomes of landmarks outside the images.
     """
     files = {name: checksums.of(path) for name, path in sorted(pair.files.items())}
     start: str | list[str] | None = pair.initial_transform
@@ -145,10 +151,18 @@ def content_key(
         "overrides": dict(pair.overrides),
         "parameters": [dict(each) for each in parameters],
         "models": dict(models),
-        "device": device,
+        "device": None if device == "cpu" and not _names_gpu(parameters) else device,
         "versions": _versions.describe(),
     }
+    if outside != "error":
+        content["outside"] = outside
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _names_gpu(parameters: Sequence[Mapping[str, Sequence[str]]]) -> bool:
+    """Whether any map asks for a GPU, so that without a device the networks run there."""
+    given = [values for each in parameters for name, values in each.items() if "GPU" in name]
+    return any(value != "-1" for values in given for value in values)
 
 
 def finished(task: Task) -> dict[str, Any] | None:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from impact_plugin.check import ImageError, ImageHeader
+from impact_plugin.cohort import measuring
 from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
-from impact_plugin.evaluation.points import as_points
+from impact_plugin.evaluation.api import Outside
 from impact_plugin.images.checks import check_grid
-from impact_plugin.images.geometry import Geometry
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.initial import AUTOMATIC
 
@@ -48,8 +48,8 @@ def collect_pairs(
     return found
 
 
-def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], Headers]:
-    """Find duplicates, files that are not there, and images that cannot be read.
+def check_pairs(pairs: Sequence[Pair], outside: Outside = "error") -> tuple[list[str], Headers]:
+    """Find duplicates, files that are not there or cannot be read, and what does not fit.
 
     Returns:
         What is wrong, and the headers of the images by their paths.
@@ -74,7 +74,7 @@ def check_pairs(pairs: Sequence[Pair]) -> tuple[list[str], Headers]:
             except (ImageError, OSError) as error:
                 wrong[path] = str(error)
                 problems.append(f"pair {pair.name!r}: {role}: {error}")
-        problems += _check_sides(pair, headers)
+        problems += _check_sides(pair, headers, outside)
     return problems, headers
 
 
@@ -116,48 +116,37 @@ def _twice(what: str, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader]) -> list[str]:
-    problems = []
-    for kind in ("points", "labels"):
-        if len({f"fixed_{kind}", f"moving_{kind}"} & pair.files.keys()) == 1:
-            problems.append(f"pair {pair.name!r}: {kind} are given of one of the two images only")
-    for side in ("fixed", "moving"):
-        header, mask = (
-            headers.get(pair.files[side]),
-            headers.get(pair.files.get(f"{side}_mask", "")),
-        )
-        if header is not None and mask is not None:
+def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader], outside: Outside) -> list[str]:
+    """Look at what belongs to a pair together with its images."""
+    problems = measuring.one_sided(pair)
+    fixed, moving = (headers.get(pair.files[side]) for side in ("fixed", "moving"))
+    are_there = all(Path(file).is_file() for file in pair.files.values())
+    if fixed is None or moving is None or not are_there:
+        return [f"pair {pair.name!r}: {each}" for each in problems]
+    if fixed.dimension != moving.dimension:
+        return [f"pair {pair.name!r}: one image is 2D, the other 3D"]
+    for side, header in (("fixed", fixed), ("moving", moving)):
+        if mask := headers.get(pair.files.get(f"{side}_mask", "")):
+            grids = (measuring.geometry(mask), measuring.geometry(header))
             try:
-                check_grid(_grid(mask), _grid(header), f"{side}_mask", f"the {side} image")
+                check_grid(*grids, f"{side}_mask", f"the {side} image")
             except ValueError as error:
-                problems.append(f"pair {pair.name!r}: {error}")
-        role = f"{side}_points"
-        if header is not None and role in pair.files and Path(pair.files[role]).is_file():
-            try:
-                as_points(pair.files[role], header.dimension, role, _grid(header))
-            except (ValueError, OSError) as error:
-                problems.append(f"pair {pair.name!r}: {role}: {error}")
-    problems += _check_start(pair, headers.get(pair.files["fixed"]))
-    sizes = {len(h.size) for f in ("fixed", "moving") if (h := headers.get(pair.files[f]))}
-    if len(sizes) > 1:
-        problems.append(f"pair {pair.name!r}: one image is 2D, the other 3D")
-    return problems
+                problems.append(str(error))
+    labels = headers.get(pair.files.get("fixed_labels", ""))
+    problems += measuring.problems(pair, fixed, moving, labels, outside)
+    problems += _check_start(pair, fixed)
+    return [f"pair {pair.name!r}: {each}" for each in problems]
 
 
-def _check_start(pair: Pair, fixed: ImageHeader | None) -> list[str]:
+def _check_start(pair: Pair, fixed: ImageHeader) -> list[str]:
     """Read the initial transform, with all that it builds on."""
     path = pair.initial_transform
-    if fixed is None or path in (None, *AUTOMATIC) or not Path(str(path)).is_file():
+    if path in (None, *AUTOMATIC) or not Path(str(path)).is_file():
         return []
     try:
-        initial.read(Path(str(path)), _grid(fixed))
+        initial.read(Path(str(path)), measuring.geometry(fixed))
     except (ValueError, OSError) as error:
         said = str(error)
         name = "" if said.startswith("initial_transform") else "initial_transform: "
-        return [f"pair {pair.name!r}: {name}{said}"]
+        return [f"{name}{said}"]
     return []
-
-
-def _grid(header: ImageHeader) -> Geometry:
-    direction = tuple(cosine for row in header.direction for cosine in row)
-    return Geometry(header.size, header.spacing, header.origin, direction)

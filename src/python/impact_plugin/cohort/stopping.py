@@ -37,6 +37,21 @@ class Stopping:
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """Hear signals at the end of the block only.
+
+        Raises:
+            KeyboardInterrupt: There was one.
+        """
+        before, self.polled = self.polled, True
+        try:
+            yield
+        finally:
+            self.polled = before
+        if self.why:
+            raise KeyboardInterrupt
+
     def _handle(self, number: int, _: FrameType | None) -> None:
         first = not self.why
         self.why = self.why or _SIGNALS[signal.Signals(number)]

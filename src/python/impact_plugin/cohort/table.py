@@ -14,6 +14,7 @@ COLUMNS = (
     "variant",
     "status",
     "error",
+    "measure_error",
     "attempts",
     "seconds",
     "peak_memory_mb",
@@ -33,7 +34,7 @@ COLUMNS = (
 )
 """In this order; empty where it was not measured."""
 
-_TEXT = {"pair", "variant", "status", "error", "worker", "key"}
+_TEXT = {"pair", "variant", "status", "error", "measure_error", "worker", "key"}
 CSV, PARQUET = "cohort.csv", "cohort.parquet"
 
 

@@ -14,6 +14,7 @@ from impact_plugin.cohort.memory import predict
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
 from impact_plugin.cohort.shares import Machine
+from impact_plugin.evaluation.api import Outside
 
 
 def make(
@@ -22,6 +23,7 @@ def make(
     maps: Maps,
     headers: Mapping[str, ImageHeader],
     checksums: Checksums,
+    outside: Outside = "error",
     **options: Any,  # noqa: ANN401
 ) -> list[Task]:
     """Make the tasks with their keys; reads all files whose checksums are not known.
@@ -32,6 +34,7 @@ def make(
         maps: The variants' maps.
         headers: Of the images.
         checksums: Of files.
+        outside: What becomes of landmarks outside the images.
         options: Those of :class:`Task` that are the same for all.
 
     Raises:
@@ -43,10 +46,12 @@ def make(
             loaded = maps.of(variant, pair, headers)
             try:
                 models = maps.checksums(loaded, checksums)
-                key = content_key(pair, loaded.raw, models, checksums, options.get("device"))
+                key = content_key(
+                    pair, loaded.raw, models, checksums, options.get("device"), outside
+                )
             except OSError as error:
                 raise CohortError([f"pair {pair.name!r}: {error}"]) from error
-            task = Task(pair, variant, key, models=loaded.given, **options)
+            task = Task(pair, variant, key, models=loaded.given, outside=outside, **options)
             memory = predict(pair, variant, maps, headers)
             tasks.append(replace(task, memory=memory, versions=_versions.describe()))
     return tasks

@@ -8,17 +8,18 @@ import math
 import os
 import shutil
 import socket
+import tempfile
 import threading
 import time
 import traceback
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin.cohort.folder import STARTED
+from impact_plugin.cohort.folder import FAILED, STARTED
 from impact_plugin.cohort.plan import TASK, Task
 
 Row = dict[str, Any]
@@ -60,18 +61,21 @@ def run(task: Task) -> Row:
     if died and row["attempts"] > 1 + task.retries:
         return row | died_row(died, task)
     marker = started_file(task)
+    stack = ExitStack()
     try:
         _check_versions(task)
         marker.parent.mkdir(parents=True, exist_ok=True)
         with marker.open("a") as file:
             file.write(f"{row['worker']} {time.time():.3f}\n")
+        stack.enter_context(_own_temporary_folder())
         with _PeakMemory() as memory:
             measured = _register(task, row, begun, memory)
         row |= measured
     except Exception as error:
-        row["error"] = f"{type(error).__name__}: {error}"
+        row["error"] = f"{type(error).__name__}: {_with_log_kept(error, task)}"
         row["traceback"] = traceback.format_exc(limit=-6)
         row["seconds"] = round(time.perf_counter() - begun, 3)
+    stack.close()
     with suppress(OSError):  # the folder is gone, or its file system: what came before says so
         marker.unlink(missing_ok=True)
     return row
@@ -137,7 +141,10 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
             iterations=pair.options.get("iterations"),
             seed=pair.options.get("seed"),
         )
-    figures = measuring.figures(pair, result)
+    try:
+        figures = measuring.figures(pair, result, task.outside)
+    except Exception as error:  # what was registered is there all the same
+        figures = {"measure_error": f"{type(error).__name__}: {error}"}
     metric = result.history.metric
     done = row | {
         "status": "done",
@@ -150,6 +157,8 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
     done = {
         k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in done.items()
     }
+    with suppress(OSError):
+        failed_log(task).unlink(missing_ok=True)
     place = task.folder
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.parent / f".unfinished-{uuid.uuid4().hex}"
@@ -182,6 +191,61 @@ def put(unfinished: Path, place: Path) -> None:
             return
     message = f"{place} is written by another process all the time"
     raise OSError(message)
+
+
+def failed_log(task: Task) -> Path:
+    """Give where elastix's log of a task that failed is kept."""
+    return Path(task.cohort) / FAILED / f"{task.pair.name}@{task.variant.name}.log"
+
+
+def _with_log_kept(error: Exception, task: Task) -> str:
+    """Move elastix's log to where others find it; gives the message, which names it."""
+    log = getattr(error, "log", None)
+    if not isinstance(log, Path) or not log.is_file():
+        return str(error)
+    kept = failed_log(task)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, kept)
+        log.unlink()
+    except OSError:
+        return str(error)
+    return str(error).replace(str(log), str(kept))
+
+
+@contextmanager
+def _own_temporary_folder() -> Iterator[None]:
+    """Keep temporary files in a folder of this process, and delete those of processes that died."""
+    front = f"impact-plugin-worker-{socket.gethostname()}-"
+    place = Path(tempfile.gettempdir())
+    for other in place.glob(front + "*"):
+        number = other.name.removeprefix(front)
+        with suppress(OSError):
+            if (
+                number.isdecimal()
+                and other.stat().st_uid == os.getuid()
+                and not _lives(int(number))
+            ):
+                shutil.rmtree(other, ignore_errors=True)
+    own = place / f"{front}{os.getpid()}"
+    before = tempfile.tempdir
+    own.mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = str(own)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextmanager

@@ -131,11 +131,7 @@ def measure(
     grid = registration.grid
     truth = None
     if fixed_points is not None and moving_points is not None:
-        truth = landmarks.pair(
-            as_points(fixed_points, grid.dimension, "fixed_points", grid),
-            as_points(moving_points, grid.dimension, "moving_points", moving_grid),
-        )
-        truth = _inside(truth, grid, moving_grid, outside)
+        truth = read_truth(fixed_points, moving_points, grid, moving_grid, outside)
     maps = None
     if fixed_labels is not None and moving_labels is not None:
         maps = _label_maps(fixed_labels, moving_labels, grid)
@@ -173,6 +169,21 @@ def _both(one: object, other: object, name: str, other_name: str) -> None:
 
 Truth: TypeAlias = tuple[Positions, Positions, tuple[str, ...]]
 """Positions in the fixed and in the moving image, and names."""
+
+
+def read_truth(
+    fixed_points: PointsLike,
+    moving_points: PointsLike,
+    grid: Geometry,
+    moving_grid: Geometry | None,
+    outside: Outside = "error",
+) -> Truth:
+    """Read landmarks and check them; see :func:`measure`."""
+    truth = landmarks.pair(
+        as_points(fixed_points, grid.dimension, "fixed_points", grid),
+        as_points(moving_points, grid.dimension, "moving_points", moving_grid),
+    )
+    return _inside(truth, grid, moving_grid, outside)
 
 
 def _inside(truth: Truth, fixed: Geometry, moving: Geometry | None, outside: Outside) -> Truth:
@@ -219,12 +230,7 @@ def _label_maps(
     for image, name in ((fixed, "fixed_labels"), (moving, "moving_labels")):
         checks.check_place(image, name)
         labels.check(image, name)
-    if difference := grid.difference(Geometry.of(fixed)):
-        message = (
-            f"fixed_labels does not lie on the grid of the fixed image: {difference}. Resample it "
-            "onto that grid, with nearest-neighbour interpolation"
-        )
-        raise ValueError(message)
+    checks.check_grid(Geometry.of(fixed), grid, "fixed_labels", "the fixed image")
     checks.check_pair(grid, Geometry.of(moving))
     ours, theirs = labels.of(fixed), labels.of(moving)
     if not ours & theirs:

@@ -118,7 +118,7 @@ class Comparison:
         """What may be concluded, in a sentence."""
         number, what = len(self.differences), self.measure.short
         if self.interval is None:
-            return f"Nothing: {number} pairs are too few (at least {FEWEST})."
+            return f"{what}: nothing; {number} pairs are too few (at least {FEWEST})."
         if not self.differences.any():
             return f"{what}: the same in each of {number} pairs."
         low, high = self.interval

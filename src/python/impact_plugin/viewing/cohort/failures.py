@@ -1,4 +1,4 @@
-"""Registrations that failed, by cause."""
+"""Registrations that failed or could not be measured, by cause."""
 
 from __future__ import annotations
 
@@ -38,11 +38,15 @@ class Cause:
 
 
 def causes(table: Any) -> list[Cause]:  # noqa: ANN401
-    """Give the causes of all that failed, the most frequent first."""
+    """Give the causes of all that failed or could not be measured, the most frequent first."""
     found: dict[str, Cause] = {}
-    for row in table[table["status"] == "failed"].itertuples():
-        text = row.error.strip() if isinstance(row.error, str) else ""
-        text = text or "no cause is known"
+    unmeasured = table["measure_error"].notna() & (table["measure_error"] != "")
+    for row in table[(table["status"] == "failed") | unmeasured].itertuples():
+        if row.status == "failed":
+            text = row.error.strip() if isinstance(row.error, str) else ""
+            text = text or "no cause is known"
+        else:
+            text = f"Registered, and not measured: {row.measure_error}"
         kind = _PARTICULAR.sub("…", text)
         cause = found.setdefault(kind, Cause(text if len(text) <= _LONG else f"{text[:_LONG]}…"))
         cause.count += 1
