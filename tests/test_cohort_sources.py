@@ -83,6 +83,7 @@ def test_wrong_usage(tmp_path: Path, arguments: list[str], wrong: str) -> None:
     [
         ([*ATLAS, "--images", "/nowhere/*.mha"], "no file matches '/nowhere/*.mha' (images)"),
         ([*ATLAS, "--images", ""], "images is '', expected a pattern of files"),
+        ([*ATLAS, "--images", "/"], "images is '/', expected a pattern of files"),
         ([*ATLAS, "--images", "~nouser/*"], "images is '~nouser/*', expected a pattern of files"),
         (["--atlas", "~nouser/a.mha", "--images", "*.mha"], "the home folder of '~nouser' is not"),
         ([*BIDS, "--fixed", "f*", "--moving", "*"], "study: no file matches 'f*' (fixed)"),
@@ -108,6 +109,7 @@ def test_what_cannot_be_found(
     assert wrong in found.output
     assert "out is not empty and not a cohort's folder" in found.output
     assert "there is no preset 'mnd'" in found.output
+    assert "index out of range" not in found.output
 
 
 def test_found_pairs_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,9 +203,12 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     Raises:
         ValueError: It is no relative pattern, or the folder cannot be read.
     """
+    if Path(pattern) == Path():
+        message = "it names the folder itself"
+        raise ValueError(message)
     try:
         return sorted(folder.glob(pattern))
-    except (ValueError, NotImplementedError, IndexError, OSError) as error:
+    except (ValueError, NotImplementedError, OSError) as error:
         raise ValueError(str(error)) from error
 
 
