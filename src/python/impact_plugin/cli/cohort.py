@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from impact_plugin._files import expanded
 from impact_plugin.pairwise.presets import DEFAULT
 
 if TYPE_CHECKING:
@@ -138,26 +140,54 @@ def _source(
     bids: Path | None,
     fixed: str | None,
     moving: str | None,
-) -> Path | list[Pair]:
-    from impact_plugin.cohort import PairsError, all_to_atlas, match_patterns
+) -> Path | Iterable[Pair]:
+    """Choose where the pairs come from; they are found when the cohort asks for them.
 
-    given = [each for each in (pairs, atlas, bids) if each is not None]
-    if len(given) != 1:
+    So that what is wrong with them is said with all the rest.
+    """
+    if sum(each is not None for each in (pairs, atlas, bids)) != 1:
         message = "Give one of PAIRS, --atlas or --bids."
         raise click.UsageError(message)
+    of_atlas = {"--images": images}
+    of_bids = {"--fixed": fixed, "--moving": moving}
+    others = {**({} if atlas else of_atlas), **({} if bids else of_bids)}
+    if astray := [name for name, value in others.items() if value is not None]:
+        source = "PAIRS" if pairs else "--atlas" if atlas else "--bids"
+        message = (
+            f"{' and '.join(astray)} cannot be given with {source}: --images goes with --atlas, "
+            "--fixed and --moving go with --bids."
+        )
+        raise click.UsageError(message)
+    if pairs is not None:
+        return pairs
+    if atlas is not None:
+        if images is None:
+            message = "--atlas needs --images, a pattern of files."
+            raise click.UsageError(message)
+        return _with_atlas(atlas, images)
+    if bids is None or fixed is None or moving is None:
+        message = "--bids needs --fixed and --moving, patterns of files in it."
+        raise click.UsageError(message)
+    return _of_bids(bids, fixed, moving)
+
+
+def _with_atlas(atlas: Path, images: str) -> Iterator[Pair]:
+    from impact_plugin.cohort import PairsError, all_to_atlas
+    from impact_plugin.cohort.sources import matching
+
     try:
-        if atlas is not None:
-            if images is None:
-                message = "--atlas needs --images, a pattern of files."
-                raise click.UsageError(message)
-            whole = Path(images).expanduser().absolute()
-            found = sorted(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-            return all_to_atlas(atlas, found)
-        if bids is not None:
-            if fixed is None or moving is None:
-                message = "--bids needs --fixed and --moving, patterns of files in it."
-                raise click.UsageError(message)
-            return match_patterns(bids, fixed, moving)
-    except PairsError as error:
-        raise click.ClickException(str(error)) from error
-    return given[0]
+        whole = expanded(images).absolute()
+        relative = str(whole.relative_to(whole.anchor)) if images else ""
+        found = matching(Path(whole.anchor), relative)
+    except (ValueError, OSError) as error:
+        message = f"images is {images!r}, expected a pattern of files: {error}"
+        raise PairsError([message]) from error
+    if not found:
+        raise PairsError([f"there is no image: no file matches {images!r} (images)"])
+    yield from all_to_atlas(atlas, found)
+
+
+def _of_bids(folder: Path, fixed: str, moving: str) -> Iterator[Pair]:
+    from impact_plugin.cohort import match_patterns
+
+    yield from match_patterns(folder, fixed, moving)

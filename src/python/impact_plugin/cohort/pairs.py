@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin.pairwise.arguments import LARGEST_COUNT, LARGEST_SEED, check_whole
 from impact_plugin.parameters.values import as_texts
 
@@ -34,10 +35,16 @@ LONGEST = 120
 
 
 class PairsError(ValueError):
-    """The pairs cannot be read; ``problems`` has all that is wrong."""
+    """Not all pairs can be read.
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    Attributes:
+        problems: All that is wrong.
+        pairs: Those with which nothing is wrong.
+    """
+
+    def __init__(self, problems: Iterable[str], pairs: Iterable[Pair] = ()) -> None:
         self.problems = list(problems)
+        self.pairs = list(pairs)
         super().__init__("\n".join(self.problems))
 
 
@@ -84,7 +91,10 @@ def checked(pair: object) -> Pair:
         elif not _is_path(path):
             problems.append(f"{front}: {role} is {path!r}, expected the path of a file")
         else:
-            files[role] = absolute(os.fspath(path), Path.cwd())
+            try:
+                files[role] = absolute(os.fspath(path), Path.cwd())
+            except OSError as error:
+                problems.append(f"{front}: {role}: {error}")
     missing = [role for role in FILES[:2] if role not in pair.files]
     problems += [f"{front}: {role} is missing: the path of an image" for role in missing]
     start = pair.initial_transform
@@ -92,7 +102,10 @@ def checked(pair: object) -> Pair:
         problems.append(f"{front}: initial_transform is {start!r}, expected center, mass or a path")
         start = None
     if start not in (None, "center", "mass"):
-        start = absolute(os.fspath(start), Path.cwd())
+        try:
+            start = absolute(os.fspath(start), Path.cwd())
+        except OSError as error:
+            problems.append(f"{front}: initial_transform: {error}")
     limits = {"iterations": (1, LARGEST_COUNT), "seed": (0, LARGEST_SEED)}
     for name, value in pair.options.items():
         try:
@@ -138,5 +151,9 @@ def _is_path(value: object) -> bool:
 
 
 def absolute(text: str, folder: Path) -> str:
-    """Make a path absolute; relative ones are relative to ``folder``."""
-    return os.path.normpath(folder / Path(text).expanduser())
+    """Make a path absolute; relative ones are relative to ``folder``.
+
+    Raises:
+        FileNotFoundError: It begins with the home folder of a user that does not exist.
+    """
+    return os.path.normpath(folder / expanded(text))

@@ -30,6 +30,7 @@ def collect_pairs(
             return read_pairs(given)
         except PairsError as error:
             problems += error.problems
+            return error.pairs
         except OSError as error:
             problems.append(f"the table of pairs cannot be read: {error}")
         return []
@@ -37,14 +38,18 @@ def collect_pairs(
         problems.append(f"pairs is {given!r}, expected the path of a table, or Pairs in a list")
         return []
     found = []
-    all_given = list(given)
+    try:
+        all_given = list(given)
+        if not all_given:
+            problems.append("there are no pairs")
+    except PairsError as error:  # of an iterator that finds them only now
+        problems += error.problems
+        all_given = error.pairs
     for pair in all_given:
         try:
             found.append(checked(pair))
         except PairsError as error:
             problems += error.problems
-    if not all_given:
-        problems.append("there are no pairs")
     return found
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin.cohort.pairs import (
     FILES,
     OVERRIDE,
@@ -26,79 +29,123 @@ _ENTITY = re.compile(r"(?:^|[_/])((?:sub|ses|run)-[A-Za-z0-9]+)(?=[_/.]|$)")
 def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     """Read a table of pairs: CSV, or TSV where the name ends in ``.tsv``.
 
-    Relative paths are relative to the table. ``docs/cohorts.md`` lists the columns.
+    Relative paths are relative to the table. ``docs/cohorts.md`` lists the columns, and says what
+    separates them.
 
     Raises:
         FileNotFoundError: There is no such file.
-        PairsError: With all that is wrong: columns, names, numbers.
+        PairsError: With all that is wrong (columns, names, numbers), and the pairs that are right.
     """
-    table = Path(path).expanduser().absolute()
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(
-            file, delimiter="\t" if table.suffix == ".tsv" else ",", strict=True
-        )
-        try:
-            heads = list(reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise PairsError([f"{table} is no table that can be read: {error}"]) from error
-    problems = [f"{table}: there is no column {name!r}" for name in FILES[:2] if name not in heads]
+    table = expanded(path).absolute()
+    lines = _lines(table)
+    heads = lines[0][1] if lines else []
+    while heads and not heads[-1]:  # spreadsheets write columns that were used once
+        heads.pop()
+    missing = [name for name in FILES[:2] if name not in heads]
+    twice = [name for name in dict.fromkeys(heads) if name and heads.count(name) > 1]
+    unknown = [name for name in heads if name and not _is_known(name)]
+    problems = [f"{table}: there is no column {name!r}" for name in missing]
     problems += [
         f"{table}: the column {name!r} is not known; known are {', '.join(_KNOWN)}, and "
         f"{OVERRIDE}<elastix parameter>"
-        for name in heads
-        if name not in _KNOWN and not (name.startswith(OVERRIDE) and len(name) > len(OVERRIDE))
+        for name in unknown
     ]
     problems += [
-        f"{table}: the column {name!r} is there {heads.count(name)} times"
-        for name in dict.fromkeys(heads)
-        if heads.count(name) > 1
+        f"{table}: the column {name!r} is there {heads.count(name)} times" for name in twice
     ]
-    if not rows:
+    if not lines[1:]:
         problems.append(f"{table}: there is no pair in it")
-    if problems:
-        raise PairsError(problems)
     found = []
-    for number, row in rows:
-        place = f"{table}:{number}"
-        if None in row or None in row.values():
-            problems.append(f"{place}: the row has not as many cells as there are columns")
-            continue
+    for number, cells in [] if missing or twice else lines[1:]:
         try:
-            found.append(checked(_of_row({k: v.strip() for k, v in row.items()}, table.parent)))
+            row = _row(heads, cells)
+            found.append(_of_row({k: row[k] for k in row if _is_known(k)}, table.parent))
         except PairsError as error:
-            problems += [f"{place}: {each}" for each in error.problems]
-        except ValueError as error:
-            problems.append(f"{place}: {error}")
+            problems += [f"{table}:{number}: {each}" for each in error.problems]
     if problems:
-        raise PairsError(problems)
+        raise PairsError(problems, found)
     return found
 
 
-def _of_row(row: dict[str, str], folder: Path) -> Pair:
-    for name in FILES[:2]:
-        if not row[name]:
-            message = f"{name} is empty, expected the path of an image"
-            raise ValueError(message)
-    files = {name: absolute(row[name], folder) for name in FILES if row.get(name)}
-    start = row.get("initial_transform") or None
-    if start not in (None, "center", "mass"):
-        start = absolute(start, folder)
+def _lines(table: Path) -> list[tuple[int, list[str]]]:
+    """Read the lines that are not empty, each with its number."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            text = file.read()
+        separators = "\t,;" if table.suffix.lower() == ".tsv" else ",;\t"
+        separator = next((s for s in separators if _separates(s, text)), separators[0])
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
+        )
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        message = f"{table} is no table that can be read, CSV or TSV in UTF-8: {error}"
+        raise PairsError([message]) from error
+    return [(number, cells) for number, cells in lines if any(cells)]
+
+
+def _separates(separator: str, text: str) -> bool:
+    """Tell whether a separator divides the first line, outside of quotes."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    return len(next((cells for cells in lines if any(cells)), [])) > 1
+
+
+def _is_known(name: str) -> bool:
+    return name in _KNOWN or (name.startswith(OVERRIDE) and len(name) > len(OVERRIDE))
+
+
+def _row(heads: Sequence[str], cells: list[str]) -> dict[str, str]:
+    """Name the cells of a row; empty ones behind the last column are none."""
+    while len(cells) > len(heads) and not cells[-1]:
+        cells = cells[:-1]
+    if len(cells) != len(heads):
+        numbers = f"{len(cells)}, not {len(heads)}"
+        raise PairsError([f"the row has not as many cells as there are columns ({numbers})"])
+    lost = [cell for head, cell in zip(heads, cells, strict=True) if cell and not head]
+    if lost:
+        raise PairsError([f"the column of {cell!r} has no name in the first line" for cell in lost])
+    return dict(zip(heads, cells, strict=True))
+
+
+def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
+    problems = []
+    files: dict[str, str] = {}
+    for name in (*FILES, "initial_transform"):
+        text = row.get(name, "")
+        if text in ("center", "mass") and name == "initial_transform":
+            files[name] = text
+        elif text:
+            try:
+                files[name] = absolute(text, folder)
+            except OSError as error:
+                problems.append(f"{name}: {error}")
+        elif name in FILES[:2]:
+            problems.append(f"{name} is empty, expected the path of an image")
+    start = files.pop("initial_transform", None)
     options = {}
     for name in WHOLE:
         text = row.get(name, "")
-        if text and not re.fullmatch(r"\d+", text):
-            message = f"{name} is {text!r}, expected a whole number"
-            raise ValueError(message)
-        if text:
+        if text and not re.fullmatch(r"[0-9]{1,18}", text):
+            problems.append(f"{name} is {text!r}, expected a whole number")
+        elif text:
             options[name] = int(text)
     overrides = {
         name.removeprefix(OVERRIDE): text.split()
         for name, text in row.items()
         if name.startswith(OVERRIDE) and text
     }
-    default = f"{_stem(files['fixed'])}__{_stem(files['moving'])}"
-    return Pair(_checked(row.get("pair") or default), files, start, options, overrides)
+    name = row.get("pair") or _plain(f"{_stem(row['fixed'])}__{_stem(row['moving'])}")
+    # Stand-ins for what is missing, which is said already, so that the rest is looked at.
+    files = {**dict.fromkeys(FILES[:2], str(folder)), **files}
+    try:
+        pair = checked(Pair(name, files, start, options, overrides))
+    except PairsError as error:
+        problems += error.problems
+    if name_problem(name) and not row.get("pair"):
+        problems.append("a column `pair` gives names in place of <fixed>__<moving>")
+    if problems:
+        raise PairsError(problems)
+    return pair
 
 
 def all_to_atlas(
@@ -106,14 +153,19 @@ def all_to_atlas(
 ) -> list[Pair]:
     """Pair each image, as the moving one, with an atlas, as the fixed one.
 
+    The atlas itself may be among the images. A pair has the name of its image.
+
     Raises:
-        PairsError: There is no image, or one's name is not fit for a folder.
+        PairsError: There is no image, one's name is too long for a folder, or a path begins with
+            the home folder of a user that does not exist.
     """
-    fixed = str(Path(atlas).expanduser().absolute())
-    files = [str(Path(image).expanduser().absolute()) for image in images]
-    return _collected(
-        ((_stem(file), fixed, file) for file in files if file != fixed), "there is no image"
-    )
+    problems: list[str] = []
+    fixed = _whole(atlas, problems)
+    files = [_whole(image, problems) for image in images]
+    rows = [(_plain(_stem(file)), fixed, file) for file in files if file not in ("", fixed)]
+    if not rows and (not files or not problems):
+        problems.append("there is no image")
+    return _collected(rows if fixed else [], problems)
 
 
 def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> list[Pair]:
@@ -125,51 +177,95 @@ def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> lis
         moving: Pattern of the moving images.
 
     Raises:
-        PairsError: Nothing matches; a file has no ``sub-``; two files have the same entities.
+        PairsError: A pattern is not relative, or nothing matches; a file has no ``sub-``; two files
+            have the same entities; there is only one of two images. With the pairs that are right.
     """
-    folder = Path(root).expanduser().absolute()
     problems: list[str] = []
-    sides: list[dict[str, str]] = []
-    for pattern in (fixed, moving):
-        side: dict[str, str] = {}
-        for path in sorted(folder.glob(pattern)):
-            entities = _ENTITY.findall(path.relative_to(folder).as_posix())
-            name = "_".join(dict.fromkeys(entities))
-            if "sub-" not in name:
-                problems.append(f"{path}: there is no sub-<label> in its name")
-            elif name in side:
-                problems.append(f"{path} and {side[name]} are both {name}: narrow the pattern")
-            else:
-                side[name] = str(path)
-        sides.append(side)
-        if not side:
-            problems.append(f"{folder}: no file matches {pattern!r}")
-    if not problems and (alone := sorted(sides[0].keys() ^ sides[1].keys())):
-        problems.append(f"{folder}: there is only one of the two images of {', '.join(alone)}")
-    if problems:
+    folder = _whole(root, problems)
+    if not folder:
         raise PairsError(problems)
-    rows = ((name, file, sides[1][name]) for name, file in sides[0].items())
-    return _collected(rows, f"{folder}: there is no pair")
+    fixeds = _by_entities(folder, "fixed", fixed, problems)
+    movings = _by_entities(folder, "moving", moving, problems)
+    alone = sorted(fixeds.keys() ^ movings.keys())
+    if alone and fixeds and movings:
+        problems.append(f"{folder}: there is only one of the two images of {', '.join(alone)}")
+    rows = [
+        (name, fixeds[name][0], movings[name][0])
+        for name in fixeds
+        if len(fixeds[name]) == len(movings.get(name, ())) == 1
+    ]
+    return _collected(rows, problems)
 
 
-def _collected(rows: Iterable[tuple[str, str, str]], none: str) -> list[Pair]:
-    found, problems = [], []
-    for name, fixed, moving in rows:
-        try:
-            found.append(Pair(_checked(name), {"fixed": fixed, "moving": moving}))
-        except ValueError as error:
-            problems.append(f"{moving}: {error}")
-    if problems or not found:
-        raise PairsError(problems or [none])
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Find the files of a folder that match a pattern, in order.
+
+    Raises:
+        ValueError: It is no relative pattern, or the folder cannot be read.
+    """
+    if Path(pattern) == Path():
+        message = "it names the folder itself"
+        raise ValueError(message)
+    try:
+        return sorted(folder.glob(pattern))
+    except (ValueError, NotImplementedError, OSError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> dict[str, list[str]]:
+    """Find the files that match, by their sub-, ses- and run-: one each, where all is well."""
+    found: dict[str, list[str]] = {}
+    try:
+        paths = matching(Path(folder), pattern)
+    except ValueError as error:
+        problems.append(
+            f"{role} is {pattern!r}, expected a pattern of files relative to {folder}, such as "
+            f"'sub-*/anat/*_T1w.nii.gz': {error}"
+        )
+        return found
+    if not paths:
+        problems.append(f"{folder}: no file matches {pattern!r} ({role})")
+    for path in paths:
+        name = "_".join(dict.fromkeys(_ENTITY.findall(path.relative_to(folder).as_posix())))
+        if "sub-" in name:
+            found.setdefault(name, []).append(str(path))
+        else:
+            problems.append(f"{path}: there is no sub-<label> in its name")
+    problems += [
+        f"{' and '.join(files)} are all {name}: narrow the pattern"
+        for name, files in found.items()
+        if len(files) > 1
+    ]
     return found
 
 
-def _checked(name: str) -> str:
-    if (said := name_problem(name)) is not None:
-        message = f"the pair's name {said}; a column `pair` gives names"
-        raise ValueError(message)
-    return name
+def _whole(path: str | os.PathLike[str], problems: list[str]) -> str:
+    """Make a path absolute; empty where its home folder is not known."""
+    try:
+        return str(expanded(path).absolute())
+    except OSError as error:
+        problems.append(str(error))
+        return ""
+
+
+def _collected(rows: Iterable[tuple[str, str, str]], problems: list[str]) -> list[Pair]:
+    found = []
+    for name, fixed, moving in rows:
+        if said := name_problem(name):
+            problems.append(f"{moving}: the pair's name {said}; give names by a table of pairs")
+        else:
+            found.append(Pair(name, {"fixed": fixed, "moving": moving}))
+    if problems:
+        raise PairsError(problems, found)
+    return found
 
 
 def _stem(path: str) -> str:
     return re.sub(r"(\.nii)?\.gz$|\.[^.]+$", "", Path(path).name)
+
+
+def _plain(name: str) -> str:
+    """Make a name that a pair may have: ``é`` is ``e``, what has no such letter is ``_``."""
+    apart = unicodedata.normalize("NFKD", name)
+    letters = "".join(each for each in apart if not unicodedata.combining(each))
+    return re.sub(r"[^A-Za-z0-9._-]", "_", letters).lstrip("._-") or "pair"
