@@ -116,7 +116,8 @@ def register_cohort(
         variants = _variants(presets, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
         folder = Path(_absolute(output_directory, problems) or ".")
-        problems += output.check(folder, found)
+        # With wrong rows, those that are left may have none that is the folder's.
+        problems += output.check(folder, [] if problems else found)
         cache = _cache(feature_cache, problems)
         wrong, headers = preflight.check_pairs(found, outside)
         problems += wrong
