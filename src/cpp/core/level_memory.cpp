@@ -14,9 +14,10 @@ namespace
  */
 constexpr double copiesOfImage = 4.0;
 
-/** What a run takes for each byte of its tensors: scratch space of operators, and what is free between tensors.
- * Measured: tests/test_long_runs.py. */
+/** What is taken for each byte of tensors: scratch space of operators, and what is free between tensors. In a run over
+ * an image, and in runs over patches whose graphs are kept. Measured: tests/test_long_runs.py. */
 constexpr double perByteOfTensors = 1.5;
+constexpr double perByteOfGraphs = 1.25;
 
 } // namespace
 
@@ -107,7 +108,8 @@ patchBytes(const ModelSettings & model, const Model::Trial & trial, bool isFixed
   // Intensities; of moving patches also three components of the image's gradient, and the gradient of the value.
   const double perVoxel = static_cast<double>(sizeof(float)) * (isFixed ? 1.0 : 5.0);
   const double patches = static_cast<double>(samples) * static_cast<double>(voxels) * perVoxel;
-  return patches + (isFixed ? 0.0 : static_cast<double>(PatchModel::bytesOfGraphs(samples, voxels, channels)));
+  const auto   graphs = static_cast<double>(PatchModel::bytesOfGraphs(samples, voxels, channels));
+  return patches + (isFixed ? 0.0 : perByteOfGraphs * graphs);
 }
 
 } // namespace impact
