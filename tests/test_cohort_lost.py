@@ -23,7 +23,7 @@ from helpers import cohort_runners
 from helpers.pairs import sitk_pair
 from impact_plugin import cohort
 from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.cohort import clusters, work
+from impact_plugin.cohort import clusters, work, workers
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
 from impact_plugin.cohort.shares import Machine
@@ -242,11 +242,11 @@ def test_addresses_of_schedulers(images: Path, tmp_path: Path, address: str, wro
 def test_workers_that_do_not_answer(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(workers, "TIMEOUT", 0.5)
     process = cluster.client.submit(os.getpid, pure=False).result()
     os.kill(process, signal.SIGSTOP)
     try:
-        (problem,) = clusters.check_workers(cluster, tmp_path)
+        (problem,) = workers.check(cluster, tmp_path)
     finally:
         os.kill(process, signal.SIGCONT)
     assert "does not answer within 0.5 s" in problem

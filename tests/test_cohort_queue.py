@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from helpers import cohort_runners
 from helpers.pairs import sitk_pair
 from impact_plugin import cohort
-from impact_plugin.cohort import clusters
+from impact_plugin.cohort import queues
 
 TESTS = Path(__file__).resolve().parent
 SBATCH = """#!/bin/sh
@@ -114,6 +114,6 @@ def test_an_argument_that_there_is_not(slurm: Path) -> None:
 
 
 def test_memory_of_jobs_is_declared(slurm: Path) -> None:
-    _, jobs, arguments = clusters._jobs("slurm.toml")
+    _, jobs, arguments = queues._jobs("slurm.toml")
     assert (jobs, arguments["processes"]) == (1, 1)
     assert arguments["worker_extra_args"][-2:] == ["--resources", "memory=16000000000"]

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from helpers.pairs import sitk_pair
 from impact_plugin import cohort
 from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.cohort import clusters, folder
+from impact_plugin.cohort import clusters, folder, queues, workers
 from impact_plugin.cohort.folder import COHORT
 from impact_plugin.cohort.shares import Machine
 
@@ -138,7 +138,7 @@ def test_a_folder_of_another_cohort(images: Path) -> None:
 
 def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stands in the same report as the rest."""
-    monkeypatch.setattr(clusters, "_TIMEOUT", 1)
+    monkeypatch.setattr(clusters, "TIMEOUT", 1)
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     command_line = [str(pairs), "-o", str(images / "out"), "--preset", "mind", "-q"]
     found = CliRunner().invoke(command, [*command_line, "--scheduler", "tcp://127.0.0.1:9"])
@@ -161,7 +161,7 @@ def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_cluster_files(tmp_path: Path, text: str, wrong: str) -> None:
     with pytest.raises(cohort.CohortError, match=wrong):
-        clusters.read_cluster_file(write(tmp_path, text, "cluster.toml"))
+        queues.read(write(tmp_path, text, "cluster.toml"))
 
 
 def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
@@ -279,7 +279,7 @@ def test_a_refused_start_leaves_nothing(images: Path, monkeypatch: pytest.Monkey
         yield clusters.Cluster(None, machine)
 
     monkeypatch.setattr(clusters, "local", local)
-    monkeypatch.setattr(clusters, "check_workers", refuse)
+    monkeypatch.setattr(workers, "check", refuse)
     out = images / "results/of/all"
     (images / "results").mkdir()
     for _ in range(2):

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _files, _versions
-from impact_plugin.cohort import clusters, preflight, running, shares, table, work
+from impact_plugin.cohort import clusters, preflight, queues, running, shares, table, work
 from impact_plugin.cohort import folder as output
+from impact_plugin.cohort import workers as checks
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.maps import Maps
@@ -214,7 +215,7 @@ def _start(
     stopping: Stopping,
 ) -> None:
     """Look at the workers, and take away what an earlier run has left."""
-    problems = clusters.check_workers(cluster, folder, lambda: bool(stopping.why))
+    problems = checks.check(cluster, folder, lambda: bool(stopping.why))
     if stopping.why:
         raise running.EndedEarlyError(stopping.why)
     if problems:
@@ -237,11 +238,11 @@ def _elsewhere(
     try:
         if scheduler:
             cluster = stack.enter_context(clusters.remote(scheduler))
-            problems += clusters.check_workers(cluster)
+            problems += checks.check(cluster)
             return nullcontext(cluster)
         if file:
-            clusters.check_cluster_file(file)
-            return clusters.queued(file)
+            queues.check(file)
+            return queues.queued(file)
     except CohortError as error:
         problems += error.problems
     return None

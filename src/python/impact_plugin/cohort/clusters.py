@@ -1,35 +1,29 @@
-"""Where a cohort runs: workers of this machine, a scheduler elsewhere, or a queue's jobs."""
+"""Where a cohort runs: workers of this machine, or a scheduler elsewhere; see also queues."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 import multiprocessing.process
 import multiprocessing.resource_tracker
-import os
 import re
 import signal
 import socket
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _versions
-from impact_plugin._files import expanded
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.plan import Task
 from impact_plugin.cohort.shares import Machine
 
-_SYSTEMS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
-_WAIT, _TIMEOUT = 60, 10
+WAIT, TIMEOUT = 60, 10
+"""Seconds that workers have to come, and to answer."""
 
-_MEMORY = "memory"
+MEMORY = "memory"
 """The resource of dask that workers may declare: ``dask worker --resources memory=16e9``."""
 
 
@@ -57,7 +51,7 @@ class Cluster:
 
     def asked(self, task: Task) -> dict[str, float] | None:
         """Give what dask is to reserve for a task: no more than the largest worker has."""
-        return {_MEMORY: min(float(task.memory), self.memory)} if self.memory else None
+        return {MEMORY: min(float(task.memory), self.memory)} if self.memory else None
 
     def said_of_memory(self, tasks: Sequence[Task]) -> str:
         """Tell people how memory bounds what runs on workers elsewhere."""
@@ -119,10 +113,10 @@ def local(machine: Machine) -> Iterator[Cluster]:
         stack.enter_context(dask.config.set(settings))
         deaths = stack.enter_context(_deaths())
         try:
-            with _without_interrupts():
+            with without_interrupts():
                 cluster = stack.enter_context(_local_cluster(machine))
                 client = stack.enter_context(Client(cluster, set_as_default=False))
-                client.wait_for_workers(machine.workers, timeout=_WAIT)
+                client.wait_for_workers(machine.workers, timeout=WAIT)
         except (TimeoutError, RuntimeError, OSError) as error:
             message = f"workers of this machine cannot be started: {str(error).rstrip('.')}{_GUARD}"
             raise CohortError([message]) from error
@@ -187,7 +181,7 @@ _GPU = "CUDA_VISIBLE_DEVICES"
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Start processes that a terminal's Ctrl-C does not reach: this one ends them.
 
     A blocked signal stays blocked in the threads and processes that are started meanwhile, which
@@ -244,7 +238,7 @@ def remote(address: str) -> Iterator[Cluster]:
 
     try:
         _listens(address)
-        client = Client(address, timeout=_TIMEOUT, set_as_default=False)
+        client = Client(address, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
         message = f"the scheduler {address!r} cannot be reached: {reason}"
@@ -270,131 +264,14 @@ def _listens(address: str) -> None:
         raise ValueError(message)
     if scheme in ("tcp", "tls"):
         host, port = get_address_host_port(address, strict=True)
-        socket.create_connection((host, port), timeout=_TIMEOUT).close()
+        socket.create_connection((host, port), timeout=TIMEOUT).close()
 
 
 def declared_memory(client: Any) -> float | None:  # noqa: ANN401
     """Give the most memory that a worker declares as a resource, bytes."""
     found = client.scheduler_info(n_workers=-1)["workers"].values()
-    declared = [each["resources"][_MEMORY] for each in found if _MEMORY in each["resources"]]
+    declared = [each["resources"][MEMORY] for each in found if MEMORY in each["resources"]]
     return max(declared, default=None)
-
-
-def read_cluster_file(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
-    """Read a file that describes a queue's jobs; ``docs/cohorts.md`` has an example.
-
-    Returns:
-        The class of dask-jobqueue, the number of jobs, and the arguments of the class.
-
-    Raises:
-        CohortError: It is not there or not right.
-    """
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    try:
-        file = expanded(path)
-    except FileNotFoundError as error:
-        raise CohortError([str(error)]) from error
-    try:
-        content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
-    except (OSError, ValueError, TOMLKitError) as error:
-        raise CohortError([f"{file} cannot be read: {error}"]) from error
-    system, jobs = content.pop("system", None), content.pop("jobs", None)
-    problems = []
-    if system not in _SYSTEMS:
-        problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
-    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-        problems.append(f"{file}: jobs is {jobs!r}, expected a whole number from 1")
-    processes = content.setdefault("processes", 1)
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        problems.append(f"{file}: processes is {processes!r}, expected a whole number from 1")
-    extra = content.get("worker_extra_args", [])
-    if not isinstance(extra, list):
-        problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
-    problems += [
-        f"{file}: {name} is missing: of each job"
-        for name in ("cores", "memory")
-        if name not in content
-    ]
-    if problems:
-        raise CohortError(problems)
-    return _SYSTEMS[system], jobs, content
-
-
-def check_cluster_file(path: str | os.PathLike[str]) -> None:
-    """Check what a file says, as far as that goes without submitting jobs.
-
-    Raises:
-        CohortError: The file is not right, or dask-jobqueue is missing.
-    """
-    _jobs(path)
-
-
-def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
-    """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
-    name, jobs, given = read_cluster_file(path)
-    try:
-        import dask_jobqueue
-        from dask.utils import parse_bytes
-        from dask_jobqueue.core import JobQueueCluster
-    except ImportError as error:
-        message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
-        raise CohortError([message]) from error
-    cluster_class = getattr(dask_jobqueue, name)
-    of_cluster = inspect.signature(JobQueueCluster.__init__).parameters
-    try:
-        share = parse_bytes(given["memory"]) // given["processes"]
-        # One registration at a time in each process; its threads are the cores of the job.
-        extra = [*given.get("worker_extra_args", []), "--nthreads", "1"]
-        extra += ["--resources", f"{_MEMORY}={share}"]
-        options = {"dashboard_address": ":0", **given.get("scheduler_options", {})}
-        arguments = {**given, "worker_extra_args": extra, "scheduler_options": options}
-        of_job = {k: v for k, v in arguments.items() if k not in of_cluster}
-        # A cluster would say the same, and be left half open.
-        cluster_class.job_cls("tcp://127.0.0.1:0", name="check", **of_job)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CohortError([f"{path}: {name} does not take it: {error}"]) from error
-    return cluster_class, jobs, arguments
-
-
-@contextmanager
-def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
-    """Give workers that are jobs of Slurm, PBS, LSF or SGE.
-
-    Raises:
-        CohortError: The file is not right, dask-jobqueue is missing, or jobs cannot be submitted.
-    """
-    from dask.utils import parse_bytes
-    from distributed import Client
-
-    cluster_class, jobs, arguments = _jobs(path)
-    with ExitStack() as stack:
-        try:
-            with _without_interrupts():
-                job = _job_that_fails(cluster_class.job_cls)
-                cluster = stack.enter_context(cluster_class(job_cls=job, **arguments))
-                client = stack.enter_context(Client(cluster, set_as_default=False))
-            submit(cluster, jobs)
-        except (TypeError, ValueError, RuntimeError, OSError) as error:
-            raise CohortError([f"{path}: jobs cannot be submitted: {error}"]) from error
-        memory = parse_bytes(arguments["memory"]) / arguments["processes"]
-        yield Cluster(client, jobs=jobs, memory=memory)
-
-
-def _job_that_fails(job_class: type[Any]) -> type[Any]:
-    """Make a class of jobs that know when they were refused; without it no cluster can close."""
-    from distributed.core import Status
-
-    class Job(job_class):  # type: ignore[misc]
-        async def start(self) -> None:
-            try:
-                await super().start()
-            except BaseException:
-                self.status = Status.failed
-                raise
-
-    return Job
 
 
 def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
@@ -413,79 +290,3 @@ def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
         await cluster
 
     cluster.sync(submitted)
-
-
-def check_workers(
-    cluster: Cluster, folder: Path | None = None, stopped: Callable[[], bool] = lambda: False
-) -> list[str]:
-    """Tell what is wrong with the workers: none, other versions, several threads, other files.
-
-    Args:
-        cluster: With the workers.
-        folder: The cohort's, which is there; None: look only at those that are there already.
-        stopped: Whether to wait no longer.
-    """
-    client = cluster.client
-    if folder is None:
-        found = _looked(client, None)
-    else:
-        end = time.monotonic() + _WAIT
-        while not client.nthreads():
-            if time.monotonic() > end:
-                return [f"the scheduler {client.scheduler.address} has no worker after {_WAIT} s"]
-            if stopped():
-                return []
-            time.sleep(0.1)
-        token = folder / f".token-{uuid.uuid4().hex}"
-        token.touch()
-        try:
-            found = _looked(client, str(token))
-        finally:
-            token.unlink(missing_ok=True)
-    problems = []
-    ours = _versions.describe()
-    threads = client.nthreads()
-    for worker, said in sorted(found.items()):
-        if isinstance(said, TimeoutError):
-            problems.append(
-                f"worker {worker} does not answer within {_TIMEOUT} s: end it, or wait for it"
-            )
-        elif isinstance(said, BaseException):
-            problems.append(
-                f"worker {worker}: impact-plugin cannot be used there: {said!r}; here: {ours}"
-            )
-        elif said[0] != ours:
-            problems.append(f"worker {worker} has {said[0]}, and here are {ours}")
-        elif not said[1]:
-            problems.append(f"worker {worker} does not see {folder}: the folder must be shared")
-        if threads.get(worker, 1) > 1:
-            problems.append(
-                f"worker {worker} has {threads[worker]} threads, expected 1, as each process runs "
-                "one pair at a time: dask worker --nthreads 1 --nworkers <pairs at once>"
-            )
-    return problems
-
-
-def _looked(client: Any, token: str | None) -> dict[str, Any]:  # noqa: ANN401
-    """Run _look() on all workers; of each its answer or an exception."""
-
-    async def ask(worker: str) -> Any:  # noqa: ANN401
-        asked = client._run(_look, token, workers=[worker], on_error="return")
-        try:
-            return (await asyncio.wait_for(asked, _TIMEOUT))[worker]
-        except (asyncio.TimeoutError, TimeoutError):
-            return TimeoutError()
-        except (KeyError, OSError) as error:
-            return error
-
-    async def ask_all(workers: Sequence[str]) -> list[Any]:
-        return await asyncio.gather(*map(ask, workers))
-
-    workers = list(client.nthreads())
-    return dict(zip(workers, client.sync(ask_all, workers), strict=True))
-
-
-def _look(token: str | None) -> tuple[str, bool]:
-    from impact_plugin import _versions
-
-    return _versions.describe(), token is None or Path(token).is_file()

@@ -1,0 +1,132 @@
+"""Workers that are jobs of a queue, and the file that describes these."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from impact_plugin._files import expanded
+from impact_plugin.cohort.clusters import MEMORY, Cluster, submit, without_interrupts
+from impact_plugin.cohort.errors import CohortError
+
+_SYSTEMS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+
+
+def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
+    """Read a file that describes a queue's jobs; ``docs/cohorts.md`` has an example.
+
+    Returns:
+        The class of dask-jobqueue, the number of jobs, and the arguments of the class.
+
+    Raises:
+        CohortError: It is not there or not right.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        file = expanded(path)
+    except FileNotFoundError as error:
+        raise CohortError([str(error)]) from error
+    try:
+        content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
+    except (OSError, ValueError, TOMLKitError) as error:
+        raise CohortError([f"{file} cannot be read: {error}"]) from error
+    system, jobs = content.pop("system", None), content.pop("jobs", None)
+    problems = []
+    if system not in _SYSTEMS:
+        problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        problems.append(f"{file}: jobs is {jobs!r}, expected a whole number from 1")
+    processes = content.setdefault("processes", 1)
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        problems.append(f"{file}: processes is {processes!r}, expected a whole number from 1")
+    extra = content.get("worker_extra_args", [])
+    if not isinstance(extra, list):
+        problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
+    problems += [
+        f"{file}: {name} is missing: of each job"
+        for name in ("cores", "memory")
+        if name not in content
+    ]
+    if problems:
+        raise CohortError(problems)
+    return _SYSTEMS[system], jobs, content
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Check what a file says, as far as that goes without submitting jobs.
+
+    Raises:
+        CohortError: The file is not right, or dask-jobqueue is missing.
+    """
+    _jobs(path)
+
+
+def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
+    """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
+    name, jobs, given = read(path)
+    try:
+        import dask_jobqueue
+        from dask.utils import parse_bytes
+        from dask_jobqueue.core import JobQueueCluster
+    except ImportError as error:
+        message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
+        raise CohortError([message]) from error
+    cluster_class = getattr(dask_jobqueue, name)
+    of_cluster = inspect.signature(JobQueueCluster.__init__).parameters
+    try:
+        share = parse_bytes(given["memory"]) // given["processes"]
+        # One registration at a time in each process; its threads are the cores of the job.
+        extra = [*given.get("worker_extra_args", []), "--nthreads", "1"]
+        extra += ["--resources", f"{MEMORY}={share}"]
+        options = {"dashboard_address": ":0", **given.get("scheduler_options", {})}
+        arguments = {**given, "worker_extra_args": extra, "scheduler_options": options}
+        of_job = {k: v for k, v in arguments.items() if k not in of_cluster}
+        # A cluster would say the same, and be left half open.
+        cluster_class.job_cls("tcp://127.0.0.1:0", name="check", **of_job)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CohortError([f"{path}: {name} does not take it: {error}"]) from error
+    return cluster_class, jobs, arguments
+
+
+@contextmanager
+def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
+    """Give workers that are jobs of Slurm, PBS, LSF or SGE.
+
+    Raises:
+        CohortError: The file is not right, dask-jobqueue is missing, or jobs cannot be submitted.
+    """
+    from dask.utils import parse_bytes
+    from distributed import Client
+
+    cluster_class, jobs, arguments = _jobs(path)
+    with ExitStack() as stack:
+        try:
+            with without_interrupts():
+                job = _job_that_fails(cluster_class.job_cls)
+                cluster = stack.enter_context(cluster_class(job_cls=job, **arguments))
+                client = stack.enter_context(Client(cluster, set_as_default=False))
+            submit(cluster, jobs)
+        except (TypeError, ValueError, RuntimeError, OSError) as error:
+            raise CohortError([f"{path}: jobs cannot be submitted: {error}"]) from error
+        memory = parse_bytes(arguments["memory"]) / arguments["processes"]
+        yield Cluster(client, jobs=jobs, memory=memory)
+
+
+def _job_that_fails(job_class: type[Any]) -> type[Any]:
+    """Make a class of jobs that know when they were refused; without it no cluster can close."""
+    from distributed.core import Status
+
+    class Job(job_class):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except BaseException:
+                self.status = Status.failed
+                raise
+
+    return Job
