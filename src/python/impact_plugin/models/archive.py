@@ -104,20 +104,13 @@ def read_archive(path: Path) -> Archive:
             names = archive.namelist()
             _require_torchscript(path, names)
             sources = [name for name in names if "/code/" in name and name.endswith(".py")]
-            pickled = next(name for name in names if name.endswith("/data.pkl"))
-            for name in (*sources, pickled):
+            pickles = [name for name in names if name.endswith(("/constants.pkl", "/data.pkl"))]
+            for name in (*sources, *pickles):
                 _require_readable(path, archive.getinfo(name))
             code = {name.partition("/code/")[2]: archive.read(name).decode() for name in sources}
-            data = pickled.removesuffix(".pkl") + "/"
-            stored = _Stored(
-                io.BytesIO(archive.read(pickled)),
-                {
-                    info.filename.removeprefix(data): info.file_size
-                    for info in archive.infolist()
-                    if info.filename.startswith(data)
-                },
-            )
-            root = stored.load()
+            for pickled in sorted(pickles):  # the data, which is what is asked for, last
+                stored = _Stored.of(archive, pickled)
+                root = stored.load()
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         message = (
             f'Model file "{path}" is damaged, perhaps cut off: {error}. It has '
@@ -281,6 +274,17 @@ class _Stored(pickle.Unpickler):
         self.weights: Counter[str] = Counter()
         self.input_channels: int | None = None
 
+    @classmethod
+    def of(cls, archive: zipfile.ZipFile, pickled: str) -> _Stored:
+        """Give the walk of a pickle of an archive, whose storages are looked at."""
+        folder = pickled.removesuffix(".pkl") + "/"
+        sizes = {
+            info.filename.removeprefix(folder): info.file_size
+            for info in archive.infolist()
+            if info.filename.startswith(folder)
+        }
+        return cls(io.BytesIO(archive.read(pickled)), sizes)
+
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (a stand-in)
         """Give a stand-in; nothing is ever imported."""
         if module == "torch._utils" and name.startswith("_rebuild_tensor"):
@@ -301,10 +305,23 @@ class _Stored(pickle.Unpickler):
                 f"they have {needed}"
             )
             raise ValueError(message)
-        return kind
+        return kind, key, number
 
-    def _tensor(self, storage: Any, _offset: int, size: tuple[int, ...], *_: Any) -> None:  # noqa: ANN401
-        self.weights[_TYPES.get(str(storage), str(storage))] += prod(size)
+    def _tensor(  # noqa: ANN401
+        self,
+        storage: Any,
+        offset: int,
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: Any,
+    ) -> None:
+        kind, key, number = storage
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        is_inside = min((offset, *size, *stride)) >= 0 and last < number
+        if self.sizes is not None and 0 not in size and not is_inside:
+            message = f"a tensor of shape {size} lies outside of its {number} weights {key!r}"
+            raise ValueError(message)
+        self.weights[_TYPES.get(str(kind), str(kind))] += prod(size)
         if self.input_channels is None and len(size) in (4, 5):
             self.input_channels = size[1]
 
