@@ -307,13 +307,13 @@ class _Stored(pickle.Unpickler):
             raise ValueError(message)
         return kind, key, number
 
-    def _tensor(  # noqa: ANN401
+    def _tensor(
         self,
-        storage: Any,
+        storage: tuple[object, str, int],
         offset: int,
         size: tuple[int, ...],
         stride: tuple[int, ...],
-        *_: Any,
+        *_: object,
     ) -> None:
         kind, key, number = storage
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
