@@ -370,10 +370,8 @@ STRANGE: dict[str, tuple[bytes, str]] = {
     "a place that needs 64 GB": (b")r\xff\xff\xff\xff", "the place 4294967295 in its memory"),
     "a name without an end": (b"ctorch", "constants.pkl in it is cut off"),
     "a text without an end": (b"X\xff\xff\xff\x7fa", "constants.pkl in it is cut off"),
-    "half of a dictionary's pair": (b"}(K\x01u", "a key without a value"),
     "an end before its beginning": (b")(\x81t", "an end without a beginning"),
-    "a function that has no name": (b"K\x09)R", "a function that it has not named"),
-    "a number for a tuple": (b"K\x01Q", "a value of another type"),
+    "a number for a tuple": (b"K\x01Q", "weights that are described by other things than is usual"),
     "an instruction of another protocol": (b"\x95", "the instruction 149"),
 }
 

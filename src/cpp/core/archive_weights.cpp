@@ -1,135 +1,321 @@
 #include "archive_weights.h"
 
-#include "pickle_machine.h"
-
 #include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/serialization/pickler_helper.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <stdexcept>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
 
 namespace impact
 {
 namespace
 {
 
-enum class Function
+using torch::jit::PickleOpCode;
+
+/** A part of a sentence about the archive. */
+struct Damage : std::runtime_error
 {
-  Tensor,  // of a storage, an offset, sizes and strides
-  WithTag, // what it is given first
-  Other
+  using std::runtime_error::runtime_error;
 };
 
-/** A pickle as torch runs it, with its weights and tensors, and without its objects. */
-class WeightsWalk : public PickleMachine
+struct Value;
+using Tuple = std::vector<Value>;
+
+/** What an instruction leaves on the stack: something of no concern here, such as an object or a list, or a whole
+ * number, a text or a tuple, of which descriptions of weights are made. */
+struct Value
+{
+  std::variant<std::monostate, std::int64_t, std::shared_ptr<const std::string>, std::shared_ptr<const Tuple>> content;
+  std::size_t depth{ 0 }; // of what is nested in it
+};
+
+std::size_t
+depthAround(const Tuple & values)
+{
+  std::size_t depth = 0;
+  for (const Value & value : values)
+  {
+    depth = std::max(depth, value.depth);
+  }
+  return depth + 1;
+}
+
+/** The machine that a pickle is a program of, with the instructions that torch knows, and its memory. */
+class PickleMachine
 {
 public:
-  WeightsWalk(std::string_view program, std::string name, caffe2::serialize::PyTorchStreamReader & archive)
-    : PickleMachine(program, std::move(name))
-    , m_Archive(archive)
-  {}
+  /** \param name of the pickle, and of the folder of its weights */
+  PickleMachine(caffe2::serialize::PyTorchStreamReader & archive, std::string name)
+    : m_Archive(archive)
+    , m_Name(std::move(name))
+  {
+    std::tie(m_Program, m_Size) = archive.getRecord(m_Name + ".pkl");
+    m_Rest = { static_cast<const char *>(m_Program.get()), m_Size };
+  }
+
+  /** \throw Damage */
+  void
+  run()
+  {
+    const auto next = [this] { return static_cast<PickleOpCode>(takeNumber<char>()); };
+    for (PickleOpCode code = next(); code != PickleOpCode::STOP; code = next())
+    {
+      follow(code);
+    }
+  }
 
 private:
-  /** A type of elements, which is a number to torch, or a function or class, whose place in a list is one. */
-  PickleValue
-  named(const std::string & module, const std::string & name) override
+  Damage
+  strange(const std::string & what) const
   {
-    if (module == "torch" && name != "device")
-    {
-      for (std::int64_t type = 0; type < static_cast<std::int64_t>(c10::ScalarType::Undefined); ++type)
-      {
-        if (name == std::string(c10::toString(static_cast<c10::ScalarType>(type))) + "Storage")
-        {
-          return { type };
-        }
-      }
-      return {}; // a scheme of quantisation
-    }
-    if (name == "_rebuild_from_type_v2")
-    {
-      throw strange("a tensor of a class of its own"); // it calls other functions
-    }
-    const bool isTensor = module == "torch._utils" && (name == "_rebuild_tensor_v2" || name == "_rebuild_qtensor");
-    m_Functions.push_back(isTensor                        ? Function::Tensor
-                          : module == "torch.jit._pickle" ? Function::WithTag
-                                                          : Function::Other);
-    return { static_cast<std::int64_t>(m_Functions.size() - 1) };
+    return Damage(m_Name + ".pkl in it has what torch.jit.save never writes, " + what);
   }
 
-  PickleValue
-  called(const PickleValue & function, const PickleValue & argument) override
+  std::string_view
+  take(std::size_t count)
   {
-    const std::int64_t place = asNumber(function);
-    if (place < 0 || static_cast<std::size_t>(place) >= m_Functions.size())
+    if (count > m_Rest.size())
     {
-      throw strange("a function that it has not named");
+      throw Damage(m_Name + ".pkl in it is cut off");
     }
-    switch (m_Functions[static_cast<std::size_t>(place)])
-    {
-      case Function::WithTag:
-        return asTuple(argument, 1)[0];
-      case Function::Tensor:
-        requireInside(asTuple(argument, 4));
-        break;
-      case Function::Other:
-        break;
-    }
-    return { {}, argument.depth + 1 };
+    const std::string_view bytes = m_Rest.substr(0, count);
+    m_Rest.remove_prefix(count);
+    return bytes;
   }
 
-  /** \param description "storage", type, key, device and number of elements */
-  PickleValue
-  stored(const PickleTuple & description) override
+  template <typename T>
+  T
+  takeNumber()
   {
-    if (description.size() < 5)
-    {
-      throw strange("weights that are not described");
-    }
-    const std::int64_t  type = asNumber(description[1]);
-    const std::string & key = *as<std::shared_ptr<const std::string>>(description[2]);
-    Storage             storage{ name() + "/" + key, asNumber(description[4]) };
-    if (type < 0 || type >= static_cast<std::int64_t>(c10::ScalarType::Undefined) || storage.length < 0)
-    {
-      throw strange("weights of the type " + std::to_string(type) + ", " + std::to_string(storage.length) + " of them");
-    }
-    // Of an empty one torch reads no record, and there may be none.
-    const std::size_t bytes = storage.length > 0 ? m_Archive.getRecordSize(storage.record) : 0;
-    const std::size_t bytesEach = c10::elementSize(static_cast<c10::ScalarType>(type));
-    if (static_cast<std::size_t>(storage.length) > bytes / bytesEach)
-    {
-      throw Damage(storage.record + " in it has " + std::to_string(bytes) + " bytes, and not the " +
-                   std::to_string(storage.length) + " numbers of " + std::to_string(bytesEach) + " bytes that " +
-                   name() + ".pkl says");
-    }
-    return { std::make_shared<const Storage>(std::move(storage)) };
+    T result{};
+    std::memcpy(&result, take(sizeof(T)).data(), sizeof(T)); // little-endian, as x86 is
+    return result;
+  }
+
+  std::string
+  takeLine()
+  {
+    std::string line(take(std::min(m_Rest.find('\n'), m_Rest.size())));
+    take(1);
+    return line;
   }
 
   void
-  requireInside(const PickleTuple & tensor) const
+  push(Value value)
   {
-    const Storage &     storage = *as<std::shared_ptr<const Storage>>(tensor[0]);
-    const PickleTuple & sizes = asTuple(tensor[2]);
-    const PickleTuple & strides = asTuple(tensor[3], sizes.size());
-    const auto          isZero = [this](const PickleValue & size) { return asNumber(size) == 0; };
-    if (std::any_of(sizes.begin(), sizes.end(), isZero))
+    constexpr std::size_t deepest = 1000; // torch frees nested objects by recursion, and crashes where they are many
+    if (value.depth > deepest)
     {
-      return; // it has no elements
+      throw strange("objects inside of more than " + std::to_string(deepest) + " others");
     }
-    const std::int64_t offset = asNumber(tensor[1]);
-    std::int64_t       left = offset < 0 ? -1 : storage.length - 1 - offset; // elements behind the first
-    for (std::size_t axis = 0; axis < sizes.size() && left >= 0; ++axis)
+    m_Stack.push_back(std::move(value));
+  }
+
+  void
+  pushTuple(Tuple values)
+  {
+    const std::size_t depth = depthAround(values);
+    push({ std::make_shared<const Tuple>(std::move(values)), depth });
+  }
+
+  Tuple
+  pop(std::size_t count)
+  {
+    if (count > m_Stack.size())
     {
-      const std::int64_t steps = asNumber(sizes[axis]) - 1;
-      const std::int64_t stride = asNumber(strides[axis]);
-      left = steps < 0 || stride < 0 || (stride > 0 && steps > left / stride) ? -1 : left - steps * stride;
+      throw strange("an instruction without what it is about");
     }
-    if (left < 0)
+    const auto begin = m_Stack.end() - static_cast<std::ptrdiff_t>(count);
+    Tuple      values(std::make_move_iterator(begin), std::make_move_iterator(m_Stack.end()));
+    m_Stack.erase(begin, m_Stack.end());
+    return values;
+  }
+
+  Value
+  pop()
+  {
+    return std::move(pop(1).front());
+  }
+
+  Tuple
+  popToMark()
+  {
+    if (m_Marks.empty() || m_Marks.back() > m_Stack.size())
     {
-      throw Damage("a tensor that " + name() + ".pkl in it describes lies outside of its weights " + storage.record +
-                   ", which are " + std::to_string(storage.length) + " numbers");
+      throw strange("an end without a beginning");
+    }
+    const std::size_t count = m_Stack.size() - m_Marks.back();
+    m_Marks.pop_back();
+    return pop(count);
+  }
+
+  /** Put values into a list or a dictionary. */
+  void
+  fill(const Tuple & values)
+  {
+    Value container = pop();
+    container.depth = std::max(container.depth, depthAround(values));
+    push(std::move(container));
+  }
+
+  void
+  remember(std::uint32_t place)
+  {
+    if (place >= m_Size) // torch makes room for all places before it
+    {
+      throw strange("the place " + std::to_string(place) + " in its memory");
+    }
+    push(m_Memory[place] = pop());
+  }
+
+  void
+  recall(std::uint32_t place)
+  {
+    const auto found = m_Memory.find(place);
+    push(found != m_Memory.end() ? found->second : throw strange("a value that it has not had before"));
+  }
+
+  void
+  follow(PickleOpCode code)
+  {
+    switch (code)
+    {
+      case PickleOpCode::PROTO:
+        take(1);
+        return;
+      case PickleOpCode::EMPTY_LIST:
+      case PickleOpCode::EMPTY_DICT:
+      case PickleOpCode::NONE:
+      case PickleOpCode::NEWTRUE:
+      case PickleOpCode::NEWFALSE:
+        return push({});
+      case PickleOpCode::BINFLOAT:
+        take(sizeof(double));
+        return push({});
+      case PickleOpCode::BININT1:
+        return push({ std::int64_t{ takeNumber<std::uint8_t>() } });
+      case PickleOpCode::BININT2:
+        return push({ std::int64_t{ takeNumber<std::uint16_t>() } });
+      case PickleOpCode::BININT:
+        return push({ std::int64_t{ takeNumber<std::int32_t>() } });
+      case PickleOpCode::LONG1:
+        if (takeNumber<std::uint8_t>() != sizeof(std::int64_t))
+        {
+          throw strange("a whole number that has not 8 bytes");
+        }
+        return push({ takeNumber<std::int64_t>() });
+      case PickleOpCode::BINUNICODE:
+        return push({ std::make_shared<const std::string>(take(takeNumber<std::uint32_t>())) });
+      case PickleOpCode::EMPTY_TUPLE:
+        return pushTuple({});
+      case PickleOpCode::TUPLE:
+        return pushTuple(popToMark());
+      case PickleOpCode::TUPLE1:
+        return pushTuple(pop(1));
+      case PickleOpCode::TUPLE2:
+        return pushTuple(pop(2));
+      case PickleOpCode::TUPLE3:
+        return pushTuple(pop(3));
+      case PickleOpCode::MARK:
+        return m_Marks.push_back(m_Stack.size());
+      case PickleOpCode::APPENDS:
+      case PickleOpCode::SETITEMS:
+        return fill(popToMark());
+      case PickleOpCode::SETITEM:
+        return fill(pop(2));
+      case PickleOpCode::BINPUT:
+        return remember(takeNumber<std::uint8_t>());
+      case PickleOpCode::LONG_BINPUT:
+        return remember(takeNumber<std::uint32_t>());
+      case PickleOpCode::BINGET:
+        return recall(takeNumber<std::uint8_t>());
+      case PickleOpCode::LONG_BINGET:
+        return recall(takeNumber<std::uint32_t>());
+      case PickleOpCode::GLOBAL:
+        return pushNamed();
+      case PickleOpCode::NEWOBJ: // of nothing: the state that BUILD brings makes the object
+        pop();
+        return;
+      case PickleOpCode::BUILD:
+      case PickleOpCode::REDUCE:
+        return push({ {}, depthAround(pop(2)) });
+      case PickleOpCode::BINPERSID:
+        requireWeights(pop());
+        return push({});
+      default:
+        throw strange("the instruction " + std::to_string(static_cast<unsigned char>(code)));
     }
   }
 
+  /** A type of weights, which is a number to torch, or a function or class. */
+  void
+  pushNamed()
+  {
+    const std::string module = takeLine();
+    const std::string name = takeLine();
+    for (std::int64_t type = 0; type < numberOfTypes && module == "torch"; ++type)
+    {
+      if (name == std::string(c10::toString(static_cast<c10::ScalarType>(type))) + "Storage")
+      {
+        return push({ type });
+      }
+    }
+    push({});
+  }
+
+  template <typename T>
+  const T &
+  as(const Value & value) const
+  {
+    const T * const content = std::get_if<T>(&value.content);
+    return content ? *content : throw strange("weights that are described by other things than is usual");
+  }
+
+  /** \param description "storage", type, name, device and number of weights */
+  void
+  requireWeights(const Value & description) const
+  {
+    const Tuple & values = *as<std::shared_ptr<const Tuple>>(description);
+    if (values.size() != 5)
+    {
+      throw strange("weights that are described by " + std::to_string(values.size()) + " things");
+    }
+    const std::int64_t type = as<std::int64_t>(values[1]);
+    const std::string  record = m_Name + "/" + *as<std::shared_ptr<const std::string>>(values[2]);
+    const std::int64_t count = as<std::int64_t>(values[4]);
+    if (type < 0 || type >= numberOfTypes || count < 0)
+    {
+      throw strange(std::to_string(count) + " weights of the type " + std::to_string(type));
+    }
+    // Of none torch reads no record, and there may be none.
+    const std::size_t bytes = count > 0 ? m_Archive.getRecordSize(record) : 0;
+    const std::size_t bytesEach = c10::elementSize(static_cast<c10::ScalarType>(type));
+    if (static_cast<std::size_t>(count) > bytes / bytesEach)
+    {
+      throw Damage(record + " in it has " + std::to_string(bytes) + " bytes, and not the " + std::to_string(count) +
+                   " weights of " + std::to_string(bytesEach) + " bytes that " + m_Name + ".pkl says");
+    }
+  }
+
+  static constexpr auto numberOfTypes = static_cast<std::int64_t>(c10::ScalarType::Undefined);
+
   caffe2::serialize::PyTorchStreamReader & m_Archive;
-  std::vector<Function>                    m_Functions;
+  std::string                              m_Name;
+  at::DataPtr                              m_Program;
+  std::size_t                              m_Size{ 0 }; // of the program, bytes
+  std::string_view                         m_Rest;      // not yet followed
+  std::vector<Value>                       m_Stack;
+  std::vector<std::size_t>                 m_Marks;
+  std::unordered_map<std::uint32_t, Value> m_Memory;
 };
 
 } // namespace
@@ -140,11 +326,8 @@ missingWeightsOf(const std::string & path)
   caffe2::serialize::PyTorchStreamReader archive(path);
   try
   {
-    for (const char * const name : { "constants", "data" })
-    {
-      const auto [program, size] = archive.getRecord(std::string(name) + ".pkl");
-      WeightsWalk({ static_cast<const char *>(program.get()), size }, name, archive).run();
-    }
+    PickleMachine(archive, "constants").run();
+    PickleMachine(archive, "data").run();
   }
   catch (const Damage & damage)
   {
