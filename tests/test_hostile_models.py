@@ -20,12 +20,14 @@ import pytest
 import torch
 
 import impact_plugin
-from helpers import hostile_models, tiny_models
+from helpers import hostile_models, programs, tiny_models
 from helpers.bad_input import good
+from helpers.damaged_models import DAMAGED, TOO_FEW, rezipped
 from helpers.images import Image
 from helpers.itk_process import ItkError, ItkProcess, Registration
 from helpers.pairs import sitk_pair
 from helpers.parameter_maps import parameter_map
+from helpers.programs import write_parameters
 from helpers.registrations import pair
 from impact_plugin import _core, check, models
 
@@ -279,62 +281,6 @@ def test_inspection_outlives_what_it_inspects(
 # Files
 
 
-def rezipped(file: Path, target: Path, change: Callable[[str, bytes], bytes | None]) -> Path:
-    """Write a model file with other contents, and checksums that fit them."""
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            content = change(name, old.read(name))
-            if content is not None:
-                new.writestr(name, content)
-    return target
-
-
-def replaced(ending: str, old: bytes, new: bytes) -> Callable[[str, bytes], bytes]:
-    return lambda name, content: content.replace(old, new) if name.endswith(ending) else content
-
-
-def without(part: str) -> Callable[[str, bytes], bytes | None]:
-    return lambda name, content: None if part in name else content
-
-
-DAMAGED: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
-    "later version": (
-        lambda name, content: b"999\n" if name.endswith("/version") else content,
-        "version 999",
-    ),
-    "no version": (without("/version"), 'hasRecord("version")'),
-    "no constants": (without("constants.pkl"), "constants.pkl"),
-    "no weights": (without("/data/"), "data/0"),
-    "no code": (without(".py"), "is not a TorchScript model that this torch can open: "),
-    "no forward": (
-        replaced(".py", b"def forward", b"def fxrward"),
-        "is not a TorchScript model that this torch can open: ",
-    ),
-    "operator of another extension": (
-        replaced(".py", b"torch.tanh", b"ops.myext.tanh"),
-        "Unknown builtin op: myext::tanh",
-    ),
-    "class of another extension": (
-        replaced(".py", b"training : bool", b"training : __torch__.torch.classes.my.Class"),
-        "my.Class",
-    ),
-    "half of its code": (
-        lambda name, content: content[: len(content) // 2] if name.endswith(".py") else content,
-        "expected ",
-    ),
-    "code that is no UTF-8": (
-        replaced(".py", b"def forward", b"\xff\xfe forward"),
-        "is not a TorchScript model that this torch can open: ",
-    ),
-    "half of its pickle": (
-        lambda name, content: (
-            content[: len(content) // 2] if name.endswith("/data.pkl") else content
-        ),
-        "Unexpected end of pickler archive",
-    ),
-}
-
-
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_files(folder: Path, tmp_path: Path, case: str) -> None:
     change, expected = DAMAGED[case]
@@ -363,19 +309,99 @@ def test_weights_that_have_changed(
         models.inspect(file, run=False)
 
 
-def test_weights_that_are_too_few(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def too_few(folder: Path) -> dict[str, Path]:
+    """Files that say more of their weights than is there, with checksums that fit."""
+    layers = torch.jit.load(str(folder / "layers.pt"))  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.freeze(layers), str(folder / "constants.pt"))
+    return {
+        case: rezipped(folder / source, folder / f"too few, {number}.pt", change)
+        for number, (case, (source, change, _)) in enumerate(TOO_FEW.items())
+    }
+
+
+@pytest.mark.parametrize("case", TOO_FEW)
+def test_weights_that_are_too_few(too_few: dict[str, Path], case: str) -> None:
     """Torch would read on in the memory behind them."""
-    file = rezipped(
-        folder / "layers.pt",
-        tmp_path / "short.pt",
-        lambda name, content: content[:8] if name.endswith("/data/0") else content,
+    file, (_, _, expected) = too_few[case], TOO_FEW[case]
+    with pytest.raises(_core.Error, match=expected) as error:
+        _core.Model(str(file))
+    assert f'file "{file}" is not a TorchScript model that can be used' in str(error.value)
+    with pytest.raises(models.ModelFileError, match=re.escape(str(file))):
+        models.inspect(file, run=False)
+
+
+@pytest.mark.parametrize("case", ["a record that was cut", "a longer storage"])
+def test_weights_that_are_too_few_for_all_ways_in(
+    itk_process: ItkProcess,
+    images: tuple[Image, Image],
+    too_few: dict[str, Path],
+    tmp_path: Path,
+    case: str,
+) -> None:
+    """The process of the caller, the command line, and the check before it."""
+    file, (_, _, expected) = too_few[case], TOO_FEW[case]
+    with pytest.raises(ItkError, match=expected) as error:
+        register(itk_process, images, tmp_path, file, "Static")
+    assert str(file) in error.value.text
+    assert itk_process.execute("result = 1 + 1") == 2
+
+    names = ["fixed.mha", "moving.mha", "map.txt"]
+    fixed, moving, parameters = (tmp_path / name for name in names)
+    for image, path in zip(images, (fixed, moving), strict=True):
+        image.write(path)
+    write_parameters(parameters, **good(tmp_path, ModelsPath=str(file), LayersMask="1"))
+    run = programs.run(
+        "elastix", "-f", fixed, "-m", moving, "-p", parameters, "-out", tmp_path, folder=tmp_path
     )
-    with pytest.raises(models.ModelFileError, match=r"weights '0' have 8 bytes where .* have 648"):
-        models.inspect(file)
+    assert run.returncode == 1
+    assert str(file) in run.stdout + run.stderr
+    assert re.search(expected, run.stdout + run.stderr)
+
+    command = [sys.executable, "-m", "impact_plugin.cli", "check", str(parameters)]
+    command += ["--fixed", str(fixed), "--moving", str(moving)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert re.search(expected, run.stdout + run.stderr)
+
+
+STRANGE: dict[str, tuple[bytes, str]] = {
+    "a million of nested tuples": (b")" + b"\x85" * 1_000_000, "objects inside of more than 1000"),
+    "a place that needs 64 GB": (b")r\xff\xff\xff\xff", "the place 4294967295 in its memory"),
+    "a name without an end": (b"ctorch", "constants.pkl in it is cut off"),
+    "a text without an end": (b"X\xff\xff\xff\x7fa", "constants.pkl in it is cut off"),
+    "an end before its beginning": (b")(\x81t", "an end without a beginning"),
+    "a number for a tuple": (b"K\x01Q", "weights that are described by other things than is usual"),
+    "an instruction of another protocol": (b"\x95", "the instruction 149"),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_pickles_on_which_torch_would_stumble(folder: Path, tmp_path: Path, case: str) -> None:
+    """Which end the process, or take all memory, where they come to torch."""
+    program, expected = STRANGE[case]
+
+    def strange(name: str, content: bytes) -> bytes:
+        return b"\x80\x02" + program + b"." if name.endswith("constants.pkl") else content
+
+    file = rezipped(folder / "layers.pt", tmp_path / "strange.pt", strange)
+    with pytest.raises(_core.Error, match=expected) as error:
+        _core.Model(str(file))
+    assert str(file) in str(error.value)
+
+
+def test_weights_of_all_kinds(tmp_path: Path) -> None:
+    """Types, layouts and containers, none of which is taken for damage."""
+    file = tiny_models.save(hostile_models.AllKinds(), tmp_path / "kinds.pt")
+    assert _core.Model(str(file)).layer_shapes([5, 5, 5], 1, 1, (0, 1)) == [[1, 1, 5, 5, 5]]
+    assert models.inspect(file).weights["float32"] >= 12
 
 
 def test_any_change_is_survived(folder: Path, tmp_path: Path) -> None:
-    """Bytes changed at random, in the file and inside of its parts: it opens, or is refused."""
+    """Bytes changed at random, in the file and inside of its parts.
+
+    It is refused, or opens; what opens is run in a process of its own, which ends well.
+    """
     source = folder / "layers.pt"
     draw = random.Random(7)
 
@@ -388,21 +414,38 @@ def test_any_change_is_survived(folder: Path, tmp_path: Path) -> None:
     def of_parts(ending: str) -> Callable[[str, bytes], bytes]:
         return lambda name, content: scratched(content) if name.endswith(ending) else content
 
-    file = tmp_path / "scratched.pt"
-    said = []
+    said, opened = [], []
     number_of_files = int(os.environ.get("IMPACT_DAMAGED_FILES", "60"))
     for number in range(number_of_files):
+        file = tmp_path / f"{number}.pt"
         if number % 3 == 0:
             file.write_bytes(scratched(source.read_bytes()))
         else:
             rezipped(source, file, of_parts("data.pkl" if number % 3 == 1 else ".py"))
-        for read in (_core.Model, lambda path: models.inspect(path, run=False)):
-            try:
-                read(str(file))
-            except (_core.Error, models.ModelFileError) as error:
-                said.append(str(error))
+        try:
+            _core.Model(str(file))
+            opened.append(file.name)
+        except _core.Error as error:
+            said.append((file, str(error)))
+        try:
+            models.inspect(file, run=False)
+        except models.ModelFileError as error:
+            said.append((file, str(error)))
     assert len(said) > number_of_files / 2
-    assert [text for text in said if str(file) not in text] == []
+    assert [text for file, text in said if str(file) not in text] == []
+
+    program = Path(__file__).parent / "programs" / "run_models.py"
+    run = subprocess.run(
+        [sys.executable, program, *opened],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60 + len(opened),
+    )
+    ran = run.stdout.splitlines()
+    assert (run.returncode, len(ran)) == (0, len(opened)), (ran[-1:], run.stderr[-2000:])
+    assert ran.count("gave 3 layers") > 0
 
 
 def test_a_text_that_would_fill_the_memory(

@@ -331,3 +331,26 @@ HOW = (
     "empty",
     "flat",
 )
+
+
+class AllKinds(nn.Module):
+    """One layer, the image itself, and weights of all the types and layouts there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for kind in (torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.bool):
+            self.register_buffer(str(kind).replace(".", "_"), torch.ones(3, dtype=kind))
+        self.register_buffer("complex", torch.ones(3, dtype=torch.complex64).conj())
+        self.register_buffer("sparse", torch.eye(3).to_sparse())
+        self.register_buffer("empty", torch.zeros(0, 3))
+        self.register_buffer("single", torch.tensor(3.0))
+        grid = torch.arange(24.0).view(2, 3, 4)
+        self.register_buffer("part", grid[:, 1:, ::2])
+        self.register_buffer("turned", grid.permute(2, 0, 1))
+        self.register_buffer("repeated", grid[:1].expand(5, 3, 4))
+        self.listed = [torch.ones(2), torch.ones(3)]
+        self.named = {"a": torch.ones(2)}
+        self.mixed = (1, -(10**12), 2.5, "text", [[1, 2], [3]], torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "archive_check.h"
+#include "archive_weights.h"
 #include "chain_description.h"
 #include "chain_proof.h"
 #include "convolution_chain.h"
@@ -368,14 +369,20 @@ loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision
       throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder." + advice);
     }
   }
-  if (const auto damage = damageOf(path))
-  {
-    throw ParameterError("ModelsPath",
-                         "file \"" + path + "\" is not a TorchScript model that can be used, because it is damaged: " +
-                           asUtf8(*damage) + ". Fetch it again." + advice);
-  }
+  const auto refuseDamage = [&](const std::optional<std::string> & damage) {
+    if (damage)
+    {
+      throw ParameterError(
+        "ModelsPath",
+        "file \"" + path + "\" is not a TorchScript model that can be used, because it is damaged: " + asUtf8(*damage) +
+          ". Fetch it again." + advice);
+    }
+  };
+  refuseDamage(damageOf(path));
   try
   {
+    // Before it is opened: code that runs then, and the way to a GPU, read weights already.
+    refuseDamage(missingWeightsOf(path));
     return std::make_shared<TorchScriptModel>(path, torch::jit::load(path, device), device, mixedPrecision);
   }
   catch (const Error &)

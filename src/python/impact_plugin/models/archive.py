@@ -105,18 +105,12 @@ def read_archive(path: Path) -> Archive:
             _require_torchscript(path, names)
             sources = [name for name in names if "/code/" in name and name.endswith(".py")]
             pickled = next(name for name in names if name.endswith("/data.pkl"))
-            for name in (*sources, pickled):
+            constants = pickled.removesuffix("data.pkl") + "constants.pkl"
+            for name in (*sources, constants, pickled):
                 _require_readable(path, archive.getinfo(name))
             code = {name.partition("/code/")[2]: archive.read(name).decode() for name in sources}
-            data = pickled.removesuffix(".pkl") + "/"
-            stored = _Stored(
-                io.BytesIO(archive.read(pickled)),
-                {
-                    info.filename.removeprefix(data): info.file_size
-                    for info in archive.infolist()
-                    if info.filename.startswith(data)
-                },
-            )
+            _Stored.of(archive, constants).load()  # whether they are whole
+            stored = _Stored.of(archive, pickled)
             root = stored.load()
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         message = (
@@ -280,6 +274,17 @@ class _Stored(pickle.Unpickler):
         self.sizes = sizes  # of the storages in the archive, bytes; None: not to be looked at
         self.weights: Counter[str] = Counter()
         self.input_channels: int | None = None
+
+    @classmethod
+    def of(cls, archive: zipfile.ZipFile, pickled: str) -> _Stored:
+        """Give the walk of a pickle of an archive, whose storages are looked at."""
+        folder = pickled.removesuffix(".pkl") + "/"
+        sizes = {
+            info.filename.removeprefix(folder): info.file_size
+            for info in archive.infolist()
+            if info.filename.startswith(folder)
+        }
+        return cls(io.BytesIO(archive.read(pickled)), sizes)
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (a stand-in)
         """Give a stand-in; nothing is ever imported."""
