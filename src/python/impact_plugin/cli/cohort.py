@@ -115,9 +115,9 @@ def cohort(
         raise click.ClickException(said) from error
     except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo("stopped; nothing was started", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        click.echo(f"{str(stop) or 'stopped'}; nothing was started", err=True)
+        sys.exit(143 if "SIGTERM" in str(stop) else 130)
     done = int((result.table["status"] == "done").sum())
     if result.unwritten:
         click.echo(f"{result.unwritten}; the same command writes it", err=True)

@@ -223,7 +223,8 @@ def _start(
     output.clear(folder)
     link = cluster.client.dashboard_link
     journal.begin(total, total - len(todo), dashboard=link, versions=todo[0].versions)
-    journal.say(f"{len(todo)} registrations to do; dashboard: {link}")
+    number = "1 registration" if len(todo) == 1 else f"{len(todo)} registrations"
+    journal.say(f"{number} to do; dashboard: {link}")
     if cluster.machine is None:
         journal.say(cluster.said_of_memory(todo))
 

@@ -50,10 +50,10 @@ class Stopping:
         finally:
             self.polled = before
         if self.why:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.why)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         first = not self.why
         self.why = self.why or _SIGNALS[signal.Signals(number)]
         if first and not self.polled:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.why)
