@@ -25,6 +25,10 @@ from impact_plugin.images.whole import DamagedImageError, check_whole
 
 _IMAGE = re.compile(r"-(f|m|fMask|mMask)\d*|-in")
 _RECORD = "-record"
+# In elastix's own syntax or in TOML.
+_LEVELS = re.compile(r"""(?m)^\s*\(?\s*NumberOfResolutions[\s=]+["']?0*(\d+)""")
+MOST_LEVELS = 100
+"""Beyond these, ``impact-plugin check`` takes a NumberOfResolutions for a slip, too."""
 _HELP = frozenset({"-h", "-help", "--help"})
 _VERSION = frozenset({"--version", "--extended-version"})
 
@@ -45,7 +49,7 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         place = given.index(_RECORD)
         record = given[place + 1]
         del given[place : place + 2]
-    if code := _check_images("elastix", given):
+    if code := _check_images("elastix", given) or _check_levels(given):
         return code
     if record is None:
         return run("elastix", given)
@@ -74,6 +78,29 @@ def _check_images(program: str, arguments: Sequence[str]) -> int:
                 return 1
             except OSError:
                 pass
+    return 0
+
+
+def _check_levels(arguments: Sequence[str]) -> int:
+    """Refuse parameter files of more levels than there can be, with exit code 1.
+
+    elastix makes lists of that length before it asks any metric: its end is a bare "bad_alloc".
+    """
+    for flag, name in itertools.pairwise(arguments):
+        if flag != "-p":
+            continue
+        try:
+            text = Path(name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # elastix says so
+        for number in _LEVELS.findall(text):
+            if len(number) > 3 or int(number) > MOST_LEVELS:
+                print(
+                    f'impact-elastix: {name}: NumberOfResolutions: "{number}" is not allowed. '
+                    f"Allowed: whole numbers from 1 to {MOST_LEVELS}.",
+                    file=sys.stderr,
+                )
+                return 1
     return 0
 
 
