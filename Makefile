@@ -2,8 +2,8 @@
 # Needs python3 (3.10 or newer) with its headers, a C++17 compiler and make; the rest comes from pip.
 
 PYTHON ?= python3
-# CI sets `--build-constraint constraints.txt` instead: built as `pip install .` does, in an environment of its own, from
-# scratch.
+# CI sets `--build-constraint build-constraints.txt` instead: built as `pip install .` does, in an environment of its own,
+# from scratch.
 BUILD_FLAGS ?= --no-build-isolation
 PYTEST_FLAGS ?=
 
@@ -42,24 +42,31 @@ $(BIN)/python:
 	  exit 1; }
 
 # pip reads dependency groups from 25.1 on. The lock fits Python 3.11 on x86-64; other Pythons take what fits pyproject.toml.
-# torch comes by the second command, pinned by constraints.txt: which build of it fits depends on the machine.
+# torch, and what only some builds of it want, comes without checksum, pinned by constraints.txt: which build of it fits
+# depends on the machine.
 $(VENV)/requirements.stamp: pyproject.toml constraints.txt dev-lock.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	@case "$$($(BIN)/python -c 'import sys, platform; print(*sys.version_info[:2], platform.machine())')" in \
-	  "3 11 x86_64") set -x; $(BIN)/pip install --quiet --no-deps --require-hashes -r dev-lock.txt ;; \
-	  *) echo "dev-lock.txt is for Python 3.11 on x86-64: without it" ;; \
+	  "3 11 x86_64") set -ex; $(BIN)/pip install --quiet --no-deps --require-hashes -r dev-lock.txt; \
+	    $(BIN)/pip install --quiet torch ;; \
+	  *) echo "dev-lock.txt is for Python 3.11 on x86-64: without it"; $(BIN)/pip install --quiet --group dev ;; \
 	esac
-	$(BIN)/pip install --quiet --group dev
 	@touch $@
 
-# Anew what fits pyproject.toml and constraints.txt. Names no index; what depends on the build of torch is left out.
+# Anew what fits pyproject.toml and constraints.txt. Names no index; what depends on the build of torch is left out. For
+# isolated builds versions alone: where one of their constraints has a checksum, pip wants one for all, torch included.
+LOCK := $(BIN)/uv pip compile --quiet --constraints constraints.txt --python-version 3.11 \
+  --python-platform x86_64-manylinux_2_28 --no-header --no-annotate --no-emit-index-url
 lock: venv
 	$(BIN)/pip install --quiet uv
 	@echo "# Made by make lock, for Python 3.11 on x86-64 Linux: the development environment without torch." > dev-lock.new
-	$(BIN)/uv pip compile --quiet --group dev --constraints constraints.txt --python-version 3.11 \
-	  --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --no-emit-index-url \
-	  pyproject.toml | awk '/^[a-z]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep' >> dev-lock.new
+	$(LOCK) --group dev --generate-hashes pyproject.toml \
+	  | awk '/^[a-z]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep' >> dev-lock.new
+	@echo "# Made by make lock, for Python 3.11 on x86-64 Linux: what isolated builds in CI are made with." > build-constraints.new
+	$(LOCK) --group build --constraints dev-lock.new \
+	  | awk '/^[a-z]/ && !/^(triton==|nvidia-|cuda-)/ { sub(/\+.*/, ""); print }' >> build-constraints.new
 	mv dev-lock.new dev-lock.txt
+	mv build-constraints.new build-constraints.txt
 
 dist/wheel.stamp: $(SOURCES) $(VENV)/requirements.stamp
 	@mkdir -p dist && rm -f dist/*.whl

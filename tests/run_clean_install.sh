@@ -11,7 +11,7 @@ python=${PYTHON:-python3}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export PIP_CONSTRAINT=${PIP_CONSTRAINT-$root/constraints.txt}
-export PIP_BUILD_CONSTRAINT=${PIP_BUILD_CONSTRAINT-$PIP_CONSTRAINT}
+export PIP_BUILD_CONSTRAINT=${PIP_BUILD_CONSTRAINT-$root/build-constraints.txt}
 unset PYTHONPATH PYTHONHOME LD_LIBRARY_PATH LD_PRELOAD
 
 if [[ $# -eq 0 ]]; then

@@ -14,7 +14,7 @@ unset CMAKE_CXX_COMPILER_LAUNCHER CMAKE_C_COMPILER_LAUNCHER SOURCE_DATE_EPOCH
 
 "$python" -m build --sdist --no-isolation --outdir "$scratch" "$root" >/dev/null
 cd "$scratch"
-"$python" -m pip wheel --quiet --no-deps --build-constraint "$root/constraints.txt" --wheel-dir dist \
+"$python" -m pip wheel --quiet --no-deps --build-constraint "$root/build-constraints.txt" --wheel-dir dist \
   ./impact_plugin-*.tar.gz
 "$python" "$root/cmake/check_wheel.py" dist/*.whl
 sha256sum dist/*.whl ${wheel:+"$wheel"}

@@ -14,6 +14,7 @@ import pytest
 
 from helpers.parameter_maps import as_text, parameter_map
 from helpers.programs import run
+from impact_plugin import command_line
 
 
 @pytest.mark.parametrize("program", ["elastix", "transformix"])
@@ -104,3 +105,37 @@ def test_missing_files(tmp_path: Path) -> None:
     process = run("elastix", *arguments, "p.txt", folder=tmp_path)
     assert process.returncode == 1
     assert "ERROR: could not read fixed image." in (tmp_path / "elastix.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "refused"),
+    [
+        ("map.txt", "(NumberOfResolutions 1000000000)", "1000000000"),
+        ("map.txt", '  ( NumberOfResolutions "101")', "101"),
+        ("map.toml", "NumberOfResolutions = 99999999999999999999999", "99999999999999999999999"),
+        ("map.txt", "(NumberOfResolutions 100)", None),
+        ("map.txt", "// (NumberOfResolutions 1000000000)", None),
+    ],
+)
+def test_more_levels_than_there_can_be(
+    tmp_path: Path, name: str, line: str, refused: str | None
+) -> None:
+    """Elastix ended in std::bad_alloc, before it asked the metric."""
+    (tmp_path / name).write_text(f"{line}\n")
+    arguments = ("-f", "nothing.mha", "-m", "nothing.mha", "-p", name, "-out", ".")
+    process = run("elastix", *arguments, folder=tmp_path)
+    assert process.returncode != 0
+    message = (
+        f'impact-elastix: {name}: NumberOfResolutions: "{refused}" is not allowed. '
+        "Allowed: whole numbers from 1 to 100.\n"
+    )
+    assert (process.stderr == message) == (refused is not None)
+
+
+def test_the_check_has_the_same_limit() -> None:
+    from impact_plugin.parameters.parsing import count_of
+
+    name = "NumberOfResolutions"
+    assert count_of({name: [str(command_line.MOST_LEVELS)]}, name, 3) == command_line.MOST_LEVELS
+    with pytest.raises(ValueError, match=f"from 1 to {command_line.MOST_LEVELS}"):
+        count_of({name: [str(command_line.MOST_LEVELS + 1)]}, name, 3)

@@ -49,18 +49,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one image in many formats."""
     folder = tmp_path_factory.mktemp("whole")
     image = sitk_pair()[0]
-    for name in ("image.mha", "image.mhd", "image.nii", "image.nii.gz", "pair.hdr"):
+    for name in ("image.mha", "image.mhd", "image.nii", "image.nii.gz", "pair.hdr", *OTHERS):
         sitk.WriteImage(image, str(folder / name))
-    sitk.WriteImage(image, str(folder / "packed.mha"), useCompression=True)
+    for name in ("packed.mha", "packed.tif"):
+        sitk.WriteImage(image, str(folder / name), useCompression=True)
     voxels = sitk.GetArrayFromImage(image).T
     nibabel.save(nibabel.Nifti2Image(voxels, np.eye(4)), folder / "two.nii")
     nibabel.save(nibabel.Nifti2Image(voxels, np.eye(4)), folder / "two.nii.gz")
     return folder
 
 
+OTHERS = ("image.tif", "image.vtk", "image.gipl", "image.gipl.gz")
 FILES = (
     *("image.mha", "packed.mha", "image.mhd", "image.nii", "image.nii.gz"),
     *("pair.hdr", "pair.img", "two.nii", "two.nii.gz"),
+    *(*OTHERS, "packed.tif"),
 )
 
 
@@ -83,7 +86,7 @@ def cut(folder: Path, target: Path, name: str, kept: float) -> Path:
 @pytest.mark.parametrize("kept", [0.02, 0.6, 0.99])
 @pytest.mark.parametrize("name", FILES)
 def test_files_that_are_cut_off(whole: Path, tmp_path: Path, name: str, kept: float) -> None:
-    """ITK reads NIfTI files as if they were whole."""
+    """ITK reads most of them as if they were whole."""
     file = cut(whole, tmp_path, name, kept)
     expected = re.escape(f"the fixed image: {str(file)!r} ") + "(is damaged|cannot be read)"
     with pytest.raises(ValueError, match=expected):
@@ -96,6 +99,127 @@ def test_what_itk_makes_of_them(whole: Path, tmp_path: Path) -> None:
     """Why files are looked at at all."""
     read = sitk.ReadImage(str(cut(whole, tmp_path, "image.nii.gz", 0.6)))
     assert (sitk.GetArrayFromImage(read) == 0).mean() > 0.3
+    assert sitk.ReadImage(str(cut(whole, tmp_path, "image.tif", 0.6))).GetSize()[2] < 17
+    for name in ("image.vtk", "image.gipl"):
+        assert sitk.ReadImage(str(cut(whole, tmp_path, name, 0.6))).GetSize() == (34, 30, 26)
+
+
+CANNOT_BE_WRITTEN = {
+    *(("UInt32", "image.gipl"), ("Int64", "image.gipl")),
+    *(("Int64", "image.tif"), ("Float64", "image.tif")),
+}
+
+
+@pytest.mark.parametrize("kind", ["UInt8", "Int8", "Int16", "UInt16", "UInt32", "Int64", "Float64"])
+def test_types_of_voxels(tmp_path: Path, kind: str) -> None:
+    image = sitk.Cast(sitk_pair()[0], getattr(sitk, f"sitk{kind}"))
+    for name in ("image.tif", "image.vtk", "image.gipl"):
+        if (kind, name) in CANNOT_BE_WRITTEN:
+            continue
+        file = tmp_path / name
+        sitk.WriteImage(image, str(file))
+        check_whole(file)
+        file.write_bytes(file.read_bytes()[: -150 if name == "image.tif" else -1])
+        with pytest.raises(DamagedImageError, match=r"bytes of \d+|lies beyond its end"):
+            check_whole(file)
+
+
+def test_slices(tmp_path: Path) -> None:
+    """Of two dimensions: a TIFF of several strips, and the others."""
+    image = sitk.GetImageFromArray(np.arange(300 * 200, dtype=np.float32).reshape(300, 200))
+    for name in ("image.tif", "image.vtk", "image.gipl"):
+        file = tmp_path / name
+        sitk.WriteImage(image, str(file))
+        check_whole(file)
+        file.write_bytes(file.read_bytes()[: -150 if name == "image.tif" else -1])
+        with pytest.raises(DamagedImageError, match=r"bytes of \d+|lies beyond its end"):
+            check_whole(file)
+
+
+def tiff(order: str, big: bool, tags: tuple[int, int], *, inline: bool = True) -> bytes:
+    """Write a TIFF of two images of eight bytes by hand, only with what is looked at."""
+    number, count, kind = ("Q", "Q", 16) if big else ("I", "H", 4)
+    size = struct.calcsize(f"={number}")
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}H", 43 if big else 42)
+    head += struct.pack(f"{order}HH", 8, 0) if big else b""
+    content = head + bytes(size)
+    places = [len(head)]  # where the place of the next directory belongs
+    for _ in range(2):
+        pixels = len(content)
+        content += bytes(8)
+        values: list[tuple[int, ...]] = [(pixels, pixels + 4), (4, 4)]
+        if inline:
+            values = [(pixels,), (8,)]
+        entries = b""
+        for tag, of in zip(tags, values, strict=True):
+            written = struct.pack(f"{order}{len(of)}{number}", *of)
+            if len(of) > 1:
+                place, content = len(content), content + written
+                written = struct.pack(f"{order}{number}", place)
+            entries += struct.pack(f"{order}HH{number}", tag, kind, len(of)) + written
+        here = struct.pack(f"{order}{number}", len(content))
+        content = content[: places[-1]] + here + content[places[-1] + size :]
+        content += struct.pack(f"{order}{count}", 2) + entries
+        places.append(len(content))
+        content += bytes(size)
+    return content
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "BigTIFF"])
+@pytest.mark.parametrize("tags", [(273, 279), (324, 325)], ids=["strips", "tiles"])
+@pytest.mark.parametrize("inline", [False, True], ids=["several", "one"])
+def test_kinds_of_tiff(
+    tmp_path: Path, order: str, big: bool, tags: tuple[int, int], inline: bool
+) -> None:
+    content = tiff(order, big, tags, inline=inline)
+    file = tmp_path / "image.tiff"
+    file.write_bytes(content)
+    check_whole(file)
+    for length in range(len(content) // 4, len(content)):
+        file.write_bytes(content[:length])
+        with pytest.raises(DamagedImageError, match=r"beyond its end|the pixels of its image [12]"):
+            check_whole(file)
+
+
+def test_tiffs_that_never_end(tmp_path: Path) -> None:
+    """A directory that is its own successor, and as many entries as there are numbers."""
+    content = bytearray(tiff("<", True, (273, 279)))
+    (first,) = struct.unpack_from("<Q", content, 8)
+    last = bytes(content[:-8]) + struct.pack("<Q", first)
+    (tmp_path / "loop.tif").write_bytes(last)
+    check_whole(tmp_path / "loop.tif")
+    struct.pack_into("<Q", content, first, 2**64 - 1)
+    (tmp_path / "many.tif").write_bytes(content)
+    with pytest.raises(DamagedImageError, match="its image 1 lies beyond its end"):
+        check_whole(tmp_path / "many.tif")
+    struct.pack_into("<Q", content, first, 2)
+    struct.pack_into("<Q", content, first + 8 + 4, 2**63)
+    (tmp_path / "long.tif").write_bytes(content)
+    with pytest.raises(DamagedImageError, match="its image 1 lies beyond its end"):
+        check_whole(tmp_path / "long.tif")
+
+
+def test_kinds_of_vtk(tmp_path: Path) -> None:
+    start = b"# vtk DataFile Version 3.0\na\n%s\nDATASET STRUCTURED_POINTS\nDIMENSIONS 2 3 4\n"
+    file = tmp_path / "image.vtk"
+    text = start % b"ASCII" + b"POINT_DATA 24\nSCALARS s short\nLOOKUP_TABLE default\n"
+    file.write_bytes(text + b"1 2 3\n" * 8)
+    check_whole(file)
+    file.write_bytes(text + b"1 2 3\n" * 7)
+    with pytest.raises(DamagedImageError, match="it has 21 values of 24"):
+        check_whole(file)
+    file.write_bytes(text[:60])
+    with pytest.raises(DamagedImageError, match="it ends within its header"):
+        check_whole(file)
+    # Without a table, and of another kind, which the reader sees to.
+    file.write_bytes(start % b"BINARY" + b"POINT_DATA 24\nSCALARS s unsigned_short 1\n" + bytes(48))
+    check_whole(file)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedImageError, match=r"it has (\d+) bytes of \d+"):
+        check_whole(file)
+    file.write_bytes(start % b"BINARY" + b"POINT_DATA 24\nVECTORS v float\n" + bytes(5000))
+    check_whole(file)
 
 
 def test_compressed_voxels_that_changed(whole: Path, tmp_path: Path) -> None:

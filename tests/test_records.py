@@ -19,7 +19,7 @@ from helpers.pairs import image_array, sitk_pair, squares, voxels
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import impact, pair
 from impact_plugin import records
-from impact_plugin.records import storage
+from impact_plugin.records import shape, storage
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = json.loads(Path(records.__file__).with_name("record.schema.json").read_text())
@@ -294,7 +294,11 @@ def test_text_of_a_record_reads_as_what_was_written() -> None:
         ("{", "is no JSON file"),
         ("[]", "is no record of a registration: it has no record_version"),
         ('{"record_version": 99}', "has record_version 99, and this impact-plugin reads 1"),
-        ('{"record_version": 1, "images": {}}', "is not a whole record: it has no stages"),
+        (
+            '{"record_version": 1, "images": {}}',
+            "no whole record: started is missing",
+        ),
+        ("[" * 200_000, "is no JSON file: maximum recursion depth"),
     ],
 )
 def test_files_that_are_no_records(tmp_path: Path, text: str, message: str) -> None:
@@ -304,3 +308,86 @@ def test_files_that_are_no_records(tmp_path: Path, text: str, message: str) -> N
     (tmp_path / "nowhere").mkdir()
     with pytest.raises(FileNotFoundError, match=r"there is no record '.*nowhere/record.json'"):
         records.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (["stages"], None, "stages is null, expected an array"),
+        (["stages"], [], "stages is an array of 0 items, expected at least 1 items"),
+        (
+            ["stages", 0, "name"],
+            [[]],
+            r"stages\[0\].name is an array of 1 items, expected a string",
+        ),
+        (
+            ["stages", 1, "parameters", "Metric"],
+            5,
+            r"stages\[1\].parameters.Metric is 5, expected an array",
+        ),
+        (
+            ["stages", 0, "parameters", "a b"],
+            [1],
+            r'stages\[0\].parameters\["a b"\]\[0\] is 1, expected a string',
+        ),
+        (
+            ["stages", 0, "parameters", "RandomSeed"],
+            [],
+            "RandomSeed is an array of 0 items",
+        ),
+        (["transform", "sha256"], None, "transform.sha256 is null, expected a string"),
+        (["transform", "sha256"], "x" * 999, r'is "x{79}..., expected a string like \^\[0-9a-f\]'),
+        (["images", "fixed", "size"], "abc", 'images.fixed.size is "abc", expected an array'),
+        (["images", "fixed", "size", 1], True, r"size\[1\] is true, expected an integer"),
+        (["images", "moving_mask"], 1, "images.moving_mask is 1, expected an object or null"),
+        (
+            ["images", "fixed", "spacing", 0],
+            float("nan"),
+            r"spacing\[0\] is NaN, expected more",
+        ),
+        (["arguments", "threads"], -1, "arguments.threads is -1, expected at least 0"),
+        (["arguments", "threads"], "2", 'arguments.threads is "2", expected an integer or null'),
+        (["models", 0, "path"], {}, r"models\[0\].path is an object of 0 items, expected a string"),
+        (["initial_transform", "parameters"], "a", 'initial_transform.parameters is "a", expected'),
+        (["machine", "gpus", "abc"], "GPU", r'name machine.gpus is "abc", expected a string like'),
+        (["stopped"], "no", 'stopped is "no", expected a boolean'),
+    ],
+)
+def test_records_of_another_shape(
+    tmp_path: Path, record: dict[str, Any], place: list[Any], value: object, message: str
+) -> None:
+    changed = json.loads(json.dumps(record))
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (tmp_path / "record.json").write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=f"record.json is no whole record: .*{message}"):
+        records.read(tmp_path)
+    if not isinstance(value, float):  # of NaN, JSON Schema says nothing
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(changed, SCHEMA)
+
+
+def test_all_keywords_of_the_schema_are_known() -> None:
+    known = {*shape._IS, *shape._HOLDS}
+    known |= {"$ref", "anyOf", "items", "properties", "required", "additionalProperties"}
+    known |= {"type", "propertyNames", "$schema", "$defs", "title", "description"}
+    seen: set[str] = set()
+
+    def look(schema: Any) -> None:  # noqa: ANN401  (whatever JSON has)
+        seen.update(schema)
+        for keyword in ("properties", "$defs"):
+            for inner in schema.get(keyword, {}).values():
+                look(inner)
+        for keyword in ("items", "additionalProperties", "propertyNames"):
+            if keyword in schema:
+                look(schema[keyword])
+        for inner in schema.get("anyOf", ()):
+            look(inner)
+        kinds = [shape._followed(each)["type"] for each in schema.get("anyOf", ())]
+        assert len(kinds) == len(set(kinds))
+
+    look(SCHEMA)
+    assert "minItems" in seen
+    assert seen <= known

@@ -236,6 +236,45 @@ def test_a_model_that_has_moved(tmp_path: Path) -> None:
     assert run.exit_code == 0, run.output
 
 
+def test_feature_maps_are_not_written_where_the_record_says(
+    tmp_path: Path, layers: dict[int, str]
+) -> None:
+    fixed, moving = sitk_pair()
+    sitk.WriteImage(fixed, str(tmp_path / "f.mha"))
+    sitk.WriteImage(moving, str(tmp_path / "m.mha"))
+    settings = impact(3, "Static", layers[3], MaximumNumberOfIterations=2, LayersMask="010")
+    places = {
+        "ImpactWriteFeatureMaps": "here",
+        "ImpactFeatureMapOutputDirectory0": "there",
+        "WriteFeatureMaps": "here",
+        "Metric0FeatureMapOutputDirectory": "there",
+    }
+    maps = [
+        parameter_map(3, **settings, **{name: str(tmp_path / folder)})
+        for name, folder in places.items()
+    ]
+    out = tmp_path / "out"
+    impact_plugin.register_images(tmp_path / "f.mha", tmp_path / "m.mha", parameter_maps=maps).save(
+        out
+    )
+    for folder in ("here", "there"):
+        assert len(list((tmp_path / folder).iterdir())) == 4
+        shutil.rmtree(tmp_path / folder)
+    before = set(tmp_path.rglob("*"))
+    run = invoke(out)
+    assert run.exit_code == 0, run.output
+    assert set(tmp_path.rglob("*")) == before
+    again = tmp_path / "again"
+    run = invoke(out, "-o", again)
+    assert run.exit_code == 0, run.output
+    assert {path for path in set(tmp_path.rglob("*")) - before if again not in path.parents} == {
+        again
+    }
+    for folder in ("FeatureMaps0", "FeatureMaps1"):
+        assert len(list((again / folder).iterdir())) == 4
+    assert not (again / "FeatureMaps2").exists()
+
+
 def test_images_that_were_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixed, moving = sitk_pair()
     fixed = sitk.Cast(fixed, sitk.sitkFloat64) / 3  # elastix gets single precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,27 @@ def test_lock_is_of_this_pyproject() -> None:
         requirement = Requirement(text)
         if requirement.name != "torch":
             assert requirement.specifier.contains(names[canonicalize_name(requirement.name)])
+
+
+def test_isolated_builds_take_the_versions_of_the_lock() -> None:
+    """All that pip fetches for one, at any depth: `make lock` makes the file."""
+    lines = (ROOT / "build-constraints.txt").read_text().splitlines()[1:]
+    pinned = dict(line.split("==") for line in lines)
+    names = locked()
+    assert pinned.pop("torch") == "2.13.0"
+    assert pinned.items() <= names.items()
+    waiting, seen = {"scikit-build-core", "pybind11", "itk-elastix", "cmake", "ninja"}, set[str]()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        assert name in pinned, f"{name} is not in build-constraints.txt: run `make lock`"
+        for text in importlib.metadata.requires(name) or ():
+            requirement = Requirement(text)
+            wanted = canonicalize_name(requirement.name)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting |= {wanted} - seen
+    for file in (".ci/run", "tests/run_sdist.sh", "tests/run_clean_install.sh"):
+        assert "build-constraints.txt" in (ROOT / file).read_text()
 
 
 def test_sources_are_pinned_with_checksums() -> None:

@@ -5,6 +5,8 @@ calls ``elastix`` works with the name changed. They run elastix's own main funct
 installed itk-elastix, in a process that imports neither itk nor torch and so starts at once.
 
 ``python -m impact_plugin.command_line elastix ...`` (or ``transformix ...``) is the same program.
+
+One flag is ours: ``impact-elastix -record FILE`` writes a record of the registration.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ from impact_plugin import _versions
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 _IMAGE = re.compile(r"-(f|m|fMask|mMask)\d*|-in")
+_RECORD = "-record"
+# In elastix's own syntax or in TOML.
+_LEVELS = re.compile(r"""(?m)^\s*\(?\s*NumberOfResolutions[\s=]+["']?0*(\d+)""")
+MOST_LEVELS = 100
+"""Beyond these, ``impact-plugin check`` takes a NumberOfResolutions for a slip, too."""
 _HELP = frozenset({"-h", "-help", "--help"})
 _VERSION = frozenset({"--version", "--extended-version"})
 
@@ -33,11 +40,22 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; by default the one of this process.
 
     Returns:
-        The exit code: elastix's own, or 1 where torch or itk-elastix does not fit or the package is
-        not built.
+        The exit code: elastix's own, or 1 where torch or itk-elastix does not fit, the package is
+        not built, or a record was wanted and cannot be made.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    return _check_images("elastix", given) or run("elastix", given)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    record = None
+    if _RECORD in given[:-1]:
+        place = given.index(_RECORD)
+        record = given[place + 1]
+        del given[place : place + 2]
+    if code := _check_images("elastix", given) or _check_levels(given):
+        return code
+    if record is None:
+        return run("elastix", given)
+    from impact_plugin.records import elastix_runs  # imports much, seldom needed
+
+    return elastix_runs.run(given, Path(record))
 
 
 def transformix_main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +78,29 @@ def _check_images(program: str, arguments: Sequence[str]) -> int:
                 return 1
             except OSError:
                 pass
+    return 0
+
+
+def _check_levels(arguments: Sequence[str]) -> int:
+    """Refuse parameter files of more levels than there can be, with exit code 1.
+
+    elastix makes lists of that length before it asks any metric: its end is a bare "bad_alloc".
+    """
+    for flag, name in itertools.pairwise(arguments):
+        if flag != "-p":
+            continue
+        try:
+            text = Path(name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # elastix says so
+        for number in _LEVELS.findall(text):
+            if len(number) > 3 or int(number) > MOST_LEVELS:
+                print(
+                    f'impact-elastix: {name}: NumberOfResolutions: "{number}" is not allowed. '
+                    f"Allowed: whole numbers from 1 to {MOST_LEVELS}.",
+                    file=sys.stderr,
+                )
+                return 1
     return 0
 
 
@@ -98,6 +139,11 @@ def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) ->
             f"\nThis is {program} as impact-{program}: the same arguments, "
             f'and (Metric "Impact") in parameter files ({_versions.describe()}).'
         )
+        if program == "elastix":
+            print(
+                f"{_RECORD} FILE writes a JSON record of the registration, which "
+                "`impact-plugin rerun FILE` runs again."
+            )
     sys.stdout.flush()
     return exit_code
 

@@ -47,7 +47,9 @@ def rerun(
     """Run a registration again out of its RECORD: a record.json, or the folder in which it is.
 
     Images, models and other files must be those of the record; that they are is checked before
-    anything runs. Other versions or another machine are named and do not stop it.
+    anything runs. Other versions or another machine are named and do not stop it. Nothing is
+    written where the record says: feature maps (WriteFeatureMaps) go into the folder of -o, and
+    nowhere without it.
 
     Exit codes: 0, the same transform and image to the bit; 3, not the same; 1, it could not be run.
 

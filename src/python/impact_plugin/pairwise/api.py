@@ -158,7 +158,7 @@ def register_images(
                 preset, parameter_maps, models, inputs.fixed.GetDimension(), files
             )
         ]
-        outside = _outside(chosen[-1], inputs.moving, default_pixel_value)
+        outside = value_outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         begun = None
         if record:
@@ -261,8 +261,17 @@ def _least(image: sitk.Image) -> float:
     return float(sitk.GetArrayViewFromImage(image).min())
 
 
-def _outside(last: Stage, moving: sitk.Image, given: float | None) -> float:
-    """Give the value outside the moving image, which its pixel type can hold."""
+def value_outside(last: Stage, moving: sitk.Image, given: float | None) -> float:
+    """Give the value outside the moving image, which its pixel type can hold.
+
+    Args:
+        last: The last stage.
+        moving: The moving image.
+        given: ``default_pixel_value``; None: as the stage's map says, else elastix's 0.
+
+    Raises:
+        ValueError: It is no number, or the pixel type cannot hold it.
+    """
     text = last.parameters.get("DefaultPixelValue", ["0"])[0]
     name = f"DefaultPixelValue of the map {last.name!r}" if given is None else "default_pixel_value"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ from impact_plugin.transforms.chain import Chain
 if TYPE_CHECKING:
     from impact_plugin.images.conversion import ImageLike
     from impact_plugin.pairwise.result import RegistrationResult
+
+
+# What of the metric's parameters names a place to write to, in all dialects.
+_WRITES = re.compile(r"(Metric\d*)?(Impact)?(WriteFeatureMaps|FeatureMapOutputDirectory)\d*")
 
 
 class RecordWarning(UserWarning):
@@ -72,6 +77,8 @@ def rerun(
         moving_mask: Likewise.
         models: Paths of models that now lie elsewhere, by the names in the record.
         output_directory: Where to save the result; by default nowhere. Not the record's own folder.
+            Feature maps that a recorded ``WriteFeatureMaps`` asks for go into ``FeatureMaps0``, and
+            so on, in it, and nowhere without it: never where the record says.
         threads: By default as recorded.
         progress: As in :func:`impact_plugin.register_images`.
 
@@ -158,7 +165,7 @@ def run(
     result = register_images(
         images["fixed"],
         images["moving"],
-        parameter_maps=[Stage(each["name"], each["parameters"]) for each in then["stages"]],
+        parameter_maps=_stages(then, out),
         fixed_mask=images["fixed_mask"],
         moving_mask=images["moving_mask"],
         initial_transform=_initial(then, file.parent),
@@ -172,6 +179,29 @@ def run(
         result.save(out)
     differences = _differences(then, result, file.parent)
     return Rerun(result, not differences, tuple(remarks), tuple(differences))
+
+
+def _stages(then: Record, out: Path | None) -> list[Stage]:
+    """Give the recorded stages, writing into ``out`` alone: see :func:`rerun`."""
+    folders: dict[str, str] = {"false": "false"}
+
+    def instead(value: str) -> str:
+        if out is None:
+            return "false"
+        if value == "true":  # FeatureMaps in elastix's output folder, which is out
+            return value
+        return folders.setdefault(value, str(out / f"FeatureMaps{len(folders) - 1}"))
+
+    return [
+        Stage(
+            each["name"],
+            {
+                name: [instead(value) for value in values] if _WRITES.fullmatch(name) else values
+                for name, values in each["parameters"].items()
+            },
+        )
+        for each in then["stages"]
+    ]
 
 
 def _images(

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from impact_plugin.models.files import replacing
+from impact_plugin.records import shape
 from impact_plugin.records.contents import Record
 
 NAME = "record.json"
@@ -18,8 +19,6 @@ LOG = "elastix.log"
 
 VERSIONS = (1,)
 """``record_version`` of the records that can be read."""
-
-_KEYS = ("images", "stages", "initial_transform", "models", "files", "transform", "versions")
 
 
 def write(record: Record, path: Path) -> None:
@@ -76,12 +75,14 @@ def read(path: str | os.PathLike[str]) -> Record:
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: The file is something else, or of a version that this one does not know.
+        ValueError: The file is something else, of a version that this one does not know, or not as
+            ``record.schema.json`` wants it: the message has the first place, what is there and what
+            is expected.
     """
     file = find(path)
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{file} is no JSON file: {error}"
         raise ValueError(message) from error
     version = record.get("record_version") if isinstance(record, dict) else None
@@ -94,8 +95,8 @@ def read(path: str | os.PathLike[str]) -> Record:
             f"{', '.join(map(str, VERSIONS))}: install the one that wrote it, or a newer one"
         )
         raise ValueError(message)
-    if missing := [key for key in _KEYS if key not in record]:
-        message = f"{file} is not a whole record: it has no {', '.join(missing)}"
+    if problem := shape.problem(record):
+        message = f"{file} is no whole record: {problem}"
         raise ValueError(message)
     found: Record = record
     return found
