@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.parametrize("page", ["README.md", "ParameterMaps/README.md"])
 def test_links_to_files(page: str) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (ROOT / page).read_text())
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))
     local = {target for target in targets if "://" not in target}
     assert len(local) >= 8
     missing = [target for target in sorted(local) if not ((ROOT / page).parent / target).exists()]
@@ -20,10 +20,14 @@ def test_links_to_files(page: str) -> None:
 
 
 def test_pictures_that_the_script_draws_are_shown() -> None:
-    script = (ROOT / "docs/pictures/make_pictures.py").read_text()
+    script = (ROOT / "docs/pictures/make_pictures.py").read_text(encoding="utf-8")
     drawn = set(re.findall(r'write\(figure, "(\w+)"\)', script))
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    shown = {name for page in pages for name in re.findall(r"images/(\w+)\.png", page.read_text())}
+    shown = {
+        name
+        for page in pages
+        for name in re.findall(r"images/(\w+)\.png", page.read_text(encoding="utf-8"))
+    }
     assert len(drawn) == 4
     assert drawn <= shown
     assert all((ROOT / f"docs/images/{name}.png").is_file() for name in drawn)
