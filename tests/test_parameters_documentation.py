@@ -50,7 +50,7 @@ def test_example_of_the_package() -> None:
 
 
 def test_examples_on_the_command_line(folder: Path) -> None:
-    text = (DOCS / "checking.md").read_text()
+    text = (DOCS / "checking.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```console\n\$ impact-plugin check ([^\n]*)\n(.*?)```", text, re.DOTALL)
     assert blocks
     for arguments, expected in blocks:
@@ -68,7 +68,8 @@ def test_codes_are_documented() -> None:
     used |= set(re.findall(r'_of_core\([\w.]+, "([\w-]+)"', text))
     table = set(
         re.findall(
-            r"(?m)^\| `([\w-]+)` \| (?:error|warning|either) \|", (DOCS / "checking.md").read_text()
+            r"(?m)^\| `([\w-]+)` \| (?:error|warning|either) \|",
+            (DOCS / "checking.md").read_text(encoding="utf-8"),
         )
     )
     assert used == table
