@@ -14,6 +14,7 @@ from helpers import tiny_models
 from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess
 from impact_plugin import models
+from impact_plugin.images.reading import keeping_locale
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +26,13 @@ def elastix_testing() -> Path:
     return Path(
         subprocess.check_output([sys.executable, script, "--print-data"], text=True).strip()
     )
+
+
+@pytest.fixture(autouse=True)
+def _locale() -> Iterator[None]:
+    """What a test has ITK itself read changes nothing for the next."""
+    with keeping_locale():
+        yield
 
 
 @pytest.fixture(scope="session")

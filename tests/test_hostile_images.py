@@ -7,6 +7,7 @@ images that elastix has, whoever read them.
 from __future__ import annotations
 
 import gzip
+import locale
 import re
 import struct
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from helpers.programs import run
 from helpers.registrations import SHIFTS, pair
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.engine import process
-from impact_plugin.images import checks
+from impact_plugin.images import checks, conversion
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 
@@ -437,3 +438,13 @@ def test_labels_of_another_dimension(tmp_path: Path) -> None:
     said = " ".join(ran.stderr.split())
     assert "'flat.mha' has 2 dimensions, and the fixed image 'f.mha' has 3" in said
     assert not (tmp_path / "o").exists()
+
+
+def test_the_locale_stays(whole: Path) -> None:
+    """ITK's reader of VTK files sets it to "C": other files were read as ASCII from then on."""
+    before = locale.setlocale(locale.LC_ALL)
+    file = whole / "image.vtk"
+    conversion.to_sitk(file)
+    conversion.dimension_of(file)
+    ImageHeader.read(file).intensity_range()
+    assert locale.setlocale(locale.LC_ALL) == before

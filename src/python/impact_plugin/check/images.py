@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.reading import keeping_locale
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class ImageHeader:
 
         reader = _reader(os.fspath(path))
         try:
-            reader.ReadImageInformation()
+            with keeping_locale():
+                reader.ReadImageInformation()
             check_whole(Path(path))
         except RuntimeError as error:
             raise ImageError(
@@ -106,7 +108,8 @@ class ImageHeader:
 @functools.lru_cache(maxsize=8)
 def _range(path: str) -> tuple[float, float]:
     try:
-        least, greatest = _simpleitk().MinimumMaximum(_reader(path).Execute())
+        with keeping_locale():
+            least, greatest = _simpleitk().MinimumMaximum(_reader(path).Execute())
     except RuntimeError as error:
         raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None
     return float(least), float(greatest)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from impact_plugin.images.array import ImageArray
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.reading import keeping_locale
 from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def dimension_of(path: str | os.PathLike[str]) -> int | None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
     try:
-        reader.ReadImageInformation()
+        with keeping_locale():
+            reader.ReadImageInformation()
     except RuntimeError:
         return 3 if Path(path).is_dir() else None  # a DICOM series
     return int(reader.GetDimension())
@@ -160,7 +162,8 @@ def _read(path: Path, name: str) -> sitk.Image:
                 raise ValueError(message)
             return sitk.ReadImage(files)
         check_whole(path, name)
-        return sitk.ReadImage(str(path))
+        with keeping_locale():
+            return sitk.ReadImage(str(path))
     except RuntimeError as error:
         message = f"{name}: {str(path)!r} cannot be read as an image: {reason_of(error)}"
         raise ValueError(message) from error
