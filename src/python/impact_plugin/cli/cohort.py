@@ -84,7 +84,7 @@ def cohort(
     Examples:
       impact-plugin cohort pairs.csv -o out
       impact-plugin cohort pairs.csv -o out --preset mind --preset rigid_mind+mind --workers 4
-      impact-plugin cohort --atlas atlas.nii.gz --images 'scans/*.nii.gz' -o out
+      impact-plugin cohort --atlas atlas.nii.gz --images 'scans/s???.nii.gz' -o out
       impact-plugin cohort pairs.csv -o out --scheduler tcp://host:8786
     """  # noqa: D301  (\b keeps click from joining lines)
     try:
