@@ -1,5 +1,7 @@
 #include "batches.h"
 
+#include "torch_tasks.h"
+
 #include <algorithm>
 
 namespace impact
@@ -13,27 +15,54 @@ Batches::Batches(std::int64_t first, at::Device device, std::string what, std::f
 {}
 
 void
-Batches::run(std::int64_t                                                         count,
-             const std::function<void(std::int64_t first, std::int64_t number)> & action,
-             const std::function<bool()> &                                        makeRoom)
+Batches::runInParallel(std::int64_t count, const Action & action, const std::function<bool()> & makeRoom)
 {
-  for (std::int64_t first = 0; first < count;)
+  if (!m_Device.is_cpu())
   {
-    const std::int64_t number = std::min(m_Size, count - first);
-    bool               fitted = true;
-    try
+    runInTurn(0, count, action, makeRoom);
+    return;
+  }
+  const std::int64_t size = m_Size;
+  std::vector<char>  failed(static_cast<std::size_t>((count + size - 1) / size), 0);
+  torchInPieces(count, size, [&](std::int64_t first, std::int64_t number) {
+    failed[static_cast<std::size_t>(first / size)] = fits(first, number, action) ? 0 : 1;
+  });
+  // What several at once had no room for.
+  for (std::size_t i = 0; i < failed.size(); ++i)
+  {
+    const std::int64_t first = static_cast<std::int64_t>(i) * size;
+    if (failed[i] != 0)
     {
-      action(first, number);
+      runInTurn(first, std::min(count, first + size), action, makeRoom);
     }
-    catch (const std::exception & error)
+  }
+}
+
+bool
+Batches::fits(std::int64_t first, std::int64_t number, const Action & action)
+{
+  try
+  {
+    action(first, number);
+  }
+  catch (const std::exception & error)
+  {
+    if (!isOutOfMemory(error))
     {
-      if (!isOutOfMemory(error))
-      {
-        throw;
-      }
-      fitted = false; // the exception goes before the next attempt, with what it may hold
+      throw;
     }
-    if (fitted)
+    return false; // the exception goes before the next attempt, with what it may hold
+  }
+  return true;
+}
+
+void
+Batches::runInTurn(std::int64_t first, std::int64_t end, const Action & action, const std::function<bool()> & makeRoom)
+{
+  while (first < end)
+  {
+    const std::int64_t number = std::min(m_Size, end - first);
+    if (fits(first, number, action))
     {
       first += number;
     }

@@ -20,17 +20,30 @@ public:
     return m_Size;
   }
 
-  /** Calls the action with the first of some items and their number, until all are done.
+  using Action = std::function<void(std::int64_t first, std::int64_t number)>;
+
+  /** Calls the action with the first of some items and their number, until all are done, in order.
    *
    * \param action   what it did before memory ran out must not count
    * \param makeRoom null, or gives memory back that is not needed for the batches to come; false: there was none. Where
    *                 there was, the batch stays as large.
    * \throws OutOfMemory when a single item does not fit */
-  void run(std::int64_t                                                         count,
-           const std::function<void(std::int64_t first, std::int64_t number)> & action,
-           const std::function<bool()> &                                        makeRoom = {});
+  void
+  run(std::int64_t count, const Action & action, const std::function<bool()> & makeRoom = {})
+  {
+    runInTurn(0, count, action, makeRoom);
+  }
+
+  /** The same, on the CPU from the workers, so that the action is called by several threads and in any order; those
+   * that several at once had no room for, in turn. */
+  void runInParallel(std::int64_t count, const Action & action, const std::function<bool()> & makeRoom = {});
 
 private:
+  /** \return whether there was memory for it */
+  static bool fits(std::int64_t first, std::int64_t number, const Action & action);
+
+  void runInTurn(std::int64_t first, std::int64_t end, const Action & action, const std::function<bool()> & makeRoom);
+
   std::int64_t                             m_Size;
   at::Device                               m_Device;
   std::string                              m_What;

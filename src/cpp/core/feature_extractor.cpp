@@ -1,6 +1,7 @@
 #include "feature_extractor.h"
 
 #include "convolution_chain.h"
+#include "operators_in_pieces.h"
 #include "tiles.h"
 
 #include <algorithm>
@@ -156,6 +157,7 @@ FeatureExtractor::run(const at::Tensor & part) const
   {
     return chain->layers(part);
   }
+  const OperatorsInPieces inPieces;
   return m_Model.selected(part.reshape(shape).expand(channels).contiguous(), m_Settings.layersMask, m_Context);
 }
 

@@ -4,7 +4,7 @@
 #include "feature_extractor.h"
 #include "kernels/processor.h"
 #include "memory.h"
-#include "workers.h"
+#include "torch_tasks.h"
 
 #include <algorithm>
 #include <atomic>
@@ -84,7 +84,17 @@ releasePages(void * begin, void * end)
 at::Tensor
 channelsLast(const at::Tensor & layer)
 {
-  return layer.select(0, 0).movedim(0, -1).reshape({ -1, layer.size(1) }).contiguous();
+  const at::Tensor voxelsFirst = layer.select(0, 0).flatten(1).t();
+  if (voxelsFirst.is_contiguous() || !layer.is_cpu())
+  {
+    return voxelsFirst.contiguous();
+  }
+  constexpr std::int64_t numbersPerPiece = std::int64_t{ 1 } << 18;
+  at::Tensor             result = at::empty(voxelsFirst.sizes(), voxelsFirst.options());
+  torchInPieces(result.size(0), numbersPerPiece / layer.size(1) + 1, [&](std::int64_t first, std::int64_t number) {
+    result.narrow(0, first, number).copy_(voxelsFirst.narrow(0, first, number));
+  });
+  return result;
 }
 
 } // namespace
@@ -211,8 +221,27 @@ resampleImage(const at::Tensor & original, const Grid & originalGrid, const Grid
     std::vector<std::int64_t> shape{ 1, 1, 1 };
     shape[static_cast<std::size_t>(dim)] = to.size[a];
     const at::Tensor weight = (index - lower).to(at::kFloat).view(shape);
-    result =
-      at::lerp(result.index_select(dim, lower.to(at::kLong)), result.index_select(dim, upper.to(at::kLong)), weight);
+    const at::Tensor before = lower.to(at::kLong);
+    const at::Tensor after = upper.to(at::kLong);
+    const auto       between =
+      [dim](const at::Tensor & image, const at::Tensor & i, const at::Tensor & j, const at::Tensor & w) {
+        return at::lerp(image.index_select(dim, i), image.index_select(dim, j), w);
+      };
+    if (!result.is_cpu())
+    {
+      result = between(result, before, after, weight);
+      continue;
+    }
+    const at::Tensor input = result;
+    auto             size = input.sizes().vec();
+    size[static_cast<std::size_t>(dim)] = to.size[a];
+    at::Tensor output = at::empty(size, input.options());
+    torchInPieces(size[0], 4, [&](std::int64_t slice, std::int64_t slices) {
+      const auto part = [&](const at::Tensor & of) { return of.narrow(0, slice, slices); };
+      part(output).copy_(dim == 0 ? between(input, part(before), part(after), part(weight))
+                                  : between(part(input), before, after, weight));
+    });
+    result = output;
   }
   return result;
 }

@@ -2,11 +2,14 @@
 
 #include "error.h"
 #include "text.h"
+#include "torch_tasks.h"
 
 #include <torch/cuda.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <numeric>
 
 namespace impact
 {
@@ -43,11 +46,47 @@ firstLine(const std::exception & error)
   return reason;
 }
 
+namespace
+{
+
+/** The mean of what a function makes of numbers, added up piece by piece in order. */
+template <typename Function>
+double
+meanOf(const at::Tensor & numbers, const Function & function)
+{
+  constexpr std::int64_t perPiece = std::int64_t{ 1 } << 18;
+  const std::int64_t     count = numbers.numel();
+  std::vector<double>    sums(static_cast<std::size_t>((count + perPiece - 1) / perPiece));
+  torchInPieces(count, perPiece, [&](std::int64_t first, std::int64_t number) {
+    sums[static_cast<std::size_t>(first / perPiece)] =
+      function(numbers.narrow(0, first, number)).sum().template item<double>();
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(count);
+}
+
+} // namespace
+
 bool
 allFinite(const at::Tensor & layer)
 {
-  // The sum is quick, and may overflow.
-  return at::isfinite(layer.sum()).item<bool>() || at::isfinite(layer).all().item<bool>();
+  const auto isFinite = [](const at::Tensor & part) {
+    // The sum is quick, and may overflow.
+    return at::isfinite(part.sum()).item<bool>() || at::isfinite(part).all().item<bool>();
+  };
+  if (!layer.is_cpu() || !layer.is_contiguous())
+  {
+    return isFinite(layer);
+  }
+  constexpr std::int64_t perPiece = std::int64_t{ 1 } << 18;
+  const at::Tensor       numbers = layer.detach().view({ -1 });
+  std::atomic<bool>      all{ true };
+  torchInPieces(numbers.numel(), perPiece, [&](std::int64_t first, std::int64_t number) {
+    if (all && !isFinite(numbers.narrow(0, first, number)))
+    {
+      all = false;
+    }
+  });
+  return all;
 }
 
 Error
@@ -62,8 +101,9 @@ ImageContext
 ImageContext::of(const ImageView & image, const Matrix & axes, at::Device device)
 {
   const auto   pixels = at::from_blob(const_cast<float *>(image.pixels), { image.grid.numberOfVoxels() }, at::kFloat);
-  const double mean = pixels.mean(at::kDouble).item<double>();
-  const double variance = (pixels.to(at::kDouble) - mean).square().mean().item<double>();
+  const double mean = meanOf(pixels, [](const at::Tensor & part) { return part.to(at::kDouble); });
+  const double variance =
+    meanOf(pixels, [mean](const at::Tensor & part) { return (part.to(at::kDouble) - mean).square(); });
   const auto   dimension = image.grid.dimension;
   const Matrix snapped = snapToSignedPermutation(axes, dimension);
   at::Tensor   direction = at::empty({ dimension, dimension }, at::kFloat);

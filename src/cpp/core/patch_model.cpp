@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <mutex>
 
 namespace impact
 {
 namespace
 {
 
-// Voxels that go through a network at once: the same for every number of threads, so that results are too.
-constexpr std::int64_t voxelsPerBatch = std::int64_t{ 1 } << 17;
+// Voxels that go through a network at once, on each thread: the same for every number of threads, so that results are
+// too; few enough for many threads, and for what passes between a network's layers to stay in their caches.
+constexpr std::int64_t voxelsPerBatch = std::int64_t{ 1 } << 14;
 
 // On a device, whatever its memory: the indices of some libraries have 31 bits.
 constexpr std::int64_t mostVoxelsPerBatch = std::int64_t{ 1 } << 24;
@@ -25,6 +28,16 @@ graphBytes(std::int64_t voxels, std::int64_t channels)
 {
   constexpr std::int64_t tensorsPerLayer = 8;
   return voxels * channels * tensorsPerLayer * static_cast<std::int64_t>(sizeof(float));
+}
+
+/** Parts in the order of their numbers, in one. */
+at::Tensor
+inOrder(const std::map<std::int64_t, at::Tensor> & parts)
+{
+  std::vector<at::Tensor> ordered;
+  std::transform(
+    parts.begin(), parts.end(), std::back_inserter(ordered), [](const auto & part) { return part.second; });
+  return at::cat(ordered);
 }
 
 /** The voxels of a layer around a place between them, and what each counts. */
@@ -312,15 +325,22 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
     }
     return had;
   };
-  std::vector<std::vector<at::Tensor>> parts(m_NumbersOfChannels.size());
-  m_Batches->run(
+  std::mutex                                      mutex;
+  std::vector<std::map<std::int64_t, at::Tensor>> parts(m_NumbersOfChannels.size()); // by their first patch
+  m_Batches->runInParallel(
     patches.size(0),
     [&](std::int64_t first, std::int64_t number) {
-      Passed::Batch batch = forward(patches.narrow(0, first, number), keep);
-      for (std::size_t i = 0; i < parts.size(); ++i)
+      Passed::Batch           batch = forward(patches.narrow(0, first, number), keep);
+      std::vector<at::Tensor> features;
+      for (const at::Tensor & layer : batch.features)
       {
         // Of a layer whose graph is not kept, its other voxels go.
-        parts[i].push_back(keep ? batch.features[i].detach() : batch.features[i].detach().clone());
+        features.push_back(keep ? layer.detach() : layer.detach().clone());
+      }
+      const std::lock_guard<std::mutex> lock(mutex);
+      for (std::size_t i = 0; i < parts.size(); ++i)
+      {
+        parts[i][first] = features[i];
       }
       if (keep)
       {
@@ -331,7 +351,7 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
   std::vector<at::Tensor> result;
   for (const auto & part : parts)
   {
-    result.push_back(at::cat(part));
+    result.push_back(inOrder(part));
   }
   return result;
 }
@@ -370,11 +390,15 @@ PatchModel::pullBack(const at::Tensor &              patches,
     kept.clear();
     return had;
   };
-  std::vector<at::Tensor> results;
-  m_Batches->run(
+  std::mutex                         mutex;
+  std::map<std::int64_t, at::Tensor> results; // by their first patch
+  m_Batches->runInParallel(
     patches.size(0),
     [&](std::int64_t first, std::int64_t number) {
-      const auto              node = kept.extract(first); // its graph goes with it
+      const auto node = [&] {
+        const std::lock_guard<std::mutex> lock(mutex);
+        return kept.extract(first); // its graph goes with it
+      }();
       const bool              isKept = node && node.mapped().input.size(0) == number;
       const Passed::Batch     batch = isKept ? node.mapped() : forward(patches.narrow(0, first, number), true);
       std::vector<at::Tensor> wanted;
@@ -382,10 +406,12 @@ PatchModel::pullBack(const at::Tensor &              patches,
       {
         wanted.push_back(featureGradient.narrow(0, first, number));
       }
-      results.push_back(derivative(batch, wanted));
+      const at::Tensor                  result = derivative(batch, wanted);
+      const std::lock_guard<std::mutex> lock(mutex);
+      results[first] = result;
     },
     forget);
-  return at::cat(results);
+  return inOrder(results);
 }
 
 double

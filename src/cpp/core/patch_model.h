@@ -39,13 +39,6 @@ public:
   /** One line on patches that are smaller than the settings say, for the log; empty for others. */
   std::string describe() const;
 
-  /** Whether our own kernels run the network, rather than torch. */
-  bool
-  runsByKernels() const
-  {
-    return m_Chain != nullptr;
-  }
-
   const std::string &
   path() const
   {

@@ -224,16 +224,6 @@ public:
     return m_Workers;
   }
 
-  /** Whether torch has next to nothing to do in an evaluation. */
-  bool
-  runsByKernels() const
-  {
-    const auto byKernels = [](const Pair & pair) { return pair.fixed.runsByKernels() && pair.moving.runsByKernels(); };
-    const auto bySample = [](const LayerSettings & layer) { return layer.pca == 0 && isBySample(layer.distance); };
-    return std::all_of(m_Pairs.begin(), m_Pairs.end(), byKernels) &&
-           std::all_of(m_Settings.layers.begin(), m_Settings.layers.end(), bySample);
-  }
-
 private:
   at::Tensor
   toTensor(const std::vector<float> & patches, std::int64_t voxelsPerPatch) const
@@ -424,8 +414,7 @@ PatchSimilarity::evaluateOnDevice(const DeviceEvaluation & evaluation, bool with
 double
 PatchSimilarity::evaluate(const Patches & fixed, const Patches & moving, Patches * gradient)
 {
-  const bool       byKernels = m_Implementation->runsByKernels();
-  const TorchScope scope(m_Implementation->workers(), byKernels ? TorchThreads::One : TorchThreads::AsWorkers);
+  const TorchScope scope(m_Implementation->workers());
   return m_Implementation->evaluate(fixed, moving, gradient);
 }
 

@@ -1,6 +1,7 @@
 #include "principal_components.h"
 
 #include "error.h"
+#include "torch_tasks.h"
 
 namespace impact
 {
@@ -19,14 +20,10 @@ PrincipalComponents::fit(const at::Tensor & rows, std::int64_t count)
   const std::int64_t     step = std::max<std::int64_t>(1, rows.size(0) / enough);
   const at::Tensor       used = rows.detach().slice(0, 0, rows.size(0), step).to(at::kCPU, at::kDouble);
 
-  // On one thread: a product split over several would differ in its last digits with their number.
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
   PrincipalComponents result;
   result.m_Mean = used.mean(0);
   const at::Tensor centred = used - result.m_Mean;
   const auto [values, vectors] = at::linalg_eigh(at::matmul(centred.t(), centred));
-  at::set_num_threads(threads);
 
   // Eigenvalues ascend. The sign of a direction is arbitrary: its largest entry is made positive.
   at::Tensor       basis = vectors.flip(1).narrow(1, 0, count).contiguous();
@@ -40,13 +37,24 @@ at::Tensor
 PrincipalComponents::apply(const at::Tensor & rows) const
 {
   // In parts, so that a whole feature map does not stand in memory in double precision.
-  constexpr std::int64_t  perPart = std::int64_t{ 1 } << 18;
-  std::vector<at::Tensor> parts;
-  for (const at::Tensor & part : rows.split(perPart))
+  constexpr std::int64_t perPart = std::int64_t{ 1 } << 14;
+  const auto             inComponents = [this, &rows](const at::Tensor & part) {
+    return at::matmul(part.to(at::kDouble) - m_Mean, m_Basis).to(rows.scalar_type());
+  };
+  if (at::GradMode::is_enabled() || !rows.is_cpu())
   {
-    parts.push_back(at::matmul(part.to(at::kDouble) - m_Mean, m_Basis).to(rows.scalar_type()));
+    std::vector<at::Tensor> parts;
+    for (const at::Tensor & part : rows.split(perPart))
+    {
+      parts.push_back(inComponents(part));
+    }
+    return at::cat(parts);
   }
-  return at::cat(parts);
+  at::Tensor result = at::empty({ rows.size(0), m_Basis.size(1) }, rows.options());
+  torchInPieces(rows.size(0), perPart, [&](std::int64_t first, std::int64_t number) {
+    result.narrow(0, first, number).copy_(inComponents(rows.narrow(0, first, number)));
+  });
+  return result;
 }
 
 } // namespace impact

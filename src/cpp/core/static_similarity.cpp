@@ -112,15 +112,6 @@ public:
     return m_WarpedGrids;
   }
 
-  /** Whether torch has next to nothing to do in an evaluation. */
-  bool
-  runsByKernels() const
-  {
-    return m_Device.is_cpu() && std::all_of(m_Settings.layers.begin(),
-                                            m_Settings.layers.end(),
-                                            [](const LayerSettings & layer) { return isBySample(layer.distance); });
-  }
-
   DeviceResult
   evaluateOnDevice(const DeviceEvaluation & evaluation, bool withGradient)
   {
@@ -465,8 +456,7 @@ StaticSimilarity::evaluate(const std::vector<double> & fixedPoints,
                            const std::vector<double> & movingPoints,
                            std::vector<double> *       gradient)
 {
-  const TorchScope scope(m_Implementation->m_Workers,
-                         m_Implementation->runsByKernels() ? TorchThreads::One : TorchThreads::AsWorkers);
+  const TorchScope scope(m_Implementation->m_Workers);
   return m_Implementation->evaluate(fixedPoints, movingPoints, gradient);
 }
 

@@ -10,20 +10,16 @@
 namespace impact
 {
 
-/** What torch itself does with the threads that there are. */
-enum class TorchThreads
-{
-  AsWorkers, // as many threads as there are workers, for the networks that it runs
-  One        // a single one: beside our own loops its threads, which wait for work by spinning, would be in the way
-};
-
-/** The state in which all our torch code runs; what it changes is put back on leaving. */
+/** The state in which all our torch code runs; what it changes is put back on leaving.
+ *
+ * torch itself gets one thread. Given several, the bits of its results depend on their number: where its loops are cut
+ * decides which numbers go through vectors and which one by one, MKL's and oneDNN's products are cut otherwise, and
+ * sums are added otherwise. What is worth several threads is cut by us, always alike: see torch_tasks.h. */
 class TorchScope
 {
 public:
-  /** \param workers those of inParallel(), whose number bounds torch's own threads; null: none, and torch's number
-   * stays */
-  explicit TorchScope(const std::shared_ptr<Workers> & workers, TorchThreads threads = TorchThreads::AsWorkers)
+  /** \param workers those of inParallel(); null: none, and torch keeps its own number of threads */
+  explicit TorchScope(const std::shared_ptr<Workers> & workers)
     : m_ThreadsBefore(at::get_num_threads())
     , m_CpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
     , m_GpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCUDA))
@@ -33,10 +29,9 @@ public:
     if (workers)
     {
       m_WorkersScope.emplace(*workers);
-      const int wanted = threads == TorchThreads::One ? 1 : workers->numberOfThreads();
-      if (wanted != m_ThreadsBefore)
+      if (m_ThreadsBefore != 1)
       {
-        at::set_num_threads(wanted);
+        at::set_num_threads(1);
       }
     }
   }

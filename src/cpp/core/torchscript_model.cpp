@@ -8,6 +8,7 @@
 #include "device.h"
 #include "error.h"
 #include "layer_layout.h"
+#include "operators_in_pieces.h"
 #include "text.h"
 #include "time_limit.h"
 #include "torchscript_graph.h"
@@ -15,8 +16,10 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 
 namespace impact
 {
@@ -175,14 +178,16 @@ public:
       }
     }
     const MixedPrecision mixedPrecision(m_MixedPrecision);
-    // Fusers compile kernels while the model runs, for which a GPU needs NVRTC: operations run as they are. The switch
-    // is this thread's own, and is put back.
-    const torch::jit::GraphOptimizerEnabledGuard fusion(m_Device.is_cpu() && torch::jit::getGraphExecutorOptimize());
+    // Operations run as they are, from the first time on: fusers compile kernels while the model runs, for which a GPU
+    // needs NVRTC, and what a graph becomes after some runs may round otherwise. The switch is this thread's own.
+    const torch::jit::GraphOptimizerEnabledGuard asTheyAre(false);
     c10::IValue                                  output;
     try
     {
       // forward() is not const in torch's interface, though it changes nothing here.
-      output = const_cast<torch::jit::Module &>(m_Module).forward(std::move(arguments));
+      output =
+        (m_Device.is_cpu() && OperatorsInPieces::areWanted() ? inPieces() : const_cast<torch::jit::Module &>(m_Module))
+          .forward(std::move(arguments));
     }
     catch (const std::exception & error)
     {
@@ -249,6 +254,23 @@ public:
   }
 
 private:
+  /** The same network with operators that run in pieces, made when it is first wanted. */
+  torch::jit::Module &
+  inPieces() const
+  {
+    std::call_once(m_InPiecesOnce, [this] {
+      m_InPieces = m_Module.clone(); // its weights are those of the other
+      for (const torch::jit::Module & part : m_InPieces.modules())
+      {
+        for (const torch::jit::Method & method : part.get_methods())
+        {
+          runInPieces(*torch::jit::toGraphFunction(method.function()).graph()->block());
+        }
+      }
+    });
+    return m_InPieces;
+  }
+
   using ChainPointer = std::shared_ptr<const ConvolutionChain>;
 
   struct KnownChain
@@ -337,8 +359,12 @@ private:
   at::Device            m_Device;
   bool                  m_MixedPrecision;
   std::vector<Argument> m_Extra;
-  at::ScalarType        m_ScalarType{ at::kFloat };
-  mutable bool          m_WasStopped{ false };
+
+  mutable std::once_flag     m_InPiecesOnce;
+  mutable torch::jit::Module m_InPieces;
+
+  at::ScalarType            m_ScalarType{ at::kFloat };
+  mutable std::atomic<bool> m_WasStopped{ false };
 
   mutable std::map<std::tuple<std::vector<bool>, int, int>, KnownChain> m_Chains;
 };
