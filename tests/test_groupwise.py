@@ -165,7 +165,7 @@ def test_stock_itk_refuses(itk_process: ItkProcess, layers: dict[int, str]) -> N
 def test_images_that_no_metric_looks_at(layers: dict[int, str], tmp_path: Path, side: str) -> None:
     """Elastix leaves out all but the first where the map has one metric."""
     fixed, moving = (image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3)))
-    two = {"fixed": ["-f0", fixed, "-f1", moving, "-m", moving]}
+    two: dict[str, list[str | Path]] = {"fixed": ["-f0", fixed, "-f1", moving, "-m", moving]}
     two["moving"] = ["-f", fixed, "-m0", moving, "-m1", fixed]
     log = refused(
         tmp_path, two[side], parameter_map(3, **impact(3, "Static", layers[3], LayersMask="100"))
@@ -262,7 +262,7 @@ def test_sampler_of_several_images(layers: dict[int, str], tmp_path: Path) -> No
             3, **impact(3, "Static", layers[3], LayersMask="100"), ImageSampler=sampler
         )
         found.append(run_elastix(tmp_path, *pair(3), parameters)["TransformParameters"])
-    np.testing.assert_allclose(*(np.array(each, float) for each in found), atol=1e-6)
+    np.testing.assert_allclose(np.array(found[0], float), np.array(found[1], float), atol=1e-6)
 
 
 UNKNOWN = [
@@ -299,7 +299,7 @@ def test_names_are_those_of_elastix(tmp_path: Path, layers: dict[int, str]) -> N
         parameters = parameter_map(3, **impact(3, "Static", layers[3], LayersMask="100"))
         parameters[parameter] = [*components.known(parameter), "Nothing"]
         (tmp_path / "map.txt").write_text(as_text(parameters))
-        files = ["-f", fixed, "-m", moving, "-p", "map.txt", "-out", tmp_path]
+        files: list[str | Path] = ["-f", fixed, "-m", moving, "-p", "map.txt", "-out", tmp_path]
         run("elastix", *files, folder=tmp_path)
         log = (tmp_path / "elastix.log").read_text()
         assert re.findall(r"component could not be created: (\w+)", log) == ["Nothing"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from impact_plugin.parameters.values import ParameterMap
 
@@ -115,7 +115,7 @@ def known(parameter: str) -> tuple[str, ...]:
     return _KNOWN[parameter]
 
 
-def unknown(parameters: ParameterMap) -> Iterator[tuple[str, str, str]]:
+def unknown(parameters: Mapping[str, list[str]]) -> Iterator[tuple[str, str, str]]:
     """Find components that elastix does not have.
 
     Args:
