@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from helpers import tiny_models
+from helpers import skips, tiny_models
 from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess
 from impact_plugin import models
@@ -82,7 +81,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            reason = "no CUDA device"
-            if os.environ.get("IMPACT_REQUIRE_GPU") == "1":
-                pytest.fail(f"{reason}, though IMPACT_REQUIRE_GPU=1 asks for one")
-            pytest.skip(reason)
+            skips.skip_or_fail("IMPACT_REQUIRE_GPU", skips.NO_GPU)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Allow no skip but those that are listed, where all tests are to run."""
+    return skips.judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Likewise of whole modules."""
+    return skips.judged((yield))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was skipped, by reason."""
+    lines = skips.counted(terminalreporter.stats.get("skipped", []))
+    if lines:
+        terminalreporter.write_sep("=", "skipped, by reason")
+        for line in lines:
+            terminalreporter.write_line(line)

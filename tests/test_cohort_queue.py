@@ -33,7 +33,6 @@ kill -- -"$1" 2>/dev/null || true
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the example says, one job of it; beside it what the queue was asked for."""
-    pytest.importorskip("dask_jobqueue")
     page = (TESTS.parent / "docs/cohorts.md").read_text()
     found = re.search(r'(?:^    .*\n)*^    system = "slurm"\n(?:^    .*\n)*', page, re.MULTILINE)
     assert found is not None

@@ -21,7 +21,7 @@ import SimpleITK as sitk
 import torch
 
 import impact_plugin
-from helpers import tiny_models
+from helpers import skips, tiny_models
 from helpers.pairs import shift_error, sitk_pair, squares
 from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
@@ -85,8 +85,11 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("no disks can be mounted here")
+    if os.geteuid() != 0:
+        pytest.skip(skips.NOT_AS_ROOT)
+    run = subprocess.run(mount, check=False, capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip(f"no disk can be mounted, though this is root: {run.stderr.strip()}")
 
     @contextlib.contextmanager
     def filled() -> Iterator[None]:

@@ -85,7 +85,6 @@ def test_the_same_bits_as_of_a_network_that_rounds(
     assert np.abs(gradient).max() > 0.0
 
 
-@pytest.mark.skipif("IMPACT_PROCESSOR" in os.environ, reason="runs within itself")
 @pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
 def test_on_lesser_processors(processor: str) -> None:
     run = subprocess.run(

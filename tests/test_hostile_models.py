@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import impact_plugin
-from helpers import hostile_models, programs, tiny_models
+from helpers import hostile_models, programs, skips, tiny_models
 from helpers.bad_input import good
 from helpers.damaged_models import DAMAGED, TOO_FEW, rezipped
 from helpers.images import Image
@@ -467,7 +467,7 @@ def test_pipes_and_devices(tmp_path: Path) -> None:
             models.inspect(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all files")
+@pytest.mark.skipif(os.geteuid() == 0, reason=skips.AS_ROOT)
 def test_files_that_may_not_be_read(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "secret.pt"
     file.write_bytes((folder / "layers.pt").read_bytes())

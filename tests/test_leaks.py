@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from helpers import skips
+
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 COUNT = int(os.environ.get("IMPACT_LEAK_RUNS", "20"))
 OURS = re.compile(r"/(impact_plugin|itk_elastix\.libs)/[^/]*\.so")
 
 pytestmark = pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "__lsan_do_leak_check"),
-    reason="needs a build with AddressSanitizer: make sanitize",
+    reason=skips.NOT_SANITIZED,
 )
 
 

@@ -96,7 +96,8 @@ def asked(model: Any, x: Tensor, count: int, *more: Tensor) -> list[Tensor]:  # 
 
 
 def test_monai_unet(tmp_path: Path) -> None:
-    networks = pytest.importorskip("monai.networks.nets")
+    from monai.networks import nets as networks
+
     net = seeded(
         lambda: networks.UNet(
             spatial_dims=3,

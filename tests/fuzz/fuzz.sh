@@ -8,7 +8,7 @@ seconds="${1:?seconds}"
 folder="${2:-$root/build/fuzz}"
 core="$root/src/cpp/core"
 sources=("$root/tests/fuzz/fuzz_parser.cpp")
-for name in doubtful_parameters finding model_parser parameter_reader parameter_table settings settings_parser; do
+for name in doubtful_parameters finding model_parser parameter_reader parameter_table settings settings_parser unfit_components; do
   sources+=("$core/$name.cpp")
 done
 flags=(-std=c++17 -g -O1 -fno-omit-frame-pointer "-I$core")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import sync_playwright
+
+from helpers import skips
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -22,9 +23,7 @@ def executable() -> str:
         if name and (path := shutil.which(name)):
             return path
     reason = "no Chromium: `apt-get install chromium`, or set IMPACT_BROWSER to one"
-    if os.environ.get("IMPACT_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"{reason} (IMPACT_REQUIRE_BROWSER=1 asks for one)")
-    pytest.skip(reason)
+    return skips.skip_or_fail("IMPACT_REQUIRE_BROWSER", reason)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 #include "parameter_table.h"
 #include "settings_parser.h"
+#include "unfit_components.h"
 
 namespace impact::bindings
 {
@@ -59,6 +60,16 @@ register_settings(py::module_ & module)
     .def_readonly("allowed", &ParameterDescription::allowed);
 
   module.def("parameter_table", &parameterTable, "Every parameter that the parser reads.");
+
+  module.def(
+    "unfit_components",
+    [](const ParameterMap & map) {
+      std::vector<Finding> findings;
+      findUnfitComponents(map, findings);
+      return findings;
+    },
+    py::arg("parameter_map"),
+    "What parse_settings says of elastix's components in a map with the metric: those that do not go with it.");
 
   module.def(
     "parse_settings",

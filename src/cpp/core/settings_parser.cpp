@@ -3,6 +3,7 @@
 #include "doubtful_parameters.h"
 #include "level_context.h"
 #include "model_parser.h"
+#include "unfit_components.h"
 #include "values.h"
 
 #include <algorithm>
@@ -292,6 +293,7 @@ parseSettings(const ParameterMap & map, const std::string & label, int numberOfL
     LevelParser({ reader, level, imageDimension, parsed.findings, settings.names }).parse(settings);
     parsed.levels.push_back(std::move(settings));
   }
+  findUnfitComponents(map, parsed.findings);
   findDoubtfulParameters(map, label, numberOfLevels, parsed.findings);
   return parsed;
 }

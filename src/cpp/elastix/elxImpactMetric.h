@@ -124,6 +124,9 @@ protected:
 private:
   elxOverrideGetSelfMacro;
 
+  /** Finds images that no metric looks at. elastix leaves out those beyond the first where the map has one metric. */
+  void CheckNumbersOfImages(std::vector<impact::Finding> & findings) const;
+
   /** What is wrong with the images that this metric gets; messages name their files where elastix read some. */
   std::vector<impact::Finding> CheckImages(const FixedImageType & fixed, const MovingImageType & moving) const;
 

@@ -34,6 +34,7 @@ ImpactMetric<TElastix>::BeforeRegistration()
   impact::ParsedSettings parsed = impact::parseSettings(
     ParameterMapOf(configuration), label, static_cast<int>(numberOfLevels), static_cast<int>(FixedImageDimension));
   std::vector<impact::Finding> findings = parsed.findings;
+  this->CheckNumbersOfImages(findings);
 
   // In a map of several metrics each has its own images, if there are several.
   auto &             elastix = *this->GetElastix();
@@ -80,6 +81,29 @@ ImpactMetric<TElastix>::BeforeRegistration()
   }
   m_Levels = parsed.levels;
   this->SetModelRepository(models);
+}
+
+
+template <typename TElastix>
+void
+ImpactMetric<TElastix>::CheckNumbersOfImages(std::vector<impact::Finding> & findings) const
+{
+  const auto &       elastix = *this->GetElastix();
+  const unsigned int metrics = elastix.GetNumberOfMetrics();
+  const auto         check = [&](const std::string & side, const std::string & flag, const unsigned int images) {
+    if (images > metrics)
+    {
+      findings.push_back({ impact::Finding::Severity::Error,
+                           "",
+                           "elastix was given " + std::to_string(images) + " " + side + " images, but the map has " +
+                             (metrics == 1 ? "one metric" : std::to_string(metrics) + " metrics") +
+                             ", each of which compares one pair. Give one image by " + flag +
+                             ", or (Registration \"MultiMetricMultiResolutionRegistration\") and a metric for each.",
+                           {} });
+    }
+  };
+  check("fixed", "-f", elastix.GetNumberOfFixedImages());
+  check("moving", "-m", elastix.GetNumberOfMovingImages());
 }
 
 

@@ -29,11 +29,6 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::FindWhyNotOnDevice() const
   {
     return "FeaturesMapUpdateInterval warps the moving image";
   }
-  const std::string interpolator = this->m_Interpolator->GetNameOfClass();
-  if (interpolator.find("RayCast") != std::string::npos)
-  {
-    return "the interpolator " + interpolator + " decides which points count";
-  }
   if (m_FixedBSpline)
   {
     return "images are interpolated by B-splines of order " + std::to_string(m_FixedBSpline->GetSplineOrder());

@@ -165,6 +165,7 @@ class _Checker:
             )
             remedy = 'Give (Metric "Impact").'
             self._add([Finding("error", "metric", "Metric", None, (), text, remedy)])
+        self._add(map_checks.check_components(self.parameters))
         self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
         usable = images if all(i.dimension == dimension for i in images.values()) else {}
         models = _core.ModelRepository()

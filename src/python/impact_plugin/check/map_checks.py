@@ -21,6 +21,20 @@ _SAMPLES_FOR_EXACT_GRADIENT = 100000
 ParameterMap = Mapping[str, list[str]]
 
 
+def check_components(parameters: ParameterMap) -> Iterator[Finding]:
+    """Find names of components that elastix does not have."""
+    from impact_plugin.pairwise import components
+
+    for parameter, name, guess in components.unknown(parameters):
+        yield _finding(
+            "error",
+            "component",
+            parameter,
+            f'elastix has no "{name}".',
+            f"{guess[0].upper()}{guess[1:]}.",
+        )
+
+
 def check_pyramids(
     parameters: ParameterMap, number_of_levels: int, dimension: int
 ) -> Iterator[Finding]:

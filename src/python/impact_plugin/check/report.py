@@ -14,8 +14,8 @@ JSON_SCHEMA = 1
 # How the sentences begin in which the parser says what to do.
 _REMEDY = re.compile(
     r"(?:(?<=[.:;] )|^)(?:or )?"
-    r"(?:Allowed: |Give |Use |Choose |choose |Check |Keep |Install |The nearest is |Layers are |"
-    r"For a GPU, |In Jacobian mode give |The values of one )"
+    r"(?:Allowed: |Give |Use |Choose |choose |Check |Keep |Install |Register |The nearest is |"
+    r"Layers are |For a GPU, |In Jacobian mode give |The values of one )"
 )
 
 

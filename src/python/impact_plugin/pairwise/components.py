@@ -1,13 +1,30 @@
-"""The names that elastix has for metrics and transforms."""
+"""Components of elastix in a map: which it has, and which go with the metric."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
 
 from impact_plugin.parameters.values import ParameterMap
 
 # Of elastix 5.3.1: elxClassNameMacro in Components/, without what itk-elastix leaves out.
 _KNOWN = {
+    "ImageSampler": (
+        "Full",
+        "Grid",
+        "MultiInputRandomCoordinate",
+        "Random",
+        "RandomCoordinate",
+        "RandomSparseMask",
+    ),
+    "Interpolator": (
+        "BSplineInterpolator",
+        "BSplineInterpolatorFloat",
+        "LinearInterpolator",
+        "NearestNeighborInterpolator",
+        "RayCastInterpolator",
+        "ReducedDimensionBSplineInterpolator",
+    ),
     "Metric": (
         "AdvancedKappaStatistic",
         "AdvancedMattesMutualInformation",
@@ -32,6 +49,27 @@ _KNOWN = {
         "TransformRigidityPenalty",
         "VarianceOverLastDimensionMetric",
     ),
+    "Optimizer": (
+        "AdaptiveStochasticGradientDescent",
+        "CMAEvolutionStrategy",
+        "ConjugateGradient",
+        "ConjugateGradientFRPR",
+        "FiniteDifferenceGradientDescent",
+        "FullSearch",
+        "Powell",
+        "PreconditionedStochasticGradientDescent",
+        "QuasiNewtonLBFGS",
+        "RSGDEachParameterApart",
+        "RegularStepGradientDescent",
+        "Simplex",
+        "SimultaneousPerturbation",
+        "StandardGradientDescent",
+    ),
+    "Registration": (
+        "MultiMetricMultiResolutionRegistration",
+        "MultiResolutionRegistration",
+        "MultiResolutionRegistrationWithFeatures",
+    ),
     "Transform": (
         "AffineDTITransform",
         "AffineLogStackTransform",
@@ -39,7 +77,6 @@ _KNOWN = {
         "AffineTransform",
         "BSplineStackTransform",
         "BSplineTransform",
-        "BSplineTransformWithDiffusion",
         "DeformationFieldTransform",
         "EulerStackTransform",
         "EulerTransform",
@@ -54,22 +91,78 @@ _KNOWN = {
     ),
 }
 
+# Those of the package's own maps, and others that are often seen beside the metric.
+_ORDINARY = frozenset(
+    {
+        "AffineTransform",
+        "BSplineInterpolator",
+        "BSplineTransform",
+        "EulerTransform",
+        "Impact",
+        "LinearInterpolator",
+        "MultiMetricMultiResolutionRegistration",
+        "MultiResolutionRegistration",
+        "RecursiveBSplineTransform",
+        "TransformBendingEnergyPenalty",
+        "TranslationTransform",
+    }
+)
+_CHOSEN = ("Registration", "Metric", "Transform", "Interpolator")
+
+
+def known(parameter: str) -> tuple[str, ...]:
+    """Give the names that elastix has for a component: "Metric", "Transform"."""
+    return _KNOWN[parameter]
+
+
+def unknown(parameters: Mapping[str, list[str]]) -> Iterator[tuple[str, str, str]]:
+    """Find components that elastix does not have.
+
+    Args:
+        parameters: The map.
+
+    Yields:
+        The parameter, the name, and the names that are nearest to it, or all.
+    """
+    for parameter, names in _KNOWN.items():
+        for name in parameters.get(parameter, []):
+            if name in names:
+                continue
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+            guess = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(names)}"
+            yield parameter, name, guess
+
 
 def check_names(parameters: ParameterMap, where: str) -> None:
-    """Check the names of a map's metrics and transform.
+    """Check the names of a map's components.
 
     Args:
         parameters: The map.
         where: What messages call it.
 
     Raises:
-        ValueError: elastix has no such metric or transform. The message has the nearest names.
+        ValueError: elastix has no such component. The message has the nearest names.
     """
-    for parameter, known in _KNOWN.items():
-        for name in parameters.get(parameter, []):
-            if name in known:
-                continue
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            guess = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(known)}"
-            message = f'{where} has ({parameter} "{name}"), which elastix does not have; {guess}'
-            raise ValueError(message)
+    for parameter, name, guess in unknown(parameters):
+        message = f'{where} has ({parameter} "{name}"), which elastix does not have; {guess}'
+        raise ValueError(message)
+
+
+def check_fit(parameters: ParameterMap, where: str) -> None:
+    """Check that a map has no components beside which the metric finds nothing.
+
+    Args:
+        parameters: The map; it has the metric.
+        where: What messages call it.
+
+    Raises:
+        ValueError: It has. The message is the one that elastix's log would have.
+    """
+    chosen = {name: parameters[name] for name in _CHOSEN if name in parameters}
+    if _ORDINARY.issuperset(value for values in chosen.values() for value in values):
+        return
+    from impact_plugin import _core  # loads torch's libraries
+
+    messages = [finding.message for finding in _core.unfit_components(chosen)]
+    if messages:
+        raise ValueError(f"{where} cannot be run:\n" + "\n".join(messages))

@@ -76,6 +76,8 @@ def make_stages(
             message = f"the map {stage.name!r} is empty, expected elastix's parameters"
             raise ValueError(message)
         components.check_names(stage.parameters, f"the map {stage.name!r}")
+        if stage.has_impact:
+            components.check_fit(stage.parameters, f"the map {stage.name!r}")
         _check_dimension(stage, dimension)
         parameters = model_files.resolve(stage.parameters, folder, f"the map {stage.name!r}", links)
         found.append(Stage(stage.name, parameters))

@@ -1,0 +1,81 @@
+#include "unfit_components.h"
+
+#include <algorithm>
+#include <string>
+
+namespace impact
+{
+namespace
+{
+
+struct UnfitComponents
+{
+  const char *             parameter;
+  std::vector<std::string> values;
+  const char *             reason; // goes on after "because it"
+  const char *             remedy;
+};
+
+/** By the names of elastix's Components. Whatever else it has, it has no groupwise registration through features: of
+ * one and the same image, which such maps register with itself, the metric is 0 where nothing moves. */
+const std::vector<UnfitComponents> &
+unfitComponents()
+{
+  static const char * const oneByOne = "Register the images of the series one by one with one of them.";
+  static const char * const byPairs = "is for groupwise registration, in which the slices along the last axis of one "
+                                      "image are registered with each other; the metric compares a fixed with a moving "
+                                      "image";
+  static const std::vector<UnfitComponents> components{
+    { "Transform",
+      { "AffineLogStackTransform", "BSplineStackTransform", "EulerStackTransform", "TranslationStackTransform" },
+      byPairs,
+      oneByOne },
+    { "Metric",
+      { "PCAMetric", "PCAMetric2", "SumOfPairwiseCorrelationCoefficientsMetric", "VarianceOverLastDimensionMetric" },
+      byPairs,
+      oneByOne },
+    { "Interpolator", { "ReducedDimensionBSplineInterpolator" }, byPairs, "Use \"BSplineInterpolator\"." },
+    { "Interpolator",
+      { "RayCastInterpolator" },
+      "is for registration with a projection of the moving image; the metric compares images as they are",
+      "Use \"BSplineInterpolator\"." },
+    { "Transform",
+      { "DeformationFieldTransform", "ExternalTransform" },
+      "has no parameters to be found",
+      "Give it as the initial transform, and one with parameters here." },
+    { "Registration",
+      { "MultiResolutionRegistrationWithFeatures" },
+      "is for metrics of several images at once; the metric makes its features itself",
+      "Use \"MultiResolutionRegistration\", or \"MultiMetricMultiResolutionRegistration\" for several metrics." },
+  };
+  return components;
+}
+
+} // namespace
+
+void
+findUnfitComponents(const ParameterMap & map, std::vector<Finding> & findings)
+{
+  for (const UnfitComponents & unfit : unfitComponents())
+  {
+    const auto entry = map.find(unfit.parameter);
+    if (entry == map.end())
+    {
+      continue;
+    }
+    for (const std::string & value : entry->second)
+    {
+      if (std::find(unfit.values.begin(), unfit.values.end(), value) != unfit.values.end())
+      {
+        addFinding(findings,
+                   { Finding::Severity::Error,
+                     unfit.parameter,
+                     "\"" + value + "\" cannot be used with the metric \"Impact\", because it " + unfit.reason + ". " +
+                       unfit.remedy,
+                     {} });
+      }
+    }
+  }
+}
+
+} // namespace impact

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "finding.h"
+#include "parameter_reader.h"
+
+#include <vector>
+
+namespace impact
+{
+
+/** Refuses components of elastix beside which the metric would run and find nothing, or do other than the map says:
+ * those of groupwise registration, of projections, of several images at once, and transforms without parameters. */
+void findUnfitComponents(const ParameterMap & map, std::vector<Finding> & findings);
+
+} // namespace impact
