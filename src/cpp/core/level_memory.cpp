@@ -61,31 +61,27 @@ MapMemory::add(const ModelSettings &             model,
     largest = std::max(largest, made);
     kept += ofLayer;
     weights += perChannel;
-    m_Made = std::max(m_Made, made - ofLayer);
   }
   const double input = model.numberOfChannels > 1 ? sizeof(float) * static_cast<double>(model.numberOfChannels) : 0.0;
-  const double run = perByteOfTensors * tried.voxelsAtOnce * (tried.trial.bytes + input);
-  double       making = 0.0;
-  if (model.dimension < grid.dimension)
-  {
-    making = all + run; // slice by slice
-  }
-  else if (tried.isTiled)
-  {
-    making = std::max(tried.padding * (all + weights) + run, tried.padding * all + largest);
-  }
-  else
-  {
-    making = std::max(run, tried.padding * all + largest); // in the end each layer is put into another order
-  }
-  m_Peak = std::max(m_Peak, m_Kept + making + copiesOfImage * image);
+  const double tensors = tried.voxelsAtOnce * (tried.trial.bytes + input);
+  const auto   making = [&](double run) {
+    if (model.dimension < grid.dimension)
+    {
+      return all + run; // slice by slice
+    }
+    return tried.isTiled
+             ? std::max(tried.padding * (all + weights) + run, tried.padding * all + largest)
+             : std::max(run, tried.padding * all + largest); // in the end each layer is put in another order
+  };
+  m_Peak = std::max(m_Peak, m_Kept + making(perByteOfTensors * tensors) + copiesOfImage * image);
+  m_Sure = std::max(m_Sure, m_Kept + making(tensors));
   m_Kept += kept;
 }
 
 std::optional<std::string>
 MapMemory::tooMuch(at::Device device) const
 {
-  const double needed = m_Kept + m_Made;
+  const double needed = std::max(m_Kept, m_Sure);
   const auto   available = availableMemory(device);
   return needed <= static_cast<double>(available)
            ? std::nullopt

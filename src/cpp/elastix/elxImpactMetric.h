@@ -134,6 +134,16 @@ private:
    * then has it run as many as their sum has, which may be more: its own metrics then write beyond their memory. */
   void BoundWorkUnitsOfSum();
 
+  /** How the optimizer estimates the size of its steps at a level: from Jacobians, on one thread and without asking a
+   * metric for anything; or from displacements, added up over elastix's threads. */
+  enum class StepSizeEstimation
+  {
+    None,
+    Jacobians,
+    Displacements
+  };
+  StepSizeEstimation GetStepSizeEstimation(unsigned int level) const;
+
   /** Whether elastix's optimizer first estimates its step size, on one thread, without asking a metric for anything;
    * and no other such metric would make features meanwhile. */
   bool GetOptimizerEstimatesFirst(unsigned int level) const;

@@ -163,6 +163,12 @@ ImpactMetric<TElastix>::BeforeEachResolution()
   });
   this->SetMakesFeaturesAside(this->GetOptimizerEstimatesFirst(level));
   this->BoundWorkUnitsOfSum();
+  if (level == 0 && this->GetStepSizeEstimation(level) == StepSizeEstimation::Displacements)
+  {
+    log::info(
+      "Metric \"Impact\": with (ASGDParameterEstimationMethod \"DisplacementDistribution\") elastix adds up its step "
+      "size over its threads: the same result to the bit needs the same -threads. \"Original\" does not.");
+  }
   m_IterationsSinceUpdate = 0;
   m_IterationsOfLevel = 0;
 }
@@ -182,6 +188,27 @@ ImpactMetric<TElastix>::BoundWorkUnitsOfSum()
 
 
 template <typename TElastix>
+auto
+ImpactMetric<TElastix>::GetStepSizeEstimation(const unsigned int level) const -> StepSizeEstimation
+{
+  // The parameters and defaults of that optimizer.
+  const Configuration & configuration = itk::Deref(this->GetConfiguration());
+  std::string           optimizer;
+  configuration.ReadParameter(optimizer, "Optimizer", 0, false);
+  const std::string label = this->GetElastix()->GetElxOptimizerBase()->GetComponentLabel();
+  bool              estimates = true;
+  configuration.ReadParameter(estimates, "AutomaticParameterEstimation", label, level, 0, false);
+  std::string method = "Original";
+  configuration.ReadParameter(method, "ASGDParameterEstimationMethod", label, 0, 0, false);
+  if (optimizer != "AdaptiveStochasticGradientDescent" || !estimates)
+  {
+    return StepSizeEstimation::None;
+  }
+  return method == "DisplacementDistribution" ? StepSizeEstimation::Displacements : StepSizeEstimation::Jacobians;
+}
+
+
+template <typename TElastix>
 bool
 ImpactMetric<TElastix>::GetOptimizerEstimatesFirst(const unsigned int level) const
 {
@@ -194,16 +221,7 @@ ImpactMetric<TElastix>::GetOptimizerEstimatesFirst(const unsigned int level) con
       return false;
     }
   }
-  // The parameters and defaults of that optimizer.
-  const Configuration & configuration = itk::Deref(this->GetConfiguration());
-  std::string           optimizer;
-  configuration.ReadParameter(optimizer, "Optimizer", 0, false);
-  const std::string label = elastix.GetElxOptimizerBase()->GetComponentLabel();
-  bool              estimates = true;
-  configuration.ReadParameter(estimates, "AutomaticParameterEstimation", label, level, 0, false);
-  std::string method = "Original";
-  configuration.ReadParameter(method, "ASGDParameterEstimationMethod", label, 0, 0, false);
-  return optimizer == "AdaptiveStochasticGradientDescent" && estimates && method != "DisplacementDistribution";
+  return this->GetStepSizeEstimation(level) == StepSizeEstimation::Jacobians;
 }
 
 
