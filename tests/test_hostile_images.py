@@ -445,6 +445,6 @@ def test_the_locale_stays(whole: Path) -> None:
     before = locale.setlocale(locale.LC_ALL)
     file = whole / "image.vtk"
     conversion.to_sitk(file)
-    conversion.dimension_of(file)
+    reading.dimension_of(file)
     ImageHeader.read(file).intensity_range()
     assert locale.setlocale(locale.LC_ALL) == before

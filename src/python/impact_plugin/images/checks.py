@@ -35,7 +35,11 @@ def check_image(image: sitk.Image, name: str) -> None:
         )
         raise ValueError(message)
     if image.GetDimension() not in (2, 3):
-        message = f"{name} has {image.GetDimension()} dimensions, expected 2 or 3"
+        several = ". SimpleITK's image[:, :, :, 0] is the first volume of a series of times"
+        message = (
+            f"{name} has {image.GetDimension()} dimensions (size {image.GetSize()}), expected 2 or "
+            f"3{several if image.GetDimension() == 4 else ''}"
+        )
         raise ValueError(message)
     if 0 in image.GetSize():
         message = f"{name} is empty: its size is {image.GetSize()} voxels"
