@@ -30,7 +30,7 @@ from helpers.programs import run
 from helpers.registrations import SHIFTS, pair
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.engine import process
-from impact_plugin.images import checks, conversion
+from impact_plugin.images import checks, conversion, reading
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 

@@ -84,13 +84,18 @@ def _check_images(program: str, arguments: Sequence[str]) -> int:
                 return 1
             try:
                 check_whole(path, f"{flag} {name}")
+                if dicom.is_dicom(path):
+                    dicom.check_as_it_is(path)
                 if (frames := nifti_frames.Frames.read(path)) and (doubt := frames.doubt()):
                     print(f"impact-{program}: {flag} {name}: {doubt}", file=sys.stderr)
             except DamagedImageError as error:
                 print(f"impact-{program}: {error}", file=sys.stderr)
                 return 1
-            except OSError:
+            except (OSError, RuntimeError):
                 pass
+            except ValueError as error:
+                print(f"impact-{program}: {flag} {name}: {error}", file=sys.stderr)
+                return 1
     return 0
 
 

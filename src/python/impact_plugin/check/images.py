@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin.images import nifti_frames
-from impact_plugin.images.dicom import is_series
+from impact_plugin.images.dicom import is_dicom
 from impact_plugin.images.errors import reason_of
 from impact_plugin.images.reading import keeping_locale, read
 from impact_plugin.images.whole import check_whole
@@ -101,7 +101,7 @@ class ImageHeader:
 def _header(path: str) -> tuple[Any, int]:
     """Give what has an image's geometry, and its values per voxel."""
     try:
-        if is_series(Path(path)):  # of which there is no header but those of its slices
+        if is_dicom(Path(path)):  # of which there is no header but those of its slices
             image = read(path, "image")
             return image, image.GetNumberOfComponentsPerPixel()
         reader = _reader(path)
@@ -121,7 +121,7 @@ def _header(path: str) -> tuple[Any, int]:
 def _range(path: str) -> tuple[float, float]:
     sitk = _simpleitk()
     try:
-        if is_series(Path(path)):
+        if is_dicom(Path(path)):
             image = read(path, "image")
         else:
             with keeping_locale():

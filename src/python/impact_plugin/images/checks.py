@@ -49,6 +49,8 @@ def check_image(image: sitk.Image, name: str) -> None:
             f"{name} has a single voxel along an axis: its size is {image.GetSize()}. A slice is "
             "registered as a 2D image: image[:, :, 0] of SimpleITK leaves out the third axis"
         )
+        if image.HasMetaDataKey("0020|000e"):
+            message += ". This one is a file of a DICOM series: the volume is the folder of them"
         raise ValueError(message)
     check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)

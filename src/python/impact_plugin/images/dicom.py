@@ -96,29 +96,87 @@ def read(path: Path, name: str) -> sitk.Image:
         DamagedImageError: A file of the folder is an image and cannot be read.
         ValueError: It has several series and none is named, or the slices are not one volume.
     """
-    import SimpleITK as sitk
-
-    from impact_plugin.images.dicom_volume import volume_of  # wants numpy
-
     folder, uid = (path, None) if path.is_dir() else (path.parent, path.name)
     chosen = _choose(folder, uid, name)
     where = f"{name}: the DICOM series {chosen[0].tags.get('uid')!r} in {str(folder)!r}"
+    return _assemble(chosen, where)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path is that of a DICOM file."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a path is that of a series or of a DICOM file."""
+    return is_series(path) or (path.is_file() and is_file(path))
+
+
+def check_as_it_is(path: Path) -> None:
+    """Check that ITK's reader puts a DICOM file's frames where they lie.
+
+    Raises:
+        ValueError: It does not.
+        RuntimeError: It cannot read the file.
+    """
+    from impact_plugin.images.dicom_frames import frames_of
+    from impact_plugin.images.dicom_volume import volume_of
+
+    whole = _look(str(path))
+    frames = frames_of(whole, _storage_class(path)) if whole.size[2:] > (1,) else None
+    if frames is None:
+        return
+    ordered = list(volume_of(frames, repr(str(path))).slices)
+    if frames not in (ordered, ordered[::-1]):
+        message = f"{str(path)!r} has frames that are not in order. Convert it with dcm2niix first"
+        raise ValueError(message)
+
+
+def read_file(path: Path, name: str) -> sitk.Image:
+    """Read a DICOM file: one slice, or a volume of several frames; errors as for :func:`read`."""
+    where = f"{name}: {str(path)!r}"
     try:
-        if len(chosen) == 1:
-            return sitk.ReadImage(chosen[0].file, imageIO="GDCMImageIO")
-        volume = volume_of(chosen, where)
-        reader = sitk.ImageSeriesReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileNames([each.file for each in volume.slices])
-        if len({each.pixel_type for each in chosen}) > 1:  # by rescale slopes of their own
-            reader.SetOutputPixelType(sitk.sitkFloat32)
-        image = reader.Execute()
+        return _assemble([_look(str(path))], where)
+    except RuntimeError as error:
+        message = f"{where} cannot be read as an image: {reason_of(error)}"
+        raise ValueError(message) from error
+
+
+def _assemble(slices: Sequence[Slice], where: str) -> sitk.Image:
+    """Read the files of a series as one volume."""
+    import SimpleITK as sitk
+
+    from impact_plugin.images.dicom_frames import frames_of  # which build on this
+    from impact_plugin.images.dicom_volume import volume_of
+
+    frames: Sequence[Slice] | None = slices
+    if len(slices) == 1:
+        several = slices[0].size[2:] > (1,)
+        storage = _storage_class(Path(slices[0].file))
+        frames = frames_of(slices[0], storage) if several else None
+    volume = None if frames is None else volume_of(frames, where)
+    try:
+        if len(slices) == 1:
+            image = sitk.ReadImage(slices[0].file, imageIO="GDCMImageIO")
+            if volume is not None and frames is not None:
+                order = [frames.index(each) for each in volume.slices]
+                image = sitk.JoinSeries([image[:, :, k] for k in order])
+        else:
+            assert volume is not None
+            reader = sitk.ImageSeriesReader()
+            reader.SetImageIO("GDCMImageIO")
+            reader.SetFileNames([each.file for each in volume.slices])
+            if len({each.pixel_type for each in slices}) > 1:  # by rescale slopes of their own
+                reader.SetOutputPixelType(sitk.sitkFloat32)
+            image = reader.Execute()
     except RuntimeError as error:
         message = f"{where} cannot be read: {reason_of(error)}"
         raise ValueError(message) from error
-    image.SetOrigin(volume.origin)
-    image.SetSpacing(volume.spacing)
-    image.SetDirection(volume.direction)
+    if volume is not None:
+        image.SetOrigin(volume.origin)
+        image.SetSpacing(volume.spacing)
+        image.SetDirection(volume.direction)
     return image
 
 

@@ -18,8 +18,8 @@ from impact_plugin.images.dicom import VOLUMES, Slice
 
 _MOST = 10  # positions that a message names
 _COPY = (
-    "Copy the files of one of them into a folder of their own, or read them in order by "
-    "SimpleITK.ReadImage([file, ...]) and give that image"
+    "Copy the files of one of them into a folder of their own, or convert them with dcm2niix, "
+    "which tells them apart"
 )
 
 Vectors: TypeAlias = NDArray[np.float64]
@@ -147,7 +147,7 @@ def _check_once(ordered: Sequence[Slice], heights: Vectors, where: str) -> None:
     if one.tags.get("instance") == other.tags.get("instance"):
         why = "which are the same slice twice. Take one of each out of the folder"
     else:
-        by = f"which differ in {', '.join(differing[:4])}" if differing else "of one series"
+        by = f"which differ in {', '.join(differing[:4])}" if differing else "of one kind"
         why = f"{by}: several volumes. {_COPY}"
     message = (
         f"{where} has {len(ordered)} slices at {len(ordered) - len(twice)} positions: at "

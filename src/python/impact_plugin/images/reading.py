@@ -51,6 +51,8 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
     if not place.exists():
         message = f"{name}: there is no file {str(place)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)
+    if dicom.is_dicom(place):
+        return dicom.read_file(place, name)
     check_whole(place, name)
     nifti_frames.warn(nifti_frames.Frames.read(place), f"{name}: {str(place)!r}")
     try:

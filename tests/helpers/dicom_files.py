@@ -1,0 +1,131 @@
+"""DICOM files as scanners write them, of which SimpleITK's writer makes only some."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
+ROOT = "1.2.826.0.1.3680043.2.1125"
+
+_LONG = ("OB", "OW", "SQ", "UN")
+_VRS = {
+    0x00080005: "CS", 0x00080008: "CS", 0x00080016: "UI", 0x00080018: "UI", 0x00080032: "TM",
+    0x00080060: "CS", 0x0008103E: "LO", 0x00180050: "DS", 0x00180081: "DS", 0x0020000D: "UI",
+    0x0020000E: "UI", 0x00200012: "IS", 0x00200013: "IS", 0x00200032: "DS", 0x00200037: "DS",
+    0x00200052: "UI", 0x00200100: "IS", 0x00209111: "SQ", 0x00209113: "SQ", 0x00209116: "SQ",
+    0x00280002: "US", 0x00280004: "CS", 0x00280008: "IS", 0x00280010: "US", 0x00280011: "US",
+    0x00280030: "DS", 0x00280100: "US", 0x00280101: "US", 0x00280102: "US", 0x00280103: "US",
+    0x00281052: "DS", 0x00281053: "DS", 0x00289110: "SQ", 0x00289145: "SQ", 0x52009229: "SQ",
+    0x52009230: "SQ", 0x7FE00010: "OW",
+}  # fmt: skip
+
+
+def write(path: Path, tags: Mapping[int, Any], storage: str = CT) -> None:
+    """Write a data set in explicit VR, little endian (DICOM PS3.10).
+
+    Args:
+        path: Of the file; its folder is made.
+        tags: Values by tags: texts, whole numbers, bytes, or lists of data sets.
+        storage: The SOP class.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = _element(0x00020002, "UI", storage) + _element(0x00020003, "UI", f"{ROOT}.1")
+    group += _element(0x00020010, "UI", "1.2.840.10008.1.2.1")
+    group = _element(0x00020000, "UL", len(group)) + group
+    path.write_bytes(b"\0" * 128 + b"DICM" + group + _data_set({0x00080016: storage, **tags}))
+
+
+def slices(
+    folder: Path,
+    positions: Sequence[Sequence[float]],
+    *,
+    series: str = f"{ROOT}.20",
+    orientation: Sequence[float] = (1, 0, 0, 0, 1, 0),
+    spacing: tuple[float, float] = (2.0, 1.5),
+    voxels: NDArray[Any] | None = None,
+    front: str = "s",
+    each: Mapping[int, Sequence[Any]] | None = None,
+    more: Mapping[int, Any] | None = None,
+) -> list[Path]:
+    """Write a series of one file per slice.
+
+    Args:
+        folder: For the files.
+        positions: ImagePositionPatient of each.
+        series: SeriesInstanceUID.
+        orientation: ImageOrientationPatient of all.
+        spacing: PixelSpacing: of rows (y), of columns (x).
+        voxels: Shape (slices, rows, columns); by default slice k has k in its corner.
+        front: Of the files' names.
+        each: Other tags, with a value for each slice.
+        more: Other tags of all; None takes a tag away.
+    """
+    if voxels is None:
+        voxels = np.arange(len(positions), dtype=np.int16)[:, None, None] + np.zeros(
+            (6, 5), np.int16
+        )
+    files = []
+    for k, position in enumerate(positions):
+        tags: dict[int, Any] = {
+            0x00080018: f"{series}.{front.encode().hex()}.{k + 1}".replace("..", ".")
+            if front == "s"
+            else f"{series}.{sum(front.encode())}.{k + 1}",
+            0x00080060: "CT",
+            0x0008103E: f"series of {front}",
+            0x0020000D: f"{ROOT}.2",
+            0x0020000E: series,
+            0x00200013: str(k + 1),
+            0x00200032: numbers(position),
+            0x00200037: numbers(orientation),
+            0x00200052: f"{ROOT}.3",
+            0x00280030: numbers(spacing),
+            **pixels(voxels[k]),
+            **{tag: values[k] for tag, values in (each or {}).items()},
+            **(more or {}),
+        }
+        files.append(folder / f"{front}{k:03d}.dcm")
+        write(files[-1], {tag: value for tag, value in tags.items() if value is not None})
+    return files
+
+
+def pixels(voxels: NDArray[Any]) -> dict[int, Any]:
+    """Give the tags of a grey image of signed 16-bit numbers."""
+    rows, columns = voxels.shape[-2:]
+    return {
+        0x00280002: 1, 0x00280004: "MONOCHROME2", 0x00280010: rows, 0x00280011: columns,
+        0x00280100: 16, 0x00280101: 16, 0x00280102: 15, 0x00280103: 1,
+        0x7FE00010: voxels.astype("<i2").tobytes(),
+    }  # fmt: skip
+
+
+def numbers(values: Sequence[float]) -> str:
+    """Write numbers as DICOM's decimal strings: 16 characters at most."""
+    return "\\".join(f"{value:.10g}"[:16] for value in values)
+
+
+def _data_set(tags: Mapping[int, Any]) -> bytes:
+    return b"".join(_element(tag, _VRS[tag], tags[tag]) for tag in sorted(tags))
+
+
+def _element(tag: int, vr: str, value: Any) -> bytes:  # noqa: ANN401
+    if vr == "SQ":
+        items = [_data_set(item) for item in value]
+        content = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item for item in items)
+    elif vr in ("US", "UL"):
+        content = struct.pack("<H" if vr == "US" else "<I", value)
+    else:
+        content = value if isinstance(value, bytes) else str(value).encode()
+        content += b"" if len(content) % 2 == 0 else b"\0" if vr == "UI" else b" "
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
+    long = vr in _LONG
+    return (
+        head + struct.pack("<HI" if long else "<H", *((0,) if long else ()), len(content)) + content
+    )
