@@ -75,9 +75,7 @@ def slices(
     files = []
     for k, position in enumerate(positions):
         tags: dict[int, Any] = {
-            0x00080018: f"{series}.{front.encode().hex()}.{k + 1}".replace("..", ".")
-            if front == "s"
-            else f"{series}.{sum(front.encode())}.{k + 1}",
+            0x00080018: f"{series}.{sum(front.encode())}.{k + 1}",
             0x00080060: "CT",
             0x0008103E: f"series of {front}",
             0x0020000D: f"{ROOT}.2",

@@ -97,6 +97,11 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
             f"{name}: its axes are not at right angles and of length 1 (direction cosines "
             f"{direction.tolist()}). Resample it onto a grid without shear first"
         )
+        if len(direction) == 2:
+            message += (
+                ", or, if it is a slice in another plane than that of x and y, give it in the "
+                "frame of its plane, as impact_plugin.ImageArray(array, spacing)"
+            )
         raise ValueError(message)
     spacing = np.asarray(image.GetSpacing())
     farthest = np.abs(image.GetOrigin()) + spacing * image.GetSize()

@@ -57,10 +57,11 @@ class Place:
         right = np.allclose(directions.T @ directions, np.eye(spatial), atol=1e-3)
         if spatial == 2 and np.isfinite(axes).all() and (spacing > 0).all() and not right:
             message = (
-                f"{name} is a 2D image of a slice whose plane has no axes x and y: in LPS its axes "
-                f"point along {_rounded(axes[:, 0] / spacing[0])} and "
-                f"{_rounded(axes[:, 1] / spacing[1])}. Give it in the frame of its plane, as "
-                f"impact_plugin.ImageArray(array, spacing={_rounded(spacing)}), array (y, x)"
+                f"{name} is a 2D image of a slice whose plane is not that of x and y: in LPS its "
+                f"axes point along {_rounded(axes[:, 0] / spacing[0])} and "
+                f"{_rounded(axes[:, 1] / spacing[1])}, which no 2D image of ITK can. Give it in "
+                "the frame of its plane, as impact_plugin.ImageArray(array, "
+                f"spacing={_rounded(spacing)}), array (y, x)"
             )
             raise ValueError(message)
         return spacing, self.lps[:spatial, 3], directions
