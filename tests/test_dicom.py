@@ -100,6 +100,10 @@ def test_what_else_lies_there(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"IM3' is a DICOM image that cannot be read"):
         conversion.to_sitk(tmp_path)
+    cut.unlink()
+    (tmp_path / "s.dcm").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"s\.dcm' is a DICOM image that cannot be read"):
+        conversion.to_sitk(tmp_path)
 
 
 def test_oblique_and_rounded(tmp_path: Path) -> None:
@@ -199,6 +203,13 @@ REFUSED: dict[str, tuple[list[tuple[float, float, float]], dict[str, Any], str]]
         EVEN,
         {"each": {0x00200032: [*(numbers(place) for place in EVEN[:5]), None]}},
         r"1 of its 6 files have no ImagePositionPatient \(0020,0032\), such as 's005\.dcm'",
+    ),
+    "no pixel spacing": (EVEN, {"more": {0x00280030: None}}, r"have no PixelSpacing \(0028,0030\)"),
+    "no numbers": (EVEN, {"more": {0x00200032: "nan\\0\\0"}}, "6 of its 6 files have no ImagePos"),
+    "no directions": (
+        EVEN,
+        {"more": {0x00200037: "0\\0\\0\\0\\1\\0"}},
+        "expected two directions at right angles",
     ),
     "no orientation": (EVEN, {"more": {0x00200037: None}}, "have no ImageOrientationPatient"),
 }

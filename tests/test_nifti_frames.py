@@ -15,9 +15,10 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares
 from helpers.programs import run
+from impact_plugin import FrameWarning
 from impact_plugin.check import ImageHeader
 from impact_plugin.images import conversion
-from impact_plugin.images.nifti_frames import Frames, FrameWarning
+from impact_plugin.images.nifti_frames import Frames
 
 VOXELS = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
 
@@ -102,9 +103,13 @@ OTHER = {
 @pytest.mark.parametrize(("codes", "other"), [*itertools.product(CODES, OTHER)])
 @pytest.mark.filterwarnings("ignore::impact_plugin.images.nifti_frames.FrameWarning")
 def test_itk_and_we_have_one_rule(tmp_path: Path, codes: tuple[int, int], other: str) -> None:
-    if other == "sheared" and codes[0] == 0 and codes[1]:
-        pytest.skip("refused by ITK")
     image = nifti((affine(), codes[0]), (OTHER[other], codes[1]), 2)
+    if other == "sheared" and codes[0] == 0 and codes[1]:
+        nibabel.save(image, tmp_path / "i.nii")
+        for way in (image, tmp_path / "i.nii"):
+            with pytest.raises(ValueError, match=r"right angles|orthonormal"):
+                conversion.to_sitk(way)
+        return
     ways = all_ways(image, tmp_path / "i.nii")
     expected = sitk.ReadImage(str(tmp_path / "i.nii"))
     for way in ways.values():
@@ -172,6 +177,16 @@ def test_pairs_of_files_and_nifti_2(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.affine, Frames.of(one.header).affine, rtol=1e-6)
     with pytest.warns(FrameWarning):
         same_place(conversion.to_sitk(two), conversion.to_sitk(one))
+
+
+def test_no_affine(tmp_path: Path) -> None:
+    header = nifti((affine(), 1), (affine(), 1)).header
+    image = nibabel.Nifti1Image(VOXELS, None, header)
+    nibabel.save(image, tmp_path / "i.nii")
+    same_place(conversion.to_sitk(image), conversion.to_sitk(tmp_path / "i.nii"))
+    assert conversion.like(conversion.to_sitk(image), image).shape == VOXELS.shape
+    with pytest.raises(ValueError, match="image has no affine"):
+        conversion.to_sitk(nibabel.MGHImage(VOXELS, None))
 
 
 def test_an_affine_that_the_header_does_not_have(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ and leaves out files that are damaged. So the slices' own positions are looked a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+){2,}")
 _MOST = 20  # series or files that a message names
+_ENDINGS = (".dcm", ".dicom", ".ima")
 _TAGS = {
     "uid": "0020|000e",
     "modality": "0008|0060",
@@ -69,12 +71,12 @@ class Slice:
         return Path(self.file).name
 
     def numbers(self, tag: str, count: int) -> tuple[float, ...] | None:
-        """Give the numbers of a tag, None where it has not so many."""
+        """Give the numbers of a tag, None where it has not so many that are finite."""
         try:
             found = tuple(float(text) for text in self.tags.get(tag, "").split("\\"))
         except ValueError:
             return None
-        return found if len(found) == count else None
+        return found if len(found) == count and all(map(math.isfinite, found)) else None
 
 
 def is_series(path: Path) -> bool:
@@ -236,7 +238,8 @@ def _images_in(folder: Path, name: str) -> list[Slice]:
         try:
             found.append(_look(str(path)))
         except RuntimeError as error:
-            if _OF_IMAGES.fullmatch(_storage_class(path)):
+            kind = _storage_class(path)
+            if _OF_IMAGES.fullmatch(kind) or (not kind and path.suffix.lower() in _ENDINGS):
                 message = (
                     f"{name}: {str(path)!r} is a DICOM image that cannot be read "
                     f"({reason_of(error)}), so a slice may be missing. Copy or export it again, or "

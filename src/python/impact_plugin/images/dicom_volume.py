@@ -55,6 +55,7 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
     for tag, count, what in (
         ("position", 3, "ImagePositionPatient (0020,0032)"),
         ("orientation", 6, "ImageOrientationPatient (0020,0037)"),
+        ("spacing", 2, "PixelSpacing (0028,0030)"),
     ):
         without = [each.name for each in slices if each.numbers(tag, count) is None]
         if without:
@@ -68,6 +69,14 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
     _check_alike(slices, where)
 
     axes = np.array(slices[0].numbers("orientation", 6), float).reshape(2, 3)
+    # PixelSpacing: of rows, which is along y, then of columns
+    y, x = slices[0].numbers("spacing", 2) or (0.0, 0.0)
+    if not np.allclose(axes @ axes.T, np.eye(2), atol=1e-2) or min(x, y) <= 0:
+        message = (
+            f"{where}: ImageOrientationPatient {slices[0].tags['orientation']}, PixelSpacing "
+            f"{slices[0].tags['spacing']}, expected two directions at right angles and mm above 0"
+        )
+        raise ValueError(message)
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     normal = np.cross(*axes)
     normal /= np.linalg.norm(normal)
@@ -78,8 +87,6 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
     _check_volumes(ordered, where)
 
     step = float((places[-1] - places[0]) @ normal) / (len(places) - 1)
-    # PixelSpacing: of rows, which is along y, then of columns
-    y, x = slices[0].numbers("spacing", 2) or (1.0, 1.0)
     direction = np.column_stack([*axes, normal])
     return Volume(
         tuple(ordered), tuple(places[0].tolist()), (x, y, step), tuple(direction.ravel().tolist())
@@ -167,12 +174,13 @@ def _check_even(ordered: Sequence[Slice], places: Vectors, normal: Vectors, wher
         raise ValueError(_uneven(ordered, places, steps, usual, where))
     aside = places - places[0] - np.outer(heights - heights[0], normal)
     shift = float(np.linalg.norm(aside[-1]))
-    if np.linalg.norm(aside, axis=1).max() <= _tolerance(usual):
+    straight = np.outer(np.arange(number + 1) / number, aside[-1])
+    in_line = np.linalg.norm(aside - straight, axis=1).max() <= _tolerance(usual)
+    # Orientations are rounded, too: one part in 1000 is no tilt.
+    if in_line and shift <= _tolerance(usual) + 1e-3 * (heights[-1] - heights[0]):
         return
     angle = math.degrees(math.atan2(shift, heights[-1] - heights[0]))
-    if np.abs(aside - np.outer(np.arange(number + 1) / number, aside[-1])).max() > _tolerance(
-        usual
-    ):
+    if not in_line:
         message = f"{where} has slices that are set off sideways against each other"
     else:
         message = (

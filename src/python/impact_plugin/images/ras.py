@@ -165,6 +165,9 @@ def _nibabel(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN4
         )
         raise ValueError(message)
     header = _header(image)
+    if header is None and image.affine is None:
+        message = f"{name} has no affine, so where its voxels lie is not known. Give it one"
+        raise ValueError(message)
     warn(header, name)
     _warn_of_analyze(image, name)
     return np.asanyarray(image.dataobj).reshape(shape[:3]), _place_in_nifti(image, header)
@@ -175,18 +178,18 @@ def _header(image: Any) -> Frames | None:  # noqa: ANN401
 
     As nibabel writes it: an affine that is not the header's replaces its sform and qform.
     """
-    header = image.header
-    if not hasattr(header, "get_xyzt_units"):
+    if not hasattr(image.header, "get_xyzt_units"):
         return None
-    header = header.copy()
-    if not np.allclose(image.affine, header.get_best_affine()):
+    header = image.header.copy()
+    if image.affine is not None and not np.allclose(image.affine, header.get_best_affine()):
         header.set_sform(image.affine, code="aligned")
         header.set_qform(image.affine, code="unknown")
     return Frames.of(header)
 
 
 def _place_in_nifti(image: Any, header: Frames | None) -> Place:  # noqa: ANN401
-    affine = np.asarray(image.affine, float)
+    given = image.header.get_best_affine() if image.affine is None else image.affine
+    affine = np.asarray(given, float)
     if header is None:
         return _in_ras(affine)
     lps = _world(header, affine) @ affine
