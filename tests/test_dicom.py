@@ -239,7 +239,9 @@ def test_acquisitions_one_after_the_other_are_one_volume(tmp_path: Path) -> None
         check(conversion.to_sitk(tmp_path / name))
 
 
-def enhanced(path: Path, places: Sequence[Sequence[float]], **frame: Sequence[Any]) -> None:
+def enhanced(
+    path: Path, places: Sequence[Sequence[float]], how: str = "explicit", **frame: Sequence[Any]
+) -> None:
     """Write one file of all frames; frame k has k in its corner."""
     voxels = np.arange(len(places), dtype=np.int16)[:, None, None] + np.zeros((6, 5), np.int16)
     times = frame.get("times")
@@ -257,12 +259,13 @@ def enhanced(path: Path, places: Sequence[Sequence[float]], **frame: Sequence[An
     }
     tags: dict[int, Any] = {0x00080018: f"{ROOT}.9.1", 0x00080060: "CT", 0x0020000E: f"{ROOT}.9"}
     tags |= {0x00280008: str(len(places)), 0x52009229: [shared], 0x52009230: groups}
-    write(path, tags | pixels(voxels), ENHANCED_CT)
+    write(path, tags | pixels(voxels), ENHANCED_CT, how)
 
 
-def test_frames_in_one_file(tmp_path: Path) -> None:
-    enhanced(tmp_path / "even.dcm", EVEN)
-    enhanced(tmp_path / "mixed.dcm", [EVEN[k] for k in (0, 2, 1, 5, 4, 3)])
+@pytest.mark.parametrize("how", ["explicit", "implicit", "undefined"])
+def test_frames_in_one_file(tmp_path: Path, how: str) -> None:
+    enhanced(tmp_path / "even.dcm", EVEN, how)
+    enhanced(tmp_path / "mixed.dcm", [EVEN[k] for k in (0, 2, 1, 5, 4, 3)], how)
     for name, order in (("even", [0, 1, 2, 3, 4, 5]), ("mixed", [0, 2, 1, 5, 4, 3])):
         image = conversion.to_sitk(tmp_path / f"{name}.dcm")
         check(image)
@@ -309,6 +312,7 @@ def test_frames_of_which_nothing_is_known(tmp_path: Path) -> None:
 def test_what_simpleitk_writes_as_one_file(tmp_path: Path) -> None:
     image = sitk.Image(5, 6, 7, sitk.sitkUInt16)
     image.SetSpacing((1.5, 2, 3))
+    image.SetOrigin((-4, 5, 60))
     sitk.WriteImage(image, str(tmp_path / "volume.dcm"))
     again = conversion.to_sitk(tmp_path / "volume.dcm")
     as_itk_has_it = sitk.ReadImage(str(tmp_path / "volume.dcm"))

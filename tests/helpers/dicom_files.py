@@ -29,19 +29,23 @@ _VRS = {
 }  # fmt: skip
 
 
-def write(path: Path, tags: Mapping[int, Any], storage: str = CT) -> None:
-    """Write a data set in explicit VR, little endian (DICOM PS3.10).
+def write(path: Path, tags: Mapping[int, Any], storage: str = CT, how: str = "explicit") -> None:
+    """Write a data set, little endian (DICOM PS3.10).
 
     Args:
         path: Of the file; its folder is made.
         tags: Values by tags: texts, whole numbers, bytes, or lists of data sets.
         storage: The SOP class.
+        how: "explicit" or "implicit" VR, or "undefined": explicit, with sequences that end where a
+            delimiter says.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     group = _element(0x00020002, "UI", storage) + _element(0x00020003, "UI", f"{ROOT}.1")
-    group += _element(0x00020010, "UI", "1.2.840.10008.1.2.1")
+    syntax = "1.2.840.10008.1.2" if how == "implicit" else "1.2.840.10008.1.2.1"
+    group += _element(0x00020010, "UI", syntax)
     group = _element(0x00020000, "UL", len(group)) + group
-    path.write_bytes(b"\0" * 128 + b"DICM" + group + _data_set({0x00080016: storage, **tags}))
+    content = _data_set({0x00080016: storage, **tags}, how)
+    path.write_bytes(b"\0" * 128 + b"DICM" + group + content)
 
 
 def slices(
@@ -110,21 +114,30 @@ def numbers(values: Sequence[float]) -> str:
     return "\\".join(f"{value:.10g}"[:16] for value in values)
 
 
-def _data_set(tags: Mapping[int, Any]) -> bytes:
-    return b"".join(_element(tag, _VRS[tag], tags[tag]) for tag in sorted(tags))
+def _data_set(tags: Mapping[int, Any], how: str) -> bytes:
+    return b"".join(_element(tag, _VRS[tag], tags[tag], how) for tag in sorted(tags))
 
 
-def _element(tag: int, vr: str, value: Any) -> bytes:  # noqa: ANN401
+def _element(tag: int, vr: str, value: Any, how: str = "explicit") -> bytes:  # noqa: ANN401
+    undefined = how == "undefined" and vr == "SQ"
     if vr == "SQ":
-        items = [_data_set(item) for item in value]
-        content = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(item)) + item for item in items)
+        content = b"".join(_item(_data_set(item, how), undefined) for item in value)
+        content += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0) if undefined else b""
     elif vr in ("US", "UL"):
         content = struct.pack("<H" if vr == "US" else "<I", value)
     else:
         content = value if isinstance(value, bytes) else str(value).encode()
         content += b"" if len(content) % 2 == 0 else b"\0" if vr == "UI" else b" "
-    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr.encode()
-    long = vr in _LONG
-    return (
-        head + struct.pack("<HI" if long else "<H", *((0,) if long else ()), len(content)) + content
-    )
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    length = 0xFFFFFFFF if undefined else len(content)
+    if how == "implicit":
+        return head + struct.pack("<I", length) + content
+    if vr in _LONG:
+        return head + vr.encode() + struct.pack("<HI", 0, length) + content
+    return head + vr.encode() + struct.pack("<H", length) + content
+
+
+def _item(content: bytes, undefined: bool) -> bytes:
+    length = 0xFFFFFFFF if undefined else len(content)
+    end = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) if undefined else b""
+    return struct.pack("<HHI", 0xFFFE, 0xE000, length) + content + end

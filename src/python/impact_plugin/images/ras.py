@@ -136,12 +136,22 @@ def _world(header: Frames, otherwise: Affine) -> Affine:
         header: Of the file.
         otherwise: nibabel's affine where the header gives none.
     """
-    units = np.diag([header.unit] * 3 + [1.0])
     given = header.sform or header.qform
-    if given is not None and header.distance(header.affine, given) < 1e-4 * min(header.steps):
-        return LPS_OF_RAS @ units  # they differ by rounding
-    nibabels = units @ otherwise if given is None else _whole(given)
-    return LPS_OF_RAS @ _whole(header.affine) @ np.linalg.inv(nibabels) @ units
+    if given is not None and _agree(header, given):
+        return LPS_OF_RAS @ _units(header)
+    nibabels = _units(header) @ otherwise if given is None else _whole(given)
+    moved = LPS_OF_RAS @ _whole(header.affine) @ np.linalg.inv(nibabels)
+    world: Affine = moved @ _units(header)
+    return world
+
+
+def _agree(header: Frames, rows: Rows) -> bool:
+    """Tell whether an affine, mm, is the header's but for rounding to single precision."""
+    return header.distance(header.affine, rows) < 1e-4 * header.unit * min(header.steps)
+
+
+def _units(header: Frames) -> Affine:
+    return np.diag([header.unit] * 3 + [1.0])
 
 
 def _whole(rows: Rows) -> Affine:
@@ -192,9 +202,11 @@ def _place_in_nifti(image: Any, header: Frames | None) -> Place:  # noqa: ANN401
     affine = np.asarray(given, float)
     if header is None:
         return _in_ras(affine)
-    lps = _world(header, affine) @ affine
+    given = header.sform or header.qform
+    exact = given is not None and _agree(header, given)
+    lps = LPS_OF_RAS @ (_units(header) @ affine if exact else _whole(header.affine))
     # What is given back has one affine, which both ITK and nibabel take.
-    return Place(np.diag([1 / header.unit] * 3 + [1.0]) @ LPS_OF_RAS @ lps, lps)
+    return Place(np.linalg.inv(_units(header)) @ LPS_OF_RAS @ lps, lps)
 
 
 def _warn_of_analyze(image: Any, name: str) -> None:  # noqa: ANN401
@@ -231,6 +243,7 @@ def _torchio(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN4
 
 def _monai(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN401
     array = numpy_of(image)
+    warn(_header_in_meta(image), name)
     axis = _channel_axis(image, name)
     if axis is not None:
         array = _one_channel(array, axis, name)
@@ -270,11 +283,22 @@ def _place_of_monai(image: Any) -> Place:  # noqa: ANN401
     own[np.ix_(keep, keep)] = given
     meta = image.meta
     ras = LPS_OF_RAS @ own if _is_lps(image) else own
-    # Of a reader that has nibabel's rule: those with ITK's have made mm of it, and texts of these.
-    if isinstance(meta.get("qform_code", ""), str) or "srow_z" not in meta:
+    header = _header_in_meta(image)
+    if header is None:
         return Place(own, LPS_OF_RAS @ ras)
     otherwise = numpy_of(meta.get("original_affine", own)).astype(float)
-    return Place(own, _world(Frames.of(meta), otherwise) @ ras)
+    return Place(own, _world(header, otherwise) @ ras)
+
+
+def _header_in_meta(image: Any) -> Frames | None:  # noqa: ANN401
+    """Give the header of the NIfTI file from which MONAI's reader by nibabel took an affine.
+
+    That by ITK has made mm of it, by ITK's rule; its metadata are texts.
+    """
+    meta = image.meta
+    if "srow_z" not in meta or isinstance(meta.get("qform_code", ""), str):
+        return None
+    return Frames.of({**meta, "pixdim": meta.get("original_pixdim", meta["pixdim"])})
 
 
 def _is_lps(image: Any) -> bool:  # noqa: ANN401
