@@ -163,7 +163,9 @@ def _assemble(slices: Sequence[Slice], where: str) -> sitk.Image:
             image = sitk.ReadImage(slices[0].file, imageIO="GDCMImageIO")
             if volume is not None and frames is not None:
                 order = [frames.index(each) for each in volume.slices]
-                image = sitk.JoinSeries([image[:, :, k] for k in order])
+                colours = image.GetNumberOfComponentsPerPixel() > 1
+                voxels = sitk.GetArrayViewFromImage(image)[order]
+                image = sitk.GetImageFromArray(voxels, isVector=colours)
         else:
             assert volume is not None
             reader = sitk.ImageSeriesReader()
