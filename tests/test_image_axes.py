@@ -50,6 +50,9 @@ def nib(shape: tuple[int, ...], affine: Any = AFFINE) -> Any:  # noqa: ANN401
         (monai((1, 30, 40), spatial_shape=[1, 30, 40]), (1, 30, 40)),
         (monai((3, 30, 40), spatial_shape=[3, 30, 40]), (3, 30, 40)),
         (monai((1, 30, 40), spatial_shape=[30, 40]), (30, 40)),
+        (monai((1, 30, 40), spatial_shape=[30, 40, 20]), (30, 40)),  # a slice of a volume
+        (monai((30, 40), spatial_shape=[30, 40, 20]), (30, 40)),
+        (monai((3, 40, 20), spatial_shape=[30, 40, 20]), (3, 40, 20)),  # a part of one
         (monai((4, 5, 6, 1), spatial_shape=[4, 5, 6], original_channel_dim=-1), (4, 5, 6)),
         (monai((1, 5, 6, 1), spatial_shape=[1, 5, 6], original_channel_dim=-1), (1, 5, 6)),
         (torchio((1, 20, 30, 1)), (20, 30)),

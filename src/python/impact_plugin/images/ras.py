@@ -171,7 +171,7 @@ def _nibabel(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN4
     if len(shape) < 2 or any(n != 1 for n in shape[3:]):
         message = (
             f"{name} has an array of shape {shape}, expected one channel and one time: (x, y, z) "
-            "or (x, y). nibabel's image.slicer[:, :, :, 0] takes the first"
+            "or (x, y). nibabel's image.slicer[..., 0] takes the first of the last axis"
         )
         raise ValueError(message)
     header = _header(image)
@@ -259,12 +259,11 @@ def _monai(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN401
 def _channel_axis(image: Any, name: str) -> int | None:  # noqa: ANN401
     """Find the axis of the channels of a MetaTensor: 0, -1, or None where there is none."""
     shape = tuple(image.shape)
-    read = tuple(int(n) for n in image.meta.get("spatial_shape", ()))
-    if len(read) in (2, 3):  # the metadata of a reader
-        channels = image.meta.get("original_channel_dim", 0)
-        if len(shape) == len(read):
-            return None
-        last = len(shape) == len(read) + 1 and str(channels) == "-1"
+    read = tuple(int(n) for n in image.meta.get("spatial_shape", ()))  # of a file
+    if len(shape) == len(read) == 3 and (shape == read or shape[0] > 1):
+        return None
+    if len(shape) == len(read) + 1 and len(shape) in (3, 4):
+        last = str(image.meta.get("original_channel_dim")) == "-1"
         return -1 if last and shape[:-1] == read != shape[1:] else 0
     if len(shape) == 3 and 1 < shape[0] <= 4:
         message = (
