@@ -30,7 +30,7 @@ from helpers.programs import run
 from helpers.registrations import SHIFTS, pair
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.engine import process
-from impact_plugin.images import checks, conversion
+from impact_plugin.images import checks, conversion, reading
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 
@@ -445,6 +445,6 @@ def test_the_locale_stays(whole: Path) -> None:
     before = locale.setlocale(locale.LC_ALL)
     file = whole / "image.vtk"
     conversion.to_sitk(file)
-    conversion.dimension_of(file)
+    reading.dimension_of(file)
     ImageHeader.read(file).intensity_range()
     assert locale.setlocale(locale.LC_ALL) == before

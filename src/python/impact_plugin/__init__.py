@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from impact_plugin.engine.errors import RegistrationError
     from impact_plugin.engine.log import Iteration
     from impact_plugin.images.array import ImageArray
+    from impact_plugin.images.nifti_frames import FrameWarning
     from impact_plugin.pairwise.api import preset_map, preset_names, register_images
     from impact_plugin.pairwise.follower import StopRegistration
     from impact_plugin.pairwise.history import History
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cohort",
+    "FrameWarning",
     "History",
     "ImageArray",
     "Iteration",
@@ -99,6 +101,7 @@ _SUBMODULES = frozenset(
 )
 _HOMES = {
     "Cohort": "cohort.api",
+    "FrameWarning": "images.nifti_frames",
     "History": "pairwise.history",
     "ImageArray": "images.array",
     "Iteration": "engine.log",

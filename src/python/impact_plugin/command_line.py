@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from impact_plugin import _versions
+from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 _IMAGE = re.compile(r"-(f|m|fMask|mMask)\d*|-in")
@@ -65,19 +66,36 @@ def transformix_main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_images(program: str, arguments: Sequence[str]) -> int:
-    """Refuse image files of which a part is missing, with exit code 1: elastix reads many as whole.
+    """Refuse, with exit code 1, image files of which a part is missing, and DICOM folders.
 
-    Whatever else is wrong with them elastix says.
+    elastix reads many of the first as whole, and of the second says what means nothing to users.
+    Whatever else is wrong with images elastix says.
     """
     for flag, name in itertools.pairwise(arguments):
         if _IMAGE.fullmatch(flag):
+            path = Path(name)
+            if dicom.is_series(path):
+                print(
+                    f"impact-{program}: {flag} {name} is a folder, and elastix reads files. Take "
+                    "`impact-plugin register`, which reads folders of DICOM series, or write the "
+                    "series as one file first, with 3D Slicer, dcm2niix or SimpleITK",
+                    file=sys.stderr,
+                )
+                return 1
             try:
-                check_whole(Path(name), f"{flag} {name}")
+                check_whole(path, f"{flag} {name}")
+                if dicom.is_dicom(path):
+                    dicom.check_as_it_is(path)
+                if (frames := nifti_frames.Frames.read(path)) and (doubt := frames.doubt()):
+                    print(f"impact-{program}: {flag} {name}: {doubt}", file=sys.stderr)
             except DamagedImageError as error:
                 print(f"impact-{program}: {error}", file=sys.stderr)
                 return 1
-            except OSError:
+            except (OSError, RuntimeError):
                 pass
+            except ValueError as error:
+                print(f"impact-{program}: {flag} {name}: {error}", file=sys.stderr)
+                return 1
     return 0
 
 

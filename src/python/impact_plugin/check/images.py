@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin.images import nifti_frames
+from impact_plugin.images.dicom import is_dicom
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.reading import keeping_locale
-from impact_plugin.images.whole import DamagedImageError, check_whole
+from impact_plugin.images.reading import keeping_locale, read
+from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -43,46 +45,37 @@ class ImageHeader:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ImageHeader:
-        """Read an image's header, in any format that SimpleITK reads.
+        """Read an image's header, in any format that SimpleITK reads, or all of a DICOM series.
 
         Raises:
             ImageError: It cannot be read, or is neither 2D nor 3D with one value per voxel.
         """
         from impact_plugin.images.checks import check_place  # wants numpy
 
-        reader = _reader(os.fspath(path))
-        try:
-            with keeping_locale():
-                reader.ReadImageInformation()
-            check_whole(Path(path))
-        except RuntimeError as error:
-            raise ImageError(
-                f"{os.fspath(path)!r} is no image that can be read: {reason_of(error)}"
-            ) from None
-        except DamagedImageError as error:
-            raise ImageError(str(error)) from None
-        dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
+        path = os.fspath(path)
+        image, components = _header(path)
+        dimension = image.GetDimension()
         if dimension not in (2, 3) or components != 1:
             message = (
-                f"{os.fspath(path)!r} has {dimension} dimensions and {components} values per "
+                f"{path!r} has {dimension} dimensions and {components} values per "
                 "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
             )
             raise ImageError(message)
         try:
-            check_place(reader, repr(os.fspath(path)))
+            check_place(image, repr(path))
         except ValueError as error:
             raise ImageError(str(error)) from None
-        direction = reader.GetDirection()
+        direction = image.GetDirection()
         return cls(
-            os.fspath(path),
-            tuple(reader.GetSize()),
-            tuple(reader.GetSpacing()),
-            tuple(reader.GetOrigin()),
+            path,
+            tuple(image.GetSize()),
+            tuple(image.GetSpacing()),
+            tuple(image.GetOrigin()),
             tuple(
                 tuple(direction[row * dimension : (row + 1) * dimension])
                 for row in range(dimension)
             ),
-            str(_simpleitk().GetPixelIDValueAsString(reader.GetPixelID())),
+            str(_simpleitk().GetPixelIDValueAsString(image.GetPixelID())),
         )
 
     @property
@@ -105,12 +98,36 @@ class ImageHeader:
         return _range(self.path)
 
 
+def _header(path: str) -> tuple[Any, int]:
+    """Give what has an image's geometry, and its values per voxel."""
+    try:
+        if is_dicom(Path(path)):  # of which there is no header but those of its slices
+            image = read(path, "image")
+            return image, image.GetNumberOfComponentsPerPixel()
+        reader = _reader(path)
+        with keeping_locale():
+            reader.ReadImageInformation()
+        check_whole(Path(path))
+        nifti_frames.warn(nifti_frames.Frames.read(Path(path)), repr(path))
+    except RuntimeError as error:
+        message = f"{path!r} is no image that can be read: {reason_of(error)}"
+        raise ImageError(message) from None
+    except ValueError as error:  # damaged, or no volume
+        raise ImageError(str(error)) from None
+    return reader, reader.GetNumberOfComponents()
+
+
 @functools.lru_cache(maxsize=8)
 def _range(path: str) -> tuple[float, float]:
+    sitk = _simpleitk()
     try:
-        with keeping_locale():
-            least, greatest = _simpleitk().MinimumMaximum(_reader(path).Execute())
-    except RuntimeError as error:
+        if is_dicom(Path(path)):
+            image = read(path, "image")
+        else:
+            with keeping_locale():
+                image = _reader(path).Execute()
+        least, greatest = sitk.MinimumMaximum(image)
+    except (RuntimeError, ValueError) as error:
         raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None
     return float(least), float(greatest)
 

@@ -27,12 +27,32 @@ Exit codes:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def _existing(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse an image that is not there."""
+    from impact_plugin.images.reading import exists
+
+    if path is not None and not exists(path):
+        message = f"File '{path}' does not exist."
+        raise click.BadParameter(message)
+    return path
+
+
 @click.command(epilog=_EPILOG)
 @click.argument("maps", metavar="MAP...", nargs=-1, required=True, type=_FILE)
 @click.option(
-    "-f", "--fixed", type=_FILE, help="The fixed image: checks what depends on the images, too."
+    "-f",
+    "--fixed",
+    type=click.Path(path_type=Path),
+    callback=_existing,
+    help="The fixed image: checks what depends on the images, too.",
 )
-@click.option("-m", "--moving", type=_FILE, help="The moving image.")
+@click.option(
+    "-m",
+    "--moving",
+    type=click.Path(path_type=Path),
+    callback=_existing,
+    help="The moving image.",
+)
 @click.option(
     "--accuracy",
     type=click.FloatRange(min=0, min_open=True),

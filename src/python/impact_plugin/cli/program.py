@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+from typing import TextIO
 
 import click
 
 import impact_plugin
+from impact_plugin.images.nifti_frames import FrameWarning
 
 _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
@@ -51,6 +54,27 @@ class LazyGroup(click.Group):
             message = f"the command {cmd_name!r} is not part of this installation: no {module}"
             raise click.ClickException(message) from error
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command, which shows what is doubtful about images as a line of its own."""
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+
+            def say(
+                message: Warning | str,
+                category: type[Warning],
+                filename: str,
+                lineno: int,
+                file: TextIO | None = None,
+                line: str | None = None,
+            ) -> None:
+                if issubclass(category, FrameWarning):
+                    click.echo(f"Warning: {message}", err=True)
+                else:
+                    show(message, category, filename, lineno, file, line)
+
+            warnings.showwarning = say
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from impact_plugin.pairwise.model_files import MissingModelError
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_ENDING = re.compile(r"(\.nii)?\.gz$|\.[^.]+$")
 _FILE = click.Path(path_type=Path)
 
 
@@ -107,6 +105,9 @@ def register(
     SimpleITK, itk and 3D Slicer; `TransformParameters.<n>.txt`, for transformix; `history.csv`;
     `elastix.log`; `record.json`, for `impact-plugin rerun`.
 
+    An image is a file, a folder with one DICOM series, or FOLDER/UID: the series of that
+    SeriesInstanceUID, in a folder of several.
+
     \b
     Examples:
       impact-plugin register fixed.nii.gz moving.nii.gz -o result
@@ -173,12 +174,12 @@ def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
     Before the registration: a name that was mistyped, or an image that cannot be warped by it, is
     not to be found hours later.
     """
-    from impact_plugin.images import checks, conversion
+    from impact_plugin.images import checks, conversion, reading
 
     images: dict[str, sitk.Image] = {}
-    dimension = conversion.dimension_of(fixed) if paths else None
+    dimension = reading.dimension_of(fixed) if paths else None
     for path in paths:
-        name = _ENDING.sub("", path.name)
+        name = reading.stem(path)
         if name in images:
             message = (
                 f"two files would be written to {name}_warped.mha, the second being {str(path)!r}: "

@@ -15,6 +15,7 @@ from impact_plugin import _files
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Variant, describe_variants
+from impact_plugin.images.reading import checksum
 from impact_plugin.models.files import sha256
 
 COHORT = "cohort.json"
@@ -111,8 +112,11 @@ def _is_same(pair: Pair, theirs: Sequence[str] | None) -> bool:
 
 
 def _holds_same(pair: Pair, theirs: Sequence[str]) -> bool:
-    files = [Path(pair.files[side]) for side in _SIDES]
-    return all(file.is_file() for file in files) and [*map(sha256, files)] == list(theirs[2:])
+    try:
+        ours = [checksum(pair.files[side], sha256) for side in _SIDES]
+    except (OSError, ValueError):  # said where the pairs are checked
+        return False
+    return ours == list(theirs[2:])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from impact_plugin import _files, _versions
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation.api import Outside
+from impact_plugin.images import reading
 from impact_plugin.models.files import sha256
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.initial import AUTOMATIC
@@ -98,17 +99,20 @@ class Checksums:
             pass  # they are computed again
 
     def of(self, path: str) -> str:
-        """Give a file's checksum.
+        """Give the checksum of a file, or of the files of a DICOM series, whatever their names.
 
         Raises:
-            OSError: It cannot be read.
+            OSError, ValueError: It cannot be read.
         """
-        state = Path(path).stat()
+        return reading.checksum(path, self._of)
+
+    def _of(self, file: Path) -> str:
+        path, state = str(file), file.stat()
         # The time of the last change may be set back, that of the change of anything cannot.
         stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         known = self._known.get(path)
         if not known or known[:-1] != stamp:
-            self._known[path] = known = [*stamp, sha256(Path(path))]
+            self._known[path] = known = [*stamp, sha256(file)]
             if time.monotonic() - self._saved > _SAVED_EVERY:
                 self.save()
         return str(known[-1])

@@ -13,6 +13,7 @@ from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
 from impact_plugin.evaluation.api import Outside
 from impact_plugin.images.checks import check_grid
+from impact_plugin.images.reading import exists
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.initial import AUTOMATIC
 
@@ -96,7 +97,7 @@ def check_variants(variants: Sequence[Variant]) -> list[str]:
 
 
 def _look(path: str, role: str, headers: Headers) -> None:
-    if not Path(path).is_file():
+    if not (Path(path).is_file() or (role in _IMAGES and exists(path))):
         message = f"there is no file {path!r}"
         raise FileNotFoundError(message)
     if role in _IMAGES:
@@ -125,7 +126,7 @@ def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader], outside: Outsid
     """Look at what belongs to a pair together with its images."""
     problems = measuring.one_sided(pair)
     fixed, moving = (headers.get(pair.files[side]) for side in ("fixed", "moving"))
-    are_there = all(Path(file).is_file() for file in pair.files.values())
+    are_there = all(exists(file) for file in pair.files.values())
     if fixed is None or moving is None or not are_there:
         return [f"pair {pair.name!r}: {each}" for each in problems]
     if fixed.dimension != moving.dimension:

@@ -21,6 +21,7 @@ from impact_plugin.cohort.pairs import (
     checked,
     name_problem,
 )
+from impact_plugin.images.reading import stem
 
 _KNOWN = ("pair", *FILES, "initial_transform", *WHOLE)
 _ENTITY = re.compile(r"(?:^|[_/])((?:sub|ses|run)-[A-Za-z0-9]+)(?=[_/.]|$)")
@@ -134,7 +135,9 @@ def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
         for name, text in row.items()
         if name.startswith(OVERRIDE) and text
     }
-    name = row.get("pair") or _plain(f"{_stem(row['fixed'])}__{_stem(row['moving'])}")
+    name = row.get("pair") or _plain(
+        "__".join(stem(files[side]) for side in FILES[:2] if side in files)
+    )
     # Stand-ins for what is missing, which is said already, so that the rest is looked at.
     files = {**dict.fromkeys(FILES[:2], str(folder)), **files}
     try:
@@ -162,7 +165,7 @@ def all_to_atlas(
     problems: list[str] = []
     fixed = _whole(atlas, problems)
     files = [_whole(image, problems) for image in images]
-    rows = [(_plain(_stem(file)), fixed, file) for file in files if file not in ("", fixed)]
+    rows = [(_plain(stem(file)), fixed, file) for file in files if file not in ("", fixed)]
     if not rows and (not files or not problems):
         problems.append("there is no image")
     return _collected(rows if fixed else [], problems)
@@ -258,10 +261,6 @@ def _collected(rows: Iterable[tuple[str, str, str]], problems: list[str]) -> lis
     if problems:
         raise PairsError(problems, found)
     return found
-
-
-def _stem(path: str) -> str:
-    return re.sub(r"(\.nii)?\.gz$|\.[^.]+$", "", Path(path).name)
 
 
 def _plain(name: str) -> str:

@@ -273,12 +273,13 @@ def _maps(task: Task) -> dict[str, Any]:
 
     from impact_plugin.check import ImageHeader
     from impact_plugin.cohort import maps
+    from impact_plugin.images import reading
 
     read = maps.read(task.variant, ImageHeader.read(task.pair.files["fixed"]).dimension)
     arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
     if task.variant.presets and "DefaultPixelValue" not in overrides:
         # Outside, the least value of the moving image, as with a preset that is not changed.
-        moving = sitk.ReadImage(task.pair.files["moving"])
+        moving = reading.read(task.pair.files["moving"], "the moving image")
         arguments["default_pixel_value"] = float(sitk.GetArrayViewFromImage(moving).min())
     return arguments
 

@@ -35,7 +35,11 @@ def check_image(image: sitk.Image, name: str) -> None:
         )
         raise ValueError(message)
     if image.GetDimension() not in (2, 3):
-        message = f"{name} has {image.GetDimension()} dimensions, expected 2 or 3"
+        several = ". SimpleITK's image[:, :, :, 0] is the first volume of a series of times"
+        message = (
+            f"{name} has {image.GetDimension()} dimensions (size {image.GetSize()}), expected 2 or "
+            f"3{several if image.GetDimension() == 4 else ''}"
+        )
         raise ValueError(message)
     if 0 in image.GetSize():
         message = f"{name} is empty: its size is {image.GetSize()} voxels"
@@ -45,6 +49,8 @@ def check_image(image: sitk.Image, name: str) -> None:
             f"{name} has a single voxel along an axis: its size is {image.GetSize()}. A slice is "
             "registered as a 2D image: image[:, :, 0] of SimpleITK leaves out the third axis"
         )
+        if image.HasMetaDataKey("0020|000e"):
+            message += ". This one is a file of a DICOM series: the volume is the folder of them"
         raise ValueError(message)
     check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
@@ -91,6 +97,11 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
             f"{name}: its axes are not at right angles and of length 1 (direction cosines "
             f"{direction.tolist()}). Resample it onto a grid without shear first"
         )
+        if len(direction) == 2:
+            message += (
+                ", or, if it is a slice in another plane than that of x and y, give it in the "
+                "frame of its plane, as impact_plugin.ImageArray(array, spacing)"
+            )
         raise ValueError(message)
     spacing = np.asarray(image.GetSpacing())
     farthest = np.abs(image.GetOrigin()) + spacing * image.GetSize()

@@ -70,6 +70,7 @@ class Inputs:
             for flag, image in (("-f", fixed), ("-m", moving))
             if isinstance(image, str | os.PathLike)
             and Path(image).name.lower().endswith(_READ_BY_ELASTIX)
+            and Path(image).expanduser().is_file()
         }
         return cls(
             images["fixed"], images["moving"], masks.get("fixed"), masks.get("moving"), files

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact_plugin.images.reading import exists
 from impact_plugin.pairwise import model_files
 from impact_plugin.pairwise.api import register_images
 from impact_plugin.pairwise.stages import Stage
@@ -232,7 +233,7 @@ def _images(
                 missing.append(
                     f'{name}: it was no file, and was not stored (record="inputs" does); {remedy}'
                 )
-            elif Path(recorded["path"]).exists():
+            elif exists(recorded["path"]):
                 image = recorded["path"]
             else:
                 missing.append(f"{name}: there is no file {recorded['path']!r}; {remedy}")

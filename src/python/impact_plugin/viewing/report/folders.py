@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _versions
 from impact_plugin.engine import parameter_text
 from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.reading import exists
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.parameters.values import ParameterMap
@@ -157,13 +158,11 @@ def _complete(
         if getattr(content, name) is not None:
             continue
         found = image
-        if image is None or (
-            isinstance(image, str | os.PathLike) and not Path(image).expanduser().exists()
-        ):
+        if image is None or (isinstance(image, str | os.PathLike) and not exists(image)):
             found = _in_record(folder, record, name, facts) or image
         if found is None:
             content.notes.append(f"The {name} image is not known: give it (--{name}).")
-        elif isinstance(found, str | os.PathLike) and not Path(found).expanduser().exists():
+        elif isinstance(found, str | os.PathLike) and not exists(found):
             # An image that was no file was written for elastix alone, and is gone.
             content.notes.append(f"The {name} image is no longer at {found}: give it (--{name}).")
         else:
