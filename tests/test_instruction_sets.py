@@ -17,8 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+from helpers import tiny_models
 from helpers.evaluators import FIXED, MOVING, Array, SmoothModels, parameters, smooth_volume
+from helpers.images import Grid, Image
+from helpers.parameter_maps import as_text, parameter_map
+from helpers.programs import run
+from helpers.registrations import impact
 
 PROGRAM = Path(__file__).resolve().parent / "programs" / "evaluate_metrics.py"
 THREADS = (1, 2, 3, 4)  # more than this machine may have cores
@@ -77,15 +84,15 @@ def evaluated(
 
     @functools.cache
     def results(setting: str) -> Results:
-        run = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, PROGRAM, path],
             env={**clean, "OMP_WAIT_POLICY": "PASSIVE", **SETTINGS[setting]},
             capture_output=True,
             text=True,
             check=False,
         )
-        assert run.returncode == 0, run.stdout[-500:] + run.stderr
-        found: Results = json.loads(run.stdout)
+        assert ended.returncode == 0, ended.stdout[-500:] + ended.stderr
+        found: Results = json.loads(ended.stdout)
         return found
 
     return results
@@ -120,6 +127,76 @@ def test_instructions_change_the_last_digits_alone(
     for setting, found in zip(SETTINGS, numbers, strict=True):
         assert found[0] == pytest.approx(expected[0], rel=AGREEMENT), setting
         assert norm(found[1:] - expected[1:]) < AGREEMENT * norm(expected[1:]), setting
+
+
+class Functions(nn.Module):
+    """A layer for each function that networks are made of, all of the same convolution."""
+
+    NAMES = (
+        *("sigmoid", "silu", "softplus", "gelu", "tanh", "mish", "elu", "softmax"),
+        *("instance norm", "group norm"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.first = nn.Conv3d(1, 7, 3, padding=1)
+        self.group = nn.GroupNorm(3, 21)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        # At several scales: not every number that stands last in a share tells.
+        b = self.first(x / 100.0)
+        a = torch.cat([2.0 * b, 3.0 * b, 5.0 * b], 1)
+        return [
+            *(a.sigmoid(), nn.functional.silu(a), nn.functional.softplus(a), nn.functional.gelu(a)),
+            *(a.tanh(), nn.functional.mish(a), nn.functional.elu(a), a.softmax(1)),
+            *(nn.functional.instance_norm(a), self.group(a)),
+        ]
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> list[list[bytes]]:
+    """Give the files of moving feature maps by number of threads, and by function."""
+    folder = tmp_path_factory.mktemp("functions")
+    model = tiny_models.save(Functions(), folder / "functions.pt")
+    metric = impact(3, "Static", str(model), LayersMask="1" * len(Functions.NAMES))
+    # Odd sizes: the shares of two, three and four threads end with another number of voxels each.
+    grid = Grid((37, 33, 29), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    noise = np.random.default_rng(1).normal(0.0, 100.0, grid.size[::-1]).astype(np.float32)
+    image = Image(noise, grid).write(folder / "image.mha")
+    found = []
+    for threads in THREADS:
+        out = folder / str(threads)
+        (out / "maps").mkdir(parents=True)
+        wanted = parameter_map(
+            3,
+            **metric,
+            WriteFeatureMaps=str(out / "maps"),
+            MaximumNumberOfIterations=1,
+            AutomaticParameterEstimation="false",
+        )
+        (out / "map.txt").write_text(as_text(wanted))
+        files: list[str | Path] = ["-f", image, "-m", image, "-p", "map.txt", "-out", out]
+        ended = run("elastix", *files, "-threads", str(threads), folder=out)
+        assert ended.returncode == 0, ended.stdout[-2000:]
+        names = [f"Moving_0_functions_{number}.mha" for number in range(len(Functions.NAMES))]
+        found.append([(out / "maps" / name).read_bytes() for name in names])
+    return found
+
+
+@pytest.mark.parametrize("function", Functions.NAMES)
+def test_feature_maps_are_the_same_for_every_number_of_threads(
+    maps: list[list[bytes]], function: str
+) -> None:
+    """Every voxel: functions of eight numbers at once may be others than those of one."""
+    first, *others = (of_threads[Functions.NAMES.index(function)] for of_threads in maps)
+    assert len(first) > 4 * 4 * 1000
+    differ = {
+        threads: sum(a != b for a, b in zip(first, other, strict=True))
+        for threads, other in zip(THREADS[1:], others, strict=True)
+        if first != other
+    }
+    assert differ == {}, f"of {len(first)} bytes, other than those of one thread, by threads"
 
 
 def norm(vector: Array) -> float:

@@ -34,7 +34,7 @@ def main() -> None:
                 parameters,
                 "BSpline",
                 control_point_spacing=17.0,
-                sample_spacing=3,
+                sample_spacing=2,
                 threads=threads,
             )
             offsets = np.random.default_rng(11).uniform(
