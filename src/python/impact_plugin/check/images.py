@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin._files import PathNameError, utf8_name
 from impact_plugin.images.errors import reason_of
 from impact_plugin.images.reading import keeping_locale
 from impact_plugin.images.whole import DamagedImageError, check_whole
@@ -50,8 +51,8 @@ class ImageHeader:
         """
         from impact_plugin.images.checks import check_place  # wants numpy
 
-        reader = _reader(os.fspath(path))
         try:
+            reader = _reader(os.fspath(path))
             with keeping_locale():
                 reader.ReadImageInformation()
             check_whole(Path(path))
@@ -59,7 +60,7 @@ class ImageHeader:
             raise ImageError(
                 f"{os.fspath(path)!r} is no image that can be read: {reason_of(error)}"
             ) from None
-        except DamagedImageError as error:
+        except (DamagedImageError, PathNameError) as error:
             raise ImageError(str(error)) from None
         dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
         if dimension not in (2, 3) or components != 1:
@@ -119,7 +120,7 @@ def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
     sitk = _simpleitk()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
+    reader.SetFileName(utf8_name(path))
     return reader
 
 

@@ -117,7 +117,7 @@ def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
         elif text:
             try:
                 files[name] = absolute(text, folder)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 problems.append(f"{name}: {error}")
         elif name in FILES[:2]:
             problems.append(f"{name} is empty, expected the path of an image")
@@ -243,7 +243,7 @@ def _whole(path: str | os.PathLike[str], problems: list[str]) -> str:
     """Make a path absolute; empty where its home folder is not known."""
     try:
         return str(expanded(path).absolute())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         problems.append(str(error))
         return ""
 

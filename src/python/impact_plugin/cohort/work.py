@@ -21,6 +21,7 @@ from typing import Any
 from impact_plugin import _versions
 from impact_plugin.cohort.folder import FAILED, STARTED
 from impact_plugin.cohort.plan import TASK, Task
+from impact_plugin.images.reading import read_image
 
 Row = dict[str, Any]
 """What is known of one task after it ran: a row of the cohort's table."""
@@ -278,7 +279,7 @@ def _maps(task: Task) -> dict[str, Any]:
     arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
     if task.variant.presets and "DefaultPixelValue" not in overrides:
         # Outside, the least value of the moving image, as with a preset that is not changed.
-        moving = sitk.ReadImage(task.pair.files["moving"])
+        moving = read_image(task.pair.files["moving"])
         arguments["default_pixel_value"] = float(sitk.GetArrayViewFromImage(moving).min())
     return arguments
 

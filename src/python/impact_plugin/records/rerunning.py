@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact_plugin._files import expanded
+from impact_plugin.images.reading import read_image
 from impact_plugin.pairwise import model_files
 from impact_plugin.pairwise.api import register_images
 from impact_plugin.pairwise.stages import Stage
@@ -137,7 +139,7 @@ def run(
             "depends on time: it cannot be run again"
         )
         raise ValueError(message)
-    out = None if output_directory is None else Path(output_directory).expanduser().absolute()
+    out = None if output_directory is None else expanded(output_directory).absolute()
     if out == file.parent:
         message = (
             f"the folder for the results is {str(out)!r}, that of the record that is run again: "
@@ -212,8 +214,6 @@ def _images(
     Returns:
         The images, and what is missing.
     """
-    import SimpleITK as sitk
-
     found: dict[str, ImageLike | None] = {}
     missing = []
     for name in IMAGES:
@@ -225,7 +225,7 @@ def _images(
             if recorded["stored"] is not None:
                 file = folder / recorded["stored"]
                 # As an object, which is what it was.
-                image = sitk.ReadImage(str(file)) if file.is_file() else None
+                image = read_image(file) if file.is_file() else None
                 if image is None:
                     missing.append(f"{name}: there is no file {str(file)!r}; {remedy}")
             elif recorded["path"] is None:
@@ -257,7 +257,7 @@ def _places(
     for each in then["models"]:
         name = each["name"]
         key = next((key for key in (name, Path(name).name) if key in given), None)
-        path = Path(given.pop(key) if key else each["path"]).expanduser().absolute()
+        path = expanded(given.pop(key) if key else each["path"]).absolute()
         if not path.is_file() and key is None:
             path = model_files.made_anew(path.name) or path
         found[name] = path
