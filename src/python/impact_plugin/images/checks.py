@@ -28,12 +28,7 @@ def check_image(image: sitk.Image, name: str) -> None:
     """
     import SimpleITK as sitk
 
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        message = (
-            f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
-            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
-        )
-        raise ValueError(message)
+    check_grey(image, name)
     if image.GetDimension() not in (2, 3):
         message = f"{name} has {image.GetDimension()} dimensions, expected 2 or 3"
         raise ValueError(message)
@@ -48,9 +43,6 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise ValueError(message)
     check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
-    if voxels.dtype.kind == "c":
-        message = f"{name} has complex values, expected real ones"
-        raise ValueError(message)
     low, high = voxels.min(), voxels.max()
     if max(abs(float(low)), abs(float(high))) > _LARGEST and np.isfinite([low, high]).all():
         message = (
@@ -67,6 +59,48 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise ValueError(message)
     if low == high:
         message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
+        raise ValueError(message)
+
+
+def check_real(image: sitk.Image, name: str) -> None:
+    """Check that an image has a number, or several, at each voxel.
+
+    Raises:
+        ValueError: It has complex values, or is a list of labels (SimpleITK's LabelMap).
+    """
+    kind = image.GetPixelIDTypeAsString()
+    if kind.startswith("label of"):
+        message = (
+            f"{name} is a LabelMap of SimpleITK, expected an image: "
+            "SimpleITK.LabelMapToLabel(image) gives that of its labels"
+        )
+        raise ValueError(message)
+    if kind.startswith("complex"):
+        message = (
+            f"{name} has complex values, expected real ones: SimpleITK.ComplexToModulus(image) "
+            "gives their magnitudes"
+        )
+        raise ValueError(message)
+
+
+def check_grey(image: sitk.Image, name: str) -> None:
+    """Check that an image has one number at each voxel.
+
+    Raises:
+        ValueError: It has several channels, or as :func:`check_real`.
+    """
+    check_real(image, name)
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        message = (
+            f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
+            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
+        )
+        raise ValueError(message)
+    if "vector" in image.GetPixelIDTypeAsString():
+        message = (
+            f"{name} is an image of vectors of one component, expected one of numbers: "
+            "SimpleITK.VectorIndexSelectionCast(image, 0) gives it"
+        )
         raise ValueError(message)
 
 
@@ -204,13 +238,12 @@ def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Im
         of: What messages call the image.
 
     Raises:
-        ValueError: Its grid is another than the image's, or no voxel of it is set.
+        ValueError: It has several channels or is no image of numbers, its grid is another than the
+            image's, or no voxel of it is set.
     """
     import SimpleITK as sitk
 
-    if mask.GetNumberOfComponentsPerPixel() != 1:
-        message = f"{name} has several channels, expected one"
-        raise ValueError(message)
+    check_grey(mask, name)
     check_grid(Geometry.of(mask), image, name, of)
     voxels = sitk.GetArrayViewFromImage(mask)
     if voxels.dtype.kind == "f" and np.isnan(voxels).any():

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._files import expanded, utf8_name
 from impact_plugin.images.array import ImageArray
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.reading import keeping_locale
+from impact_plugin.images.reading import keeping_locale, read_image
 from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def dimension_of(path: str | os.PathLike[str]) -> int | None:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(os.fspath(path))
+    reader.SetFileName(utf8_name(path))
     try:
         with keeping_locale():
             reader.ReadImageInformation()
@@ -125,7 +126,10 @@ def like(image: sitk.Image, original: ImageLike) -> Any:  # noqa: ANN401  (as va
         converted.SetDirection(np.reshape(image.GetDirection(), (dimension, dimension)))
         return converted
     if library == "nibabel":
-        return type(original)(sitk.GetArrayFromImage(image).T, ras_affine(image))
+        array = sitk.GetArrayFromImage(image).T
+        # nibabel takes 64-bit integers, which some programs do not read, only where it is told to.
+        wide = {"dtype": array.dtype} if array.dtype in (np.int64, np.uint64) else {}
+        return type(original)(array, ras_affine(image), **wide)
     if library == "torchio":
         array = np.ascontiguousarray(sitk.GetArrayFromImage(image).T)[None]
         return type(original)(
@@ -150,20 +154,19 @@ def ras_affine(image: sitk.Image) -> NDArray[np.float64]:
 def _read(path: Path, name: str) -> sitk.Image:
     import SimpleITK as sitk
 
-    path = path.expanduser()
+    path = expanded(path)
     if not path.exists():
         message = f"{name}: there is no file {str(path)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)
     try:
         if path.is_dir():
-            files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))
+            files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(utf8_name(path))
             if not files:
                 message = f"{name}: the folder {str(path)!r} holds no DICOM series"
                 raise ValueError(message)
-            return sitk.ReadImage(files)
+            return sitk.ReadImage([utf8_name(file) for file in files])
         check_whole(path, name)
-        with keeping_locale():
-            return sitk.ReadImage(str(path))
+        return read_image(path)
     except RuntimeError as error:
         message = f"{name}: {str(path)!r} cannot be read as an image: {reason_of(error)}"
         raise ValueError(message) from error

@@ -1,4 +1,4 @@
-"""The names that elastix has for metrics and transforms."""
+"""The names that elastix has for metrics, transforms and interpolators of the result."""
 
 from __future__ import annotations
 
@@ -52,18 +52,26 @@ _KNOWN = {
         "TranslationTransform",
         "WeightedCombinationTransform",
     ),
+    "ResampleInterpolator": (
+        "FinalBSplineInterpolator",
+        "FinalBSplineInterpolatorFloat",
+        "FinalLinearInterpolator",
+        "FinalNearestNeighborInterpolator",
+        "FinalRayCastInterpolator",
+        "FinalReducedDimensionBSplineInterpolator",
+    ),
 }
 
 
 def check_names(parameters: ParameterMap, where: str) -> None:
-    """Check the names of a map's metrics and transform.
+    """Check the names of a map's metrics, transform and interpolator of the result.
 
     Args:
         parameters: The map.
         where: What messages call it.
 
     Raises:
-        ValueError: elastix has no such metric or transform. The message has the nearest names.
+        ValueError: elastix has none of that name. The message has the nearest names.
     """
     for parameter, known in _KNOWN.items():
         for name in parameters.get(parameter, []):
