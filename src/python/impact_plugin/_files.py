@@ -122,6 +122,27 @@ def write_text(target: Path, content: str) -> None:
     write_bytes(target, content.encode("utf-8", "surrogateescape"))
 
 
+def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> sitk.Image:
+    """Read an image as SimpleITK reads it.
+
+    Args:
+        path: The file.
+        pixel_type: Of the image, as SimpleITK numbers them; None: the file's own.
+
+    Raises:
+        PathNameError: The path is not UTF-8.
+        RuntimeError: SimpleITK cannot read the file.
+    """
+    import SimpleITK as sitk
+
+    from impact_plugin.images.reading import keeping_locale
+
+    with keeping_locale():
+        return sitk.ReadImage(
+            utf8_name(path), sitk.sitkUnknown if pixel_type is None else pixel_type
+        )
+
+
 def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> None:
     """Write an image where ``path`` says, and see that all of it was written.
 

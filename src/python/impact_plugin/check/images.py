@@ -118,7 +118,6 @@ def _range(path: str) -> tuple[float, float]:
 
 def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
     sitk = _simpleitk()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(utf8_name(path))
     return reader

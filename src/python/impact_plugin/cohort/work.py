@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
+from impact_plugin._files import read_image
 from impact_plugin.cohort.folder import FAILED, STARTED
 from impact_plugin.cohort.plan import TASK, Task
-from impact_plugin.images.reading import read_image
 
 Row = dict[str, Any]
 """What is known of one task after it ran: a row of the cohort's table."""

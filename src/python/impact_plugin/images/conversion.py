@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin._files import expanded, utf8_name
+from impact_plugin._files import expanded, read_image, utf8_name
 from impact_plugin.images.array import ImageArray
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.reading import keeping_locale, read_image
+from impact_plugin.images.reading import keeping_locale
 from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:

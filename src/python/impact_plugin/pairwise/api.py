@@ -187,7 +187,13 @@ def register_images(
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         run = Run(chosen, before, out or files, files / "stop")
-        follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
+        follower = Follower(
+            bars,
+            callback,
+            run.stop_file,
+            [s.has_impact for s in chosen],
+            [s.has_schedule for s in chosen],
+        )
         prepared = time.perf_counter()
         try:
             chain = run.execute(command, follower)

@@ -27,12 +27,19 @@ _KEPT = 2000
 _NOISE = re.compile(
     # Asked for and not given: elastix says so of every parameter that has a default.
     r'WARNING: The parameter "\w+", requested at entry number|  The default value '
+    # Likewise, since elastix 4.8.
+    r'|WARNING: The option "UseDirectionCosines" was not found'
+    # Where in ITK's sources the next line comes from.
+    r"|WARNING: In \S+, line \d+$"
     # Said before elastix loads the plugin.
     r"|Error: $|Impact\(index \d+\) - This component is not installed!"
     # Of a number that is small in the presets.
     r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
     r"|\d+\t|1:ItNr\t|\s*$"
 )
+_NO_SCHEDULE = re.compile(r"WARNING: the (fixed|moving) pyramid schedule is not fully specified!")
+# How the second and further lines of elastix's warnings begin.
+_CONTINUED = re.compile(r"  |but the selected ImageSampler is not")
 
 
 class StopRegistration(Exception):
@@ -62,6 +69,8 @@ class Follower:
         callback: Called with each iteration; True or StopRegistration ends the registration.
         stop_file: What to write for the metric to end the level.
         can_stop: For each stage, whether the metric looks for that file.
+        scheduled: For each stage, whether its map has a schedule of the image pyramids, which
+            elastix misses in others, too.
 
     Attributes:
         log: What was read out of the lines so far.
@@ -70,7 +79,12 @@ class Follower:
     """
 
     def __init__(
-        self, bars: Bars, callback: Callback | None, stop_file: Path, can_stop: Sequence[bool]
+        self,
+        bars: Bars,
+        callback: Callback | None,
+        stop_file: Path,
+        can_stop: Sequence[bool],
+        scheduled: Sequence[bool],
     ) -> None:
         self.log = ElastixLog()
         self.lines: deque[str] = deque(maxlen=_KEPT)
@@ -81,6 +95,8 @@ class Follower:
         self._callback = callback
         self._stop_file = stop_file
         self._can_stop = can_stop
+        self._scheduled = scheduled
+        self._level = logging.INFO  # of the line before
 
     def __call__(self, line: str) -> None:
         """Take one line.
@@ -93,7 +109,10 @@ class Follower:
         self._complaining = bool(OWN_MESSAGE.search(line)) or (
             self._complaining and bool(line.strip())
         )
-        LOGGER.log(logging.ERROR if self._complaining else level_of(line), "%s", line)
+        if not _CONTINUED.match(line):
+            missed = _NO_SCHEDULE.match(line) and not self._scheduled[self.log.stage]
+            self._level = logging.DEBUG if missed else level_of(line)
+        LOGGER.log(logging.ERROR if self._complaining else self._level, "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (
             self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted

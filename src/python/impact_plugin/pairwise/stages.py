@@ -32,6 +32,11 @@ class Stage:
         """Whether IMPACT is (one of) its metrics."""
         return "Impact" in self.parameters.get("Metric", [])
 
+    @property
+    def has_schedule(self) -> bool:
+        """Whether it says by how much the images are smaller at each level."""
+        return any(name.endswith("Schedule") and "Pyramid" in name for name in self.parameters)
+
 
 def make_stages(
     preset: str | Sequence[str] | None,

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin._files import expanded, naming, utf8_name, write_image
+from impact_plugin._files import expanded, naming, read_image, utf8_name, write_image
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.images.reading import read_image
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.records import storage as records

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impact_plugin._files import expanded
-from impact_plugin.images.reading import read_image
+from impact_plugin._files import expanded, read_image
 from impact_plugin.pairwise import model_files
 from impact_plugin.pairwise.api import register_images
 from impact_plugin.pairwise.stages import Stage

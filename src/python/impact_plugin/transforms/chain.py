@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import expanded, write_image, write_text
+from impact_plugin._files import expanded, read_image, write_image, write_text
 from impact_plugin.engine import parameter_text
-from impact_plugin.images.reading import read_image
 from impact_plugin.parameters.values import ParameterMap
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin._files import temporary_folder
+from impact_plugin._files import read_image, temporary_folder
 from impact_plugin.engine import process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.images.reading import read_image
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms.chain import Chain
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
+from impact_plugin._files import read_image
 from impact_plugin.engine import parameter_text
 from impact_plugin.images.conversion import ImageLike
-from impact_plugin.images.reading import read_image
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.parameters.values import ParameterMap
