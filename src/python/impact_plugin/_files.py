@@ -137,10 +137,9 @@ def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> s
 
     from impact_plugin.images.reading import keeping_locale
 
+    kind = sitk.sitkUnknown if pixel_type is None else pixel_type
     with keeping_locale():
-        return sitk.ReadImage(
-            utf8_name(path), sitk.sitkUnknown if pixel_type is None else pixel_type
-        )
+        return sitk.ReadImage(utf8_name(path), kind)
 
 
 def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> None:
