@@ -227,8 +227,10 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
         problems.append(f"{folder}: no file matches {pattern!r} ({role})")
     for path in paths:
         name = "_".join(dict.fromkeys(_ENTITY.findall(path.relative_to(folder).as_posix())))
+        if not (file := _whole(path, problems)):
+            continue
         if "sub-" in name:
-            found.setdefault(name, []).append(str(path))
+            found.setdefault(name, []).append(file)
         else:
             problems.append(f"{path}: there is no sub-<label> in its name")
     problems += [
@@ -240,7 +242,7 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
 
 
 def _whole(path: str | os.PathLike[str], problems: list[str]) -> str:
-    """Make a path absolute; empty where its home folder is not known."""
+    """Make a path absolute; empty where its home folder is not known, or it is not UTF-8."""
     try:
         return str(expanded(path).absolute())
     except (OSError, ValueError) as error:

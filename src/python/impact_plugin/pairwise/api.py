@@ -192,7 +192,7 @@ def register_images(
             callback,
             run.stop_file,
             [s.has_impact for s in chosen],
-            [s.has_schedule for s in chosen],
+            [s.schedules for s in chosen],
         )
         prepared = time.perf_counter()
         try:

@@ -37,7 +37,9 @@ _NOISE = re.compile(
     r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
     r"|\d+\t|1:ItNr\t|\s*$"
 )
-_NO_SCHEDULE = re.compile(r"WARNING: the (fixed|moving) pyramid schedule is not fully specified!")
+_NO_SCHEDULE = re.compile(
+    r"WARNING: the (?:fixed|moving) pyramid (\w*) ?schedule is not fully specified!"
+)
 # How the second and further lines of elastix's warnings begin.
 _CONTINUED = re.compile(r"  |but the selected ImageSampler is not")
 
@@ -69,8 +71,8 @@ class Follower:
         callback: Called with each iteration; True or StopRegistration ends the registration.
         stop_file: What to write for the metric to end the level.
         can_stop: For each stage, whether the metric looks for that file.
-        scheduled: For each stage, whether its map has a schedule of the image pyramids, which
-            elastix misses in others, too.
+        schedules: For each stage, the schedules of image pyramids that its map has; elastix misses
+            others, too.
 
     Attributes:
         log: What was read out of the lines so far.
@@ -84,7 +86,7 @@ class Follower:
         callback: Callback | None,
         stop_file: Path,
         can_stop: Sequence[bool],
-        scheduled: Sequence[bool],
+        schedules: Sequence[Sequence[str]],
     ) -> None:
         self.log = ElastixLog()
         self.lines: deque[str] = deque(maxlen=_KEPT)
@@ -95,7 +97,7 @@ class Follower:
         self._callback = callback
         self._stop_file = stop_file
         self._can_stop = can_stop
-        self._scheduled = scheduled
+        self._schedules = schedules
         self._level = logging.INFO  # of the line before
 
     def __call__(self, line: str) -> None:
@@ -110,8 +112,7 @@ class Follower:
             self._complaining and bool(line.strip())
         )
         if not _CONTINUED.match(line):
-            missed = _NO_SCHEDULE.match(line) and not self._scheduled[self.log.stage]
-            self._level = logging.DEBUG if missed else level_of(line)
+            self._level = logging.DEBUG if self._is_default(line) else level_of(line)
         LOGGER.log(logging.ERROR if self._complaining else self._level, "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (
@@ -126,6 +127,14 @@ class Follower:
                 if not self._can_stop[iteration.stage]:
                     raise EndNow
                 self._stop_file.touch()
+
+    def _is_default(self, line: str) -> bool:
+        """Tell whether a line is of a schedule that the map does not have at all."""
+        missed = _NO_SCHEDULE.match(line)
+        if missed is None:
+            return False
+        kind = "Smoothing" if missed[1] == "smoothing" else ""
+        return not any(kind in name for name in self._schedules[self.log.stage])
 
     def _is_enough(self, iteration: Iteration) -> bool:
         if self._callback is None:

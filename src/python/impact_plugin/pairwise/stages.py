@@ -33,9 +33,9 @@ class Stage:
         return "Impact" in self.parameters.get("Metric", [])
 
     @property
-    def has_schedule(self) -> bool:
-        """Whether it says by how much the images are smaller at each level."""
-        return any(name.endswith("Schedule") and "Pyramid" in name for name in self.parameters)
+    def schedules(self) -> list[str]:
+        """Its parameters that say how much smaller and smoother the images are at each level."""
+        return [name for name in self.parameters if re.search(r"Pyramid\w*Schedule$", name)]
 
 
 def make_stages(
