@@ -110,12 +110,12 @@ def test_colours(dtype: type, only_elastix: bool) -> None:
 def test_both_ways_interpolate_alike(order: int) -> None:
     """An image at half a voxel's distance, by SimpleITK and by transformix's displacements."""
     image = placed(RANDOM.uniform(0, 1000, SIZE[::-1]))
-    ways = []
+    ways: list[Any] = []
     for only_elastix in (False, True):
         chain = translation((0, 0, 0), only_elastix=only_elastix)
         chain.maps[0] |= to_map({"TransformParameters": [0.4, -0.7, 0.3]})
         ways.append(voxels(applying.warp(chain, image, GRID, order, -1.0)))
-    np.testing.assert_allclose(*ways, atol=0.01)
+    np.testing.assert_allclose(ways[0], ways[1], atol=0.01)
 
 
 # ---- results
@@ -368,8 +368,9 @@ def test_agreement_of_labels_of_64_bits() -> None:
     large = {1: 2**32 + 1, 2: 2**40, 3: 2**63 - 1}
     small = [RANDOM.integers(0, 4, SIZE[::-1]) for _ in range(2)]
     wide = [sum(np.where(each == k, v, 0) for k, v in large.items()) for each in small]
-    expected = label_maps.compare(*(placed(each.astype(np.uint8)) for each in small), [1, 2, 3])
-    found = label_maps.compare(*(placed(each) for each in wide), list(large.values()))
+    ours, theirs = (placed(each.astype(np.uint8)) for each in small)
+    expected = label_maps.compare(ours, theirs, [1, 2, 3])
+    found = label_maps.compare(placed(wide[0]), placed(wide[1]), list(large.values()))
     assert found == {large[label]: agreement for label, agreement in expected.items()}
 
 

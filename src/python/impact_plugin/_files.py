@@ -160,6 +160,7 @@ def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> N
 
     if keys := image.GetMetaDataKeys():
         image = sitk.Image(image)
+        image.MakeUnique()  # the caller's keeps them
         for key in keys:
             image.EraseMetaData(key)
     try:
