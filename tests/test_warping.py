@@ -430,3 +430,26 @@ def test_odd_labels_are_refused(result: Any, kind: str) -> None:  # noqa: ANN401
     if "vector" not in kind:
         with pytest.raises(ValueError, match=f"image {ODD[kind]}"):
             result.warp(odd(kind), labels=True)
+
+
+def test_a_rerun_keeps_to_the_preset_s_rule(tmp_path: Path) -> None:
+    """Though it runs the recorded map, which has the least value of that moving image."""
+    out = tmp_path / "out"
+    result = impact_plugin.register_images(
+        sitk_pair()[0],
+        scan(),
+        preset="rigid_mind",
+        iterations=2,
+        progress=False,
+        output_directory=out,
+        record="inputs",
+    )
+    result.save(out)
+    again = impact_plugin.rerun(out, output_directory=tmp_path / "again", progress=False)
+    assert again.same
+    third = impact_plugin.rerun(tmp_path / "again", fixed=sitk_pair()[0], moving=scan())
+    loaded = impact_plugin.RegistrationResult.load(tmp_path / "again")
+    other = sitk.Cast((scan() > 1000) * 2 + 1, sitk.sitkUInt8)
+    for each in (again.result, third.result, loaded):
+        np.testing.assert_array_equal(voxels(each.warp(other)), voxels(result.warp(other)))
+    assert 1 in voxels(result.warp(other))

@@ -21,6 +21,7 @@ from impact_plugin.records.comparing import RecordMismatchError
 from impact_plugin.records.contents import Record, first_maps, transform_sha256
 from impact_plugin.records.making import IMAGES
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.resampling import Resampling
 
 if TYPE_CHECKING:
     from impact_plugin.images.conversion import ImageLike
@@ -176,6 +177,10 @@ def run(
         progress=progress,
         record=check,
     )
+    if (said := then["result_image"].get("resampling")) and result.record:
+        # The stages are maps now, and may have been presets, whose rule is another image's, too.
+        result.record["result_image"]["resampling"] = said
+        result = replace(result, resampling=Resampling(**said))
     if out is not None:
         result.save(out)
     differences = _differences(then, result, file.parent)
