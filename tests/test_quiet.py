@@ -194,8 +194,11 @@ def warned(parameters: ParameterMap, caplog: pytest.LogCaptureFixture) -> list[s
 
 @pytest.mark.parametrize("pyramid", ["GenericImagePyramid", "RecursiveImagePyramid"])
 def test_no_warning_of_defaults(pyramid: str, caplog: pytest.LogCaptureFixture) -> None:
-    names = {f"{side}ImagePyramid": f"{side}{pyramid}" for side in ("Fixed", "Moving")}
-    parameters = without(squares(**names), "ImagePyramidSchedule", "UseDirectionCosines")
+    parameters = without(
+        squares(FixedImagePyramid=f"Fixed{pyramid}", MovingImagePyramid=f"Moving{pyramid}"),
+        "ImagePyramidSchedule",
+        "UseDirectionCosines",
+    )
     assert warned(parameters, caplog) == []
     # All of it is in the log, for whoever wants it.
     text = "\n".join(record.getMessage() for record in caplog.records)

@@ -18,10 +18,12 @@ from helpers.parameter_maps import ParameterMap, to_map
 from impact_plugin import ImageArray
 from impact_plugin.engine import process
 from impact_plugin.evaluation import labels as label_maps
+from impact_plugin.images.checks import check_fits
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.transforms import applying, from_elastix, to_elastix
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
+from impact_plugin.transforms.resampling import least
 
 RANDOM = np.random.default_rng(11)
 SIZE = (9, 8, 7)
@@ -90,6 +92,14 @@ def test_values_outside_of_64_bits() -> None:
     for default in (7, 0, 2**53):
         warped = applying.warp(chain, placed(array), GRID, order=0, default=default)
         np.testing.assert_array_equal(voxels(warped), shifted(array, (2, 0, 0), default))
+
+
+def test_ends_of_64_bits_are_exact() -> None:
+    unsigned = placed(np.full((2, 3, 4), 5, np.uint64))
+    check_fits(2**64 - 1, unsigned, "default")
+    with pytest.raises(ValueError, match=r"default is 1\.84467e"):
+        check_fits(2**64, unsigned, "default")
+    assert least(placed(np.full((2, 3, 4), 2**53 + 1))) == 2**53 + 1
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])

@@ -194,8 +194,9 @@ def check_fits(value: float, image: sitk.Image, name: str) -> None:
 
     kind = sitk.GetArrayViewFromImage(image).dtype
     if kind.kind in "iu":
-        whole = np.iinfo(kind)
-        low, high, numbers = float(whole.min), float(whole.max), "whole numbers"
+        low: float = np.iinfo(kind).min  # exactly: doubles end at 2**53
+        high: float = np.iinfo(kind).max
+        numbers = "whole numbers"
         fits = low <= value <= high and value == int(value)
     else:
         low, high, numbers = float(np.finfo(kind).min), float(np.finfo(kind).max), "numbers"

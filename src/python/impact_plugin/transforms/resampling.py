@@ -46,10 +46,11 @@ class Resampling:
 
 
 def least(image: sitk.Image) -> float:
-    """Give the least value of an image."""
+    """Give the least value of an image, exactly."""
     import SimpleITK as sitk
 
-    return float(sitk.GetArrayViewFromImage(image).min())
+    found: float = sitk.GetArrayViewFromImage(image).min().item()
+    return found
 
 
 def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
