@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -13,7 +14,6 @@ from helpers import skips, tiny_models
 from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess
 from impact_plugin import models
-from impact_plugin.images.reading import keeping_locale
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,8 +30,9 @@ def elastix_testing() -> Path:
 @pytest.fixture(autouse=True)
 def _locale() -> Iterator[None]:
     """What a test has ITK itself read changes nothing for the next."""
-    with keeping_locale():
-        yield
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 @pytest.fixture(scope="session")

@@ -103,13 +103,14 @@ def test_warping_labels(result: Result) -> None:
 
 
 def test_values_outside_another_image(result: Result) -> None:
-    """They are the other image's matter, not the registration's."""
-    assert result.elastix_parameters[-1]["DefaultPixelValue"] != ["0"]
+    """With a preset the rule is the registered image's, its least value, and not that number."""
+    assert result.elastix_parameters[-1]["DefaultPixelValue"] != ["3"]
     away = result.fixed.centre + 1000
     for kind, default in ((sitk.sitkUInt8, 24), (sitk.sitkFloat32, -0.5)):
-        image = sitk.Cast(sitk_pair()[1] * 0 + 1, kind)
+        image = sitk.Cast((sitk_pair()[1] > 0) * 4 + 3, kind)
         image.SetOrigin(away.tolist())
-        assert not voxels(result.warp(image)).any()
+        assert (voxels(result.warp(image)) == 3).all()
+        assert not voxels(result.warp(image, labels=True)).any()
         assert (voxels(result.warp(image, default=default)) == default).all()
     for bad in (-1000, 256, 0.5, np.nan):
         with pytest.raises(

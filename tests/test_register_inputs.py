@@ -208,6 +208,13 @@ after = impact_plugin.register_images(
 )
 assert shift_error(after) < 0.2
 warped = result.warp(images[1])
+labels = itk.LabelMap[itk.StatisticsLabelObject[itk.UL, 3]].New()
+try:
+    conversion.to_sitk(labels, "fixed_mask")
+except TypeError as error:
+    assert "itkLabelMap3, expected a path, an image" in str(error), error
+else:
+    raise AssertionError
 assert isinstance(warped, itk.Image[itk.F, 3])
 print("done")
 """

@@ -160,7 +160,7 @@ def test_a_transform_may_bring_them_together() -> None:
         ),
         (changed(0, everywhere=True), r"fixed_mask is empty: no voxel"),
         (changed(np.nan), r"fixed_mask has values that are NaN"),
-        (sitk.Compose(*sitk_pair()), r"fixed_mask has several channels"),
+        (sitk.Compose(*sitk_pair()), r"fixed_mask has 2 channels, expected a grey"),
         (sitk_pair(2)[0], r"fixed_mask does not lie on the grid"),
     ],
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin._files import utf8_name
 from impact_plugin.images import nifti_frames
 from impact_plugin.images.dicom import is_dicom
 from impact_plugin.images.errors import reason_of
@@ -134,9 +135,8 @@ def _range(path: str) -> tuple[float, float]:
 
 def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
     sitk = _simpleitk()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
+    reader.SetFileName(utf8_name(path))
     return reader
 
 

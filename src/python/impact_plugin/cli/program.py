@@ -9,6 +9,7 @@ from typing import TextIO
 import click
 
 import impact_plugin
+from impact_plugin._files import PathNameError, utf8_name
 from impact_plugin.images.nifti_frames import FrameWarning
 
 _COMMANDS = {
@@ -31,6 +32,19 @@ class LazyGroup(click.Group):
 
     With ``_`` for each ``-`` of a command.
     """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line, of which any argument may be or have the name of a file.
+
+        Raises:
+            UsageError: One is not UTF-8.
+        """
+        for argument in args:
+            try:
+                utf8_name(argument)
+            except PathNameError as error:
+                raise click.UsageError(str(error), ctx) from None
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the names of the commands."""

@@ -187,6 +187,7 @@ def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
             )
             raise click.BadParameter(message, param_hint="--labels")
         images[name] = conversion.to_sitk(path, f"--labels {path}")
+        checks.check_grey(images[name], f"--labels {path}")
         checks.check_place(images[name], f"--labels {path}")
         if dimension not in (None, images[name].GetDimension()):
             message = (

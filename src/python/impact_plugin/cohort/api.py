@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ def register_cohort(
         gpus = _gpus(device, bool(scheduler or cluster_file), problems)
         variants = _variants(presets, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
+        _absolute(tempfile.gettempdir(), problems)
         folder = Path(_absolute(output_directory, problems) or ".")
         # With wrong rows, those that are left may have none that is the folder's.
         problems += output.check(folder, [] if problems else found)
@@ -351,6 +353,6 @@ def _absolute(path: str | os.PathLike[str] | None, problems: list[str]) -> str |
         return None
     try:
         return str(_files.expanded(path).absolute())
-    except FileNotFoundError as error:
+    except (OSError, ValueError) as error:
         problems.append(str(error))
         return None

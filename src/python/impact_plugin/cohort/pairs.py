@@ -93,7 +93,7 @@ def checked(pair: object) -> Pair:
         else:
             try:
                 files[role] = absolute(os.fspath(path), Path.cwd())
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 problems.append(f"{front}: {role}: {error}")
     missing = [role for role in FILES[:2] if role not in pair.files]
     problems += [f"{front}: {role} is missing: the path of an image" for role in missing]
@@ -104,7 +104,7 @@ def checked(pair: object) -> Pair:
     if start not in (None, "center", "mass"):
         try:
             start = absolute(os.fspath(start), Path.cwd())
-        except OSError as error:
+        except (OSError, ValueError) as error:
             problems.append(f"{front}: initial_transform: {error}")
     limits = {"iterations": (1, LARGEST_COUNT), "seed": (0, LARGEST_SEED)}
     for name, value in pair.options.items():

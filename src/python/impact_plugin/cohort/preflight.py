@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._files import PathNameError
 from impact_plugin.check import ImageError, ImageHeader
 from impact_plugin.cohort import measuring
 from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
@@ -32,7 +33,7 @@ def collect_pairs(
         except PairsError as error:
             problems += error.problems
             return error.pairs
-        except OSError as error:
+        except (OSError, PathNameError) as error:
             problems.append(f"the table of pairs cannot be read: {error}")
         return []
     if not isinstance(given, Iterable):

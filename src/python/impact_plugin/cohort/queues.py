@@ -29,7 +29,7 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
 
     try:
         file = expanded(path)
-    except FileNotFoundError as error:
+    except (OSError, ValueError) as error:
         raise CohortError([str(error)]) from error
     try:
         content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()

@@ -118,7 +118,7 @@ def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
         elif text:
             try:
                 files[name] = absolute(text, folder)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 problems.append(f"{name}: {error}")
         elif name in FILES[:2]:
             problems.append(f"{name} is empty, expected the path of an image")
@@ -230,8 +230,10 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
         problems.append(f"{folder}: no file matches {pattern!r} ({role})")
     for path in paths:
         name = "_".join(dict.fromkeys(_ENTITY.findall(path.relative_to(folder).as_posix())))
+        if not (file := _whole(path, problems)):
+            continue
         if "sub-" in name:
-            found.setdefault(name, []).append(str(path))
+            found.setdefault(name, []).append(file)
         else:
             problems.append(f"{path}: there is no sub-<label> in its name")
     problems += [
@@ -243,10 +245,10 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
 
 
 def _whole(path: str | os.PathLike[str], problems: list[str]) -> str:
-    """Make a path absolute; empty where its home folder is not known."""
+    """Make a path absolute; empty where its home folder is not known, or it is not UTF-8."""
     try:
         return str(expanded(path).absolute())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         problems.append(str(error))
         return ""
 

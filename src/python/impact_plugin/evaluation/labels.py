@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin.images.checks import check_grey
+
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
@@ -47,9 +49,7 @@ def check(image: sitk.Image, name: str) -> None:
     """
     import SimpleITK as sitk
 
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        message = f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected one"
-        raise ValueError(message)
+    check_grey(image, name)
     values = np.unique(sitk.GetArrayViewFromImage(image))
     wrong = values[~(np.isfinite(values) & (values >= 0) & (values == np.round(values)))]
     if len(wrong):
@@ -97,13 +97,17 @@ def _boxes(image: sitk.Image) -> dict[int, Box]:
     """Give the box of each label: from and to, one row per axis (z, y, x)."""
     import SimpleITK as sitk
 
+    # Labels may be of 64 bits, which the filter does not take: their numbers, from 1.
+    array = sitk.GetArrayViewFromImage(image)
+    labels, numbers = np.unique(array, return_inverse=True)
     shapes = sitk.LabelShapeStatisticsImageFilter()
-    shapes.Execute(sitk.Cast(image, sitk.sitkUInt32))
+    shapes.Execute(sitk.GetImageFromArray((numbers.reshape(array.shape) + 1).astype(np.uint32)))
     dimension = image.GetDimension()
     boxes = {}
-    for label in shapes.GetLabels():
-        box = np.reshape(shapes.GetBoundingBox(label), (2, dimension))  # first voxel, size; x, y, z
-        boxes[label] = np.stack([box[0], box.sum(axis=0)], axis=1)[::-1]
+    for number, label in enumerate(labels.tolist(), 1):
+        # First voxel, size; x, y, z.
+        box = np.reshape(shapes.GetBoundingBox(number), (2, dimension))
+        boxes[int(label)] = np.stack([box[0], box.sum(axis=0)], axis=1)[::-1]
     return boxes
 
 

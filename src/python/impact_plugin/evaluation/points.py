@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from impact_plugin._files import expanded
 from impact_plugin.images.geometry import Geometry
 
 Positions: TypeAlias = NDArray[np.float64]
@@ -65,7 +66,7 @@ def read_points(path: str | os.PathLike[str], image: Geometry | None = None) -> 
         FileNotFoundError: It is not there.
         ValueError: It is of another kind, or not as its kind should be; the message has the line.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         message = f"there is no file of points {str(file)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from impact_plugin._files import expanded
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.transforms import initial
@@ -52,7 +53,7 @@ def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Regi
     """
     given = None if fixed_image is None else Geometry.of(fixed_image)
     if isinstance(registration, str | os.PathLike):
-        path = Path(registration).expanduser()
+        path = expanded(registration)
         registration = _in_folder(path) if path.is_dir() else path
     if isinstance(registration, RegistrationResult):
         grid, chain, names = registration.fixed, registration.chain, _stage_names(registration)

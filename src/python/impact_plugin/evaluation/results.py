@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from impact_plugin._files import expanded
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
@@ -131,7 +132,7 @@ class Evaluation:
         Raises:
             ValueError: The ending is another.
         """
-        file = Path(path).expanduser()
+        file = expanded(path)
         if file.suffix not in SUFFIXES:
             message = f"{file}: expected a name that ends in {', '.join(SUFFIXES)}"
             raise ValueError(message)

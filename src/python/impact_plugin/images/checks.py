@@ -28,12 +28,7 @@ def check_image(image: sitk.Image, name: str) -> None:
     """
     import SimpleITK as sitk
 
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        message = (
-            f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
-            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
-        )
-        raise ValueError(message)
+    check_grey(image, name)
     if image.GetDimension() not in (2, 3):
         several = ". SimpleITK's image[:, :, :, 0] is the first volume of a series of times"
         message = (
@@ -54,9 +49,6 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise ValueError(message)
     check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
-    if voxels.dtype.kind == "c":
-        message = f"{name} has complex values, expected real ones"
-        raise ValueError(message)
     low, high = voxels.min(), voxels.max()
     if max(abs(float(low)), abs(float(high))) > _LARGEST and np.isfinite([low, high]).all():
         message = (
@@ -73,6 +65,48 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise ValueError(message)
     if low == high:
         message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
+        raise ValueError(message)
+
+
+def check_real(image: sitk.Image, name: str) -> None:
+    """Check that an image has a number, or several, at each voxel.
+
+    Raises:
+        ValueError: It has complex values, or is a list of labels (SimpleITK's LabelMap).
+    """
+    kind = image.GetPixelIDTypeAsString()
+    if kind.startswith("label of"):
+        message = (
+            f"{name} is a LabelMap of SimpleITK, expected an image: "
+            "SimpleITK.LabelMapToLabel(image) gives that of its labels"
+        )
+        raise ValueError(message)
+    if kind.startswith("complex"):
+        message = (
+            f"{name} has complex values, expected real ones: SimpleITK.ComplexToModulus(image) "
+            "gives their magnitudes"
+        )
+        raise ValueError(message)
+
+
+def check_grey(image: sitk.Image, name: str) -> None:
+    """Check that an image has one number at each voxel.
+
+    Raises:
+        ValueError: It has several channels, or as :func:`check_real`.
+    """
+    check_real(image, name)
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        message = (
+            f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
+            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
+        )
+        raise ValueError(message)
+    if "vector" in image.GetPixelIDTypeAsString():
+        message = (
+            f"{name} is an image of vectors of one component, expected one of numbers: "
+            "SimpleITK.VectorIndexSelectionCast(image, 0) gives it"
+        )
         raise ValueError(message)
 
 
@@ -171,8 +205,9 @@ def check_fits(value: float, image: sitk.Image, name: str) -> None:
 
     kind = sitk.GetArrayViewFromImage(image).dtype
     if kind.kind in "iu":
-        whole = np.iinfo(kind)
-        low, high, numbers = float(whole.min), float(whole.max), "whole numbers"
+        low: float = np.iinfo(kind).min  # exactly: doubles end at 2**53
+        high: float = np.iinfo(kind).max
+        numbers = "whole numbers"
         fits = low <= value <= high and value == int(value)
     else:
         low, high, numbers = float(np.finfo(kind).min), float(np.finfo(kind).max), "numbers"
@@ -215,13 +250,12 @@ def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Im
         of: What messages call the image.
 
     Raises:
-        ValueError: Its grid is another than the image's, or no voxel of it is set.
+        ValueError: It has several channels or is no image of numbers, its grid is another than the
+            image's, or no voxel of it is set.
     """
     import SimpleITK as sitk
 
-    if mask.GetNumberOfComponentsPerPixel() != 1:
-        message = f"{name} has several channels, expected one"
-        raise ValueError(message)
+    check_grey(mask, name)
     check_grid(Geometry.of(mask), image, name, of)
     voxels = sitk.GetArrayViewFromImage(mask)
     if voxels.dtype.kind == "f" and np.isnan(voxels).any():

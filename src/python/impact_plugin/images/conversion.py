@@ -69,7 +69,7 @@ def kind_of(image: ImageLike) -> str:
     """Name the library that an image is of, by the modules of its classes; "" if none is known."""
     for cls in type(image).__mro__:
         library = cls.__module__.partition(".")[0]
-        if library == "itk" and hasattr(image, "GetLargestPossibleRegion"):
+        if library == "itk" and hasattr(image, "GetPixelContainer"):  # its LabelMap has none
             return "itk"
         if library == "nibabel" and hasattr(image, "dataobj"):
             return "nibabel"

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import expanded
+from impact_plugin._files import expanded, read_image, utf8_name
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.silence import itk_silent
 from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
     Warns:
         FrameWarning: The header of a NIfTI file says two things of where it lies.
     """
-    import SimpleITK as sitk
-
     place = expanded(path)
     if dicom.is_series(place):
         return dicom.read(place, name)
@@ -56,8 +55,7 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
     check_whole(place, name)
     nifti_frames.warn(nifti_frames.Frames.read(place), f"{name}: {str(place)!r}")
     try:
-        with keeping_locale():
-            return sitk.ReadImage(str(place))
+        return read_image(place)
     except RuntimeError as error:
         message = f"{name}: {str(place)!r} cannot be read as an image: {reason_of(error)}"
         raise ValueError(message) from error
@@ -102,7 +100,7 @@ def dimension_of(path: str | os.PathLike[str]) -> int | None:
     if dicom.is_series(expanded(path)):
         return 3
     reader = sitk.ImageFileReader()
-    reader.SetFileName(os.fspath(expanded(path)))
+    reader.SetFileName(utf8_name(expanded(path)))
     try:
         with keeping_locale():
             reader.ReadImageInformation()
@@ -110,17 +108,17 @@ def dimension_of(path: str | os.PathLike[str]) -> int | None:
         return None
     return int(reader.GetDimension())
 
-
 @contextmanager
 def keeping_locale() -> Iterator[None]:
-    """Keep the process's locale.
+    """Keep the process's locale, and ITK silent.
 
     ITK's reader of VTK files sets it to "C" and leaves it so: what the process reads afterwards as
     text, without an encoding of its own, would be ASCII.
     """
     before = locale.setlocale(locale.LC_ALL)
     try:
-        yield
+        with itk_silent():
+            yield
     finally:
         if locale.setlocale(locale.LC_ALL) != before:
             locale.setlocale(locale.LC_ALL, before)

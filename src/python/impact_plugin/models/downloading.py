@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from impact_plugin._files import replacing
+from impact_plugin._files import expanded, replacing
 from impact_plugin.models.catalogue import (
     REPOSITORY,
     REVISION,
@@ -85,7 +85,7 @@ def download(
         path = _fetch(hub, model, repository, revision, cache, progress)
     if folder is None:
         return path.absolute()
-    target = Path(folder).expanduser().absolute() / file
+    target = expanded(folder).absolute() / file
     with replacing(target) as unfinished:
         shutil.copyfile(path, unfinished)
     return target

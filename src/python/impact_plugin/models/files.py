@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin._files import replacing as replacing
 
 
@@ -16,7 +17,7 @@ def cache_folder() -> Path:
         ``$XDG_CACHE_HOME/impact-plugin/models``, with ``~/.cache`` where that is unset.
     """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).absolute() / "impact-plugin" / "models"
+    return expanded(base).absolute() / "impact-plugin" / "models"
 
 
 def target_path(path: str | Path | None, name: str) -> Path:
@@ -26,7 +27,7 @@ def target_path(path: str | Path | None, name: str) -> Path:
         path: A file, or an existing folder that gets ``name``; by default the cache.
         name: The default name.
     """
-    target = cache_folder() / name if path is None else Path(path).expanduser().absolute()
+    target = cache_folder() / name if path is None else expanded(path).absolute()
     return target / name if target.is_dir() else target
 
 

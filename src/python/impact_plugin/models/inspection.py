@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin.models import trial_process
 from impact_plugin.models.archive import ModelFileError, file_facts, read_archive
 from impact_plugin.models.report import ModelReport
@@ -77,7 +78,7 @@ def inspect(
     if time_limit is not None and not 0 < time_limit < math.inf:
         message = f"time_limit is {time_limit!r}, expected seconds above 0, or None for no limit"
         raise ValueError(message)
-    file = Path(path).expanduser()
+    file = expanded(path)
     archive = read_archive(file)
     number_of_bytes, digest = file_facts(file)
     said = ModelReport(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from impact_plugin import _versions
+from impact_plugin._files import expanded, temporary_folder
 from impact_plugin.engine import termination
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
@@ -31,6 +31,7 @@ from impact_plugin.records.contents import Record
 from impact_plugin.transforms import from_elastix, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.initial import InitialTransform
+from impact_plugin.transforms.resampling import Resampling, least
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -89,7 +90,8 @@ def register_images(
             the presets say the CPU.
         seed: Same seed, same result; 0 to 2**32 - 1; by default as the maps say.
         default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
-            by default as own maps say, and the least of the moving image with a preset.
+            by default as own maps say (DefaultPixelValue), and the least of the moving image with a
+            preset.
         output_directory: Where to keep elastix's files: its log, parameter and transform files; by
             default nowhere. Made if needed.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
@@ -105,7 +107,9 @@ def register_images(
 
     Returns:
         The transform, the warped image and the course of the registration. The image is a SimpleITK
-        image; ``result.warp(moving)`` gives it in the kind of ``moving``.
+        image of the moving image's pixel type, interpolated as the last map says
+        (ResampleInterpolator, FinalBSplineInterpolationOrder); ``result.warp(moving)`` gives the
+        same in the kind of ``moving``.
 
     Raises:
         FileNotFoundError: A file is not there: image, map, model or transform.
@@ -142,23 +146,25 @@ def register_images(
         "moving_mask": moving_mask,
     }
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
-    if default_pixel_value is None and parameter_maps is None:
-        default_pixel_value = _least(inputs.moving)
+    is_least = default_pixel_value is None and parameter_maps is None
+    if is_least:
+        default_pixel_value = least(inputs.moving)
     changes = _changes(iterations, seed, default_pixel_value, callback)
-    out = None if output_directory is None else Path(output_directory).expanduser().absolute()
+    out = None if output_directory is None else expanded(output_directory).absolute()
 
     with (
         termination.cleaned_up(),
-        tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary,
+        temporary_folder() as files,
     ):
-        files = Path(temporary)
         chosen = [
             stages.with_changes(stage, changes, gpu)
             for stage in stages.make_stages(
                 preset, parameter_maps, models, inputs.fixed.GetDimension(), files
             )
         ]
-        outside = value_outside(chosen[-1], inputs.moving, default_pixel_value)
+        resampling = resampling_of(chosen, inputs.moving, default_pixel_value)
+        if is_least:
+            resampling = replace(resampling, outside=None)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         begun = None
         if record:
@@ -181,7 +187,13 @@ def register_images(
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         run = Run(chosen, before, out or files, files / "stop")
-        follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
+        follower = Follower(
+            bars,
+            callback,
+            run.stop_file,
+            [s.has_impact for s in chosen],
+            [s.schedules for s in chosen],
+        )
         prepared = time.perf_counter()
         try:
             chain = run.execute(command, follower)
@@ -199,9 +211,10 @@ def register_images(
         stages=tuple(stage.name for stage in chosen),
         stopped=follower.stopped,
         output_directory=out,
+        resampling=resampling,
         inputs=(fixed, moving),
     )
-    image = result.warp(inputs.moving, default=outside, threads=threads)
+    image = result.warp(inputs.moving, threads=threads)
     timings = {
         "reading and checking the images": prepared - start,
         **follower.log.times(ended - prepared),
@@ -255,32 +268,23 @@ def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
     checks.check_overlap(fixed, moving, mapped, how)
 
 
-def _least(image: sitk.Image) -> float:
-    import SimpleITK as sitk
-
-    return float(sitk.GetArrayViewFromImage(image).min())
-
-
-def value_outside(last: Stage, moving: sitk.Image, given: float | None) -> float:
-    """Give the value outside the moving image, which its pixel type can hold.
+def resampling_of(chosen: Sequence[Stage], moving: sitk.Image, given: float | None) -> Resampling:
+    """Give how the moving image is to be resampled by the result: as the last stage says.
 
     Args:
-        last: The last stage.
+        chosen: The stages, with the parameters that the arguments have changed.
         moving: The moving image.
-        given: ``default_pixel_value``; None: as the stage's map says, else elastix's 0.
+        given: ``default_pixel_value``, for messages.
 
     Raises:
-        ValueError: It is no number, or the pixel type cannot hold it.
+        ValueError: A map asks for what there is not, or the last one for a value outside that the
+            moving image's pixel type cannot hold.
     """
-    text = last.parameters.get("DefaultPixelValue", ["0"])[0]
-    name = f"DefaultPixelValue of the map {last.name!r}" if given is None else "default_pixel_value"
-    try:
-        value = float(text)
-    except ValueError:
-        message = f"{name} is {text!r}, expected a number"
-        raise ValueError(message) from None
-    checks.check_fits(value, moving, name)
-    return value
+    names = [f"the map {stage.name!r}" for stage in chosen]
+    found = [Resampling.of(each.parameters, name) for each, name in zip(chosen, names, strict=True)]
+    name = f"DefaultPixelValue of {names[-1]}" if given is None else "default_pixel_value"
+    checks.check_fits(found[-1].value_outside(moving), moving, name)
+    return found[-1]
 
 
 def _threads(threads: int | None) -> list[str | Path]:

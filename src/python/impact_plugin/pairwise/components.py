@@ -89,6 +89,14 @@ _KNOWN = {
         "TranslationTransform",
         "WeightedCombinationTransform",
     ),
+    "ResampleInterpolator": (
+        "FinalBSplineInterpolator",
+        "FinalBSplineInterpolatorFloat",
+        "FinalLinearInterpolator",
+        "FinalNearestNeighborInterpolator",
+        "FinalRayCastInterpolator",
+        "FinalReducedDimensionBSplineInterpolator",
+    ),
 }
 
 # Those of the package's own maps, and others that are often seen beside the metric.

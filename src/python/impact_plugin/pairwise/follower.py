@@ -27,12 +27,21 @@ _KEPT = 2000
 _NOISE = re.compile(
     # Asked for and not given: elastix says so of every parameter that has a default.
     r'WARNING: The parameter "\w+", requested at entry number|  The default value '
+    # Likewise, since elastix 4.8.
+    r'|WARNING: The option "UseDirectionCosines" was not found'
+    # Where in ITK's sources the next line comes from.
+    r"|WARNING: In \S+, line \d+$"
     # Said before elastix loads the plugin.
     r"|Error: $|Impact\(index \d+\) - This component is not installed!"
     # Of a number that is small in the presets.
     r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
     r"|\d+\t|1:ItNr\t|\s*$"
 )
+_NO_SCHEDULE = re.compile(
+    r"WARNING: the (?:fixed|moving) pyramid (\w*) ?schedule is not fully specified!"
+)
+# How the second and further lines of elastix's warnings begin.
+_CONTINUED = re.compile(r"  |but the selected ImageSampler is not")
 
 
 class StopRegistration(Exception):
@@ -62,6 +71,8 @@ class Follower:
         callback: Called with each iteration; True or StopRegistration ends the registration.
         stop_file: What to write for the metric to end the level.
         can_stop: For each stage, whether the metric looks for that file.
+        schedules: For each stage, the schedules of image pyramids that its map has; elastix misses
+            others, too.
 
     Attributes:
         log: What was read out of the lines so far.
@@ -70,7 +81,12 @@ class Follower:
     """
 
     def __init__(
-        self, bars: Bars, callback: Callback | None, stop_file: Path, can_stop: Sequence[bool]
+        self,
+        bars: Bars,
+        callback: Callback | None,
+        stop_file: Path,
+        can_stop: Sequence[bool],
+        schedules: Sequence[Sequence[str]],
     ) -> None:
         self.log = ElastixLog()
         self.lines: deque[str] = deque(maxlen=_KEPT)
@@ -81,6 +97,8 @@ class Follower:
         self._callback = callback
         self._stop_file = stop_file
         self._can_stop = can_stop
+        self._schedules = schedules
+        self._level = logging.INFO  # of the line before
 
     def __call__(self, line: str) -> None:
         """Take one line.
@@ -93,7 +111,9 @@ class Follower:
         self._complaining = bool(OWN_MESSAGE.search(line)) or (
             self._complaining and bool(line.strip())
         )
-        LOGGER.log(logging.ERROR if self._complaining else level_of(line), "%s", line)
+        if not _CONTINUED.match(line):
+            self._level = logging.DEBUG if self._is_default(line) else level_of(line)
+        LOGGER.log(logging.ERROR if self._complaining else self._level, "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (
             self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted
@@ -107,6 +127,14 @@ class Follower:
                 if not self._can_stop[iteration.stage]:
                     raise EndNow
                 self._stop_file.touch()
+
+    def _is_default(self, line: str) -> bool:
+        """Tell whether a line is of a schedule that the map does not have at all."""
+        missed = _NO_SCHEDULE.match(line)
+        if missed is None:
+            return False
+        kind = "Smoothing" if missed[1] == "smoothing" else ""
+        return not any(kind in name for name in self._schedules[self.log.stage])
 
     def _is_enough(self, iteration: Iteration) -> bool:
         if self._callback is None:

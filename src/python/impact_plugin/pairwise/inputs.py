@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import write_image
+from impact_plugin._files import expanded, write_image
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -66,7 +66,7 @@ class Inputs:
                     f"the {name} image",
                 )
         files = {
-            flag: Path(image).expanduser().absolute()
+            flag: expanded(image).absolute()
             for flag, image in (("-f", fixed), ("-m", moving))
             if isinstance(image, str | os.PathLike)
             and Path(image).name.lower().endswith(_READ_BY_ELASTIX)
@@ -113,16 +113,10 @@ class Inputs:
         Raises:
             OSError: One cannot be written.
         """
-        import SimpleITK as sitk
-
         for name, described in images.items():
             if described is None or described["path"] is not None:
                 continue
             path = folder / "inputs" / f"{name}.mha"
             path.parent.mkdir(exist_ok=True)
-            try:
-                sitk.WriteImage(getattr(self, name), str(path), useCompression=True)
-            except RuntimeError as error:
-                message = f"{path} cannot be written: {error}"
-                raise OSError(message) from error
+            write_image(getattr(self, name), path, compressed=True)
             described["stored"] = f"inputs/{name}.mha"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._files import expanded
+from impact_plugin.models.files import cache_folder
 from impact_plugin.parameters.values import ParameterMap
 
 _MODELS_PATH = re.compile(r"(Metric\d*)?(Impact)?(Fixed|Moving)?ModelsPath\d*")
@@ -130,7 +132,7 @@ def check(
     if models is None:
         return
     if not isinstance(models, Mapping):
-        if not Path(models).expanduser().is_dir():
+        if not expanded(models).is_dir():
             message = f"models is {str(models)!r}, expected a folder (in {Path.cwd()})"
             raise FileNotFoundError(message)
         return
@@ -147,7 +149,7 @@ def check(
             known = ", ".join(sorted(part for part in named if part)) or "none"
             message = f"models has {name!r}, and no map names it; the models of the maps: {known}"
             raise ValueError(message)
-        if not Path(path).expanduser().is_file():
+        if not expanded(path).is_file():
             message = f"models: there is no file {str(path)!r} (in {Path.cwd()}), for {name!r}"
             raise FileNotFoundError(message)
 
@@ -170,13 +172,13 @@ def _without_spaces(path: Path, links: Path) -> Path:
 def _find(
     name: str, models: Mapping[str, str | os.PathLike[str]] | Path | None, where: str
 ) -> Path:
-    candidates = [Path(name).expanduser()]
+    candidates = [expanded(name)]
     if isinstance(models, Mapping):
         if name in models:
-            candidates.insert(0, Path(models[name]).expanduser())
+            candidates.insert(0, expanded(models[name]))
     elif models is not None:
         candidates = [models / name, models / Path(name).name, *candidates]
-    candidates += [_cache() / name]
+    candidates += [cache_folder() / name]
     for path in candidates:
         if path.is_file():
             return path.absolute()
@@ -203,7 +205,7 @@ def made_anew(name: str) -> Path | None:
 
 def known_place(name: str) -> Path | None:
     """Give where a model lies that is not in the current folder, but was made or fetched before."""
-    path = _cache() / name
+    path = cache_folder() / name
     return path if path.is_file() else _downloaded(name)
 
 
@@ -218,9 +220,3 @@ def _downloaded(name: str) -> Path | None:
         return Path(download(name, offline=True))
     except (OSError, ValueError, LookupError, ImportError):
         return None
-
-
-def _cache() -> Path:
-    """Give the folder in which :mod:`impact_plugin.models` keeps files."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).absolute() / "impact-plugin" / "models"

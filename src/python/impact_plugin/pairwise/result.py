@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from impact_plugin._files import expanded, temporary_folder
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -19,6 +19,7 @@ from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.records.contents import Record
 from impact_plugin.transforms import applying, from_elastix, inverse
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.resampling import HIGHEST_ORDER, Resampling, order_of, outside_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -49,6 +50,8 @@ class RegistrationResult:
         log: elastix's, in full.
         record: All that the registration came from and what it gave, as ``docs/records.md``
             describes it; None where none was wanted.
+        resampling: How the moving image became :attr:`image`; None: as the last transform's map
+            says.
         inputs: The fixed and the moving image as they were given, for :meth:`report`; a pickled
             result has them where they are paths. None if they are not known.
     """
@@ -63,6 +66,7 @@ class RegistrationResult:
     output_directory: Path | None
     log: str = ""
     record: Record | None = None
+    resampling: Resampling | None = None
     inputs: tuple[ImageLike, ImageLike] | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,8 +102,8 @@ class RegistrationResult:
         import itk
         import SimpleITK as sitk
 
-        with tempfile.TemporaryDirectory(prefix="impact-plugin-") as folder:
-            file = str(Path(folder) / "transform.h5")
+        with temporary_folder() as folder:
+            file = str(folder / "transform.h5")
             sitk.WriteTransform(self.transform, file)
             return itk.transformread(file)[0]
 
@@ -134,19 +138,27 @@ class RegistrationResult:
         image: ImageLike,
         labels: bool = False,
         order: int | None = None,
-        default: float = 0.0,
+        default: float | None = None,
         threads: int | None = None,
     ) -> Any:  # noqa: ANN401  (the kind of the image given)
         """Resample an image of the moving frame on the grid of the fixed image.
 
+        By the same rule as :attr:`image`, which the moving image gives: the interpolation and the
+        value outside are those of the last parameter map, as transformix has them, and with a
+        preset the least value of the image given is outside. Labels are not interpolated, and 0
+        outside. Voxels keep the pixel type of the image given: ResultImagePixelType is for what
+        elastix itself writes.
+
         Args:
             image: The moving image, or another one that lies as it does, on any grid.
-            labels: Whether its values are labels, which are not interpolated.
-            order: Of the B-spline interpolation, 0 to 5; by default the parameter map's
+            labels: Whether its values are labels: the nearest voxel's is taken, exactly, of
+                whatever type.
+            order: Of the B-spline interpolation: 0 (nearest neighbour), 1 (linear) to 5; by default
+                that of :attr:`image`: of the map's ResampleInterpolator and
                 FinalBSplineInterpolationOrder, else 3; 0 for labels.
-            default: Value outside the image, 0 where none is given. (``default_pixel_value`` and
-                DefaultPixelValue are for the moving image as it was registered,
-                :attr:`image`; another image has other values.)
+            default: Value outside the image; by default ``default_pixel_value`` of the
+                registration, else the map's DefaultPixelValue, else 0; with a preset the least
+                value of ``image``; 0 for labels.
             threads: How many; by default all processors.
 
         Returns:
@@ -154,19 +166,28 @@ class RegistrationResult:
 
         Raises:
             ValueError: ``order`` is out of range, or is not 0 for labels; the image's pixel type
-                cannot hold ``default``; or as in :func:`impact_plugin.register_images` for images.
+                cannot hold the value outside; a transform that elastix wrote asks for an
+                interpolation of other kinds; or as in :func:`impact_plugin.register_images` for
+                images.
         """
         source = conversion.to_sitk(image)
-        last = self.chain.maps[-1] if self.chain.maps else {}
+        checks.check_real(source, "image")
         if labels and order:
             message = f"order is {order}, and labels cannot be interpolated: leave it out"
             raise ValueError(message)
+        last = self.chain.maps[-1] if self.chain.maps else {}
+        rule = self.resampling
         if order is None:
-            order = 0 if labels else int(last.get("FinalBSplineInterpolationOrder", ["3"])[0])
-        if order not in range(6):
-            message = f"order is {order}, expected 0 (nearest neighbour) to 5"
+            order = 0 if labels else rule.order if rule else order_of(last)
+        if order not in range(HIGHEST_ORDER + 1):
+            message = f"order is {order}, expected 0 (nearest neighbour) to {HIGHEST_ORDER}"
             raise ValueError(message)
-        checks.check_fits(default, source, "default")
+        if default is None:
+            usual = rule.value_outside(source) if rule else outside_of(last)
+            default = 0.0 if labels else usual
+            checks.check_fits(default, source, "the registration's value outside, the default,")
+        else:
+            checks.check_fits(default, source, "default")
         checks.check_place(source, "image")
         if source.GetDimension() != self.fixed.dimension:
             message = (
@@ -242,7 +263,7 @@ class RegistrationResult:
         """
         from impact_plugin.pairwise import storage
 
-        return storage.save(self, Path(folder).expanduser().absolute())
+        return storage.save(self, expanded(folder).absolute())
 
     @classmethod
     def load(cls, folder: str | Path) -> RegistrationResult:
@@ -254,7 +275,7 @@ class RegistrationResult:
         """
         from impact_plugin.pairwise import storage
 
-        return storage.load(Path(folder).expanduser().absolute())
+        return storage.load(expanded(folder).absolute())
 
     def report(self, path: str | Path | None = None, **options: Any) -> Path:  # noqa: ANN401
         """Write an HTML page that shows it; see :func:`impact_plugin.write_report`.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from impact_plugin._files import expanded
 from impact_plugin.engine import parameter_text
 from impact_plugin.pairwise import components, model_files, presets
 from impact_plugin.parameters.values import ParameterMap, as_map, is_parameter_object, maps_of
@@ -30,6 +31,11 @@ class Stage:
     def has_impact(self) -> bool:
         """Whether IMPACT is (one of) its metrics."""
         return "Impact" in self.parameters.get("Metric", [])
+
+    @property
+    def schedules(self) -> list[str]:
+        """Its parameters that say how much smaller and smoother the images are at each level."""
+        return [name for name in self.parameters if re.search(r"Pyramid\w*Schedule$", name)]
 
 
 def make_stages(
@@ -68,7 +74,7 @@ def make_stages(
     if not stages:
         message = "parameter_maps is empty, expected at least one parameter map"
         raise ValueError(message)
-    folder = models if isinstance(models, Mapping) or models is None else Path(models).expanduser()
+    folder = models if isinstance(models, Mapping) or models is None else expanded(models)
     found = []
     model_files.check(models, [stage.parameters for stage in stages])
     for stage in stages:
@@ -123,7 +129,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
     if isinstance(parameter_maps, Stage):
         return [parameter_maps]
     if isinstance(parameter_maps, str | os.PathLike):
-        path = Path(parameter_maps).expanduser()
+        path = expanded(parameter_maps)
         if not path.is_file():
             message = f"parameter_maps: there is no file {str(path)!r} (in {Path.cwd()})"
             raise FileNotFoundError(message)

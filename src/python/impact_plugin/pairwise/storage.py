@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin._files import naming, write_image
+from impact_plugin._files import expanded, naming, read_image, utf8_name, write_image
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
@@ -19,6 +19,7 @@ from impact_plugin.records import storage as records
 from impact_plugin.records.contents import Record
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
+from impact_plugin.transforms.resampling import Resampling
 
 _SUMMARY = "result.json"
 _TRANSFORM = "transform.h5"
@@ -63,6 +64,7 @@ def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
         "fixed": asdict(result.fixed),
         "stages": result.stages,
         "stopped": result.stopped,
+        "resampling": result.resampling and asdict(result.resampling),
         "images": _paths(result),
         "timings": result.timings,
         "versions": _versions.describe(),
@@ -78,8 +80,9 @@ def _write_transform(result: RegistrationResult, path: Path) -> None:
     import SimpleITK as sitk
 
     try:
-        sitk.WriteTransform(result.transform, str(path))
-        sitk.ReadTransform(str(path))  # the writer does not see whether all of it went to the disk
+        sitk.WriteTransform(result.transform, utf8_name(path))
+        # The writer does not see whether all of it went to the disk.
+        sitk.ReadTransform(utf8_name(path))
     except RuntimeError as error:
         message = f"{path} cannot be written. Is the disk full?"
         raise OSError(message) from error
@@ -116,8 +119,6 @@ def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
 
 def load(folder: Path) -> RegistrationResult:
     """Read a result; see :meth:`RegistrationResult.load`."""
-    import SimpleITK as sitk
-
     path = folder / _SUMMARY
     if not path.is_file():
         message = f"{folder} holds no result of a registration: there is no result.json"
@@ -126,7 +127,7 @@ def load(folder: Path) -> RegistrationResult:
     last = summary["transform"]
     log = folder / records.LOG
     return RegistrationResult(
-        image=sitk.ReadImage(str(folder / "result.mha")),
+        image=read_image(folder / "result.mha"),
         chain=Chain.read(folder / last) if last else Chain(),
         fixed=Geometry(**{name: tuple(values) for name, values in summary["fixed"].items()}),
         history=History.read(folder / "history.csv"),
@@ -136,6 +137,7 @@ def load(folder: Path) -> RegistrationResult:
         output_directory=folder,
         log=log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "",
         record=records.read(folder) if (folder / records.NAME).is_file() else None,
+        resampling=_resampling(summary),
         inputs=_inputs(summary),
     )
 
@@ -145,13 +147,19 @@ def _paths(result: RegistrationResult) -> dict[str, str] | None:
     if not all(isinstance(image, str | os.PathLike) for image in result.inputs or (None,)):
         return None
     assert result.inputs is not None
-    paths = (str(Path(image).expanduser().absolute()) for image in result.inputs)
+    paths = (str(expanded(image).absolute()) for image in result.inputs)
     return dict(zip(("fixed", "moving"), paths, strict=True))
 
 
 def _inputs(summary: dict[str, Any]) -> tuple[Path, Path] | None:
     images = summary.get("images")
     return (Path(images["fixed"]), Path(images["moving"])) if images else None
+
+
+def _resampling(summary: dict[str, Any]) -> Resampling | None:
+    """Give what is there; results of before 2026-12 do not say it, their transforms do."""
+    said = summary.get("resampling")
+    return Resampling(**said) if said else None
 
 
 _KEYS = ("transform", "fixed", "timings", "stages", "stopped")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin._files import expanded
 from impact_plugin.parameters import elastix_defaults
 from impact_plugin.parameters.dialects import Dialect, write_levels
 from impact_plugin.parameters.elastix_defaults import Transform
@@ -206,9 +207,10 @@ class Parameters:
             ValueError: The ending is another, or a value cannot be written in the file's syntax.
             OSError: It cannot be written.
         """
-        file = new_file(path)
+        place = expanded(path)
+        file = new_file(place)
         file.update(self.to_parameter_map(dialect))
-        file.write(Path(path))
+        file.write(place)
 
     def merged_into(
         self, parameter_map: Mapping[str, Value], dialect: Dialect | None = None
@@ -257,7 +259,7 @@ class Parameters:
         """
         file = open_file(path)
         file.update(self.merged_into(file.parameters, dialect))
-        file.write(Path(path))
+        file.write(expanded(path))
         return file.parameters
 
 
@@ -269,7 +271,8 @@ def open_file(path: str | os.PathLike[str]) -> ElastixFile | TomlFile:
         ValueError: Its name ends neither in .txt nor in .toml.
         OSError: It cannot be read.
     """
-    return type(new_file(path)).read(path)
+    place = expanded(path)
+    return type(new_file(place)).read(place)
 
 
 def new_file(path: str | os.PathLike[str]) -> ElastixFile | TomlFile:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from impact_plugin._files import expanded
 from impact_plugin.engine import parameter_text
 from impact_plugin.models.files import sha256
 from impact_plugin.transforms.chain import Chain
@@ -51,7 +52,7 @@ def describe_image(image: sitk.Image, given: object) -> Record:
 def path_of(given: object) -> Path | None:
     """Give the absolute path of what was given as one."""
     is_path = isinstance(given, str | os.PathLike)
-    return Path(str(given)).expanduser().absolute() if is_path else None
+    return expanded(str(given)).absolute() if is_path else None
 
 
 def describe_file(path: Path) -> Record:

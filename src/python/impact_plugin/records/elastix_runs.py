@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin import _versions
+from impact_plugin._files import expanded, temporary_folder, utf8_name
 from impact_plugin.engine import process
 from impact_plugin.engine.log import ElastixLog
 from impact_plugin.images import conversion
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import stages
-from impact_plugin.pairwise.api import value_outside
+from impact_plugin.pairwise.api import resampling_of
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
 from impact_plugin.pairwise.result import RegistrationResult
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str], file: Path) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        return _run(arguments, file.expanduser().absolute())
+        return _run(arguments, expanded(file).absolute())
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         print(f"impact-elastix: -record {file}: {error}", file=sys.stderr)
         return 1
@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
     start = time.perf_counter()
     _versions.check()
     given, maps, rest = _parsed(arguments)
-    out = Path(rest["-out"]).absolute()
+    out = Path(utf8_name(Path(rest["-out"]).absolute()))
     threads = _number(rest["-threads"]) if "-threads" in rest else None
     if file.is_dir() or not file.parent.is_dir():
         message = f"it is a folder, or {str(file.parent)!r} is none: give a file in a folder"
@@ -70,13 +70,13 @@ def _run(arguments: Sequence[str], file: Path) -> int:
     for name in ("fixed_mask", "moving_mask"):
         _check_mask(given[name], getattr(inputs, name))
     before = initial.make_chain(rest.get("-t0"), inputs.fixed, inputs.moving, "-t0")
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as links:
-        chosen = stages.make_stages(None, maps, None, inputs.fixed.GetDimension(), Path(links))
+    with temporary_folder() as links:
+        chosen = stages.make_stages(None, maps, None, inputs.fixed.GetDimension(), links)
         said = dict.fromkeys(("iterations", "device", "seed", "default_pixel_value"))
         begun = making.begin(
             inputs, given, rest.get("-t0"), before, chosen, {**said, "threads": threads}
         )
-    outside = value_outside(chosen[-1], inputs.moving, None)
+    resampling = resampling_of(chosen, inputs.moving, None)
     file.unlink(missing_ok=True)  # of an earlier registration
 
     log, lines = ElastixLog(), list[str]()
@@ -104,8 +104,9 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         stages=tuple(stage.name for stage in chosen),
         stopped=False,
         output_directory=out,
+        resampling=resampling,
     )
-    image = result.warp(inputs.moving, default=outside, threads=threads)
+    image = result.warp(inputs.moving, threads=threads)
     timings = {
         "reading and checking the images": prepared - start,
         **log.times(ended - prepared),

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from numbers import Integral, Real
 from pathlib import Path
@@ -111,7 +112,11 @@ def finish(
         "stages": stages,
         "stopped": result.stopped,
         "transform": {"file": None, "sha256": transform_sha256(result.chain)},
-        "result_image": {"file": None, "voxels_sha256": voxels_sha256(result.image)},
+        "result_image": {
+            "file": None,
+            "voxels_sha256": voxels_sha256(result.image),
+            **({"resampling": asdict(result.resampling)} if result.resampling else {}),
+        },
         "timings": dict(result.timings),
         "versions": machine.versions(log),
         "machine": machine.describe() | {"gpus": _gpus(stages)},

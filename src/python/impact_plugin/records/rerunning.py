@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact_plugin._files import expanded, read_image
 from impact_plugin.images.reading import exists
 from impact_plugin.pairwise import model_files
 from impact_plugin.pairwise.api import register_images
@@ -21,6 +22,7 @@ from impact_plugin.records.comparing import RecordMismatchError
 from impact_plugin.records.contents import Record, first_maps, transform_sha256
 from impact_plugin.records.making import IMAGES
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.resampling import Resampling
 
 if TYPE_CHECKING:
     from impact_plugin.images.conversion import ImageLike
@@ -138,7 +140,7 @@ def run(
             "depends on time: it cannot be run again"
         )
         raise ValueError(message)
-    out = None if output_directory is None else Path(output_directory).expanduser().absolute()
+    out = None if output_directory is None else expanded(output_directory).absolute()
     if out == file.parent:
         message = (
             f"the folder for the results is {str(out)!r}, that of the record that is run again: "
@@ -176,6 +178,10 @@ def run(
         progress=progress,
         record=check,
     )
+    if (said := then["result_image"].get("resampling")) and result.record:
+        # The stages are maps now, and may have been presets, whose rule is another image's, too.
+        result.record["result_image"]["resampling"] = said
+        result = replace(result, resampling=Resampling(**said))
     if out is not None:
         result.save(out)
     differences = _differences(then, result, file.parent)
@@ -213,8 +219,6 @@ def _images(
     Returns:
         The images, and what is missing.
     """
-    import SimpleITK as sitk
-
     found: dict[str, ImageLike | None] = {}
     missing = []
     for name in IMAGES:
@@ -226,7 +230,7 @@ def _images(
             if recorded["stored"] is not None:
                 file = folder / recorded["stored"]
                 # As an object, which is what it was.
-                image = sitk.ReadImage(str(file)) if file.is_file() else None
+                image = read_image(file) if file.is_file() else None
                 if image is None:
                     missing.append(f"{name}: there is no file {str(file)!r}; {remedy}")
             elif recorded["path"] is None:
@@ -258,7 +262,7 @@ def _places(
     for each in then["models"]:
         name = each["name"]
         key = next((key for key in (name, Path(name).name) if key in given), None)
-        path = Path(given.pop(key) if key else each["path"]).expanduser().absolute()
+        path = expanded(given.pop(key) if key else each["path"]).absolute()
         if not path.is_file() and key is None:
             path = model_files.made_anew(path.name) or path
         found[name] = path

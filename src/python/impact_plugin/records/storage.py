@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin.models.files import replacing
 from impact_plugin.records import shape
 from impact_plugin.records.contents import Record
@@ -56,7 +57,7 @@ def find(path: str | os.PathLike[str]) -> Path:
     Raises:
         FileNotFoundError: There is none.
     """
-    given = Path(path).expanduser().absolute()
+    given = expanded(path).absolute()
     found = given / NAME if given.is_dir() else given
     if not found.is_file():
         message = (

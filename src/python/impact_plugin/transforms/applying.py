@@ -15,6 +15,9 @@ from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+_DOUBLES = 2**53
+"""Doubles hold every whole number up to here."""
+
 
 def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map points (N, d) of the fixed image, mm in LPS, to where they are in the moving image.
@@ -54,11 +57,13 @@ def warp(
     default: float,
     threads: int | None = None,
 ) -> sitk.Image:
-    """Resample an image of the moving frame on a grid of the fixed frame.
+    """Resample an image of the moving frame on a grid of the fixed frame, in its pixel type.
+
+    The nearest neighbour (order 0) gives values of the image as they are, whatever their type.
 
     Args:
         chain: The transform.
-        image: What to resample.
+        image: What to resample; of real values, one or several at each voxel.
         grid: The grid.
         order: Of the B-spline interpolation, 0 (nearest neighbour) to 5.
         default: Value outside the image.
@@ -69,7 +74,9 @@ def warp(
     try:
         transform = from_elastix.to_sitk(chain, grid.dimension)
     except UnsupportedTransformError:
-        return transformix.warp(chain, image, grid, order, default)
+        # At the voxels of the grid, the only places that are asked for, it is the same; and
+        # transformix would make floats of the image, which hold no whole numbers above 2**24.
+        transform = sitk.DisplacementFieldTransform(transformix.displacement_field(chain, grid))
     interpolators = [
         sitk.sitkNearestNeighbor,
         sitk.sitkLinear,
@@ -82,10 +89,41 @@ def warp(
     grid.set_on(resampler)
     resampler.SetTransform(transform)
     resampler.SetInterpolator(interpolators[order])
-    resampler.SetDefaultPixelValue(default)
     if threads is not None:
         resampler.SetNumberOfThreads(int(threads))
+    if order == 0 and (values := _beyond_double(image)) is not None:
+        return _of_numbers(resampler, image, values, default)
+    resampler.SetDefaultPixelValue(default)
     return resampler.Execute(image)
+
+
+def _beyond_double(image: sitk.Image) -> NDArray[Any] | None:
+    """Give the values of an image that doubles, in which ITK interpolates, do not hold exactly."""
+    import SimpleITK as sitk
+
+    values: NDArray[Any] = sitk.GetArrayViewFromImage(image)
+    if values.dtype.kind not in "iu" or values.itemsize < 8:
+        return None
+    return values if max(-int(values.min()), int(values.max())) > _DOUBLES else None
+
+
+def _of_numbers(
+    resampler: sitk.ResampleImageFilter, image: sitk.Image, values: NDArray[Any], default: float
+) -> sitk.Image:
+    """Resample, by the nearest neighbour, the numbers of an image's values in a list of these."""
+    import SimpleITK as sitk
+
+    outside = np.asarray(int(default), dtype=values.dtype)
+    known, numbers = np.unique(np.append(values, outside), return_inverse=True)
+    several = image.GetNumberOfComponentsPerPixel() > 1
+    indices = numbers[:-1].reshape(values.shape).astype(np.uint32)
+    numbered = sitk.GetImageFromArray(indices, isVector=several)
+    numbered.CopyInformation(image)
+    resampler.SetDefaultPixelValue(float(numbers[-1]))
+    warped = resampler.Execute(numbered)
+    found = sitk.GetImageFromArray(known[sitk.GetArrayViewFromImage(warped)], isVector=several)
+    found.CopyInformation(warped)
+    return found
 
 
 def jacobian_determinant(chain: Chain, grid: Geometry) -> sitk.Image:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import write_image
+from impact_plugin._files import expanded, read_image, write_image, write_text
 from impact_plugin.engine import parameter_text
 from impact_plugin.parameters.values import ParameterMap
 
@@ -68,7 +68,7 @@ class Chain:
             if _FIELD in linked:
                 linked[_FIELD] = [str((final or folder).absolute() / linked[_FIELD][0])]
             path = folder / f"{stem}.{number}.txt"
-            path.write_text(parameter_text.dump(linked), encoding="utf-8")
+            write_text(path, parameter_text.dump(linked))
         return path
 
     def __add__(self, later: Chain) -> Chain:
@@ -79,7 +79,7 @@ class Chain:
 
         source = _beside(parameters[_FIELD][0], folder)
         name = f"field{len(self.fields)}.mha"
-        self.fields[name] = sitk.ReadImage(str(source), sitk.sitkVectorFloat64)
+        self.fields[name] = read_image(source, sitk.sitkVectorFloat64)
         parameters[_FIELD] = [name]
 
 
@@ -101,7 +101,7 @@ def files_of(path: Path) -> list[Path]:
 def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
     """Read a transform parameter file, the one that it builds on, and so on."""
     seen = set()
-    link: Path | None = path.expanduser().absolute()
+    link: Path | None = expanded(path).absolute()
     while link is not None:
         if link in seen:
             message = f"{path}: the transform {link} builds on itself"

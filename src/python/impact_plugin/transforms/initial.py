@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from impact_plugin._files import expanded, temporary_folder, utf8_name
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms import to_elastix
@@ -53,7 +53,7 @@ def make_chain(
         centre = _middle if initial == "center" else _centre_of_mass
         return to_elastix.translation(centre(moving) - centre(fixed), grid)
     if isinstance(initial, str | os.PathLike):
-        return read(Path(initial).expanduser(), grid, name)
+        return read(expanded(initial), grid, name)
     if hasattr(initial, "chain") and isinstance(initial.chain, Chain):
         chain = initial.chain
     elif isinstance(initial, list | tuple) and initial and "Transform" in initial[0]:
@@ -86,7 +86,7 @@ def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
     if _is_of_elastix(path):
         return _of_dimension(Chain.read(path), grid, name)
     try:
-        transform = sitk.ReadTransform(str(path))
+        transform = sitk.ReadTransform(utf8_name(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         message = (
@@ -130,8 +130,8 @@ def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:
     if module == "itk" and hasattr(transform, "TransformPoint"):
         import itk
 
-        with tempfile.TemporaryDirectory(prefix="impact-plugin-") as folder:
-            file = str(Path(folder) / "transform.h5")
+        with temporary_folder() as folder:
+            file = str(folder / "transform.h5")
             itk.transformwrite([transform], file)
             return sitk.ReadTransform(file)
     message = (

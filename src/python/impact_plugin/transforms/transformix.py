@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._files import read_image, temporary_folder
 from impact_plugin.engine import process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.images.geometry import Geometry
@@ -21,40 +21,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 
-def warp(
-    chain: Chain, image: sitk.Image, fixed: Geometry, order: int, default: float
-) -> sitk.Image:
-    """Resample an image of the moving frame on the grid of the fixed image.
-
-    Args:
-        chain: The transform.
-        image: What to resample.
-        fixed: The grid.
-        order: Of the B-spline interpolation, 0 (nearest neighbour) to 5.
-        default: Value outside the image.
-    """
-    import SimpleITK as sitk
-
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
-        folder = Path(name)
-        last = chain.maps[-1] | {
-            **_grid(fixed),
-            # The map's own may be another, such as FinalLinearInterpolator.
-            "ResampleInterpolator": ["FinalBSplineInterpolator"],
-            "FinalBSplineInterpolationOrder": [str(order)],
-            "DefaultPixelValue": [repr(default)],
-            "ResultImagePixelType": ["float"],
-        }
-        sitk.WriteImage(image, str(folder / "image.mha"))
-        _run(Chain([*chain.maps[:-1], last], chain.fields), folder, ["-in", folder / "image.mha"])
-        # Cubic interpolation overshoots; a cast alone would wrap around.
-        return sitk.Clamp(sitk.ReadImage(str(folder / "result.mha")), image.GetPixelID())
-
-
 def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map points (N, d) of the fixed image, mm."""
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         rows = "\n".join(" ".join(map(repr, row)) for row in points.tolist())
         (folder / "points.txt").write_text(f"point\n{len(points)}\n{rows}\n")
         _run(chain, folder, ["-def", folder / "points.txt"])
@@ -66,18 +35,16 @@ def displacement_field(chain: Chain, grid: Geometry) -> sitk.Image:
     """Give the displacements of the voxels of a grid of the fixed frame, mm."""
     import SimpleITK as sitk
 
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
-        _run(_on(grid, chain), Path(name), ["-def", "all"])
-        return sitk.ReadImage(str(Path(name) / "deformationField.mha"), sitk.sitkVectorFloat64)
+    with temporary_folder() as folder:
+        _run(_on(grid, chain), folder, ["-def", "all"])
+        return read_image(folder / "deformationField.mha", sitk.sitkVectorFloat64)
 
 
 def jacobian_determinant(chain: Chain, grid: Geometry) -> sitk.Image:
     """Give det(dT/dx) at the voxels of a grid of the fixed frame, from elastix's derivatives."""
-    import SimpleITK as sitk
-
-    with tempfile.TemporaryDirectory(prefix="impact-plugin-") as name:
-        _run(_on(grid, chain), Path(name), ["-jac", "all"])
-        return sitk.ReadImage(str(Path(name) / "spatialJacobian.mha"))
+    with temporary_folder() as folder:
+        _run(_on(grid, chain), folder, ["-jac", "all"])
+        return read_image(folder / "spatialJacobian.mha")
 
 
 def _on(grid: Geometry, chain: Chain) -> Chain:

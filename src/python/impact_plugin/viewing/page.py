@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from impact_plugin.models.files import replacing
+from impact_plugin._files import write_text
 
 
 def render(template: str, values: dict[str, Any]) -> str:
@@ -34,8 +34,7 @@ def write(path: Path, text: str) -> None:
         OSError: It cannot be written. The message names the file.
     """
     try:
-        with replacing(path) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        write_text(path, text)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}"
         raise OSError(message) from error

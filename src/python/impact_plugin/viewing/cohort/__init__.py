@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin.pairwise import arguments
 from impact_plugin.viewing import libraries, page
 from impact_plugin.viewing.cohort import cases, facts, values
@@ -45,10 +46,8 @@ def write_cohort_report(
     """
     libraries.require()
     arguments.check_whole("worst", worst, 0, 1000)
-    found = facts.read(Path(folder).expanduser().absolute())
-    target = (
-        Path(path).expanduser().absolute() if path is not None else found.folder / "report.html"
-    )
+    found = facts.read(expanded(folder).absolute())
+    target = expanded(path).absolute() if path is not None else found.folder / "report.html"
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
         raise ValueError(message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._files import expanded
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -139,7 +140,7 @@ def view_features(
     )
     chosen = _layers(layers, report)
     described = extraction.model_of(
-        str(Path(model).expanduser().absolute()),
+        str(expanded(model).absolute()),
         chosen,
         # Networks that are told how many layers to give need not go on to those that are not asked.
         chosen[-1] + 1 if "nb_layers" in report.arguments else len(report.layers),
@@ -147,7 +148,7 @@ def view_features(
         report.measured[1] if report.measured else 1,
         _voxels(voxel_size, first),
     )
-    folder = Path(out).expanduser().absolute()
+    folder = expanded(out).absolute()
     arguments.make_folder("out", folder)
     chain = Chain() if moving is None else initial.make_chain(initial_transform, first, second)
     transform = from_elastix.to_sitk(chain, first.GetDimension())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._files import utf8_name
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.models.files import replacing
 from impact_plugin.viewing.features.scans import Sharpness
@@ -31,7 +32,7 @@ def write_image(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
     image.SetDirection(geometry.direction)
     try:
         with replacing(path) as unfinished:
-            sitk.WriteImage(image, str(unfinished), useCompression=True)
+            sitk.WriteImage(image, utf8_name(unfinished), useCompression=True)
     except RuntimeError as error:
         message = f"{path} cannot be written: {str(error).strip().splitlines()[-1]}"
         raise OSError(message) from error

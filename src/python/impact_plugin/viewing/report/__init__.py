@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin._files import expanded
 from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.evaluation.registrations import Registration, Step
@@ -76,7 +77,7 @@ def write_report(
     shown = _window(window)
     arguments.check_whole("slices", slices, 1, 1000)
     content, folder = _read(registration, fixed, moving)
-    target = Path(path).expanduser().absolute() if path is not None else folder / "report.html"
+    target = expanded(path).absolute() if path is not None else folder / "report.html"
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
         raise ValueError(message)
@@ -106,7 +107,7 @@ def _read(
         folder = registration.output_directory or Path.cwd()
         content = folders.of_result(registration, " and ".join(registration.stages), fixed, moving)
         return content, folder
-    folder = Path(registration).expanduser().absolute()
+    folder = expanded(registration).absolute()
     return folders.read(folder, fixed, moving), folder
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
+from impact_plugin._files import read_image
 from impact_plugin.engine import parameter_text
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.reading import exists
@@ -201,8 +202,6 @@ def _parsed(versions: str) -> dict[str, str]:
 
 
 def _result_image(folder: Path, number: int, notes: list[str]) -> sitk.Image | None:
-    import SimpleITK as sitk
-
     files = [
         path
         for path in sorted(folder.glob(f"result.{number}.*"))
@@ -211,8 +210,8 @@ def _result_image(folder: Path, number: int, notes: list[str]) -> sitk.Image | N
     if not files:
         return None
     try:
-        return sitk.ReadImage(str(files[0]))
-    except RuntimeError as error:
+        return read_image(files[0])
+    except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1]
         notes.append(f"{files[0].name} was left out: it cannot be read ({reason}).")
         return None

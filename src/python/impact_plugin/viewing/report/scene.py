@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import from_elastix, transformix
+from impact_plugin.transforms import applying
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.viewing import pictures
 from impact_plugin.viewing.pictures import Window
 from impact_plugin.viewing.planes import Plane, nearest_to_lps, obliqueness, oriented
@@ -165,17 +164,7 @@ def _warp(moving: sitk.Image, chain: Chain, geometry: Geometry) -> NDArray[Any]:
     import SimpleITK as sitk
 
     outside = float(sitk.GetArrayViewFromImage(moving).min())
-    try:
-        transform = from_elastix.to_sitk(chain, geometry.dimension)
-    except UnsupportedTransformError:
-        warped = transformix.warp(chain, moving, geometry, 1, outside)
-    else:
-        resampler = sitk.ResampleImageFilter()
-        geometry.set_on(resampler)
-        resampler.SetTransform(transform)
-        resampler.SetInterpolator(sitk.sitkLinear)
-        resampler.SetDefaultPixelValue(outside)
-        warped = resampler.Execute(moving)
+    warped = applying.warp(chain, moving, geometry, order=1, default=outside)
     array: NDArray[Any] = sitk.GetArrayFromImage(warped)
     return array
 

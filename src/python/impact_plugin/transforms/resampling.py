@@ -1,0 +1,94 @@
+"""What a parameter map says of resampling images of the moving frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from impact_plugin.parameters.values import ParameterMap
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_B_SPLINES = ("FinalBSplineInterpolator", "FinalBSplineInterpolatorFloat")
+_ORDERS = {"FinalNearestNeighborInterpolator": 0, "FinalLinearInterpolator": 1}
+HIGHEST_ORDER = 5
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How the moving image becomes ``result.image``.
+
+    Args:
+        order: Of the B-spline interpolation: 0 is the nearest neighbour, 1 linear, up to 5.
+        outside: Value outside the image; None: the least value of the image that is resampled.
+    """
+
+    order: int
+    outside: float | None
+
+    @classmethod
+    def of(cls, parameters: ParameterMap, name: str = "the transform") -> Resampling:
+        """Read it from a parameter map or a transform parameter map, as transformix does.
+
+        Args:
+            parameters: The map; elastix's defaults stand for what it does not have.
+            name: What messages call it.
+
+        Raises:
+            ValueError: See :func:`order_of` and :func:`outside_of`.
+        """
+        return cls(order_of(parameters, name), outside_of(parameters, name))
+
+    def value_outside(self, image: sitk.Image) -> float:
+        """Give the value outside of an image that is resampled."""
+        return least(image) if self.outside is None else self.outside
+
+
+def least(image: sitk.Image) -> float:
+    """Give the least value of an image, exactly."""
+    import SimpleITK as sitk
+
+    found: float = sitk.GetArrayViewFromImage(image).min().item()
+    return found
+
+
+def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
+    """Give the order of the interpolation that a map asks for.
+
+    Raises:
+        ValueError: ResampleInterpolator is none of those that interpolate as a B-spline of some
+            order does, or FinalBSplineInterpolationOrder is none.
+    """
+    interpolator = parameters.get("ResampleInterpolator", [_B_SPLINES[0]])[0]
+    if interpolator in _ORDERS:
+        return _ORDERS[interpolator]
+    if interpolator not in _B_SPLINES:
+        message = (
+            f'{name} has (ResampleInterpolator "{interpolator}"), by which no image is warped '
+            f"here; expected {', '.join((*_B_SPLINES, *_ORDERS))}"
+        )
+        raise ValueError(message)
+    text = parameters.get("FinalBSplineInterpolationOrder", ["3"])[0]
+    orders = [str(order) for order in range(HIGHEST_ORDER + 1)]
+    if text not in orders:
+        message = (
+            f"{name} has (FinalBSplineInterpolationOrder {text}), expected a whole number from 0 "
+            f"(nearest neighbour) to {HIGHEST_ORDER}"
+        )
+        raise ValueError(message)
+    return int(text)
+
+
+def outside_of(parameters: ParameterMap, name: str = "the transform") -> float:
+    """Give the value outside the moving image that a map asks for.
+
+    Raises:
+        ValueError: DefaultPixelValue is no number.
+    """
+    text = parameters.get("DefaultPixelValue", ["0"])[0]
+    try:
+        return float(text)
+    except ValueError:
+        message = f"DefaultPixelValue of {name} is {text!r}, expected a number"
+        raise ValueError(message) from None
