@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._files import PathNameError, utf8_name
 from impact_plugin.images.errors import reason_of
 from impact_plugin.images.whole import DamagedImageError
 
@@ -237,10 +238,13 @@ def _images_in(folder: Path, name: str) -> list[Slice]:
     """Look at all files of a folder."""
     found = []
     for path in sorted(each for each in folder.iterdir() if each.is_file()):
+        kind = _storage_class(path)
         try:
-            found.append(_look(str(path)))
+            found.append(_look(utf8_name(path)))
+        except PathNameError:
+            if _OF_IMAGES.fullmatch(kind):
+                raise
         except RuntimeError as error:
-            kind = _storage_class(path)
             if _OF_IMAGES.fullmatch(kind) or (not kind and path.suffix.lower() in _ENDINGS):
                 message = (
                     f"{name}: {str(path)!r} is a DICOM image that cannot be read "
