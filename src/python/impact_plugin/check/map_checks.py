@@ -10,6 +10,7 @@ from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.intensities import expects_hu, why_not_hu
 from impact_plugin.check.pyramids import resampling
 from impact_plugin.check.report import Finding, Severity
+from impact_plugin.parameters.values import as_whole
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -124,7 +125,7 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
     for side, image in images.items():
         name = f"{side.capitalize()}ImageDimension"
         given = parameters.get(name)
-        if given and given[0] != str(image.dimension):
+        if given and as_whole(given[0]) != image.dimension:
             yield _finding(
                 "error",
                 "image",

@@ -100,10 +100,8 @@ def _is_elastix(registration: RegistrationLike) -> bool:
     if not registration.is_file():
         message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)
-    if registration.match("TransformParameters.*.txt"):
-        return True  # the parser says what is wrong with it, if anything is
-    with registration.open("rb") as file:
-        return file.read(4096).lstrip().startswith((b"(", b"//"))
+    # Of a file of that name the parser says what is wrong with it, if anything is.
+    return registration.match("TransformParameters.*.txt") or initial.is_of_elastix(registration)
 
 
 def _stage_names(result: RegistrationResult) -> list[str]:

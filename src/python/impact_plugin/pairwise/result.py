@@ -15,7 +15,7 @@ from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
-from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.parameters.values import ParameterMap, as_whole
 from impact_plugin.records.contents import Record
 from impact_plugin.transforms import applying, from_elastix, inverse
 from impact_plugin.transforms.chain import Chain
@@ -162,8 +162,8 @@ class RegistrationResult:
             message = f"order is {order}, and labels cannot be interpolated: leave it out"
             raise ValueError(message)
         if order is None:
-            order = 0 if labels else int(last.get("FinalBSplineInterpolationOrder", ["3"])[0])
-        if order not in range(6):
+            order = 0 if labels else as_whole(last.get("FinalBSplineInterpolationOrder", ["3"])[0])
+        if order is None or order not in range(6):
             message = f"order is {order}, expected 0 (nearest neighbour) to 5"
             raise ValueError(message)
         checks.check_fits(default, source, "default")

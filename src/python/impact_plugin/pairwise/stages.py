@@ -11,7 +11,13 @@ from typing import Any, TypeAlias
 
 from impact_plugin.engine import parameter_text
 from impact_plugin.pairwise import components, model_files, presets
-from impact_plugin.parameters.values import ParameterMap, as_map, is_parameter_object, maps_of
+from impact_plugin.parameters.values import (
+    ParameterMap,
+    as_map,
+    as_whole,
+    is_parameter_object,
+    maps_of,
+)
 
 ParameterMaps: TypeAlias = Any
 """A dict, a path, an itk.ParameterObject, anything with to_parameter_map(), or several of them."""
@@ -148,7 +154,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
 def _check_dimension(stage: Stage, dimension: int) -> None:
     for name in ("FixedImageDimension", "MovingImageDimension"):
         said = stage.parameters.get(name, [str(dimension)])
-        if said != [str(dimension)]:
+        if [as_whole(each) for each in said] != [dimension]:
             message = (
                 f"the map {stage.name!r} has ({name} {' '.join(said)}), and the images have "
                 f"{dimension} dimensions"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters.values import ParameterMap
+import numpy as np
+
+from impact_plugin.parameters.values import ParameterMap, as_whole
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -33,15 +35,14 @@ def to_sitk(chain: Chain, dimension: int) -> sitk.CompositeTransform:
     composite = sitk.CompositeTransform(dimension)
     # SimpleITK applies first what was added last.
     for number, parameters in reversed(list(enumerate(chain.maps))):
-        composite.AddTransform(_one(parameters, first=number == 0, chain=chain))
+        composite.AddTransform(_one(parameters, number == 0, chain, dimension))
     return composite
 
 
-def _one(parameters: ParameterMap, first: bool, chain: Chain) -> sitk.Transform:
+def _one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> sitk.Transform:
     import SimpleITK as sitk
 
     name = parameters["Transform"][0]
-    dimension = int(parameters["FixedImageDimension"][0])
     if not first and parameters.get("HowToCombineTransforms", ["Compose"])[0] != "Compose":
         message = (
             f"the {name} is added to its initial transform, which no SimpleITK transform does. "
@@ -52,21 +53,40 @@ def _one(parameters: ParameterMap, first: bool, chain: Chain) -> sitk.Transform:
         message = f'the {name} was found with (UseDirectionCosines "false")'
         raise UnsupportedTransformError(message)
     if name == "DeformationFieldTransform":
+        # elastix takes 0 where nothing is said. SimpleITK's compositions always interpolate.
+        if as_whole(parameters.get("DeformationFieldInterpolationOrder", ["0"])[0]) != 1:
+            message = "the displacement field is not interpolated: its InterpolationOrder is 0"
+            raise UnsupportedTransformError(message)
         field = chain.fields[parameters["DeformationFieldFileName"][0]]
-        displacement = sitk.DisplacementFieldTransform(sitk.Image(field))
-        if parameters.get("DeformationFieldInterpolationOrder", ["1"])[0] == "0":
-            displacement.SetInterpolator(sitk.sitkNearestNeighbor)
-        return displacement
+        return sitk.DisplacementFieldTransform(sitk.Image(field))
     make = _MAKERS.get(name)
     if make is None:
         known = ", ".join([*_MAKERS, "DeformationFieldTransform"])
         message = f"SimpleITK has no transform like elastix's {name}; known: {known}"
         raise UnsupportedTransformError(message)
-    return make(parameters, dimension)
+    if "ITKTransformParameters" in parameters:
+        message = f"the {name} has its numbers as ITK has them, (ITKTransformParameters ...)"
+        raise UnsupportedTransformError(message)
+    try:
+        return make(parameters, dimension)
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, UnsupportedTransformError):
+            raise
+        reason = str(error).strip().splitlines()[-1].strip()
+        message = f"the {name} is none of {dimension} dimensions that elastix reads: {reason}"
+        raise ValueError(message) from error
 
 
-def _numbers(parameters: ParameterMap, name: str) -> list[float]:
-    return [float(value) for value in parameters[name]]
+def _numbers(
+    parameters: ParameterMap, name: str, default: list[float] | None = None
+) -> list[float]:
+    values = parameters.get(name)
+    if values:
+        return [float(value) for value in values]
+    if default is None:
+        message = f"it has no {name}"
+        raise ValueError(message)
+    return default
 
 
 def _translation(parameters: ParameterMap, dimension: int) -> sitk.Transform:
@@ -110,18 +130,15 @@ def _b_spline(parameters: ParameterMap, dimension: int) -> sitk.Transform:
     if parameters.get("UseCyclicTransform", ["false"])[0] == "true":
         message = 'SimpleITK has no cyclic B-spline transform: (UseCyclicTransform "true")'
         raise UnsupportedTransformError(message)
-    order = int(parameters.get("BSplineTransformSplineOrder", ["3"])[0])
-    transform = sitk.BSplineTransform(dimension, order)
-    size, origin, spacing, direction = (
-        _numbers(parameters, f"Grid{name}") for name in ("Size", "Origin", "Spacing", "Direction")
-    )
+    order = parameters.get("BSplineTransformSplineOrder", ["3"])[0]
+    transform = sitk.BSplineTransform(dimension, as_whole(order) or 0)
+    size, spacing = (_numbers(parameters, f"Grid{name}") for name in ("Size", "Spacing"))
+    index = _numbers(parameters, "GridIndex", [0.0] * dimension)
     # elastix writes directions column by column, ITK keeps them row by row.
-    rows = [
-        direction[row + dimension * column]
-        for row in range(dimension)
-        for column in range(dimension)
-    ]
-    transform.SetFixedParameters([*size, *origin, *spacing, *rows])
+    columns = _numbers(parameters, "GridDirection", np.eye(dimension).ravel().tolist())
+    matrix = np.reshape(columns, (dimension, dimension)).T
+    origin = _numbers(parameters, "GridOrigin") + matrix @ np.multiply(spacing, index)
+    transform.SetFixedParameters([*size, *origin.tolist(), *spacing, *matrix.ravel().tolist()])
     transform.SetParameters(_numbers(parameters, "TransformParameters"))
     return transform
 

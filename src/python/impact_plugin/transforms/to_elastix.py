@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +16,29 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 
-def from_sitk(transform: sitk.Transform, fixed: Geometry) -> Chain:
+def from_sitk(
+    transform: sitk.Transform, fixed: Geometry, name: str = "the initial transform"
+) -> Chain:
     """Give a SimpleITK transform, of points of the fixed image to the moving image, as a chain.
 
     Args:
         transform: Any linear one, a B-spline transform, a displacement field, or a composition of
             them.
         fixed: Grid of the fixed image, which every transform parameter file holds.
+        name: What messages call it.
 
     Raises:
         ValueError: It is for points of another dimension, or of another kind.
     """
     if transform.GetDimension() != fixed.dimension:
         message = (
-            f"the initial transform is for {transform.GetDimension()} dimensions, and the images "
-            f"have {fixed.dimension}"
+            f"{name} is for {transform.GetDimension()} dimensions, and the images have "
+            f"{fixed.dimension}"
         )
         raise ValueError(message)
     chain = Chain()
     for part in _parts(transform):
-        own = _own_parameters(part, chain)
+        own = _own_parameters(part, chain, name)
         chain.maps.append(as_map({**own, **_common(fixed)}))
     return chain
 
@@ -51,7 +55,13 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
     """Give what a composition consists of, in the order in which it is applied."""
     import SimpleITK as sitk
 
-    transform = transform.Downcast()
+    if transform.IsLinear() and transform.GetTransformEnum() == sitk.sitkComposite:
+        # One, or what ITK knows as linear and SimpleITK has no class for: MatrixOffsetTransformBase
+        # seems to be a composition of itself.
+        yield transform
+        return
+    with contextlib.suppress(TypeError):  # there is no class for it
+        transform = transform.Downcast()
     if isinstance(transform, sitk.CompositeTransform):
         for number in reversed(range(transform.GetNumberOfTransforms())):
             yield from _parts(transform.GetNthTransform(number))
@@ -59,7 +69,7 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
         yield transform
 
 
-def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]:
+def _own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[str, Value]:
     import SimpleITK as sitk
 
     dimension = transform.GetDimension()
@@ -98,8 +108,8 @@ def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]
             "CenterOfRotationPoint": [0.0] * dimension,
         }
     message = (
-        f"the initial transform is or contains a {transform.GetName()}; expected linear, B-spline "
-        "or displacement field transforms, or compositions of them"
+        f"{what} is or contains a {transform.GetName()}; expected linear, B-spline or displacement "
+        "field transforms, or compositions of them"
     )
     raise ValueError(message)
 
