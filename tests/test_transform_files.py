@@ -17,7 +17,7 @@ from impact_plugin.check import check_map
 from impact_plugin.engine import process
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.transforms import applying, from_elastix, initial
+from impact_plugin.transforms import applying, from_elastix, initial, to_elastix
 from impact_plugin.transforms.chain import Chain
 
 SIZE, SPACING, ORIGIN = (12, 14, 10), (2.0, 1.5, 3.0), (5.0, -7.0, 11.0)
@@ -89,7 +89,7 @@ def of_transformix(path: Path, folder: Path) -> Array:
     rows = "\n".join(" ".join(map(repr, row)) for row in POINTS.tolist())
     (folder / "points.txt").write_text(f"point\n{len(POINTS)}\n{rows}\n")
     lines: list[str] = []
-    arguments = ["-tp", path, "-def", folder / "points.txt", "-out", folder]
+    arguments: list[str | Path] = ["-tp", path, "-def", folder / "points.txt", "-out", folder]
     assert process.run("transformix", arguments, lines.append) == 0, lines[-20:]
     found = re.findall(r"OutputPoint = \[([^\]]*)\]", (folder / "outputpoints.txt").read_text())
     return np.array([row.split() for row in found], dtype=float)
@@ -254,7 +254,7 @@ def test_a_matrix_offset_transform_within_a_composition(tmp_path: Path) -> None:
     )
     spline = sitk.BSplineTransformInitializer(sitk.Image(SIZE, sitk.sitkUInt8), [3, 3, 3])
     composite = sitk.CompositeTransform([inner, spline])
-    grid = initial.to_elastix.from_sitk(composite, GRID)
+    grid = to_elastix.from_sitk(composite, GRID)
     np.testing.assert_allclose(applying.map_points(grid, POINTS), mapped(AFFINE), atol=1e-9)
 
 
@@ -295,8 +295,11 @@ def test_whole_numbers_with_decimals() -> None:
         for each in (parameters, plain)
     ]
     points = results[0].fixed.points(4)
-    np.testing.assert_array_equal(*(result.map_points(points) for result in results))
-    np.testing.assert_array_equal(*(sitk.GetArrayFromImage(result.image) for result in results))
+    one, other = results
+    np.testing.assert_array_equal(one.map_points(points), other.map_points(points))
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(one.image), sitk.GetArrayFromImage(other.image)
+    )
     assert shift_error(results[0]) < 0.5
     assert {
         (finding.code, finding.parameter)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from impact_plugin import _kept
 from impact_plugin.engine.errors import RegistrationError
 
 _FILE = click.Path(path_type=Path)
@@ -77,7 +78,12 @@ def evaluate(
         if path.suffix not in evaluation.SUFFIXES:
             message = f"{path}: expected a name that ends in {', '.join(evaluation.SUFFIXES)}."
             raise click.BadParameter(message, param_hint="--out")
+    read = {"REGISTRATION": registration, "--fixed-points": fixed_points}
+    read |= {"--moving-points": moving_points, "--fixed-labels": fixed_labels}
+    read |= {"--moving-labels": moving_labels, "--fixed-image": fixed_image}
+    read |= {"--moving-image": moving_image, "--mask": mask}
     try:
+        _kept.check(files, [(name, path) for name, path in read.items() if path is not None])
         figures = evaluation.evaluate(
             registration,
             fixed_points=fixed_points,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from impact_plugin import _versions
+from impact_plugin import _kept, _versions
 from impact_plugin.engine import termination
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
@@ -91,7 +91,8 @@ def register_images(
         default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
             by default as own maps say, and the least of the moving image with a preset.
         output_directory: Where to keep elastix's files: its log, parameter and transform files; by
-            default nowhere. Made if needed.
+            default nowhere. Made if needed. Not where an input lies under a name of these files, or
+            of those that :meth:`RegistrationResult.save` writes.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
             returns True or raises :class:`impact_plugin.StopRegistration`, the registration ends,
             and the result is what it had by then (with maps without IMPACT: after the last level
@@ -112,7 +113,8 @@ def register_images(
         ValueError: Before elastix starts: images of different dimension, without overlap, empty,
             constant or with NaN; a mask on another grid, or empty; a preset, metric, transform or
             GPU that does not exist; a model that no map names; a folder that cannot be written
-            into; arguments that are out of range or exclude each other.
+            into, or where an input would be overwritten; arguments that are out of range or exclude
+            each other.
         TypeError: An argument is of a kind that is not known.
         RegistrationError: elastix failed. It has the cause, the stage and level, and the log.
         VersionMismatchError: The installed torch or itk-elastix does not fit.
@@ -141,11 +143,15 @@ def register_images(
         "fixed_mask": fixed_mask,
         "moving_mask": moving_mask,
     }
+    out = None if output_directory is None else Path(output_directory).expanduser().absolute()
+    if out is not None:
+        patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
+        read = arguments.files_read(images, initial_transform, parameter_maps, models)
+        _kept.check(_kept.matching(out, patterns), read)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
     changes = _changes(iterations, seed, default_pixel_value, callback)
-    out = None if output_directory is None else Path(output_directory).expanduser().absolute()
 
     with (
         termination.cleaned_up(),
