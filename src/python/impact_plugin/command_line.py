@@ -18,6 +18,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -58,6 +59,7 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         return code
     if code := _check_kept("elastix", given, record):
         return code
+    _warn_of_directions(given)
     if record is None:
         return run("elastix", given)
     from impact_plugin.records import elastix_runs  # imports much, seldom needed
@@ -153,6 +155,28 @@ def _links(name: str) -> list[Path]:
         return chain.files_of(Path(name))
     except (OSError, ValueError):
         return [Path(name)]
+
+
+def _warn_of_directions(arguments: Sequence[str]) -> None:
+    """Say where transform files of this run will not be of the world."""
+    flags = list(itertools.pairwise(arguments))
+    maps = [_parameters(value) for flag, value in flags if flag == "-p"]
+    if not any(each.get("UseDirectionCosines") == ["false"] for each in maps):
+        return
+    from impact_plugin.check.images import ImageError, ImageHeader
+
+    for flag, value in flags:
+        if flag in ("-f", "-f0", "-m", "-m0"):
+            with suppress(ImageError, OSError, ValueError):
+                if not ImageHeader.read(value).is_upright:
+                    print(
+                        'impact-elastix: WARNING: (UseDirectionCosines "false"), and the axes of '
+                        f"{flag} {value} are not x, y and z: the transform files will hold for "
+                        "images without direction cosines, and points in mm come out wrong. Give "
+                        '(UseDirectionCosines "true").',
+                        file=sys.stderr,
+                    )
+                    return
 
 
 def _check_levels(arguments: Sequence[str]) -> int:

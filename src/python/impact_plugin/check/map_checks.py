@@ -136,6 +136,29 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
             )
 
 
+def check_directions(
+    parameters: ParameterMap, images: Mapping[str, ImageHeader]
+) -> Iterator[Finding]:
+    """Find maps that leave out where the images' axes point."""
+    if parameters.get("UseDirectionCosines") != ["false"]:
+        return
+    turned = [
+        f'the {side} image "{each.path}"' for side, each in images.items() if not each.is_upright
+    ]
+    if images and not turned:
+        return
+    which = f"those of {' and '.join(turned)} are not" if turned else "in most files they are not"
+    yield _finding(
+        "warning",
+        "direction-cosines",
+        "UseDirectionCosines",
+        f"elastix takes the images' axes for x, y and z, and {which}: impact-elastix's transform "
+        "files will hold for images without direction cosines, and images whose axes differ start "
+        "turned. register_images gives its transform in world coordinates all the same.",
+        'Give (UseDirectionCosines "true").',
+    )
+
+
 def check_intensities(
     levels: Sequence[_core.LevelSettings], images: Mapping[str, ImageHeader]
 ) -> Iterator[Finding]:

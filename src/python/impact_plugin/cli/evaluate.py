@@ -30,7 +30,11 @@ All in mm in LPS, unless the file says RAS: see docs/evaluation.md.
 @click.option(
     "--fixed-image", type=_FILE, help="Where REGISTRATION is a transform that does not know it."
 )
-@click.option("--moving-image", type=_FILE, help="Where moving points are voxel indices.")
+@click.option(
+    "--moving-image",
+    type=_FILE,
+    help="Where moving points are voxel indices, or elastix did not use direction cosines.",
+)
 @click.option("--mask", type=_FILE, help="Where the Jacobian determinant counts: not 0.")
 @click.option(
     "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."

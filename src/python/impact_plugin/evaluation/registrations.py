@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.result import RegistrationResult
-from impact_plugin.transforms import initial
+from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.fixed_grid import grid_of
 
@@ -38,12 +38,17 @@ class Registration:
     steps: tuple[Step, ...]
 
 
-def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Registration:
+def load(
+    registration: RegistrationLike,
+    fixed_image: sitk.Image | None,
+    moving_image: Geometry | None = None,
+) -> Registration:
     """Give a registration's steps.
 
     Args:
         registration: As in :func:`impact_plugin.evaluation.evaluate`.
         fixed_image: Needed where ``registration`` does not know its grid.
+        moving_image: Grid of the moving image, needed where elastix did not use directions.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or nothing in it.
@@ -64,7 +69,7 @@ def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Regi
             )
             raise ValueError(message)
         if given is not None:
-            chain = initial.make_chain(registration, fixed_image, fixed_image, "registration")
+            chain = initial.as_chain(registration, given, "registration")
             grid = given
         else:
             chain = Chain.read(registration)
@@ -73,6 +78,9 @@ def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Regi
     if given is not None and (difference := grid.difference(given)):
         message = f"fixed_image is not the one that was registered: {difference}"
         raise ValueError(message)
+    known = directions.in_world(chain, grid, moving_image, "registration")
+    names = ["initial transform"] * (len(known.maps) - len(chain.maps)) + names
+    chain = known
     return Registration(grid, (Step(UNREGISTERED, Chain()), *_steps(chain, names)))
 
 

@@ -18,7 +18,7 @@ from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import arguments, presets, stages
-from impact_plugin.pairwise.follower import Callback, Follower
+from impact_plugin.pairwise.follower import LOGGER, Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
 from impact_plugin.pairwise.progress import Bars
@@ -28,8 +28,9 @@ from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.records import making, storage
 from impact_plugin.records.contents import Record
-from impact_plugin.transforms import from_elastix, initial
+from impact_plugin.transforms import directions, from_elastix, initial
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.directions import Ignored
 from impact_plugin.transforms.initial import InitialTransform
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ def register_images(
         ]
         outside = value_outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
+        grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
+        ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
+        placed = before if ignored is None or before.maps else ignored.start
         begun = None
         if record:
             said = {
@@ -178,7 +182,9 @@ def register_images(
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
             if callable(record):
                 record(begun)
-        _check_overlap(inputs, before, chosen[0])
+        if before.maps or not chosen[0].is_laid_by_elastix:
+            how = "after the initial transform" if before.maps else "as they lie"
+            _check_overlap(*grids, placed, how)
         if out is not None:
             arguments.make_folder("output_directory", out)
             (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
@@ -186,13 +192,18 @@ def register_images(
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
-        run = Run(chosen, before, out or files, files / "stop")
+        given = before if ignored is None else ignored.for_elastix(before)
+        if ignored is not None and not ignored.is_trivial:
+            LOGGER.warning("%s. The result is in world coordinates all the same.", directions.WHAT)
+        run = Run(chosen, given, out or files, files / "stop")
         follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
         prepared = time.perf_counter()
         try:
             chain = run.execute(command, follower)
         finally:
             bars.close()
+        if ignored is not None:
+            chain = ignored.in_world(Chain(chain.maps[len(given.maps) :]), placed)
         log = run.log(follower)
         ended = time.perf_counter()
 
@@ -215,11 +226,11 @@ def register_images(
     }
     result = replace(result, image=image, timings=timings, log=log)
     if begun is not None:
-        finished = making.finish(begun, result, before, follower.log.levels, log)
+        finished = making.finish(begun, result, placed, follower.log.levels, log)
         result = replace(result, record=finished)
         if out is not None:
             finished["log"] = storage.LOG
-            if not result.stopped:
+            if not result.stopped and ignored is None:  # else elastix's file is of its own frame
                 finished["transform"]["file"] = run.last_transform.name
             storage.write(finished, out / storage.NAME)
     return result
@@ -245,10 +256,7 @@ def _changes(
     return changes
 
 
-def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
-    fixed, moving = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
-    if not before.maps and first.parameters.get("AutomaticTransformInitialization") == ["true"]:
-        return  # elastix puts them on each other
+def _check_overlap(fixed: Geometry, moving: Geometry, before: Chain, how: str) -> None:
     try:
         transform = from_elastix.to_sitk(before, fixed.dimension)
     except from_elastix.UnsupportedTransformError:
@@ -257,7 +265,6 @@ def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
     def mapped(points: checks.Points) -> checks.Points:
         return np.array([transform.TransformPoint(point) for point in points.tolist()])
 
-    how = "after the initial transform" if before.maps else "as they lie"
     checks.check_overlap(fixed, moving, mapped, how)
 
 

@@ -37,6 +37,11 @@ class Stage:
         """Whether IMPACT is (one of) its metrics."""
         return "Impact" in self.parameters.get("Metric", [])
 
+    @property
+    def is_laid_by_elastix(self) -> bool:
+        """Whether elastix begins by putting the images on each other."""
+        return self.parameters.get("AutomaticTransformInitialization") == ["true"]
+
 
 def make_stages(
     preset: str | Sequence[str] | None,

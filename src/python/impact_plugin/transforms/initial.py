@@ -12,7 +12,7 @@ import numpy as np
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.parameters.values import as_whole
 from impact_plugin.transforms import chain as chains
-from impact_plugin.transforms import itk_files, to_elastix
+from impact_plugin.transforms import directions, itk_files, to_elastix
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -49,11 +49,26 @@ def make_chain(
         TypeError: It is none of these.
     """
     grid = Geometry.of(fixed)
-    if initial is None:
-        return Chain()
     if isinstance(initial, str) and initial in AUTOMATIC:
         centre = _middle if initial == "center" else _centre_of_mass
         return to_elastix.translation(centre(moving) - centre(fixed), grid)
+    chain = as_chain(initial, grid, name)
+    return directions.in_world(chain, grid, Geometry.of(moving), name)
+
+
+def as_chain(initial: InitialTransform, grid: Geometry, name: str) -> Chain:
+    """Give a transform as a chain of elastix's maps, which may be without direction cosines.
+
+    Args:
+        initial: As for :func:`make_chain`, without the words.
+        grid: Of the fixed image.
+        name: What messages call it.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: As by :func:`make_chain`.
+    """
+    if initial is None:
+        return Chain()
     if isinstance(initial, str | os.PathLike):
         return read(Path(initial).expanduser(), grid, name)
     if hasattr(initial, "chain") and isinstance(initial.chain, Chain):

@@ -38,7 +38,7 @@ def from_sitk(
         raise ValueError(message)
     chain = Chain()
     for part in _parts(transform):
-        own = _own_parameters(part, chain, name)
+        own = own_parameters(part, chain, name)
         chain.maps.append(as_map({**own, **_common(fixed)}))
     return chain
 
@@ -69,7 +69,17 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
         yield transform
 
 
-def _own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[str, Value]:
+def own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[str, Value]:
+    """Give the parameters that tell of a transform, without those that every file has.
+
+    Args:
+        transform: Linear, a B-spline transform or a displacement field.
+        chain: Gets the displacement field.
+        what: What messages call it.
+
+    Raises:
+        ValueError: It is of another kind.
+    """
     import SimpleITK as sitk
 
     dimension = transform.GetDimension()
