@@ -65,7 +65,13 @@ def largest(found: Array, expected: Array) -> float:
 
 @pytest.mark.parametrize(
     ("fixed", "moving"),
-    [(FLIPPED, FLIPPED), (OBLIQUE, OBLIQUE), (OBLIQUE, EXCHANGED), (np.eye(3), FLIPPED)],
+    [
+        (FLIPPED, FLIPPED),
+        (OBLIQUE, OBLIQUE),
+        (OBLIQUE, EXCHANGED),
+        (np.eye(3), FLIPPED),
+        (OBLIQUE @ np.diag([-1.0, 1, 1]), OBLIQUE),
+    ],
 )
 def test_all_of_a_result_is_in_the_world(fixed: Array, moving: Array, tmp_path: Path) -> None:
     images = turned(fixed, moving)
@@ -128,7 +134,12 @@ def test_splines_stages_and_masks(tmp_path: Path) -> None:
         ),
     ]
     result = impact_plugin.register_images(
-        *images, parameter_maps=maps, threads=1, fixed_mask=masks[0], moving_mask=masks[1]
+        *images,
+        parameter_maps=maps,
+        threads=1,
+        fixed_mask=masks[0],
+        moving_mask=masks[1],
+        output_directory=tmp_path / "out",
     )
     points = inner(images[0])
     assert largest(result.map_points(points), truth(images, points)) < 2.0
@@ -147,6 +158,15 @@ def test_splines_stages_and_masks(tmp_path: Path) -> None:
     mapped = result.map_points(points)
     returned = np.array([back.TransformPoint(point) for point in mapped.tolist()])
     assert largest(returned, points) < 0.1
+    # elastix itself forgets the direction of the fixed image from its second stage on.
+    left = evaluation.evaluate(
+        tmp_path / "out", fixed_points=points, moving_points=mapped, moving_image=images[1]
+    )
+    assert left.after.landmarks is not None
+    assert left.after.landmarks.mean < 1e-6
+    columns = np.reshape(images[0].GetDirection(), (3, 3)).T.ravel()
+    for each in result.elastix_parameters:
+        np.testing.assert_allclose(np.array(each["Direction"], float), columns)
 
 
 def test_initial_transforms_are_of_the_world(tmp_path: Path) -> None:

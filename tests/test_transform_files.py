@@ -270,7 +270,7 @@ def test_refused_files_are_named(tmp_path: Path) -> None:
     for path, match in (
         (several, r"several\.tfm' holds several transforms, and does not say in which order"),
         (greedy, r"greedy\.mat' is neither.*holds a bare matrix.*c3d_affine_tool"),
-        (scalar, r"scalar\.nii' is an image of 3 dimensions with 1 values per voxel"),
+        (scalar, r"scalar\.nii' is neither.*: it is an image of 3 dimensions with 1 val"),
         (flat, r"the transform is for 2 dimensions, and the images have 3"),
         (old, r"old\.tfm' is neither a transform parameter file of elastix nor"),
     ):

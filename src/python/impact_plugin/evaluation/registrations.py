@@ -11,7 +11,7 @@ from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of
+from impact_plugin.transforms.fixed_grid import grid_of_chain
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -73,7 +73,7 @@ def load(
             grid = given
         else:
             chain = Chain.read(registration)
-            grid = grid_of(chain.maps[-1], registration, "Give fixed_image")
+            grid = grid_of_chain(chain.maps, registration, "Give fixed_image")
         names = _kinds(chain)
     if given is not None and (difference := grid.difference(given)):
         message = f"fixed_image is not the one that was registered: {difference}"

@@ -23,7 +23,7 @@ from impact_plugin.images.geometry import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms import from_elastix, to_elastix
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of
+from impact_plugin.transforms.fixed_grid import grid_of_chain
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -179,8 +179,12 @@ def in_world(chain: Chain, fixed: Geometry | None, moving: Geometry | None, name
             "moving image: give moving_image, as it was registered"
         )
         raise ValueError(message)
-    last = chain.maps[-1]
-    grid = grid_of(last, name) if last.get("Direction") or fixed is None else fixed
+    try:
+        grid = grid_of_chain(chain.maps, name)
+    except ValueError:
+        if fixed is None:
+            raise
+        grid = fixed
     try:
         return Ignored(grid, moving).in_world(chain)
     except from_elastix.UnsupportedTransformError as error:
@@ -201,7 +205,9 @@ def _as_chain(rigid: _Rigid, fixed: Geometry) -> Chain:
 
 def _conjugated(chain: Chain, frame: _Rigid, fixed: Geometry) -> Chain:
     """Give frame T frame^-1 for each T of a chain, with all else that its maps say."""
-    used = {"UseDirectionCosines": ["true"]}
+    # elastix forgets the direction from its second stage on.
+    columns = np.reshape(fixed.direction, (fixed.dimension,) * 2).T.ravel().tolist()
+    used = as_map({"UseDirectionCosines": True, "Direction": columns})
     if frame.is_identity:
         return Chain([parameters | used for parameters in chain.maps], chain.fields)
     found = Chain()

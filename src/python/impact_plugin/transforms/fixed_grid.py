@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,31 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
     return Geometry(
         size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
     )
+
+
+def grid_of_chain(maps: Sequence[ParameterMap], source: Path | str, remedy: str = "") -> Geometry:
+    """Give the fixed image's grid of a chain of transforms: that of the last.
+
+    With (UseDirectionCosines "false") elastix 5.3.1 forgets the direction from its second parameter
+    file on, and writes the identity: that of the first file on the same voxels is taken.
+
+    Args:
+        maps: Of the transforms.
+        source: The file that the last is from, for messages.
+        remedy: What to do where it does not have it.
+
+    Raises:
+        ValueError: It does not have it.
+    """
+    known = maps[-1]
+    voxels = [known.get(name) for name in ("Size", "Index", "Spacing", "Origin")]
+    for parameters in reversed(maps):
+        if parameters.get("UseDirectionCosines") != ["false"] or voxels != [
+            parameters.get(name) for name in ("Size", "Index", "Spacing", "Origin")
+        ]:
+            break
+        known = parameters
+    return grid_of(known, source, remedy)
 
 
 def _numbers(parameters: ParameterMap, name: str, default: list[float]) -> list[float]:

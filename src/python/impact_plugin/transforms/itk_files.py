@@ -27,9 +27,9 @@ def read(path: Path, name: str) -> sitk.Transform:
     """
     try:
         if path.name.lower().endswith(_IMAGES):
-            return _field(path, name)
+            return _field(path)
         transform, warnings = _listened(path)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         hint = (
             " It holds a bare matrix, which does not say of which frame it is: convert it to one "
@@ -52,15 +52,15 @@ def read(path: Path, name: str) -> sitk.Transform:
     return transform
 
 
-def _field(path: Path, name: str) -> sitk.Transform:
+def _field(path: Path) -> sitk.Transform:
     import SimpleITK as sitk
 
     image = sitk.ReadImage(str(path))
     dimension, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if dimension != components:
         message = (
-            f"{name}: {str(path)!r} is an image of {dimension} dimensions with {components} values "
-            "per voxel, expected a displacement field: one vector in mm per voxel"
+            f"it is an image of {dimension} dimensions with {components} values per voxel, and not "
+            "a displacement field: one vector in mm per voxel"
         )
         raise ValueError(message)
     return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))

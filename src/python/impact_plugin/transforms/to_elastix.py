@@ -55,14 +55,14 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
     """Give what a composition consists of, in the order in which it is applied."""
     import SimpleITK as sitk
 
-    if transform.IsLinear() and transform.GetTransformEnum() == sitk.sitkComposite:
-        # One, or what ITK knows as linear and SimpleITK has no class for: MatrixOffsetTransformBase
-        # seems to be a composition of itself.
-        yield transform
-        return
     with contextlib.suppress(TypeError):  # there is no class for it
         transform = transform.Downcast()
     if isinstance(transform, sitk.CompositeTransform):
+        if transform.IsLinear() and transform.GetNumberOfTransforms() == 1:
+            # Of MatrixOffsetTransformBase, for which it has no class, SimpleITK makes a composition
+            # of itself, and so on.
+            yield transform
+            return
         for number in reversed(range(transform.GetNumberOfTransforms())):
             yield from _parts(transform.GetNthTransform(number))
     else:

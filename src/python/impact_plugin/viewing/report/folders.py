@@ -17,7 +17,7 @@ from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import directions
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of
+from impact_plugin.transforms.fixed_grid import grid_of_chain
 from impact_plugin.viewing.report import elastix_log
 from impact_plugin.viewing.report.content import Content
 from impact_plugin.viewing.report.elastix_log import LogFacts
@@ -103,7 +103,7 @@ def _of_elastix(
     content = Content(
         title=folder.name,
         chain=chain,
-        fixed_geometry=grid_of(chain.maps[-1], transforms[last]),
+        fixed_geometry=grid_of_chain(chain.maps, transforms[last]),
         stages=tuple(f"parameter file {number}" for number in sorted(transforms)),
         history=History.of([]),
         timings={},
