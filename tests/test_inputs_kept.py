@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,22 @@ def test_figures_are_not_written_over_landmarks(folder: Folder) -> None:
     assert done.returncode == 1
     assert f"--fixed-points is '{points}', and would be overwritten" in done.stderr
     assert points.read_text() == "x,y,z\n1,2,3\n"
+
+
+def test_a_model_is_not_written_over_its_weights(tmp_path: Path) -> None:
+    network = tmp_path / "my_networks.py"
+    network.write_text(
+        "import torch\n\n\ndef small():\n    return torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3))\n"
+    )
+    weights = tmp_path / "w.pt"
+    made = "import torch, my_networks; torch.save(my_networks.small().state_dict(), 'w.pt')"
+    subprocess.run([sys.executable, "-c", made], cwd=tmp_path, check=True)
+    before = weights.read_bytes()
+    done = programs.run(
+        *("plugin", "models", "export", "my_networks:small", "0", "--weights", "w.pt"),
+        *("-o", "./w.pt"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "--weights is 'w.pt', and would be overwritten" in done.stderr
+    assert weights.read_bytes() == before

@@ -98,14 +98,13 @@ def _check_kept(program: str, arguments: Sequence[str], record: str | None = Non
     """Refuse to write over what is read, with exit code 1."""
     flags = list(itertools.pairwise(arguments))
     out = next((Path(value) for flag, value in flags if flag == "-out"), None)
-    if out is None or not out.is_dir():
-        return 0
     inputs = [each for each in flags if each[0] in _READ or _IMAGE.fullmatch(each[0])]
     for flag, value in flags:
         if flag in ("-t0", "-tp"):
             inputs += [(f"{flag} {value}", str(path)) for path in _links(value)]
     written = _written_by_elastix if program == "elastix" else _written_by_transformix
-    targets = [*_kept.matching(out, written(flags)), *([Path(record)] if record else [])]
+    targets = [] if out is None else list(_kept.matching(out, written(flags)))
+    targets += [Path(record)] if record else []
     try:
         _kept.check(targets, inputs)
     except _kept.OverwrittenInputError as error:
