@@ -267,12 +267,20 @@ def test_refused_files_are_named(tmp_path: Path) -> None:
     sitk.WriteImage(sitk.Image(SIZE, sitk.sitkUInt8), str(scalar))
     flat = itk_file(tmp_path / "flat.tfm", ("AffineTransform_double_2_2", "1 0 0 1 3 4", "0 0"))
     old = itk_file(tmp_path / "old.tfm", ("BSplineDeformableTransform_double_3_3", "0", "0"))
+    bare = itk_file(tmp_path / "affine", translation)
+    noise = tmp_path / "noise.mat"
+    noise.write_bytes(np.random.default_rng(1).bytes(300))
+    infinite = sitk.TranslationTransform(3, (1, np.nan, 2))
+    with pytest.raises(ValueError, match="numbers that are not finite"):
+        to_elastix.from_sitk(infinite, GRID)
     for path, match in (
+        (bare, r"affine' is neither.*: it is a text of ITK: give it a name that ends in \.tfm"),
+        (noise, r"noise\.mat' is neither.*: it is no \.mat file as ITK and ANTs write them"),
         (several, r"several\.tfm' holds several transforms, and does not say in which order"),
-        (greedy, r"greedy\.mat' is neither.*holds a bare matrix.*c3d_affine_tool"),
+        (greedy, r"greedy\.mat' is neither.*: it holds a bare matrix.*c3d_affine_tool"),
         (scalar, r"scalar\.nii' is neither.*: it is an image of 3 dimensions with 1 val"),
         (flat, r"the transform is for 2 dimensions, and the images have 3"),
-        (old, r"old\.tfm' is neither a transform parameter file of elastix nor"),
+        (old, r"old\.tfm' is neither.*: Could not create an instance of .BSplineDeformable"),
     ):
         with pytest.raises(ValueError, match=re.compile(match, re.DOTALL)):
             initial.read(path, GRID, "the transform")

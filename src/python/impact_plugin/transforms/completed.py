@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from impact_plugin.parameters.values import ParameterMap, as_whole
@@ -57,7 +59,9 @@ def _check_count(parameters: ParameterMap, source: str) -> None:
         raise ValueError(message)
     for value in values:
         try:
-            float(value)
+            is_number = math.isfinite(float(value))
         except ValueError:
+            is_number = False
+        if not is_number:
             message = f"{source}: TransformParameters has {value!r}, expected a number"
-            raise ValueError(message) from None
+            raise ValueError(message)

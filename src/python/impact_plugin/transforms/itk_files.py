@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,21 +26,27 @@ def read(path: Path, name: str) -> sitk.Transform:
     Raises:
         ValueError: It is of another kind, or holds several transforms.
     """
+    with path.open("rb") as file:
+        begin = file.read(4096)
     try:
         if path.name.lower().endswith(_IMAGES):
             return _field(path)
+        if path.suffix == ".mat" and not _ROWS.match(begin):
+            _check_matlab(begin, path.stat().st_size)
         transform, warnings = _listened(path)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        hint = (
-            " It holds a bare matrix, which does not say of which frame it is: convert it to one "
-            "of these, as `c3d_affine_tool matrix.mat -oitk affine.txt` does of greedy's"
-            if _ROWS.match(path.read_bytes()[:4096])
-            else ""
-        )
+        said = re.search(r"ITK ERROR: \w+\(\w+\): *(.+)", str(error))
+        reason = said[1] if said else str(error).strip().splitlines()[-1].strip()
+        if _ROWS.match(begin):
+            reason = (
+                "it holds a bare matrix, which does not say of which frame it is: convert it to "
+                "one of these, as `c3d_affine_tool matrix.mat -oitk affine.txt` does of greedy's"
+            )
+        elif begin.startswith(b"#Insight Transform File") and path.suffix not in (".tfm", ".txt"):
+            reason = "it is a text of ITK: give it a name that ends in .tfm"
         message = (
             f"{name}: {str(path)!r} is neither a transform parameter file of elastix nor a "
-            f"transform file that ITK reads (.tfm, .txt, .mat, .h5): {reason}{hint}"
+            f"transform file that ITK reads (.tfm, .txt, .mat, .h5): {reason}"
         )
         raise ValueError(message) from error
     if "more than one transform" in warnings:
@@ -50,6 +57,19 @@ def read(path: Path, name: str) -> sitk.Transform:
         )
         raise ValueError(message)
     return transform
+
+
+def _check_matlab(begin: bytes, size: int) -> None:
+    """Refuse what is no MATLAB file of version 4: ITK believes any size, and asks for the memory.
+
+    Raises:
+        ValueError: It is none.
+    """
+    kind, rows, columns, imaginary, length = struct.unpack("<5i", begin[:20].ljust(20, b"\xff"))
+    fits = 0 <= rows * columns <= size and rows >= 0 and 0 < length < 1000
+    if not (fits and 0 <= kind < 5000 and imaginary == 0):
+        message = "it is no .mat file as ITK and ANTs write them (MATLAB's version 4)"
+        raise ValueError(message)
 
 
 def _field(path: Path) -> sitk.Transform:

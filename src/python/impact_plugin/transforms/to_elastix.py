@@ -126,6 +126,9 @@ def own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[s
 
 def _with(name: str, parameters: Any) -> dict[str, Value]:  # noqa: ANN401  (a sequence of numbers)
     values = [float(value) for value in parameters]
+    if not np.isfinite(values).all():
+        message = f"the transform has numbers that are not finite, as elastix's {name}"
+        raise ValueError(message)
     return {
         "Transform": name,
         "NumberOfParameters": len(values),
