@@ -292,6 +292,19 @@ def test_what_has_no_counterpart_is_refused_first(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_initial_transform_without_counterpart_is_refused_first(tmp_path: Path) -> None:
+    start = of_kind("EulerTransform", 3), of_kind("AffineTransform", 3)
+    start[1]["HowToCombineTransforms"] = ["Add"]
+    with pytest.raises(ValueError, match=r"of the initial transform the AffineTransform is added"):
+        impact_plugin.register_images(
+            *turned(),
+            parameter_maps=ignoring(),
+            initial_transform=list(start),
+            output_directory=tmp_path / "out",
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_transform_of_unknown_frame_is_refused(tmp_path: Path) -> None:
     """Such as one of a result that an older version saved."""
     images = turned()

@@ -169,6 +169,7 @@ def register_images(
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
         ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
+        given = before if ignored is None else ignored.for_elastix(before)
         placed = before if ignored is None or before.maps else ignored.start
         begun = None
         if record:
@@ -192,7 +193,6 @@ def register_images(
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
-        given = before if ignored is None else ignored.for_elastix(before)
         if ignored is not None and not ignored.is_trivial:
             LOGGER.warning("%s. The result is in world coordinates all the same.", directions.WHAT)
         run = Run(chosen, given, out or files, files / "stop")

@@ -140,13 +140,17 @@ class Ignored:
         """Give an initial transform of the world as elastix is to get it.
 
         Raises:
-            UnsupportedTransformError: It is of a kind that has no counterpart.
+            ValueError: It is of a kind that has no counterpart.
         """
         if self.is_trivial or not chain.maps:
             return chain
         back = _Rigid.of(self.moving).inverse
         start = _as_chain(back @ _Rigid.of(self.fixed), self.fixed)
-        return start + _conjugated(chain, back, self.fixed)
+        try:
+            return start + _conjugated(chain, back, self.fixed)
+        except from_elastix.UnsupportedTransformError as error:
+            message = f"the maps have {WHAT}, and of the initial transform {error}. {REMEDY}"
+            raise ValueError(message) from error
 
 
 REMEDY = 'Give (UseDirectionCosines "true")'
