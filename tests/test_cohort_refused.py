@@ -128,6 +128,20 @@ def test_tables(images: Path, text: str, wrong: str) -> None:
     assert not (images / "out").exists()
 
 
+def test_inputs_among_the_results(images: Path) -> None:
+    """They would be lost: a result takes the place of all that is in its folder."""
+    out = images / "out"
+    pairs = write(images, "pair,fixed,moving\na,f.mha,link.mha\nb,f.mha,m.mha\n")
+    place = out / "pairs" / "b" / "mind"
+    place.mkdir(parents=True)
+    (images / "m.mha").rename(place / "result.mha")
+    (images / "link.mha").symlink_to(place / "result.mha")
+    (images / "m.mha").symlink_to(place / "result.mha")
+    with pytest.raises(cohort.CohortError, match=r"pair 'a': moving is '.*link\.mha', in a folder"):
+        cohort.register_cohort(pairs, out, presets=["mind"], workers=0)
+    assert (place / "result.mha").is_file()
+
+
 def test_a_folder_of_another_cohort(images: Path) -> None:
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     (images / "out").mkdir()

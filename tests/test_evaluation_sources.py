@@ -183,7 +183,7 @@ def test_what_is_no_registration(tmp_path: Path) -> None:
         evaluate(tmp_path / "image.mha")
     with pytest.raises(ValueError, match=r"registration: .* is neither a transform parameter file"):
         evaluate(tmp_path / "image.mha", fixed_image=LABELS)
-    (tmp_path / "affine.txt").write_text('(Transform "AffineTransform")\n')
+    (tmp_path / "affine.txt").write_text('(Transform "TranslationTransform")\n')
     with pytest.raises(ValueError, match=r"does not say where .* Give fixed_image"):
         evaluate(tmp_path / "affine.txt")
     with pytest.raises(TypeError, match=r"registration is a builtins\.int"):

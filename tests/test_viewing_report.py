@@ -252,6 +252,7 @@ def test_folding_is_counted_marked_and_said(saved: Path, tmp_path: Path) -> None
                 "Transform": ["DeformationFieldTransform"],
                 "FixedImageDimension": [str(dimension)],
                 "DeformationFieldFileName": ["field.mha"],
+                "DeformationFieldInterpolationOrder": ["1"],
             }
         ]
     ).maps

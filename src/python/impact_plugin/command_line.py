@@ -11,20 +11,26 @@ One flag is ours: ``impact-elastix -record FILE`` writes a record of the registr
 
 from __future__ import annotations
 
+import glob
 import itertools
 import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from impact_plugin import _versions
+from impact_plugin import _kept, _versions
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
+if TYPE_CHECKING:
+    from impact_plugin.parameters.values import ParameterMap
+
 _IMAGE = re.compile(r"-(f|m|fMask|mMask)\d*|-in")
+_READ = ("-p", "-tp", "-t0", "-fp", "-mp", "-def", "-ipp")
 _RECORD = "-record"
 # In elastix's own syntax or in TOML.
 _LEVELS = re.compile(r"""(?m)^\s*\(?\s*NumberOfResolutions[\s=]+["']?0*(\d+)""")
@@ -52,6 +58,9 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         del given[place : place + 2]
     if code := _check_images("elastix", given) or _check_levels(given):
         return code
+    if code := _check_kept("elastix", given, record):
+        return code
+    _warn_of_directions(given)
     if record is None:
         return run("elastix", given)
     from impact_plugin.records import elastix_runs  # imports much, seldom needed
@@ -62,7 +71,11 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
 def transformix_main(arguments: Sequence[str] | None = None) -> int:
     """Run ``impact-transformix``; arguments and exit code as for :func:`elastix_main`."""
     given = sys.argv[1:] if arguments is None else arguments
-    return _check_images("transformix", given) or run("transformix", given)
+    return (
+        _check_images("transformix", given)
+        or _check_kept("transformix", given)
+        or run("transformix", given)
+    )
 
 
 def _check_images(program: str, arguments: Sequence[str]) -> int:
@@ -97,6 +110,90 @@ def _check_images(program: str, arguments: Sequence[str]) -> int:
                 print(f"impact-{program}: {flag} {name}: {error}", file=sys.stderr)
                 return 1
     return 0
+
+
+def _check_kept(program: str, arguments: Sequence[str], record: str | None = None) -> int:
+    """Refuse to write over what is read, with exit code 1."""
+    flags = list(itertools.pairwise(arguments))
+    out = next((Path(value) for flag, value in flags if flag == "-out"), None)
+    inputs = [each for each in flags if each[0] in _READ or _IMAGE.fullmatch(each[0])]
+    for flag, value in flags:
+        if flag in ("-t0", "-tp"):
+            inputs += [(f"{flag} {value}", str(path)) for path in _links(value)]
+    written = _written_by_elastix if program == "elastix" else _written_by_transformix
+    targets = [] if out is None else list(_kept.matching(out, written(flags)))
+    targets += [Path(record)] if record else []
+    try:
+        _kept.check(targets, inputs)
+    except _kept.OverwrittenInputError as error:
+        print(f"impact-{program}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _written_by_elastix(flags: Sequence[tuple[str, str]]) -> Iterator[str]:
+    maps = [_parameters(value) for flag, value in flags if flag == "-p"]
+    return _kept.of_elastix([each.get("ResultImageName", ["result"])[0] for each in maps])
+
+
+def _written_by_transformix(flags: Sequence[tuple[str, str]]) -> Iterator[str]:
+    given = dict(flags)
+    last = _parameters(given.get("-tp", ""))
+    formats = [last.get("ResultImageFormat", ["mhd"])[0]]
+    formats += ["raw", "zraw"] if formats == ["mhd"] else []
+    yield "transformix.log"
+    if "-def" in given or "-ipp" in given:
+        yield from ("outputpoints.txt", "outputpoints.vtk")
+    for flag, name in (
+        ("-in", last.get("ResultImageName", ["result"])[0]),
+        ("-def", "deformationField"),
+        ("-jac", "spatialJacobian"),
+        ("-jacmat", "fullSpatialJacobian"),
+    ):
+        if flag in given:
+            yield from (f"{glob.escape(name)}.{ending}" for ending in formats)
+
+
+def _parameters(name: str) -> ParameterMap:
+    """Read a parameter file; of one that cannot be read elastix says why."""
+    from impact_plugin.engine import parameter_text
+
+    try:
+        return parameter_text.read(name)
+    except (OSError, ValueError):
+        return {}
+
+
+def _links(name: str) -> list[Path]:
+    """Give the files that a transform parameter file builds on; elastix says what is wrong."""
+    from impact_plugin.transforms import chain
+
+    try:
+        return chain.files_of(Path(name))
+    except (OSError, ValueError):
+        return [Path(name)]
+
+
+def _warn_of_directions(arguments: Sequence[str]) -> None:
+    """Say where transform files of this run will not be of the world."""
+    flags = list(itertools.pairwise(arguments))
+    maps = [_parameters(value) for flag, value in flags if flag == "-p"]
+    if not any(each.get("UseDirectionCosines") == ["false"] for each in maps):
+        return
+    from impact_plugin.check.images import ImageError, ImageHeader
+
+    for flag, value in flags:
+        if flag in ("-f", "-f0", "-m", "-m0"):
+            with suppress(ImageError, OSError, ValueError):
+                if not ImageHeader.read(value).is_upright:
+                    print(
+                        'impact-elastix: WARNING: (UseDirectionCosines "false"), and the axes of '
+                        f"{flag} {value} are not x, y and z: the transform files will hold for "
+                        "images without direction cosines, and points in mm come out wrong. Give "
+                        '(UseDirectionCosines "true").',
+                        file=sys.stderr,
+                    )
+                    return
 
 
 def _check_levels(arguments: Sequence[str]) -> int:

@@ -142,6 +142,7 @@ class _Checker:
 
         images = self._images(fixed, moving)
         self._add(map_checks.check_images(self.parameters, images))
+        self._add(map_checks.check_directions(self.parameters, images))
         try:
             levels = count_of(self.parameters, "NumberOfResolutions", DEFAULT_LEVELS)
             dimension = count_of(self.parameters, "FixedImageDimension", 3)

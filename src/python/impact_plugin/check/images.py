@@ -84,6 +84,15 @@ class ImageHeader:
         """2 or 3."""
         return len(self.size)
 
+    @property
+    def is_upright(self) -> bool:
+        """Whether its axes are x, y and z, to within rounding."""
+        return all(
+            abs(value - (row == column)) < 1e-6
+            for row, values in enumerate(self.direction)
+            for column, value in enumerate(values)
+        )
+
     def grid(self) -> _core.Grid:
         """Give the geometry as the core has it."""
         from impact_plugin import _core  # loads torch's libraries

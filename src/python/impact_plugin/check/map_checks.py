@@ -10,6 +10,7 @@ from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.intensities import expects_hu, why_not_hu
 from impact_plugin.check.pyramids import resampling
 from impact_plugin.check.report import Finding, Severity
+from impact_plugin.parameters.values import as_whole
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -138,7 +139,7 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
     for side, image in images.items():
         name = f"{side.capitalize()}ImageDimension"
         given = parameters.get(name)
-        if given and given[0] != str(image.dimension):
+        if given and as_whole(given[0]) != image.dimension:
             yield _finding(
                 "error",
                 "image",
@@ -147,6 +148,29 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
                 f"{image.dimension}.",
                 f"Give {image.dimension}, or leave it out.",
             )
+
+
+def check_directions(
+    parameters: ParameterMap, images: Mapping[str, ImageHeader]
+) -> Iterator[Finding]:
+    """Find maps that leave out where the images' axes point."""
+    if parameters.get("UseDirectionCosines") != ["false"]:
+        return
+    turned = [
+        f'the {side} image "{each.path}"' for side, each in images.items() if not each.is_upright
+    ]
+    if images and not turned:
+        return
+    which = f"those of {' and '.join(turned)} are not" if turned else "in most files they are not"
+    yield _finding(
+        "warning",
+        "direction-cosines",
+        "UseDirectionCosines",
+        f"elastix takes the images' axes for x, y and z, and {which}: impact-elastix's transform "
+        "files will hold for images without direction cosines, and images whose axes differ start "
+        "turned. register_images gives its transform in world coordinates all the same.",
+        'Give (UseDirectionCosines "true").',
+    )
 
 
 def check_intensities(

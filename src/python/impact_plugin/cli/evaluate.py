@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from impact_plugin import _kept
 from impact_plugin.engine.errors import RegistrationError
 
 _FILE = click.Path(path_type=Path)
@@ -29,7 +30,11 @@ All in mm in LPS, unless the file says RAS: see docs/evaluation.md.
 @click.option(
     "--fixed-image", type=_FILE, help="Where REGISTRATION is a transform that does not know it."
 )
-@click.option("--moving-image", type=_FILE, help="Where moving points are voxel indices.")
+@click.option(
+    "--moving-image",
+    type=_FILE,
+    help="Where moving points are voxel indices, or elastix did not use direction cosines.",
+)
 @click.option("--mask", type=_FILE, help="Where the Jacobian determinant counts: not 0.")
 @click.option(
     "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
@@ -77,7 +82,12 @@ def evaluate(
         if path.suffix not in evaluation.SUFFIXES:
             message = f"{path}: expected a name that ends in {', '.join(evaluation.SUFFIXES)}."
             raise click.BadParameter(message, param_hint="--out")
+    read = {"REGISTRATION": registration, "--fixed-points": fixed_points}
+    read |= {"--moving-points": moving_points, "--fixed-labels": fixed_labels}
+    read |= {"--moving-labels": moving_labels, "--fixed-image": fixed_image}
+    read |= {"--moving-image": moving_image, "--mask": mask}
     try:
+        _kept.check(files, [(name, path) for name, path in read.items() if path is not None])
         figures = evaluation.evaluate(
             registration,
             fixed_points=fixed_points,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impact_plugin import _kept
 from impact_plugin import models as library
 
 if TYPE_CHECKING:
@@ -147,6 +148,9 @@ def export(
     with _errors():
         module = _made(network)
         if weights is not None:
+            if output is not None:
+                own = output / f"{type(module).__name__}.pt"
+                _kept.check([output, own], [("--weights", weights)])
             _load(module, weights, network)
         path = library.export(
             module,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 import impact_plugin
-from impact_plugin import _files
+from impact_plugin import _files, _kept
+from impact_plugin.pairwise import arguments
 from impact_plugin.pairwise.model_files import MissingModelError
 
 if TYPE_CHECKING:
@@ -119,6 +120,14 @@ def register(
     _show_log(verbose)
     try:
         images = _read_labels(labels, fixed)
+        files = arguments.files_read(
+            {"fixed": fixed, "moving": moving, "--fixed-mask": fixed_mask}
+            | {"--moving-mask": moving_mask}
+            | {f"--labels {path}": path for path in labels},
+            *(initial_transform, maps, _pairs(models)),
+        )
+        targets = [out / f"{name}_warped.mha" for name in images]
+        _kept.check([*targets, *_kept.matching(out, _kept.OF_RESULTS)], files)
         result = impact_plugin.register_images(
             fixed,
             moving,

@@ -123,7 +123,7 @@ def register_cohort(
         problems += output.check(folder, [] if problems else found)
         cache = _cache(feature_cache, problems)
         wrong, headers = preflight.check_pairs(found, outside)
-        problems += wrong
+        problems += wrong + preflight.check_kept(found, variants, folder)
         readable = [p for p in found if all(p.files[s] in headers for s in ("fixed", "moving"))]
         maps = stack.enter_context(Maps(variants, _placed(models, problems)))
         problems += maps.check(readable, headers)

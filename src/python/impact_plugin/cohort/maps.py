@@ -15,7 +15,7 @@ from impact_plugin.check import ImageHeader, check_map
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.pairwise import model_files, stages
-from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.parameters.values import ParameterMap, as_whole
 
 _CPU = -1
 """Where maps are tried: which GPUs workers have, this process need not know."""
@@ -231,7 +231,9 @@ def _unlike(overrides: Mapping[str, list[str]], raw: Sequence[ParameterMap]) -> 
         shown = f"the map has ({name} {' '.join(before)})"
         if all(map(_is_number, before)) and not all(map(_is_number, values)):
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: numbers; {shown}.'
-        elif re.match("(MaximumNumberOf|NumberOf)[A-Z]", name) and "." in "".join(values):
+        elif re.match("(MaximumNumberOf|NumberOf)[A-Z]", name) and not all(
+            as_whole(value) is not None for value in values
+        ):
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: whole numbers; {shown}.'
         elif set(before) <= {"true", "false"} and not set(values) <= {"true", "false"}:
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: true, false; {shown}.'

@@ -85,6 +85,22 @@ def check_pairs(pairs: Sequence[Pair], outside: Outside = "error") -> tuple[list
     return problems, headers
 
 
+def check_kept(pairs: Sequence[Pair], variants: Sequence[Variant], folder: Path) -> list[str]:
+    """Find inputs in folders of results, of which a new result takes the place as a whole."""
+    places = {
+        (folder / "pairs" / pair.name / variant.name).resolve()
+        for pair in pairs
+        for variant in variants
+    }
+    return [
+        f"pair {pair.name!r}: {role} is {path!r}, in a folder that this cohort writes anew: give "
+        "another output folder, or a copy of that file"
+        for pair in pairs
+        for role, path in [*pair.files.items(), ("initial_transform", pair.initial_transform or "")]
+        if places & set(Path(path).resolve().parents)
+    ]
+
+
 def check_variants(variants: Sequence[Variant]) -> list[str]:
     """Find variants that are there twice, or whose names no folder can have."""
     problems = []

@@ -56,8 +56,8 @@ def evaluate(
         moving_labels: Label map in the frame of the moving image, on any grid; it is warped without
             interpolation.
         fixed_image: Where ``registration`` is a transform that does not know it.
-        moving_image: Where ``moving_points`` are voxel indices; points outside of it are found,
-            then.
+        moving_image: Where ``moving_points`` are voxel indices, or ``registration`` is elastix's
+            own, with (UseDirectionCosines "false"); points outside of it are found, then.
         mask: On the grid of the fixed image: where the Jacobian determinant counts, not 0.
         outside: What becomes of landmarks outside the images: an error, or ``"leave out"``.
         jacobian: Whether to look at the Jacobian determinant.
@@ -78,7 +78,8 @@ def evaluate(
         raise ValueError(message)
     fixed = None if fixed_image is None else conversion.to_sitk(fixed_image, "fixed_image")
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
-    given = registrations.load(registration, fixed)
+    moving_grid = None if moving is None else Geometry.of(moving)
+    given = registrations.load(registration, fixed, moving_grid)
     inner = None
     if mask is not None:
         inner = conversion.to_sitk(mask, "mask")
@@ -89,7 +90,7 @@ def evaluate(
         moving_points=moving_points,
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
-        moving_grid=None if moving is None else Geometry.of(moving),
+        moving_grid=moving_grid,
         outside=outside,
     )
     if not jacobian:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from impact_plugin._files import expanded
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.result import RegistrationResult
-from impact_plugin.transforms import initial
+from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of
+from impact_plugin.transforms.fixed_grid import grid_of_chain
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -39,12 +39,17 @@ class Registration:
     steps: tuple[Step, ...]
 
 
-def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Registration:
+def load(
+    registration: RegistrationLike,
+    fixed_image: sitk.Image | None,
+    moving_image: Geometry | None = None,
+) -> Registration:
     """Give a registration's steps.
 
     Args:
         registration: As in :func:`impact_plugin.evaluation.evaluate`.
         fixed_image: Needed where ``registration`` does not know its grid.
+        moving_image: Grid of the moving image, needed where elastix did not use directions.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or nothing in it.
@@ -65,15 +70,18 @@ def load(registration: RegistrationLike, fixed_image: sitk.Image | None) -> Regi
             )
             raise ValueError(message)
         if given is not None:
-            chain = initial.make_chain(registration, fixed_image, fixed_image, "registration")
+            chain = initial.as_chain(registration, given, "registration")
             grid = given
         else:
             chain = Chain.read(registration)
-            grid = grid_of(chain.maps[-1], registration, "Give fixed_image")
+            grid = grid_of_chain(chain.maps, registration, "Give fixed_image")
         names = _kinds(chain)
     if given is not None and (difference := grid.difference(given)):
         message = f"fixed_image is not the one that was registered: {difference}"
         raise ValueError(message)
+    known = directions.in_world(chain, grid, moving_image, "registration")
+    names = ["initial transform"] * (len(known.maps) - len(chain.maps)) + names
+    chain = known
     return Registration(grid, (Step(UNREGISTERED, Chain()), *_steps(chain, names)))
 
 
@@ -101,10 +109,8 @@ def _is_elastix(registration: RegistrationLike) -> bool:
     if not registration.is_file():
         message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)
-    if registration.match("TransformParameters.*.txt"):
-        return True  # the parser says what is wrong with it, if anything is
-    with registration.open("rb") as file:
-        return file.read(4096).lstrip().startswith((b"(", b"//"))
+    # Of a file of that name the parser says what is wrong with it, if anything is.
+    return registration.match("TransformParameters.*.txt") or initial.is_of_elastix(registration)
 
 
 def _stage_names(result: RegistrationResult) -> list[str]:

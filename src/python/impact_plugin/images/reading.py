@@ -108,6 +108,7 @@ def dimension_of(path: str | os.PathLike[str]) -> int | None:
         return None
     return int(reader.GetDimension())
 
+
 @contextmanager
 def keeping_locale() -> Iterator[None]:
     """Keep the process's locale, and ITK silent.

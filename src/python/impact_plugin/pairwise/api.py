@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from impact_plugin import _versions
+from impact_plugin import _kept, _versions
 from impact_plugin._files import expanded, temporary_folder
 from impact_plugin.engine import termination
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import arguments, presets, stages
-from impact_plugin.pairwise.follower import Callback, Follower
+from impact_plugin.pairwise.follower import LOGGER, Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
 from impact_plugin.pairwise.progress import Bars
@@ -28,8 +28,9 @@ from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.records import making, storage
 from impact_plugin.records.contents import Record
-from impact_plugin.transforms import from_elastix, initial
+from impact_plugin.transforms import directions, from_elastix, initial
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.directions import Ignored
 from impact_plugin.transforms.initial import InitialTransform
 from impact_plugin.transforms.resampling import Resampling, least
 
@@ -93,7 +94,8 @@ def register_images(
             by default as own maps say (DefaultPixelValue), and the least of the moving image with a
             preset.
         output_directory: Where to keep elastix's files: its log, parameter and transform files; by
-            default nowhere. Made if needed.
+            default nowhere. Made if needed. Not where an input lies under a name of these files, or
+            of those that :meth:`RegistrationResult.save` writes.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
             returns True or raises :class:`impact_plugin.StopRegistration`, the registration ends,
             and the result is what it had by then (with maps without IMPACT: after the last level
@@ -116,7 +118,8 @@ def register_images(
         ValueError: Before elastix starts: images of different dimension, without overlap, empty,
             constant or with NaN; a mask on another grid, or empty; a preset, metric, transform or
             GPU that does not exist; a model that no map names; a folder that cannot be written
-            into; arguments that are out of range or exclude each other.
+            into, or where an input would be overwritten; arguments that are out of range or exclude
+            each other.
         TypeError: An argument is of a kind that is not known.
         RegistrationError: elastix failed. It has the cause, the stage and level, and the log.
         VersionMismatchError: The installed torch or itk-elastix does not fit.
@@ -145,12 +148,16 @@ def register_images(
         "fixed_mask": fixed_mask,
         "moving_mask": moving_mask,
     }
+    out = None if output_directory is None else expanded(output_directory).absolute()
+    if out is not None:
+        patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
+        read = arguments.files_read(images, initial_transform, parameter_maps, models)
+        _kept.check(_kept.matching(out, patterns), read)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
     is_least = default_pixel_value is None and parameter_maps is None
     if is_least:
         default_pixel_value = least(inputs.moving)
     changes = _changes(iterations, seed, default_pixel_value, callback)
-    out = None if output_directory is None else expanded(output_directory).absolute()
 
     with (
         termination.cleaned_up(),
@@ -166,6 +173,10 @@ def register_images(
         if is_least:
             resampling = replace(resampling, outside=None)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
+        grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
+        ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
+        given = before if ignored is None else ignored.for_elastix(before)
+        placed = before if ignored is None or before.maps else ignored.start
         begun = None
         if record:
             said = {
@@ -178,7 +189,9 @@ def register_images(
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
             if callable(record):
                 record(begun)
-        _check_overlap(inputs, before, chosen[0])
+        if before.maps or not chosen[0].is_laid_by_elastix:
+            how = "after the initial transform" if before.maps else "as they lie"
+            _check_overlap(*grids, placed, how)
         if out is not None:
             arguments.make_folder("output_directory", out)
             (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
@@ -186,7 +199,9 @@ def register_images(
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
-        run = Run(chosen, before, out or files, files / "stop")
+        if ignored is not None and not ignored.is_trivial:
+            LOGGER.warning("%s. The result is in world coordinates all the same.", directions.WHAT)
+        run = Run(chosen, given, out or files, files / "stop")
         follower = Follower(
             bars,
             callback,
@@ -199,6 +214,8 @@ def register_images(
             chain = run.execute(command, follower)
         finally:
             bars.close()
+        if ignored is not None:
+            chain = ignored.in_world(Chain(chain.maps[len(given.maps) :]), placed)
         log = run.log(follower)
         ended = time.perf_counter()
 
@@ -222,11 +239,11 @@ def register_images(
     }
     result = replace(result, image=image, timings=timings, log=log)
     if begun is not None:
-        finished = making.finish(begun, result, before, follower.log.levels, log)
+        finished = making.finish(begun, result, placed, follower.log.levels, log)
         result = replace(result, record=finished)
         if out is not None:
             finished["log"] = storage.LOG
-            if not result.stopped:
+            if not result.stopped and ignored is None:  # else elastix's file is of its own frame
                 finished["transform"]["file"] = run.last_transform.name
             storage.write(finished, out / storage.NAME)
     return result
@@ -252,10 +269,7 @@ def _changes(
     return changes
 
 
-def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
-    fixed, moving = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
-    if not before.maps and first.parameters.get("AutomaticTransformInitialization") == ["true"]:
-        return  # elastix puts them on each other
+def _check_overlap(fixed: Geometry, moving: Geometry, before: Chain, how: str) -> None:
     try:
         transform = from_elastix.to_sitk(before, fixed.dimension)
     except from_elastix.UnsupportedTransformError:
@@ -264,7 +278,6 @@ def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
     def mapped(points: checks.Points) -> checks.Points:
         return np.array([transform.TransformPoint(point) for point in points.tolist()])
 
-    how = "after the initial transform" if before.maps else "as they lie"
     checks.check_overlap(fixed, moving, mapped, how)
 
 

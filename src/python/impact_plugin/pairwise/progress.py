@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from impact_plugin.engine.log import Iteration
-from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.parameters.values import ParameterMap, as_whole
 
 
 class Bars:
@@ -53,9 +53,9 @@ class Bars:
             from tqdm.auto import tqdm
 
         parameters = self._maps[iteration.stage]
-        levels = int(parameters.get("NumberOfResolutions", ["3"])[0])
+        levels = as_whole(parameters.get("NumberOfResolutions", ["3"])[0])
         iterations = parameters.get("MaximumNumberOfIterations", ["500"])
-        total = int(iterations[min(iteration.level, len(iterations) - 1)])
+        total = as_whole(iterations[min(iteration.level, len(iterations) - 1)])
         name = self._stages[iteration.stage]
         return tqdm(
             total=total, desc=f"{name}, level {iteration.level + 1} of {levels}", unit=" iterations"

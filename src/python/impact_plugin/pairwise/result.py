@@ -260,6 +260,10 @@ class RegistrationResult:
 
         Returns:
             The folder's absolute path.
+
+        Raises:
+            OSError: A file cannot be written.
+            ValueError: One would overwrite an image that was registered.
         """
         from impact_plugin.pairwise import storage
 

@@ -12,7 +12,13 @@ from typing import Any, TypeAlias
 from impact_plugin._files import expanded
 from impact_plugin.engine import parameter_text
 from impact_plugin.pairwise import components, model_files, presets
-from impact_plugin.parameters.values import ParameterMap, as_map, is_parameter_object, maps_of
+from impact_plugin.parameters.values import (
+    ParameterMap,
+    as_map,
+    as_whole,
+    is_parameter_object,
+    maps_of,
+)
 
 ParameterMaps: TypeAlias = Any
 """A dict, a path, an itk.ParameterObject, anything with to_parameter_map(), or several of them."""
@@ -36,6 +42,11 @@ class Stage:
     def schedules(self) -> list[str]:
         """Its parameters that say how much smaller and smoother the images are at each level."""
         return [name for name in self.parameters if re.search(r"Pyramid\w*Schedule$", name)]
+
+    @property
+    def is_laid_by_elastix(self) -> bool:
+        """Whether elastix begins by putting the images on each other."""
+        return self.parameters.get("AutomaticTransformInitialization") == ["true"]
 
 
 def make_stages(
@@ -156,7 +167,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
 def _check_dimension(stage: Stage, dimension: int) -> None:
     for name in ("FixedImageDimension", "MovingImageDimension"):
         said = stage.parameters.get(name, [str(dimension)])
-        if said != [str(dimension)]:
+        if [as_whole(each) for each in said] != [dimension]:
             message = (
                 f"the map {stage.name!r} has ({name} {' '.join(said)}), and the images have "
                 f"{dimension} dimensions"

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _versions
+from impact_plugin import _kept, _versions
 from impact_plugin._files import expanded, naming, read_image, utf8_name, write_image
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise.history import History
@@ -27,6 +27,8 @@ _TRANSFORM = "transform.h5"
 
 def save(result: RegistrationResult, folder: Path) -> Path:
     """Write a result; see :meth:`RegistrationResult.save`."""
+    paths = _paths(result) or {}
+    _kept.check(_kept.matching(folder, _kept.OF_RESULTS), paths.items())
     folder.mkdir(parents=True, exist_ok=True)
     with (
         naming(folder),

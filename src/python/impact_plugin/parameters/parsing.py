@@ -10,6 +10,7 @@ from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.extractor import Distance, Extractor, Layer, Model
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC, impact_labels, own_names
+from impact_plugin.parameters.values import as_whole
 from impact_plugin.parameters.whole import DEFAULT_LEVELS, Parameters
 
 if TYPE_CHECKING:
@@ -93,10 +94,11 @@ def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int
         ValueError: It is none.
     """
     value = (parameter_map.get(name) or [str(default)])[0]
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
+    number = as_whole(value)
+    if number is None or not 1 <= number <= 100:
         message = f'{name}: "{value}" is not allowed. Allowed: whole numbers from 1 to 100.'
         raise ValueError(message)
-    return int(value)
+    return number
 
 
 def _level(settings: _core.LevelSettings) -> Level:

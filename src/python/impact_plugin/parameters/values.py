@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -14,7 +15,20 @@ Scalar: TypeAlias = str | float | bool | os.PathLike[str]
 Value: TypeAlias = Scalar | Iterable[Scalar]
 """What a value may be written as: text, number, truth value, path, or several of them."""
 
+_WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
+
 _ALLOWED = "Allowed: a text, a number, True or False, or a list or tuple of these."
+
+
+def as_whole(text: str) -> int | None:
+    """Read a whole number as elastix does, which takes 3.000 for one; None where it is none.
+
+    Example:
+        >>> as_whole("3"), as_whole("3.000000"), as_whole("3.5"), as_whole("three")
+        (3, 3, None, None)
+    """
+    found = _WHOLE.fullmatch(text)
+    return int(found[1]) if found else None
 
 
 def as_texts(name: str, value: Value) -> list[str]:

@@ -25,8 +25,9 @@ from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.records import making, storage
-from impact_plugin.transforms import initial
+from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.directions import Ignored
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -76,6 +77,12 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         begun = making.begin(
             inputs, given, rest.get("-t0"), before, chosen, {**said, "threads": threads}
         )
+    grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
+    ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
+    if ignored is not None and before.maps and not ignored.is_trivial:
+        message = f"a record has no place for -t0 together with {directions.WHAT}"
+        raise ValueError(message)
+    placed = before if ignored is None or before.maps else ignored.start
     resampling = resampling_of(chosen, inputs.moving, None)
     file.unlink(missing_ok=True)  # of an earlier registration
 
@@ -95,9 +102,12 @@ def _run(arguments: Sequence[str], file: Path) -> int:
     last = out / f"TransformParameters.{len(chosen) - 1}.txt"
     log_file = out / storage.LOG
     text = log_file.read_text("utf-8", "replace") if log_file.is_file() else "\n".join(lines)
+    chain = Chain.read(last)
+    if ignored is not None:
+        chain = ignored.in_world(Chain(chain.maps[len(before.maps) :]), placed)
     result = RegistrationResult(
         image=inputs.moving,
-        chain=Chain.read(last),
+        chain=chain,
         fixed=Geometry.of(inputs.fixed),
         history=History.of(()),
         timings={},
@@ -113,8 +123,9 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         "warped image": time.perf_counter() - ended,
     }
     result = replace(result, image=image, timings=timings)
-    record = making.finish(begun, result, before, log.levels, text)
-    record["transform"]["file"] = os.path.relpath(last, file.parent)
+    record = making.finish(begun, result, placed, log.levels, text)
+    if ignored is None:  # else elastix's file is of its own frame
+        record["transform"]["file"] = os.path.relpath(last, file.parent)
     record["log"] = os.path.relpath(log_file, file.parent) if log_file.is_file() else None
     storage.write(record, file)
     return 0

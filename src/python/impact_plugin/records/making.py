@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.pairwise import model_files
+from impact_plugin.parameters.values import as_whole
 from impact_plugin.records import machine
 from impact_plugin.records.contents import (
     Record,
@@ -157,7 +158,7 @@ def _describe_stage(stage: Stage) -> Record:
     return {
         "name": stage.name,
         "parameters": stage.parameters,
-        "seed": int(seed) if re.fullmatch(r"\d+", seed) else None,
+        "seed": as_whole(seed),
         "devices": _devices(stage),
     }
 

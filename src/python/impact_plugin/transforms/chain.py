@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from impact_plugin._files import expanded, read_image, write_image, write_text
 from impact_plugin.engine import parameter_text
 from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.transforms.completed import completed
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -111,17 +112,21 @@ def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
         if "Transform" not in parameters:
             message = f"{link} is no transform parameter file: it has no (Transform ...)"
             raise ValueError(message)
+        # Of the newer and the older spelling, elastix prefers the newer.
         names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
-        name = next((name for name in names if name not in ("", _NONE)), None)
-        yield link, parameters
-        link = None if name is None else _beside(name, link.parent)
+        yield link, completed(parameters, str(link))
+        name = names[0] if names else _NONE
+        link = None if name == _NONE else _beside(name, link.parent)
 
 
 def of_maps(maps: Sequence[ParameterMap]) -> Chain:
     """Make a chain of parameter maps as itk and elastix keep them, without their links."""
     return Chain(
         [
-            {name: list(values) for name, values in parameters.items() if name not in _LINKS}
+            completed(
+                {name: list(values) for name, values in parameters.items() if name not in _LINKS},
+                f"the transform {parameters['Transform'][0]}",
+            )
             for parameters in maps
         ]
     )
@@ -130,12 +135,13 @@ def of_maps(maps: Sequence[ParameterMap]) -> Chain:
 def _beside(name: str, folder: Path) -> Path:
     """Find a file as elastix does: in the current folder, else beside the file that names it.
 
-    Folders are moved: a file that is no longer where its absolute path says may lie there, too.
+    Folders are moved, also from Windows: a file that is no longer where its path says may lie
+    there, too.
     """
     path = Path(name)
     if path.exists():
         return path.absolute()
-    if path.is_absolute():
-        beside = folder / path.name
-        return beside if beside.exists() else path
-    return folder / path
+    if (folder / path).exists():
+        return folder / path
+    beside = folder / PureWindowsPath(name).name
+    return beside if beside.exists() else folder / path

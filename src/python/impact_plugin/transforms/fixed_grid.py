@@ -2,40 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.parameters.values import ParameterMap, as_whole
 
 
-def grid_of(parameters: ParameterMap, path: Path, remedy: str = "") -> Geometry:
-    """Give the fixed image's grid.
+def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> Geometry:
+    """Give the fixed image's grid; what a file of an older elastix lacks is as elastix takes it.
 
     Args:
         parameters: Of one transform.
-        path: The file that they are from.
+        source: The file that they are from, for messages.
         remedy: What to do where they do not have it.
 
     Raises:
         ValueError: They do not have it.
     """
     try:
-        size = tuple(int(n) for n in parameters["Size"])
-        spacing, origin, direction, index = (
-            np.array(parameters[name], dtype=float)
-            for name in ("Spacing", "Origin", "Direction", "Index")
-        )
+        size = tuple(as_whole(n) or 0 for n in parameters["Size"])
+        if min(size) < 1:
+            message = f"(Size {' '.join(parameters['Size'])}) is none of an image"
+            raise ValueError(message)
+        d = len(size)
         # elastix writes directions column by column.
-        matrix = direction.reshape(len(size), len(size)).T
-        first = origin + matrix @ (spacing * index)
+        columns = _numbers(parameters, "Direction", np.eye(d).ravel().tolist())
+        matrix = np.reshape(columns, (d, d)).T
+        spacing = np.array(_numbers(parameters, "Spacing", [1.0] * d))
+        index = _numbers(parameters, "Index", [0.0] * d)
+        first = _numbers(parameters, "Origin", [0.0] * d) + matrix @ (spacing * index)
     except (KeyError, ValueError) as error:
         message = (
-            f"{path} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
+            f"{source} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
             f"Origin, Direction): {error}"
         )
         raise ValueError(f"{message}. {remedy}" if remedy else message) from error
     return Geometry(
         size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
     )
+
+
+def grid_of_chain(maps: Sequence[ParameterMap], source: Path | str, remedy: str = "") -> Geometry:
+    """Give the fixed image's grid of a chain of transforms: that of the last.
+
+    With (UseDirectionCosines "false") elastix 5.3.1 forgets the direction from its second parameter
+    file on, and writes the identity: that of the first file on the same voxels is taken.
+
+    Args:
+        maps: Of the transforms.
+        source: The file that the last is from, for messages.
+        remedy: What to do where it does not have it.
+
+    Raises:
+        ValueError: It does not have it.
+    """
+    known = maps[-1]
+    voxels = [known.get(name) for name in ("Size", "Index", "Spacing", "Origin")]
+    for parameters in reversed(maps):
+        if parameters.get("UseDirectionCosines") != ["false"] or voxels != [
+            parameters.get(name) for name in ("Size", "Index", "Spacing", "Origin")
+        ]:
+            break
+        known = parameters
+    return grid_of(known, source, remedy)
+
+
+def _numbers(parameters: ParameterMap, name: str, default: list[float]) -> list[float]:
+    return [float(value) for value in parameters[name]] if parameters.get(name) else default

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters.values import ParameterMap
+import numpy as np
+
+from impact_plugin.parameters.values import ParameterMap, as_whole
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+
+_FIELD = "DeformationFieldTransform"
 
 
 class UnsupportedTransformError(ValueError):
@@ -25,48 +30,96 @@ def to_sitk(chain: Chain, dimension: int) -> sitk.CompositeTransform:
         dimension: Of the points, for an empty chain, which is the identity.
 
     Raises:
-        UnsupportedTransformError: One is of another kind, is added to its initial transform and not
-            composed with it, or leaves out the direction cosines.
+        UnsupportedTransformError: One is of another kind, or is added to its initial transform and
+            not composed with it; or they are of images without direction cosines.
+        ValueError: One lacks something, or has not as many numbers as it should.
     """
     import SimpleITK as sitk
 
+    if chain.maps and chain.maps[-1].get("UseDirectionCosines") == ["false"]:
+        message = 'the transform was found with (UseDirectionCosines "false")'
+        raise UnsupportedTransformError(message)
     composite = sitk.CompositeTransform(dimension)
     # SimpleITK applies first what was added last.
     for number, parameters in reversed(list(enumerate(chain.maps))):
-        composite.AddTransform(_one(parameters, first=number == 0, chain=chain))
+        composite.AddTransform(one(parameters, number == 0, chain, dimension))
     return composite
 
 
-def _one(parameters: ParameterMap, first: bool, chain: Chain) -> sitk.Transform:
-    import SimpleITK as sitk
+def check_kind(parameters: ParameterMap, first: bool) -> None:
+    """Check that SimpleITK has a transform like one of elastix.
 
-    name = parameters["Transform"][0]
-    dimension = int(parameters["FixedImageDimension"][0])
+    Args:
+        parameters: Its map, or the parameter map that it is found with.
+        first: Whether it has no initial transform.
+
+    Raises:
+        UnsupportedTransformError: It has none.
+    """
+    name = (parameters.get("Transform") or [""])[0]
     if not first and parameters.get("HowToCombineTransforms", ["Compose"])[0] != "Compose":
         message = (
             f"the {name} is added to its initial transform, which no SimpleITK transform does. "
             'Register with (HowToCombineTransforms "Compose")'
         )
-        raise UnsupportedTransformError(message)
-    if parameters.get("UseDirectionCosines", ["true"])[0] != "true":
-        message = f'the {name} was found with (UseDirectionCosines "false")'
-        raise UnsupportedTransformError(message)
-    if name == "DeformationFieldTransform":
-        field = chain.fields[parameters["DeformationFieldFileName"][0]]
-        displacement = sitk.DisplacementFieldTransform(sitk.Image(field))
-        if parameters.get("DeformationFieldInterpolationOrder", ["1"])[0] == "0":
-            displacement.SetInterpolator(sitk.sitkNearestNeighbor)
-        return displacement
-    make = _MAKERS.get(name)
-    if make is None:
-        known = ", ".join([*_MAKERS, "DeformationFieldTransform"])
+    elif name not in (*_MAKERS, _FIELD):
+        known = ", ".join([*_MAKERS, _FIELD])
         message = f"SimpleITK has no transform like elastix's {name}; known: {known}"
-        raise UnsupportedTransformError(message)
-    return make(parameters, dimension)
+    elif name == _FIELD and _field_order(parameters) != 1:
+        # SimpleITK's compositions always interpolate.
+        message = "the displacement field is not interpolated: its InterpolationOrder is 0"
+    elif "ITKTransformParameters" in parameters:
+        message = f"the {name} has its numbers as ITK has them, (ITKTransformParameters ...)"
+    elif "BSpline" in name and parameters.get("UseCyclicTransform", ["false"])[0] == "true":
+        message = 'SimpleITK has no cyclic B-spline transform: (UseCyclicTransform "true")'
+    else:
+        return
+    raise UnsupportedTransformError(message)
 
 
-def _numbers(parameters: ParameterMap, name: str) -> list[float]:
-    return [float(value) for value in parameters[name]]
+def one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> sitk.Transform:
+    """Give one transform of a chain.
+
+    Args:
+        parameters: Its map.
+        first: Whether it is the chain's first.
+        chain: The chain, which has its displacement field.
+        dimension: Of its points.
+
+    Raises:
+        UnsupportedTransformError: As by :func:`check_kind`.
+        ValueError: The map lacks something, or has not as many numbers as it should.
+    """
+    import SimpleITK as sitk
+
+    check_kind(parameters, first)
+    name = parameters["Transform"][0]
+    if name == _FIELD:
+        field = chain.fields[parameters["DeformationFieldFileName"][0]]
+        return sitk.DisplacementFieldTransform(sitk.Image(field))
+    try:
+        return _MAKERS[name](parameters, dimension)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        message = f"the {name} is none of {dimension} dimensions that elastix reads: {reason}"
+        raise ValueError(message) from error
+
+
+def _field_order(parameters: ParameterMap) -> int | None:
+    """Give the order of a displacement field's interpolation; elastix takes 0 for want of one."""
+    return as_whole(parameters.get("DeformationFieldInterpolationOrder", ["0"])[0])
+
+
+def _numbers(
+    parameters: ParameterMap, name: str, default: list[float] | None = None
+) -> list[float]:
+    values = parameters.get(name)
+    if values:
+        return [float(value) for value in values]
+    if default is None:
+        message = f"it has no {name}"
+        raise ValueError(message)
+    return default
 
 
 def _translation(parameters: ParameterMap, dimension: int) -> sitk.Transform:
@@ -107,21 +160,15 @@ def _affine(parameters: ParameterMap, dimension: int) -> sitk.Transform:
 def _b_spline(parameters: ParameterMap, dimension: int) -> sitk.Transform:
     import SimpleITK as sitk
 
-    if parameters.get("UseCyclicTransform", ["false"])[0] == "true":
-        message = 'SimpleITK has no cyclic B-spline transform: (UseCyclicTransform "true")'
-        raise UnsupportedTransformError(message)
-    order = int(parameters.get("BSplineTransformSplineOrder", ["3"])[0])
-    transform = sitk.BSplineTransform(dimension, order)
-    size, origin, spacing, direction = (
-        _numbers(parameters, f"Grid{name}") for name in ("Size", "Origin", "Spacing", "Direction")
-    )
+    order = parameters.get("BSplineTransformSplineOrder", ["3"])[0]
+    transform = sitk.BSplineTransform(dimension, as_whole(order) or 0)
+    size, spacing = (_numbers(parameters, f"Grid{name}") for name in ("Size", "Spacing"))
+    index = _numbers(parameters, "GridIndex", [0.0] * dimension)
     # elastix writes directions column by column, ITK keeps them row by row.
-    rows = [
-        direction[row + dimension * column]
-        for row in range(dimension)
-        for column in range(dimension)
-    ]
-    transform.SetFixedParameters([*size, *origin, *spacing, *rows])
+    columns = _numbers(parameters, "GridDirection", np.eye(dimension).ravel().tolist())
+    matrix = np.reshape(columns, (dimension, dimension)).T
+    origin = _numbers(parameters, "GridOrigin") + matrix @ np.multiply(spacing, index)
+    transform.SetFixedParameters([*size, *origin.tolist(), *spacing, *matrix.ravel().tolist()])
     transform.SetParameters(_numbers(parameters, "TransformParameters"))
     return transform
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from impact_plugin._files import expanded, temporary_folder, utf8_name
+from impact_plugin._files import expanded, temporary_folder
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.parameters.values import as_whole
 from impact_plugin.transforms import chain as chains
-from impact_plugin.transforms import to_elastix
+from impact_plugin.transforms import directions, itk_files, to_elastix
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def make_chain(
         initial: None: none. ``"center"``: the translation that puts the middle of the fixed image
             on the middle of the moving image; ``"mass"``: the same of their centres of mass. A
             path: elastix's transform parameter file, with all that it builds on, or a transform
-            file of ITK (.tfm, .txt, .h5). A transform of SimpleITK or itk; the result of another
-            registration, or the list of its ``elastix_parameters``.
+            file of ITK (.tfm, .txt, .mat, .h5, or a displacement field as an image). A transform
+            of SimpleITK or itk; the result of another registration, or the list of its
+            ``elastix_parameters``.
         fixed: Fixed image.
         moving: Moving image.
         name: What messages call it.
@@ -47,11 +49,26 @@ def make_chain(
         TypeError: It is none of these.
     """
     grid = Geometry.of(fixed)
-    if initial is None:
-        return Chain()
     if isinstance(initial, str) and initial in AUTOMATIC:
         centre = _middle if initial == "center" else _centre_of_mass
         return to_elastix.translation(centre(moving) - centre(fixed), grid)
+    chain = as_chain(initial, grid, name)
+    return directions.in_world(chain, grid, Geometry.of(moving), name)
+
+
+def as_chain(initial: InitialTransform, grid: Geometry, name: str) -> Chain:
+    """Give a transform as a chain of elastix's maps, which may be without direction cosines.
+
+    Args:
+        initial: As for :func:`make_chain`, without the words.
+        grid: Of the fixed image.
+        name: What messages call it.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: As by :func:`make_chain`.
+    """
+    if initial is None:
+        return Chain()
     if isinstance(initial, str | os.PathLike):
         return read(expanded(initial), grid, name)
     if hasattr(initial, "chain") and isinstance(initial.chain, Chain):
@@ -59,7 +76,7 @@ def make_chain(
     elif isinstance(initial, list | tuple) and initial and "Transform" in initial[0]:
         chain = chains.of_maps(initial)
     else:
-        chain = to_elastix.from_sitk(_as_sitk(initial, name), grid)
+        chain = to_elastix.from_sitk(_as_sitk(initial, name), grid, name)
     return _of_dimension(chain, grid, name)
 
 
@@ -75,26 +92,15 @@ def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
         OSError: A file is not there, or cannot be read.
         ValueError: The file is of no known kind, or the transform does not fit.
     """
-    import SimpleITK as sitk
-
     if not path.is_file():
         message = (
             f"{name}: there is no file {str(path)!r} (in {Path.cwd()}); expected a file, a "
             f"transform, or one of {', '.join(map(repr, AUTOMATIC))}"
         )
         raise FileNotFoundError(message)
-    if _is_of_elastix(path):
+    if is_of_elastix(path):
         return _of_dimension(Chain.read(path), grid, name)
-    try:
-        transform = sitk.ReadTransform(utf8_name(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        message = (
-            f"{name}: {str(path)!r} is neither a transform parameter file of elastix nor a "
-            f"transform file that ITK reads: {reason}"
-        )
-        raise ValueError(message) from error
-    return _of_dimension(to_elastix.from_sitk(transform, grid), grid, name)
+    return to_elastix.from_sitk(itk_files.read(path, name), grid, name)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -104,18 +110,25 @@ def files_of(path: Path) -> list[Path]:
         OSError: One cannot be read.
         ValueError: One that elastix's builds on is none of elastix's.
     """
-    return chains.files_of(path) if _is_of_elastix(path) else [path]
+    return chains.files_of(path) if is_of_elastix(path) else [path]
 
 
-def _is_of_elastix(path: Path) -> bool:
+def is_of_elastix(path: Path) -> bool:
+    """Tell whether a file is a transform parameter file of elastix, by how it begins.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if path.suffix == ".toml":
+        return True
     with path.open("rb") as file:
         return file.read(4096).lstrip().startswith((b"(", b"//"))
 
 
 def _of_dimension(chain: Chain, grid: Geometry, name: str) -> Chain:
     for parameters in chain.maps:
-        dimension = int(parameters.get("FixedImageDimension", [str(grid.dimension)])[0])
-        if dimension != grid.dimension:
+        dimension = parameters.get("FixedImageDimension", [str(grid.dimension)])[0]
+        if as_whole(dimension) != grid.dimension:
             message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
             raise ValueError(message)
     return chain

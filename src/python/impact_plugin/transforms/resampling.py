@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.parameters.values import ParameterMap, as_whole
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -70,14 +70,14 @@ def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
         )
         raise ValueError(message)
     text = parameters.get("FinalBSplineInterpolationOrder", ["3"])[0]
-    orders = [str(order) for order in range(HIGHEST_ORDER + 1)]
-    if text not in orders:
+    order = as_whole(text)
+    if order is None or order not in range(HIGHEST_ORDER + 1):
         message = (
             f"{name} has (FinalBSplineInterpolationOrder {text}), expected a whole number from 0 "
             f"(nearest neighbour) to {HIGHEST_ORDER}"
         )
         raise ValueError(message)
-    return int(text)
+    return order
 
 
 def outside_of(parameters: ParameterMap, name: str = "the transform") -> float:

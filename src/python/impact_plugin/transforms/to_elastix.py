@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +16,29 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 
-def from_sitk(transform: sitk.Transform, fixed: Geometry) -> Chain:
+def from_sitk(
+    transform: sitk.Transform, fixed: Geometry, name: str = "the initial transform"
+) -> Chain:
     """Give a SimpleITK transform, of points of the fixed image to the moving image, as a chain.
 
     Args:
         transform: Any linear one, a B-spline transform, a displacement field, or a composition of
             them.
         fixed: Grid of the fixed image, which every transform parameter file holds.
+        name: What messages call it.
 
     Raises:
         ValueError: It is for points of another dimension, or of another kind.
     """
     if transform.GetDimension() != fixed.dimension:
         message = (
-            f"the initial transform is for {transform.GetDimension()} dimensions, and the images "
-            f"have {fixed.dimension}"
+            f"{name} is for {transform.GetDimension()} dimensions, and the images have "
+            f"{fixed.dimension}"
         )
         raise ValueError(message)
     chain = Chain()
     for part in _parts(transform):
-        own = _own_parameters(part, chain)
+        own = own_parameters(part, chain, name)
         chain.maps.append(as_map({**own, **_common(fixed)}))
     return chain
 
@@ -51,15 +55,31 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
     """Give what a composition consists of, in the order in which it is applied."""
     import SimpleITK as sitk
 
-    transform = transform.Downcast()
+    with contextlib.suppress(TypeError):  # there is no class for it
+        transform = transform.Downcast()
     if isinstance(transform, sitk.CompositeTransform):
+        if transform.IsLinear() and transform.GetNumberOfTransforms() == 1:
+            # Of MatrixOffsetTransformBase, for which it has no class, SimpleITK makes a composition
+            # of itself, and so on.
+            yield transform
+            return
         for number in reversed(range(transform.GetNumberOfTransforms())):
             yield from _parts(transform.GetNthTransform(number))
     else:
         yield transform
 
 
-def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]:
+def own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[str, Value]:
+    """Give the parameters that tell of a transform, without those that every file has.
+
+    Args:
+        transform: Linear, a B-spline transform or a displacement field.
+        chain: Gets the displacement field.
+        what: What messages call it.
+
+    Raises:
+        ValueError: It is of another kind.
+    """
     import SimpleITK as sitk
 
     dimension = transform.GetDimension()
@@ -98,14 +118,17 @@ def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]
             "CenterOfRotationPoint": [0.0] * dimension,
         }
     message = (
-        f"the initial transform is or contains a {transform.GetName()}; expected linear, B-spline "
-        "or displacement field transforms, or compositions of them"
+        f"{what} is or contains a {transform.GetName()}; expected linear, B-spline or displacement "
+        "field transforms, or compositions of them"
     )
     raise ValueError(message)
 
 
 def _with(name: str, parameters: Any) -> dict[str, Value]:  # noqa: ANN401  (a sequence of numbers)
     values = [float(value) for value in parameters]
+    if not np.isfinite(values).all():
+        message = f"the transform has numbers that are not finite, as elastix's {name}"
+        raise ValueError(message)
     return {
         "Transform": name,
         "NumberOfParameters": len(values),

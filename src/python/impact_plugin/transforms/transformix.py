@@ -15,6 +15,7 @@ from impact_plugin.engine import process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.transforms import directions
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ def _grid(grid: Geometry) -> ParameterMap:
 
 
 def _run(chain: Chain, folder: Path, arguments: list[str | Path]) -> None:
+    if directions.ignores(chain.maps[-1]):
+        message = (
+            f"the transform was found with {directions.WHAT}: as it stands it holds for images of "
+            f"which nobody knows any more how they lay. {directions.REMEDY}, and register again"
+        )
+        raise ValueError(message)
     last = chain.maps[-1] | {"ResultImageFormat": ["mha"]}
     transform = Chain([*chain.maps[:-1], last], chain.fields).write(folder, "transform")
     assert transform is not None

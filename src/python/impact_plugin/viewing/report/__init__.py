@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin import _kept
 from impact_plugin._files import expanded
 from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
@@ -81,6 +82,10 @@ def write_report(
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
         raise ValueError(message)
+    read = {"fixed": fixed, "moving": moving, "fixed_points": fixed_points}
+    read |= {"moving_points": moving_points, "fixed_labels": fixed_labels}
+    read |= {"moving_labels": moving_labels}
+    _kept.check([target], arguments.files_read(read))
     evaluation = measure(
         Registration(
             content.fixed_geometry, tuple(Step(name, chain) for name, chain in content.steps)

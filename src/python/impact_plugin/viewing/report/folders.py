@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _versions
 from impact_plugin._files import read_image
 from impact_plugin.engine import parameter_text
+from impact_plugin.images import conversion
 from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.geometry import Geometry
 from impact_plugin.images.reading import exists
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.transforms import directions
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of
+from impact_plugin.transforms.fixed_grid import grid_of_chain
 from impact_plugin.viewing.report import elastix_log
 from impact_plugin.viewing.report.content import Content
 from impact_plugin.viewing.report.elastix_log import LogFacts
@@ -102,7 +105,7 @@ def _of_elastix(
     content = Content(
         title=folder.name,
         chain=chain,
-        fixed_geometry=grid_of(chain.maps[-1], transforms[last]),
+        fixed_geometry=grid_of_chain(chain.maps, transforms[last]),
         stages=tuple(f"parameter file {number}" for number in sorted(transforms)),
         history=History.of([]),
         timings={},
@@ -118,6 +121,10 @@ def _of_elastix(
     if (folder / "elastix.log").is_file() and not facts.finished:
         content.notes.append("elastix.log has no regular end: the registration may be unfinished.")
     _complete(content, facts, _json(folder / "record.json", content), folder=folder)
+    if directions.ignores(chain.maps[-1]):
+        given = content.moving
+        grid = None if given is None else Geometry.of(conversion.to_sitk(given, "moving"))
+        content.chain = directions.in_world(chain, content.fixed_geometry, grid, str(folder))
     return content
 
 
