@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import os
@@ -14,6 +15,8 @@ from impact_plugin.images.reading import keeping_locale
 from impact_plugin.images.whole import DamagedImageError, check_whole
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from impact_plugin import _core
 
 
@@ -32,6 +35,7 @@ class ImageHeader:
         origin: Physical place of the first voxel's centre, LPS, mm.
         direction: Direction cosines, rows; column i is axis i.
         pixel_type: As SimpleITK names it: "16-bit signed integer".
+        known_range: The least and the greatest voxel, where they are known; else they are read.
     """
 
     path: str
@@ -40,6 +44,19 @@ class ImageHeader:
     origin: tuple[float, ...]
     direction: tuple[tuple[float, ...], ...]
     pixel_type: str
+    known_range: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, image: sitk.Image, path: str = "") -> ImageHeader:
+        """Describe an image that is there.
+
+        Args:
+            image: The image.
+            path: Of its file, if it has one.
+        """
+        voxels = _simpleitk().GetArrayViewFromImage(image)
+        known_range = (float(voxels.min()), float(voxels.max()))
+        return dataclasses.replace(cls._described(path, image), known_range=known_range)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ImageHeader:
@@ -72,23 +89,32 @@ class ImageHeader:
             check_place(reader, repr(os.fspath(path)))
         except ValueError as error:
             raise ImageError(str(error)) from None
-        direction = reader.GetDirection()
+        return cls._described(os.fspath(path), reader)
+
+    @classmethod
+    def _described(cls, path: str, image: sitk.Image | sitk.ImageFileReader) -> ImageHeader:
+        dimension, direction = image.GetDimension(), image.GetDirection()
         return cls(
-            os.fspath(path),
-            tuple(reader.GetSize()),
-            tuple(reader.GetSpacing()),
-            tuple(reader.GetOrigin()),
+            path,
+            tuple(image.GetSize()),
+            tuple(image.GetSpacing()),
+            tuple(image.GetOrigin()),
             tuple(
                 tuple(direction[row * dimension : (row + 1) * dimension])
                 for row in range(dimension)
             ),
-            str(_simpleitk().GetPixelIDValueAsString(reader.GetPixelID())),
+            str(_simpleitk().GetPixelIDValueAsString(image.GetPixelID())),
         )
 
     @property
     def dimension(self) -> int:
         """2 or 3."""
         return len(self.size)
+
+    @property
+    def quoted(self) -> str:
+        """The path as messages have it, with a space behind it; empty where there is none."""
+        return f'"{self.path}" ' if self.path else ""
 
     def grid(self) -> _core.Grid:
         """Give the geometry as the core has it."""
@@ -97,12 +123,12 @@ class ImageHeader:
         return _core.Grid(self.size, self.spacing, self.origin, self.direction)
 
     def intensity_range(self) -> tuple[float, float]:
-        """Read the voxels and give the least and the greatest.
+        """Give the least and the greatest voxel, reading them where they are not known.
 
         Raises:
             ImageError: They cannot be read.
         """
-        return _range(self.path)
+        return self.known_range or _range(self.path)
 
 
 @functools.lru_cache(maxsize=8)

@@ -129,8 +129,8 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
                 "error",
                 "image",
                 name,
-                f'"{given[0]}" is not allowed, because "{image.path}" has dimension '
-                f"{image.dimension}.",
+                f'"{given[0]}" is not allowed, because the {side} image {image.quoted}has '
+                f"dimension {image.dimension}.",
                 f"Give {image.dimension}, or leave it out.",
             )
 
@@ -161,7 +161,7 @@ def check_intensities(
                     None,
                     tuple(numbers),
                     f'"{path}" expects Hounsfield units, because {reason}; but the {side} image '
-                    f'"{image.path}" {why_not}.',
+                    f"{image.quoted}{why_not}.",
                     "Use images in HU, not windowed and not normalised, or a model for any "
                     "modality.",
                 )

@@ -14,10 +14,11 @@ import numpy as np
 
 from impact_plugin import _versions
 from impact_plugin.engine import termination
-from impact_plugin.images import checks
+from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import arguments, presets, stages
+from impact_plugin.pairwise.fitting import LOGGER, Fit
 from impact_plugin.pairwise.follower import Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
@@ -72,7 +73,8 @@ def register_images(
         moving: The image that is to be aligned with it.
         preset: Name of a parameter map of the package (:func:`impact_plugin.preset_names`), or
             several, which run one after the other, such as ``["rigid_mind", "mind"]``. Where
-            neither this nor ``parameter_maps`` is given: ``["affine_mind", "mind"]``.
+            neither this nor ``parameter_maps`` is given: ``["affine_mind", "mind"]``. Its lengths
+            are fitted to the images, and said to the logger ``impact_plugin.presets``.
         parameter_maps: elastix's parameter maps in place of a preset: a dict, a parameter file, an
             ``itk.ParameterObject``, or a list of them.
         fixed_mask: Where in the fixed image to look: not 0, on the fixed image's grid.
@@ -145,6 +147,7 @@ def register_images(
     if default_pixel_value is None and parameter_maps is None:
         default_pixel_value = _least(inputs.moving)
     changes = _changes(iterations, seed, default_pixel_value, callback)
+    fit = Fit.of(Geometry.of(inputs.fixed), Geometry.of(inputs.moving))
     out = None if output_directory is None else Path(output_directory).expanduser().absolute()
 
     with (
@@ -155,9 +158,11 @@ def register_images(
         chosen = [
             stages.with_changes(stage, changes, gpu)
             for stage in stages.make_stages(
-                preset, parameter_maps, models, inputs.fixed.GetDimension(), files
+                preset, parameter_maps, models, inputs.fixed.GetDimension(), files, fit
             )
         ]
+        if parameter_maps is None:
+            LOGGER.info("%s", fit.described({stage.name: stage.parameters for stage in chosen}))
         outside = value_outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         begun = None
@@ -180,7 +185,7 @@ def register_images(
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
-        run = Run(chosen, before, out or files, files / "stop")
+        run = Run(chosen, before, out or files, files / "stop", inputs.headers())
         follower = Follower(bars, callback, run.stop_file, [s.has_impact for s in chosen])
         prepared = time.perf_counter()
         try:
@@ -292,14 +297,39 @@ def preset_names() -> dict[str, str]:
     return {name: preset.purpose for name, preset in presets.PRESETS.items()}
 
 
-def preset_map(name: str, dimension: int = 3) -> ParameterMap:
+def preset_map(
+    name: str,
+    dimension: int | None = None,
+    *,
+    fixed: ImageLike | None = None,
+    moving: ImageLike | None = None,
+) -> ParameterMap:
     """Give the parameter map of a preset, to change it and pass it as ``parameter_maps``.
 
     Args:
         name: One of :func:`preset_names`.
-        dimension: Of the images, 2 or 3.
+        dimension: Of the images, 2 or 3; by default that of ``fixed``, or 3.
+        fixed: Fixed image: the map has the lengths that :func:`register_images` would take for it
+            and ``moving``. Without, those of the file, which are for images of the size of a body.
+        moving: Moving image; needed with ``fixed``.
 
     Raises:
-        ValueError: There is no such preset, or it is not for images of that dimension.
+        FileNotFoundError: There is no such image.
+        ValueError: There is no such preset, or it is not for images of that dimension; one image is
+            given without the other; they cannot be read or have another number of dimensions.
+        TypeError: An image is of a kind that is not known.
     """
-    return presets.load(name, dimension)
+    if (fixed is None) != (moving is None):
+        message = "only one image is given: give the fixed and the moving image, or neither"
+        raise ValueError(message)
+    if fixed is None:
+        return presets.load(name, 3 if dimension is None else dimension)
+    grids = [
+        Geometry.of(conversion.to_sitk(image, f"the {which} image"))
+        for which, image in (("fixed", fixed), ("moving", moving))
+    ]
+    checks.check_pair(*grids)
+    if dimension not in (None, grids[0].dimension):
+        message = f"dimension is {dimension}, and the images have {grids[0].dimension}"
+        raise ValueError(message)
+    return presets.load(name, grids[0].dimension, Fit.of(*grids))
