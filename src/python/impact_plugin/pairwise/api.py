@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-
 from impact_plugin import _versions
 from impact_plugin.engine import termination
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise import arguments, presets, stages
+from impact_plugin.pairwise import arguments, masks, overlap, presets, stages
 from impact_plugin.pairwise.fitting import LOGGER, Fit
 from impact_plugin.pairwise.follower import Callback, Follower
 from impact_plugin.pairwise.history import History
@@ -29,8 +27,7 @@ from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.records import making, storage
 from impact_plugin.records.contents import Record
-from impact_plugin.transforms import from_elastix, initial
-from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms import initial
 from impact_plugin.transforms.initial import InitialTransform
 
 if TYPE_CHECKING:
@@ -163,6 +160,9 @@ def register_images(
         ]
         if parameter_maps is None:
             LOGGER.info("%s", fit.described({stage.name: stage.parameters for stage in chosen}))
+        for number, stage in enumerate(chosen):
+            own = masks.changes(stage.parameters, inputs.fixed_mask, inputs.moving_mask)
+            chosen[number] = stages.with_changes(stage, own, None)
         outside = value_outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
         begun = None
@@ -177,7 +177,7 @@ def register_images(
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
             if callable(record):
                 record(begun)
-        _check_overlap(inputs, before, chosen[0])
+        overlap.check(inputs, before, chosen[0])
         if out is not None:
             arguments.make_folder("output_directory", out)
             (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
@@ -242,22 +242,6 @@ def _changes(
     if callback is not None:  # what is there when it ends early
         changes["WriteTransformParametersEachResolution"] = ["true"]
     return changes
-
-
-def _check_overlap(inputs: Inputs, before: Chain, first: Stage) -> None:
-    fixed, moving = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
-    if not before.maps and first.parameters.get("AutomaticTransformInitialization") == ["true"]:
-        return  # elastix puts them on each other
-    try:
-        transform = from_elastix.to_sitk(before, fixed.dimension)
-    except from_elastix.UnsupportedTransformError:
-        return
-
-    def mapped(points: checks.Points) -> checks.Points:
-        return np.array([transform.TransformPoint(point) for point in points.tolist()])
-
-    how = "after the initial transform" if before.maps else "as they lie"
-    checks.check_overlap(fixed, moving, mapped, how)
 
 
 def _least(image: sitk.Image) -> float:
