@@ -167,6 +167,7 @@ class _Checker:
             self._add([Finding("error", "metric", "Metric", None, (), text, remedy)])
         self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
         usable = images if all(i.dimension == dimension for i in images.values()) else {}
+        self._add(map_checks.check_thinness(self.parameters, usable, levels))
         models = _core.ModelRepository()
         available = _core.available_memory()
         memory: list[LevelMemory] = []

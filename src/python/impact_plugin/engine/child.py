@@ -8,7 +8,6 @@ import signal
 import sys
 
 from impact_plugin import command_line
-from impact_plugin.check import before_run
 from impact_plugin.engine.process import CALLER
 
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
@@ -29,10 +28,10 @@ def main() -> int:
     """
     die_with_caller()
     program, *arguments = sys.argv[1:]
-    if program == "elastix" and before_run.VARIABLE in os.environ:
-        may_begin = before_run.say(arguments)
-        sys.stdout.flush()
-        if not may_begin:
+    if program == "elastix":
+        from impact_plugin.check import before_run  # of a higher floor
+
+        if not before_run.say(arguments):
             return 1
     return command_line.run("elastix" if program == "elastix" else "transformix", arguments)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from impact_plugin.check.pyramids import LEAST_SMOOTHED
 from impact_plugin.parameters.values import ParameterMap
 
 LOGGER = logging.getLogger("impact_plugin.presets")
@@ -17,11 +18,9 @@ LOGGER = logging.getLogger("impact_plugin.presets")
 _SHORTEST_SIDE = 115 * 1.366
 """mm: of the images (lungs; heads have 152) for which the lengths in the maps were chosen."""
 
-_FINEST = 0.5
-"""Least factor, per mm of the distance of voxels: features of 1.5 mm are then 0.75 voxels apart."""
-
-_SMOOTHED = 4
-"""Voxels that an image must have along each axis for ITK to smooth it."""
+_FINEST = 0.49
+"""Least factor, per mm of the distance of voxels: features of 1.5 mm are then 0.74 voxels apart.
+Not a half: control points would lie 5 voxels apart, and rounding decide how many an image has."""
 
 _LARGE = 4.0
 """Factor above which the metric is multiplied by it, too: elastix takes squares of gradients (per
@@ -67,7 +66,7 @@ class Fit:
         factors = factor_of(fixed), factor_of(moving)
         # Of equal ones the square root would be theirs but for rounding.
         factor = factors[0] if factors[0] == factors[1] else math.sqrt(factors[0] * factors[1])
-        return cls(factor, min(*fixed.size, *moving.size) < _SMOOTHED)
+        return cls(factor, min(*fixed.size, *moving.size) < LEAST_SMOOTHED)
 
     def applied(self, parameters: ParameterMap) -> ParameterMap:
         """Give a preset's map with the lengths of these images."""
@@ -102,9 +101,10 @@ def factor_of(image: Grid) -> float:
     """Give what the lengths of presets are multiplied by for one image.
 
     With its shortest side s (mm, over 157 mm) and the distance d of its voxels (mm, the geometric
-    mean over the axes): the lesser of s and sqrt(s d), and at least d / 2. So lengths grow with the
-    image, those of large ones with their resolution, too, and no features lie closer than three
-    quarters of a voxel. Nothing else goes in: an image k times as large gets k times the lengths.
+    mean over the axes): the lesser of s and sqrt(s d), and at least 0.49 d. So lengths grow with
+    the image, those of large ones with their resolution, too, and no features lie closer than some
+    three quarters of a voxel. Nothing else goes in: an image k times as large gets k times the
+    lengths.
 
     Example:
         >>> from impact_plugin.images.geometry import Geometry

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin.images.geometry import Geometry
 from impact_plugin.parameters.values import ParameterMap
 
 if TYPE_CHECKING:
@@ -45,18 +47,11 @@ def changes(
         if _part_left(mask, _RADIUS[side]) < _LEFT:
             wanted[name] = ["false"]
     if fixed is not None:
-        voxels = _array(fixed)
+        box = _in_bounding_box(fixed)
         for name, number in _GRIDS.items():
-            if name not in parameters and (better := _number_of_points(voxels, number)):
+            if name not in parameters and (better := _number_of_points(box, number)):
                 wanted[name] = [str(better)]
     return wanted
-
-
-def _array(mask: sitk.Image) -> NDArray[Any]:
-    import SimpleITK as sitk
-
-    voxels: NDArray[Any] = sitk.GetArrayViewFromImage(mask)
-    return voxels
 
 
 def _part_left(mask: sitk.Image, radius: int) -> float:
@@ -64,39 +59,54 @@ def _part_left(mask: sitk.Image, radius: int) -> float:
     import SimpleITK as sitk
 
     eroded = sitk.BinaryErode(mask, [radius] * mask.GetDimension(), sitk.sitkBall, 0, 1, True)
-    return float(_array(eroded).sum(dtype=np.int64) / _array(mask).sum(dtype=np.int64))
+    left, all_of_it = (
+        np.count_nonzero(sitk.GetArrayViewFromImage(each)) for each in (eroded, mask)
+    )
+    return left / all_of_it
 
 
-def _number_of_points(mask: NDArray[Any], number: int) -> int | None:
+def _number_of_points(box: NDArray[Any], number: int) -> int | None:
     """Give how many points to ask for so that a grid meets a mask; None where it does.
 
-    elastix lays a grid of one spacing, in voxels, over the mask's bounding box and a voxel more on
-    each side, centred in it (itkImageGridSampler).
+    elastix lays a grid of one spacing, in voxels, over the mask's bounding box and centres it there
+    (itkImageGridSampler).
 
     Args:
-        mask: Not 0 inside.
+        box: The mask in its bounding box, not 0 inside.
         number: What would be asked for: or more, so that all finer grids are looked at as well.
     """
-    box = mask[_bounding_box(mask)]
     coarsest = _spacing(box, number)
     enough = min(_ENOUGH, int(np.count_nonzero(box)))
     if all(_met(box, spacing) >= enough for spacing in range(1, coarsest + 1)):
         return None
-    spacing = next(
-        each
-        for each in (coarsest, coarsest + 1, *range(coarsest - 1, 0, -1))
-        if each == 1 or _met(box, each) >= enough
-    )
-    return max(1, int(round(box.size / spacing**box.ndim)))
+    for spacing in (coarsest, coarsest + 1, *range(coarsest - 1, 0, -1)):
+        points = max(1, math.floor(box.size / spacing**box.ndim))
+        if _spacing(box, points) == spacing and _met(box, spacing) >= enough:
+            return points
+    return int(box.size)
 
 
-def _bounding_box(mask: NDArray[Any]) -> tuple[slice, ...]:
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(each for each in range(mask.ndim) if each != axis)
-        inside = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(max(0, inside[0] - 1), inside[-1] + 2))
-    return tuple(box)
+def _in_bounding_box(mask: sitk.Image) -> NDArray[Any]:
+    """Give the voxels, axes x, y (, z), of the box that elastix lays around a mask.
+
+    It has half a voxel more on each side, is parallel to the axes of space before it is one of
+    voxels, and ends with whole ones.
+    """
+    import SimpleITK as sitk
+
+    voxels: NDArray[Any] = sitk.GetArrayViewFromImage(mask).T
+    grid = Geometry.of(mask)
+    sides = []
+    for axis in range(voxels.ndim):
+        others = tuple(each for each in range(voxels.ndim) if each != axis)
+        inside = np.flatnonzero(voxels.any(axis=others))
+        sides.append((inside[0] - 0.5, inside[-1] + 0.5))
+    places = np.array(list(itertools.product(*sides))) @ grid.matrix.T
+    in_space = list(zip(places.min(axis=0), places.max(axis=0), strict=True))
+    corners = np.linalg.solve(grid.matrix, np.array(list(itertools.product(*in_space))).T)
+    first = np.maximum(np.floor(corners.min(axis=1)), 0).astype(int)
+    last = np.ceil(corners.max(axis=1)).astype(int)
+    return voxels[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
 
 
 def _spacing(box: NDArray[Any], number: int) -> int:
