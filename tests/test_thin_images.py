@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 import impact_plugin
 from helpers.images import Array
+from impact_plugin import models
 from impact_plugin.check import ImageHeader, check_map
 from impact_plugin.pairwise import masks
 
@@ -71,8 +72,8 @@ def test_few_slices(slices: int, preset: str | None) -> None:
 )
 def test_own_maps_that_would_smooth_few_slices_are_refused(pyramids: str, remedy: str) -> None:
     images = pair((40, 40, 3), (1.0, 1.0, 5.0))
-    own = impact_plugin.preset_map("rigid_mind")
-    own |= {
+    preset = impact_plugin.preset_map("rigid_mind") | {"ModelsPath": [str(models.mind())]}
+    own = preset | {
         f"{side}ImagePyramid": [f"{side}{pyramids}ImagePyramid"] for side in ("Fixed", "Moving")
     }
     if pyramids == "Smoothing":
@@ -84,9 +85,8 @@ def test_own_maps_that_would_smooth_few_slices_are_refused(pyramids: str, remedy
     assert found[0].remedy.startswith(remedy)
     with pytest.raises(impact_plugin.RegistrationError, match="none with fewer than 4 along"):
         impact_plugin.register_images(*images, parameter_maps=own, progress=False)
-    own |= impact_plugin.preset_map("rigid_mind")
-    own["ImagePyramidSmoothingSchedule"] = ["0"] * 9
-    assert check_map(own, *map(ImageHeader.of, images)).ok
+    preset["ImagePyramidSmoothingSchedule"] = ["0"] * 9
+    assert check_map(preset, *map(ImageHeader.of, images)).ok
 
 
 def turned(image: sitk.Image) -> sitk.Image:
