@@ -23,8 +23,8 @@ _FINEST = 0.49
 Not a half: control points would lie 5 voxels apart, and rounding decide how many an image has."""
 
 _LARGE = 4.0
-"""Factor above which the metric is multiplied by it, too: elastix takes squares of gradients (per
-mm, so the less the larger the image) below 1e-14 for nothing."""
+"""Factor above which the metric is multiplied by the next power of two: elastix takes squares of
+gradients (per mm, so the less the larger the image) below 1e-14 for nothing."""
 
 _LENGTHS = re.compile(
     r"\w*ImagePyramidSmoothingSchedule|FinalGridSpacingInPhysicalUnits|\w*VoxelSize\d*"
@@ -92,9 +92,14 @@ class Fit:
     def _fitted(self, name: str, value: str) -> str:
         if self.is_thin and _SMOOTHING.fullmatch(name):
             return "0"
-        if self.factor == 1.0:
-            return value
-        return _NUMBER.sub(lambda number: repr(float(number[0]) * self.factor), value)
+        times = self.factor
+        if _WEIGHTS.fullmatch(name):
+            times = math.ldexp(1.0, math.frexp(times)[1])
+        return value if times == 1.0 else _multiplied(value, times)
+
+
+def _multiplied(value: str, times: float) -> str:
+    return _NUMBER.sub(lambda number: repr(float(number[0]) * times), value)
 
 
 def factor_of(image: Grid) -> float:
@@ -113,6 +118,11 @@ def factor_of(image: Grid) -> float:
         >>> round(factor_of(head), 3), factor_of(head) / factor_of(mouse)
         (0.968, 32.0)
     """
-    side = min(n * mm for n, mm in zip(image.size, image.spacing, strict=True)) / _SHORTEST_SIDE
-    distance = math.prod(image.spacing) ** (1 / len(image.spacing))
-    return max(_FINEST * distance, min(side, math.sqrt(side * distance)))
+    # Numbers near 1, so that powers of two, taken out, leave the same bits.
+    _, exponent = math.frexp(image.spacing[0])
+    spacing = [math.ldexp(mm, -exponent) for mm in image.spacing]
+    extent = min(n * mm for n, mm in zip(image.size, spacing, strict=True))
+    distance = math.prod(spacing) ** (1 / len(spacing))
+    side = extent / _SHORTEST_SIDE
+    fitted = max(_FINEST * distance, min(side, math.sqrt(side * distance)))
+    return math.ldexp(fitted, exponent)
