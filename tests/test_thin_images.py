@@ -138,6 +138,25 @@ def test_a_slice_across_an_oblique_image() -> None:
         assert len(result.history) == 9
 
 
+def test_a_mask_that_fills_little_of_its_box() -> None:
+    size, spacing = (90, 88), (1.0, 1.0)
+    fixed, moving = pair(size, spacing)
+    voxels = np.zeros(size[::-1], np.uint8)
+    voxels[np.arange(88), np.arange(88)] = 1
+    mask = sitk.GetImageFromArray(voxels)
+    mask.CopyInformation(fixed)
+    result = impact_plugin.register_images(
+        fixed, moving, preset="rigid_mind", fixed_mask=mask, iterations=80, progress=False
+    )
+    along = np.linspace(25, 65, 40)
+    assert error(result, np.stack([along, along], axis=1)) < 0.5
+    own = impact_plugin.preset_map("rigid_mind", 2)
+    with pytest.raises(ValueError, match=r'fills 0\.011 of it: give \(ImageSampler "RandomSparse'):
+        impact_plugin.register_images(
+            fixed, moving, parameter_maps=own, fixed_mask=mask, progress=False
+        )
+
+
 def test_masks_of_a_row_and_of_a_voxel() -> None:
     size, spacing = (90, 88), (1.0, 1.0)
     fixed, moving = pair(size, spacing)

@@ -161,7 +161,12 @@ def register_images(
         if parameter_maps is None:
             LOGGER.info("%s", fit.described({stage.name: stage.parameters for stage in chosen}))
         for number, stage in enumerate(chosen):
-            own = masks.changes(stage.parameters, inputs.fixed_mask, inputs.moving_mask)
+            own = masks.changes(
+                stage.parameters,
+                inputs.fixed_mask,
+                inputs.moving_mask,
+                is_preset=parameter_maps is None,
+            )
             chosen[number] = stages.with_changes(stage, own, None)
         outside = value_outside(chosen[-1], inputs.moving, default_pixel_value)
         before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)

@@ -29,15 +29,35 @@ _GRIDS = {"NumberOfJacobianMeasurements": 1000, "NumberOfSamplesForExactGradient
 """Its parameters for how many points such grids over the mask's bounding box have, by default."""
 
 
+_FILLED = 0.12
+"""Part of its bounding box that a mask must fill for samplers that draw points in that box until
+enough are inside: they give up after ten times as many."""
+
+_HOPELESS = 0.095
+"""Part of which less is filled where they surely give up."""
+
+_BY_CHANCE = ("RandomCoordinate", "Random", "MultiInputRandomCoordinate")
+_OF_THE_MASK = "RandomSparseMask"
+"""elastix's sampler that draws from the voxels of a mask."""
+
+
 def changes(
-    parameters: ParameterMap, fixed: sitk.Image | None, moving: sitk.Image | None
+    parameters: ParameterMap,
+    fixed: sitk.Image | None,
+    moving: sitk.Image | None,
+    *,
+    is_preset: bool = True,
 ) -> ParameterMap:
     """Give the parameters with which elastix finds the voxels of thin masks; empty for others.
 
     Args:
-        parameters: The map; what it says itself stays.
+        parameters: The map; what it says itself stays, but for the sampler of a preset.
         fixed: The fixed mask.
         moving: The moving mask.
+        is_preset: Whether the map is a preset's.
+
+    Raises:
+        ValueError: The map has a sampler that will not find enough voxels of the fixed mask.
     """
     wanted: ParameterMap = {}
     for side, mask in (("fixed", fixed), ("moving", moving)):
@@ -48,10 +68,28 @@ def changes(
             wanted[name] = ["false"]
     if fixed is not None:
         box = _in_bounding_box(fixed)
+        wanted |= _sampler(parameters, float(np.count_nonzero(box) / box.size), is_preset)
         for name, number in _GRIDS.items():
             if name not in parameters and (better := _number_of_points(box, number)):
                 wanted[name] = [str(better)]
     return wanted
+
+
+def _sampler(parameters: ParameterMap, filled: float, is_preset: bool) -> ParameterMap:
+    """Give another sampler where a map's would not find enough voxels of a mask."""
+    given = parameters.get("ImageSampler", ["Random"])
+    if filled >= _FILLED or not set(given) & set(_BY_CHANCE):
+        return {}
+    if not is_preset:
+        if filled >= _HOPELESS:
+            return {}
+        message = (
+            f'(ImageSampler "{given[0]}") gives up where a mask fills less than a tenth of its '
+            f"bounding box, and fixed_mask fills {filled:.2g} of it: give "
+            f'(ImageSampler "{_OF_THE_MASK}"), which draws from the voxels of the mask'
+        )
+        raise ValueError(message)
+    return {"ImageSampler": [_OF_THE_MASK]}
 
 
 def _part_left(mask: sitk.Image, radius: int) -> float:
