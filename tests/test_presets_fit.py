@@ -79,12 +79,11 @@ def test_bodies_have_about_the_lengths_of_the_maps(
 
 
 def test_the_lung_pair_has_exactly_those_of_the_maps(elastix_testing: Path) -> None:
-    images = {
-        "fixed": elastix_testing / "Data" / "3DCT_lung_baseline.mha",
-        "moving": elastix_testing / "Data" / "3DCT_lung_followup.mha",
-    }
+    fixed = elastix_testing / "Data" / "3DCT_lung_baseline.mha"
+    moving = elastix_testing / "Data" / "3DCT_lung_followup.mha"
     for name in ("rigid_mind", "affine_mind", "mind", "ct_cbct"):
-        assert impact_plugin.preset_map(name, **images) == impact_plugin.preset_map(name)
+        fitted = impact_plugin.preset_map(name, fixed=fixed, moving=moving)
+        assert fitted == impact_plugin.preset_map(name)
 
 
 @pytest.mark.parametrize("size", [(160, 150), (48, 52, 44), (700, 900), (96, 90, 3), (1000,) * 3])
@@ -232,7 +231,8 @@ def test_cohorts_fit_each_pair(tmp_path: Path) -> None:
     with Maps([variant], None) as maps:
         of_pair = maps.of(variant, Pair("a", files), headers)
         assert maps.check([Pair("a", files)], headers) == []
-    assert of_pair.raw == [impact_plugin.preset_map("rigid_mind", **files)]
+    fixed, moving = files["fixed"], files["moving"]
+    assert of_pair.raw == [impact_plugin.preset_map("rigid_mind", fixed=fixed, moving=moving)]
 
 
 def test_on_the_command_line_once(tmp_path: Path) -> None:
