@@ -118,7 +118,7 @@ def _number_of_points(box: NDArray[Any], number: int) -> int | None:
     if all(_met(box, spacing) >= enough for spacing in range(1, coarsest + 1)):
         return None
     for spacing in (coarsest, coarsest + 1, *range(coarsest - 1, 0, -1)):
-        points = max(1, int(box.size) // spacing ** int(box.ndim))
+        points: int = max(1, int(box.size) // spacing**box.ndim)
         if _spacing(box, points) == spacing and _met(box, spacing) >= enough:
             return points
     return int(box.size)
