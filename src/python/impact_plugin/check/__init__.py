@@ -169,6 +169,7 @@ class _Checker:
         self._add(map_checks.check_components(self.parameters))
         self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
         usable = images if all(i.dimension == dimension for i in images.values()) else {}
+        self._add(map_checks.check_thinness(self.parameters, usable, levels))
         models = _core.ModelRepository()
         available = _core.available_memory()
         memory: list[LevelMemory] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import os
@@ -17,6 +18,8 @@ from impact_plugin.images.reading import keeping_locale, read
 from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from impact_plugin import _core
 
 
@@ -35,6 +38,7 @@ class ImageHeader:
         origin: Physical place of the first voxel's centre, LPS, mm.
         direction: Direction cosines, rows; column i is axis i.
         pixel_type: As SimpleITK names it: "16-bit signed integer".
+        known_range: The least and the greatest voxel, where they are known; else they are read.
     """
 
     path: str
@@ -43,6 +47,19 @@ class ImageHeader:
     origin: tuple[float, ...]
     direction: tuple[tuple[float, ...], ...]
     pixel_type: str
+    known_range: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, image: sitk.Image, path: str = "") -> ImageHeader:
+        """Describe an image that is there.
+
+        Args:
+            image: The image.
+            path: Of its file, if it has one.
+        """
+        voxels = _simpleitk().GetArrayViewFromImage(image)
+        known_range = (float(voxels.min()), float(voxels.max()))
+        return dataclasses.replace(cls._described(path, image), known_range=known_range)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> ImageHeader:
@@ -66,7 +83,11 @@ class ImageHeader:
             check_place(image, repr(path))
         except ValueError as error:
             raise ImageError(str(error)) from None
-        direction = image.GetDirection()
+        return cls._described(path, image)
+
+    @classmethod
+    def _described(cls, path: str, image: sitk.Image | sitk.ImageFileReader) -> ImageHeader:
+        dimension, direction = image.GetDimension(), image.GetDirection()
         return cls(
             path,
             tuple(image.GetSize()),
@@ -93,6 +114,11 @@ class ImageHeader:
             for column, value in enumerate(values)
         )
 
+    @property
+    def quoted(self) -> str:
+        """The path as messages have it, with a space behind it; empty where there is none."""
+        return f'"{self.path}" ' if self.path else ""
+
     def grid(self) -> _core.Grid:
         """Give the geometry as the core has it."""
         from impact_plugin import _core  # loads torch's libraries
@@ -100,12 +126,12 @@ class ImageHeader:
         return _core.Grid(self.size, self.spacing, self.origin, self.direction)
 
     def intensity_range(self) -> tuple[float, float]:
-        """Read the voxels and give the least and the greatest.
+        """Give the least and the greatest voxel, reading them where they are not known.
 
         Raises:
             ImageError: They cannot be read.
         """
-        return _range(self.path)
+        return self.known_range or _range(self.path)
 
 
 def _header(path: str) -> tuple[Any, int]:

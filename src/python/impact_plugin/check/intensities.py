@@ -5,15 +5,10 @@ from __future__ import annotations
 import functools
 import re
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from impact_plugin.check.images import ImageHeader
-
-# TotalSegmentator's networks for CT (tasks 291 to 298), by the names of the models' repository
-# (docs/parameters.md). Those for MR (730 to 733, 850 to 853) normalise whatever they are given.
-_CT_NAMES = re.compile(r"M29[1-8](?!\d)")
 
 # A network that clips to a window of CT has its lower end as a number: torch.clamp(x, -1004., 9.).
 _CLIP = re.compile(r"torch\.(?:clamp|clip)(?:_min)?_?\([^()]*?,\s*(?:min=)?(-\d+(?:\.\d*)?)")
@@ -29,11 +24,18 @@ def expects_hu(path: str) -> str | None:
         path: Of a TorchScript file.
 
     Returns:
-        Why so, to follow "because"; None where nothing says so. A heuristic: the file's name, or a
-        clamp in the network's code that begins below -300.
+        Why so, to follow "because"; None where nothing says so. A heuristic: the file has the name
+        of a public model that does, or a clamp in the network's code begins below -300.
     """
-    if _CT_NAMES.match(Path(path).stem):
-        return "it is one of TotalSegmentator's networks for CT"
+    from impact_plugin.models.catalogue import UnknownModelError, find
+
+    try:
+        model = find(path)
+    except UnknownModelError:
+        pass
+    else:
+        if model.expects == "HU":
+            return f"it has the name of {model.name} of {model.family} ({model.about})"
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():

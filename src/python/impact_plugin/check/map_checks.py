@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.intensities import expects_hu, why_not_hu
-from impact_plugin.check.pyramids import resampling
+from impact_plugin.check.pyramids import LEAST_SMOOTHED, resampling, smoothing
 from impact_plugin.check.report import Finding, Severity
 from impact_plugin.parameters.values import as_whole
 
@@ -72,6 +72,28 @@ def check_pyramids(
             "resamples to VoxelSize: networks see what is left of them.",
             f"Give ({found.remedy} {ones}).",
         )
+
+
+def check_thinness(
+    parameters: ParameterMap, images: Mapping[str, ImageHeader], number_of_levels: int
+) -> Iterator[Finding]:
+    """Find images with too few slices for a pyramid that smooths them. Keys as there."""
+    for side, image in images.items():
+        name = smoothing(parameters, side.capitalize(), number_of_levels, image.dimension)
+        if name is not None and min(image.size) < LEAST_SMOOTHED:
+            zeros = " ".join(["0"] * (number_of_levels * image.dimension))
+            pyramid = f'({name} "{side.capitalize()}GenericImagePyramid") and '
+            is_schedule = name.endswith("Schedule")
+            schedule = name if is_schedule else "ImagePyramidSmoothingSchedule"
+            yield _finding(
+                "error",
+                "image-too-thin",
+                name,
+                f"the {side} image {image.quoted}has {' x '.join(map(str, image.size))} voxels, "
+                f"and elastix smooths none with fewer than {LEAST_SMOOTHED} along an axis.",
+                f"Give {'' if is_schedule else pyramid}({schedule} {zeros}), or images with more "
+                "slices.",
+            )
 
 
 def check_samples(parameters: ParameterMap, has_jacobian: bool) -> Iterator[Finding]:
@@ -144,8 +166,8 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
                 "error",
                 "image",
                 name,
-                f'"{given[0]}" is not allowed, because "{image.path}" has dimension '
-                f"{image.dimension}.",
+                f'"{given[0]}" is not allowed, because the {side} image {image.quoted}has '
+                f"dimension {image.dimension}.",
                 f"Give {image.dimension}, or leave it out.",
             )
 
@@ -199,7 +221,7 @@ def check_intensities(
                     None,
                     tuple(numbers),
                     f'"{path}" expects Hounsfield units, because {reason}; but the {side} image '
-                    f'"{image.path}" {why_not}.',
+                    f"{image.quoted}{why_not}.",
                     "Use images in HU, not windowed and not normalised, or a model for any "
                     "modality.",
                 )

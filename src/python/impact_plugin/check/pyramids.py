@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from impact_plugin.parameters.elastix_defaults import resampling_pyramid, schedule_names
 
+LEAST_SMOOTHED = 4
+"""Voxels that an image must have along each axis for ITK's recursive Gaussian."""
+
 
 @dataclass(frozen=True)
 class Resampling:
@@ -76,6 +79,36 @@ def resampling(
         used or wanted,
     )
     return result if result.levels else None
+
+
+def smoothing(
+    parameters: Mapping[str, list[str]], side: str, number_of_levels: int, dimension: int
+) -> str | None:
+    """Name the parameter by which a pyramid smooths its image; None where it does not.
+
+    Only pyramids that do so by ITK's recursive Gaussian: the generic one, and elastix's default.
+
+    Args:
+        parameters: The map.
+        side: "Fixed" or "Moving".
+        number_of_levels: Of the registration.
+        dimension: Of the images.
+    """
+    kind = resampling_pyramid(parameters, side)
+    names = [f"{side}ImagePyramidSmoothingSchedule", "ImagePyramidSmoothingSchedule"]
+    if kind == "Generic":
+        for name in names:
+            if values := parameters.get(name):
+                return (
+                    name if any(_is_number(text) and float(text) > 0 for text in values) else None
+                )
+        # elastix's own: half of what the image gets smaller by.
+        return names[1] if resampling(parameters, side, number_of_levels, dimension) else None
+    if kind is not None or number_of_levels == 1:
+        return None
+    given = [v for n in schedule_names(side, kind) for v in parameters.get(n, ())]
+    smooths = not given or any(_is_number(text) and float(text) > 1 for text in given)
+    return f"{side}ImagePyramid" if smooths else None
 
 
 def _is_number(text: str) -> bool:

@@ -11,6 +11,7 @@ import click
 import impact_plugin
 from impact_plugin import _files, _kept
 from impact_plugin.pairwise import arguments
+from impact_plugin.pairwise.fitting import LOGGER
 from impact_plugin.pairwise.model_files import MissingModelError
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def register(
       impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
     """  # noqa: D301  (\b keeps click from joining lines)
     _show_log(verbose)
+    if not quiet:
+        LOGGER.setLevel(logging.INFO)
     try:
         images = _read_labels(labels, fixed)
         files = arguments.files_read(

@@ -15,6 +15,7 @@ from impact_plugin.check import ImageHeader, check_map
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.pairwise import model_files, stages
+from impact_plugin.pairwise.fitting import Fit
 from impact_plugin.parameters.values import ParameterMap, as_whole
 
 _CPU = -1
@@ -50,7 +51,7 @@ class Maps:
 
     def __init__(self, variants: Sequence[Variant], models: Any) -> None:  # noqa: ANN401
         self._variants, self._models = variants, models
-        self._loaded: dict[tuple[str, int, str], Loaded | Exception] = {}
+        self._loaded: dict[tuple[str, int, str, Fit | None], Loaded | Exception] = {}
         self._found: dict[tuple[object, ...], tuple[list[str], int]] = {}
         self._links = tempfile.TemporaryDirectory(prefix="impact-plugin-")
 
@@ -108,7 +109,7 @@ class Maps:
 
     def of(self, variant: Variant, pair: Pair, headers: Headers) -> Loaded:
         """Give the maps of a pair's registration, which were checked."""
-        return self._load(variant, _dimension(pair, headers), pair.overrides)
+        return self._load(variant, _dimension(pair, headers), pair.overrides, _fit(pair, headers))
 
     def checksums(self, loaded: Loaded, known: Checksums) -> dict[str, str]:
         """Give the checksums of model files by their names in the maps."""
@@ -127,11 +128,18 @@ class Maps:
                 found |= {name for name in pair.overrides if not any(name in each for each in raw)}
         return sorted(found)
 
-    def _load(self, variant: Variant, dimension: int, overrides: Mapping[str, list[str]]) -> Loaded:
-        key = (variant.name, dimension, repr(sorted(overrides.items())))
+    def _load(
+        self,
+        variant: Variant,
+        dimension: int,
+        overrides: Mapping[str, list[str]],
+        fit: Fit | None = None,
+    ) -> Loaded:
+        fit = fit if variant.presets else None
+        key = (variant.name, dimension, repr(sorted(overrides.items())), fit)
         if key not in self._loaded:
             try:
-                self._loaded[key] = self._read(variant, dimension, overrides)
+                self._loaded[key] = self._read(variant, dimension, overrides, fit)
             except (ValueError, TypeError, OSError) as error:
                 self._loaded[key] = error
         found = self._loaded[key]
@@ -139,8 +147,14 @@ class Maps:
             raise found
         return found
 
-    def _read(self, variant: Variant, dimension: int, overrides: Mapping[str, list[str]]) -> Loaded:
-        raw = [each | dict(overrides) for each in read(variant, dimension)]
+    def _read(
+        self,
+        variant: Variant,
+        dimension: int,
+        overrides: Mapping[str, list[str]],
+        fit: Fit | None,
+    ) -> Loaded:
+        raw = [each | dict(overrides) for each in read(variant, dimension, fit)]
         links = Path(tempfile.mkdtemp(dir=self._links.name))
         chosen = [stages.Stage(name, each) for name, each in zip(_names(variant), raw, strict=True)]
         given = _named(self._models, raw)
@@ -162,7 +176,8 @@ class Maps:
         if key not in self._found:
             errors: list[str] = []
             most = 0
-            for parameters in self._load(variant, images[0].dimension, overrides).resolved:
+            fit = _fit(pair, headers)
+            for parameters in self._load(variant, images[0].dimension, overrides, fit).resolved:
                 stage = stages.with_changes(stages.Stage("", parameters), {}, _CPU)
                 if not stage.has_impact:
                     continue
@@ -173,8 +188,13 @@ class Maps:
         return self._found[key]
 
 
-def read(variant: Variant, dimension: int) -> list[ParameterMap]:
+def read(variant: Variant, dimension: int, fit: Fit | None = None) -> list[ParameterMap]:
     """Read the maps of a variant.
+
+    Args:
+        variant: The variant.
+        dimension: Of the images.
+        fit: Of presets to the images.
 
     Raises:
         OSError: A file cannot be read.
@@ -185,7 +205,7 @@ def read(variant: Variant, dimension: int) -> list[ParameterMap]:
 
     if variant.maps:
         return [parameter_text.read(Path(path)) for path in variant.maps]
-    return [presets.load(name, dimension) for name in variant.presets]
+    return [presets.load(name, dimension, fit) for name in variant.presets]
 
 
 def _named(models: Any, raw: Sequence[ParameterMap]) -> Any:  # noqa: ANN401
@@ -202,6 +222,10 @@ def _names(variant: Variant) -> Sequence[str]:
 
 def _dimension(pair: Pair, headers: Headers) -> int:
     return headers[pair.files["fixed"]].dimension
+
+
+def _fit(pair: Pair, headers: Headers) -> Fit:
+    return Fit.of(headers[pair.files["fixed"]], headers[pair.files["moving"]])
 
 
 def _size_class(image: ImageHeader) -> tuple[int, ...]:

@@ -274,8 +274,10 @@ def _maps(task: Task) -> dict[str, Any]:
     from impact_plugin.check import ImageHeader
     from impact_plugin.cohort import maps
     from impact_plugin.images import reading
+    from impact_plugin.pairwise.fitting import Fit
 
-    read = maps.read(task.variant, ImageHeader.read(task.pair.files["fixed"]).dimension)
+    fixed, moving = (ImageHeader.read(task.pair.files[side]) for side in ("fixed", "moving"))
+    read = maps.read(task.variant, fixed.dimension, Fit.of(fixed, moving))
     arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
     if task.variant.presets and "DefaultPixelValue" not in overrides:
         # Outside, the least value of the moving image, as with a preset that is not changed.

@@ -28,6 +28,11 @@ def main() -> int:
     """
     die_with_caller()
     program, *arguments = sys.argv[1:]
+    if program == "elastix":
+        from impact_plugin.check import before_run  # of a higher floor
+
+        if not before_run.say(arguments):
+            return 1
     return command_line.run("elastix" if program == "elastix" else "transformix", arguments)
 
 

@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-
 from impact_plugin import _kept, _versions
 from impact_plugin._files import expanded, temporary_folder
 from impact_plugin.engine import termination
-from impact_plugin.images import checks
+from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise import arguments, presets, stages
+from impact_plugin.pairwise import arguments, fitting, masks, overlap, presets, stages
+from impact_plugin.pairwise.fitting import Fit
 from impact_plugin.pairwise.follower import LOGGER, Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
@@ -28,7 +27,7 @@ from impact_plugin.pairwise.stages import Models, ParameterMaps, Stage
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.records import making, storage
 from impact_plugin.records.contents import Record
-from impact_plugin.transforms import directions, from_elastix, initial
+from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.directions import Ignored
 from impact_plugin.transforms.initial import InitialTransform
@@ -74,7 +73,8 @@ def register_images(
         moving: The image that is to be aligned with it.
         preset: Name of a parameter map of the package (:func:`impact_plugin.preset_names`), or
             several, which run one after the other, such as ``["rigid_mind", "mind"]``. Where
-            neither this nor ``parameter_maps`` is given: ``["affine_mind", "mind"]``.
+            neither this nor ``parameter_maps`` is given: ``["affine_mind", "mind"]``. Its lengths
+            are fitted to the images, and said to the logger ``impact_plugin.presets``.
         parameter_maps: elastix's parameter maps in place of a preset: a dict, a parameter file, an
             ``itk.ParameterObject``, or a list of them.
         fixed_mask: Where in the fixed image to look: not 0, on the fixed image's grid.
@@ -158,6 +158,7 @@ def register_images(
     if is_least:
         default_pixel_value = least(inputs.moving)
     changes = _changes(iterations, seed, default_pixel_value, callback)
+    fit = Fit.of(Geometry.of(inputs.fixed), Geometry.of(inputs.moving))
 
     with (
         termination.cleaned_up(),
@@ -166,9 +167,20 @@ def register_images(
         chosen = [
             stages.with_changes(stage, changes, gpu)
             for stage in stages.make_stages(
-                preset, parameter_maps, models, inputs.fixed.GetDimension(), files
+                preset, parameter_maps, models, inputs.fixed.GetDimension(), files, fit
             )
         ]
+        if parameter_maps is None:
+            described = fit.described({stage.name: stage.parameters for stage in chosen})
+            fitting.LOGGER.info("%s", described)
+        for number, stage in enumerate(chosen):
+            own = masks.changes(
+                stage.parameters,
+                inputs.fixed_mask,
+                inputs.moving_mask,
+                is_preset=parameter_maps is None,
+            )
+            chosen[number] = stages.with_changes(stage, own, None)
         resampling = resampling_of(chosen, inputs.moving, default_pixel_value)
         if is_least:
             resampling = replace(resampling, outside=None)
@@ -189,9 +201,7 @@ def register_images(
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
             if callable(record):
                 record(begun)
-        if before.maps or not chosen[0].is_laid_by_elastix:
-            how = "after the initial transform" if before.maps else "as they lie"
-            _check_overlap(*grids, placed, how)
+        overlap.check(inputs, before, placed, chosen[0])
         if out is not None:
             arguments.make_folder("output_directory", out)
             (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
@@ -201,7 +211,7 @@ def register_images(
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         if ignored is not None and not ignored.is_trivial:
             LOGGER.warning("%s. The result is in world coordinates all the same.", directions.WHAT)
-        run = Run(chosen, given, out or files, files / "stop")
+        run = Run(chosen, given, out or files, files / "stop", inputs.headers())
         follower = Follower(
             bars,
             callback,
@@ -269,18 +279,6 @@ def _changes(
     return changes
 
 
-def _check_overlap(fixed: Geometry, moving: Geometry, before: Chain, how: str) -> None:
-    try:
-        transform = from_elastix.to_sitk(before, fixed.dimension)
-    except from_elastix.UnsupportedTransformError:
-        return
-
-    def mapped(points: checks.Points) -> checks.Points:
-        return np.array([transform.TransformPoint(point) for point in points.tolist()])
-
-    checks.check_overlap(fixed, moving, mapped, how)
-
-
 def resampling_of(chosen: Sequence[Stage], moving: sitk.Image, given: float | None) -> Resampling:
     """Give how the moving image is to be resampled by the result: as the last stage says.
 
@@ -309,14 +307,39 @@ def preset_names() -> dict[str, str]:
     return {name: preset.purpose for name, preset in presets.PRESETS.items()}
 
 
-def preset_map(name: str, dimension: int = 3) -> ParameterMap:
+def preset_map(
+    name: str,
+    dimension: int | None = None,
+    *,
+    fixed: ImageLike | None = None,
+    moving: ImageLike | None = None,
+) -> ParameterMap:
     """Give the parameter map of a preset, to change it and pass it as ``parameter_maps``.
 
     Args:
         name: One of :func:`preset_names`.
-        dimension: Of the images, 2 or 3.
+        dimension: Of the images, 2 or 3; by default that of ``fixed``, or 3.
+        fixed: Fixed image: the map has the lengths that :func:`register_images` would take for it
+            and ``moving``. Without, those of the file, which are for images of the size of a body.
+        moving: Moving image; needed with ``fixed``.
 
     Raises:
-        ValueError: There is no such preset, or it is not for images of that dimension.
+        FileNotFoundError: There is no such image.
+        ValueError: There is no such preset, or it is not for images of that dimension; one image is
+            given without the other; they cannot be read or have another number of dimensions.
+        TypeError: An image is of a kind that is not known.
     """
-    return presets.load(name, dimension)
+    if (fixed is None) != (moving is None):
+        message = "only one image is given: give the fixed and the moving image, or neither"
+        raise ValueError(message)
+    if fixed is None:
+        return presets.load(name, 3 if dimension is None else dimension)
+    grids = [
+        Geometry.of(conversion.to_sitk(image, f"the {which} image"))
+        for which, image in (("fixed", fixed), ("moving", moving))
+    ]
+    checks.check_pair(*grids)
+    if dimension not in (None, grids[0].dimension):
+        message = f"dimension is {dimension}, and the images have {grids[0].dimension}"
+        raise ValueError(message)
+    return presets.load(name, grids[0].dimension, Fit.of(*grids))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin._files import expanded, write_image
+from impact_plugin.check import ImageHeader
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -75,6 +76,14 @@ class Inputs:
         return cls(
             images["fixed"], images["moving"], masks.get("fixed"), masks.get("moving"), files
         )
+
+    def headers(self) -> tuple[ImageHeader, ImageHeader]:
+        """Describe both images, with their files' paths where these are theirs."""
+        fixed, moving = (
+            ImageHeader.of(image, str(self.files.get(flag, "")))
+            for flag, image in (("-f", self.fixed), ("-m", self.moving))
+        )
+        return fixed, moving
 
     def arguments(self, folder: Path) -> list[str | Path]:
         """Write into a folder what is no file yet, and give elastix's arguments for all.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from impact_plugin.engine import parameter_text
+from impact_plugin.pairwise.fitting import Fit
 from impact_plugin.parameters.values import ParameterMap
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -24,11 +25,14 @@ class Preset:
         file: Its file in ``ParameterMaps/``.
         purpose: What it is for.
         changes: Parameters with other values than in the file.
+        fits: Whether its lengths are those of the images, see :mod:`.fitting`; else its networks
+            were trained on voxels of the size that the map has.
     """
 
     file: str
     purpose: str
     changes: dict[str, list[str]] = field(default_factory=dict)
+    fits: bool = True
 
 
 PRESETS: dict[str, Preset] = {
@@ -44,26 +48,33 @@ PRESETS: dict[str, Preset] = {
     "ct_cbct": Preset(
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
     ),
-    "mr_ct": Preset("mr_ct.txt", "deformable, MR and CT of one patient: deep layer of M730, MIND"),
+    "mr_ct": Preset(
+        "mr_ct.txt", "deformable, MR and CT of one patient: deep layer of M730, MIND", fits=False
+    ),
     "foundation_2d": Preset(
         "foundation_2d.txt", "deformable, images no medical network has seen: SAM 2.1 in planes"
     ),
     "several_models": Preset(
-        "several_models.txt", "deformable, a hard pair, with a GPU: several models and layers"
+        "several_models.txt",
+        "deformable, a hard pair, with a GPU: several models and layers",
+        fits=False,
     ),
-    "asymmetric": Preset("asymmetric.txt", "deformable, a model of its own for each image"),
+    "asymmetric": Preset(
+        "asymmetric.txt", "deformable, a model of its own for each image", fits=False
+    ),
 }
 
 DEFAULT: tuple[str, ...] = ("affine_mind", "mind")
 """The stages where neither a preset nor a map is given: for any pair, and without a download."""
 
 
-def load(name: str, dimension: int) -> ParameterMap:
+def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
     """Give the parameter map of a preset.
 
     Args:
         name: Which.
         dimension: Of the images: 3, or 2 where all its models are MIND.
+        fit: To the images; None: lengths as in the file.
 
     Raises:
         ValueError: There is no such preset, or it is not for images of that dimension.
@@ -80,7 +91,9 @@ def load(name: str, dimension: int) -> ParameterMap:
     parameters = parameter_text.read(map_folder() / preset.file) | preset.changes
     if dimension == 2:
         parameters = _in_two_dimensions(name, parameters)
-    return parameters
+    if fit is None:
+        return parameters
+    return (fit if preset.fits else replace(fit, factor=1.0)).applied(parameters)
 
 
 def map_folder() -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from impact_plugin import _files
+from impact_plugin.check import ImageHeader, before_run
 from impact_plugin.engine import parameter_text, process
 from impact_plugin.engine.errors import RegistrationError, find_cause
 from impact_plugin.pairwise.follower import EndNow, Follower
@@ -24,14 +25,21 @@ class Run:
         before: The initial transform.
         folder: elastix's output folder.
         stop_file: What ends a registration early.
+        images: The fixed and the moving image.
     """
 
     def __init__(
-        self, chosen: Sequence[Stage], before: Chain, folder: Path, stop_file: Path
+        self,
+        chosen: Sequence[Stage],
+        before: Chain,
+        folder: Path,
+        stop_file: Path,
+        images: tuple[ImageHeader, ImageHeader],
     ) -> None:
         self._stages = chosen
         self._before = before
         self._folder = folder
+        self._images = images
         self.stop_file = stop_file
 
     def execute(self, arguments: Sequence[str | Path], follower: Follower) -> Chain:
@@ -47,7 +55,9 @@ class Run:
             path = self._folder / f"Parameters.{number}.txt"
             _files.write_text(path, parameter_text.dump(stage.parameters))
             command += ["-p", path]
-        environment = {"IMPACT_STOP_FILE": str(self.stop_file)}
+        described = self.stop_file.with_name("checked_images.json")
+        before_run.describe(described, [stage.name for stage in self._stages], *self._images)
+        environment = {"IMPACT_STOP_FILE": str(self.stop_file), before_run.VARIABLE: str(described)}
         try:
             code = process.run("elastix", command, follower, environment)
         except EndNow:
@@ -90,15 +100,17 @@ class Run:
 
     def _error(self, follower: Follower, code: int, cause: str = "") -> RegistrationError:
         log = follower.log
-        stage = self._stages[log.stage]
-        where = f"stage {log.stage + 1} of {len(self._stages)} ({stage.name})"
+        refused = [line for line in follower.lines if line.startswith(before_run.REFUSED)]
+        number = int(refused[0].removeprefix(before_run.REFUSED)) if refused else log.stage
+        stage = self._stages[number]
+        where = f"stage {number + 1} of {len(self._stages)} ({stage.name})"
         if log.level is not None:
             levels = stage.parameters.get("NumberOfResolutions", ["3"])[0]
             where += f", level {log.level + 1} of {levels}"
         if not cause:
             killed = f"elastix {process.describe_exit(code)}"
             cause = killed if code < 0 else find_cause(list(follower.lines))
-        return RegistrationError(cause, where, log.stage, log.level, self._keep_log(follower))
+        return RegistrationError(cause, where, number, log.level, self._keep_log(follower))
 
     def _keep_log(self, follower: Follower) -> Path:
         """Give the path of a log that outlives this call."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from impact_plugin._files import expanded
 from impact_plugin.engine import parameter_text
 from impact_plugin.pairwise import components, model_files, presets
+from impact_plugin.pairwise.fitting import Fit
 from impact_plugin.parameters.values import (
     ParameterMap,
     as_map,
@@ -55,6 +56,7 @@ def make_stages(
     models: Models | None,
     dimension: int,
     links: Path,
+    fit: Fit | None = None,
 ) -> list[Stage]:
     """Collect the maps and the files of their models.
 
@@ -64,6 +66,7 @@ def make_stages(
         models: Where model files lie.
         dimension: Of the images.
         links: Folder for links to model files, which are to be there as long as elastix runs.
+        fit: Of presets to the images.
 
     Raises:
         ValueError: Both are given; a preset does not exist; a map is wrong, empty or for images of
@@ -79,7 +82,7 @@ def make_stages(
         raise ValueError(message)
     if parameter_maps is None:
         names = [preset] if isinstance(preset, str) else list(preset or presets.DEFAULT)
-        stages = [Stage(name, presets.load(name, dimension)) for name in names]
+        stages = [Stage(name, presets.load(name, dimension, fit)) for name in names]
     else:
         stages = _own(parameter_maps)
     if not stages:
