@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.pairwise import arguments
 from impact_plugin.viewing import libraries, page
 from impact_plugin.viewing.cohort import cases, facts, values
@@ -13,6 +14,7 @@ WORST = 8
 """Pairs that a page shows pictures of."""
 
 
+@plain_arguments
 def write_cohort_report(
     folder: str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -53,6 +54,7 @@ class FeatureView:
     sharpness: tuple[Sharpness, ...] = field(repr=False)
 
 
+@plain_arguments
 def view_features(
     image: ImageLike,
     model: str | os.PathLike[str],
@@ -237,7 +239,7 @@ def _voxels(given: float | Sequence[float] | None, image: sitk.Image) -> tuple[f
     dimension = image.GetDimension()
     if given is None:
         return tuple(float(each) for each in image.GetSpacing())
-    numbers = [given] * dimension if isinstance(given, int | float) else list(given)
+    numbers = list(spread(given, dimension))
     if len(numbers) == 1:
         numbers *= dimension
     if len(numbers) != dimension or not all(
