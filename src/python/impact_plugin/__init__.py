@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from impact_plugin.pairwise.result import RegistrationResult
     from impact_plugin.records.comparing import RecordMismatchError
     from impact_plugin.records.rerunning import RecordWarning, Rerun, rerun
+    from impact_plugin.transforms.inverse import InverseWarning
     from impact_plugin.viewing import view_features, write_cohort_report, write_report
 
 __all__ = [
     "Cohort",
     "History",
     "ImageArray",
+    "InverseWarning",
     "Iteration",
     "RecordMismatchError",
     "RecordWarning",
@@ -101,6 +103,7 @@ _HOMES = {
     "Cohort": "cohort.api",
     "History": "pairwise.history",
     "ImageArray": "images.array",
+    "InverseWarning": "transforms.inverse",
     "Iteration": "engine.log",
     "RecordMismatchError": "records.comparing",
     "RecordWarning": "records.rerunning",
