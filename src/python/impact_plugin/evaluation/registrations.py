@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise import elastix_folders
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.chain import Chain
@@ -80,17 +81,7 @@ def _in_folder(folder: Path) -> RegistrationResult | Path:
     """Find a saved result, or what elastix wrote."""
     if (folder / "result.json").is_file():
         return RegistrationResult.load(folder)
-    files = sorted(
-        folder.glob("TransformParameters.*.txt"), key=lambda path: (len(path.name), path.name)
-    )
-    files = [path for path in files if path.name.split(".")[1:-1][-1].isdigit()]
-    if not files:
-        message = (
-            f"{folder} holds no registration: neither result.json, which result.save(folder) and "
-            "`impact-plugin register -o` write, nor elastix's TransformParameters.0.txt"
-        )
-        raise FileNotFoundError(message)
-    return files[-1]
+    return elastix_folders.last_transform(folder)
 
 
 def _is_elastix(registration: RegistrationLike) -> bool:
@@ -100,7 +91,7 @@ def _is_elastix(registration: RegistrationLike) -> bool:
     if not registration.is_file():
         message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)
-    if registration.match("TransformParameters.*.txt"):
+    if registration.match("TransformParameters.*.txt") or registration.suffix == ".toml":
         return True  # the parser says what is wrong with it, if anything is
     with registration.open("rb") as file:
         return file.read(4096).lstrip().startswith((b"(", b"//"))
@@ -108,9 +99,9 @@ def _is_elastix(registration: RegistrationLike) -> bool:
 
 def _stage_names(result: RegistrationResult) -> list[str]:
     """Name the transforms of a result: those of its stages by these, the ones before `initial`."""
-    before = len(result.chain.maps) - len(result.stages)
-    if result.stopped or before < 0:  # which stages have a transform is not known
-        return _kinds(result.chain)
+    before = result.initial
+    if result.stopped or before + len(result.stages) != len(result.chain.maps):
+        return _kinds(result.chain)  # which stages have a transform is not known
     return ["initial transform"] * before + list(result.stages)
 
 

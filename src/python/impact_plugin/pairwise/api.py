@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from impact_plugin import _versions
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.engine import termination
 from impact_plugin.images import checks
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import arguments, presets, stages
+from impact_plugin.pairwise import storage as results
 from impact_plugin.pairwise.follower import Callback, Follower
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
@@ -39,6 +41,7 @@ Recording: TypeAlias = bool | Literal["inputs"] | Callable[[Record], None]
 """Whether and how a record is made, see ``record`` of :func:`register_images`."""
 
 
+@plain_arguments
 def register_images(
     fixed: ImageLike,
     moving: ImageLike,
@@ -90,7 +93,8 @@ def register_images(
         seed: Same seed, same result; 0 to 2**32 - 1; by default as the maps say.
         default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
             by default as own maps say, and the least of the moving image with a preset.
-        output_directory: Where to keep elastix's files: its log, parameter and transform files; by
+        output_directory: Where to save the result, as :meth:`RegistrationResult.save` does, beside
+            elastix's own files: its log, its parameter files and what these ask it to write; by
             default nowhere. Made if needed.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
             returns True or raises :class:`impact_plugin.StopRegistration`, the registration ends,
@@ -175,7 +179,7 @@ def register_images(
         _check_overlap(inputs, before, chosen[0])
         if out is not None:
             arguments.make_folder("output_directory", out)
-            (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
+            results.discard(out)  # of an earlier registration
             if begun is not None and record == "inputs":
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
@@ -200,6 +204,7 @@ def register_images(
         stopped=follower.stopped,
         output_directory=out,
         inputs=(fixed, moving),
+        initial=len(before.maps),
     )
     image = result.warp(inputs.moving, default=outside, threads=threads)
     timings = {
@@ -211,11 +216,11 @@ def register_images(
     if begun is not None:
         finished = making.finish(begun, result, before, follower.log.levels, log)
         result = replace(result, record=finished)
-        if out is not None:
-            finished["log"] = storage.LOG
-            if not result.stopped:
-                finished["transform"]["file"] = run.last_transform.name
-            storage.write(finished, out / storage.NAME)
+    if out is not None:
+        result.save(out)
+        run.write_outputs(result.fixed.dimension)
+        if begun is not None:
+            result = replace(result, record=storage.read(out))  # with the names of the files
     return result
 
 
@@ -292,6 +297,7 @@ def preset_names() -> dict[str, str]:
     return {name: preset.purpose for name, preset in presets.PRESETS.items()}
 
 
+@plain_arguments
 def preset_map(name: str, dimension: int = 3) -> ParameterMap:
     """Give the parameter map of a preset, to change it and pass it as ``parameter_maps``.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from impact_plugin.engine import parameter_text
-from impact_plugin.pairwise import components, model_files, presets
+from impact_plugin.pairwise import components, model_files, outputs, presets
 from impact_plugin.parameters.values import ParameterMap, as_map, is_parameter_object, maps_of
 
 ParameterMaps: TypeAlias = Any
@@ -76,6 +76,7 @@ def make_stages(
             message = f"the map {stage.name!r} is empty, expected elastix's parameters"
             raise ValueError(message)
         components.check_names(stage.parameters, f"the map {stage.name!r}")
+        outputs.check(stage.parameters, f"the map {stage.name!r}", dimension)
         _check_dimension(stage, dimension)
         parameters = model_files.resolve(stage.parameters, folder, f"the map {stage.name!r}", links)
         found.append(Stage(stage.name, parameters))

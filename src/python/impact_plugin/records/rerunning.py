@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.pairwise import model_files
 from impact_plugin.pairwise.api import register_images
 from impact_plugin.pairwise.stages import Stage
@@ -51,6 +52,7 @@ class Rerun:
     differences: tuple[str, ...]
 
 
+@plain_arguments
 def rerun(
     record: str | os.PathLike[str],
     *,
@@ -100,8 +102,9 @@ def rerun(
     given = dict(zip(IMAGES, (fixed, moving, fixed_mask, moving_mask), strict=True))
 
     def warn(remark: str) -> None:
-        # Called by check, that by register_images, that by run, and that by this function.
-        warnings.warn(remark, RecordWarning, stacklevel=6)
+        # Called by check, that by register_images, that by run, and that by this function; both
+        # public functions are called by what makes their numbers Python's.
+        warnings.warn(remark, RecordWarning, stacklevel=8)
 
     return run(
         record, given, dict(models or {}), output_directory, threads, progress=progress, warn=warn
@@ -175,8 +178,6 @@ def run(
         progress=progress,
         record=check,
     )
-    if out is not None:
-        result.save(out)
     differences = _differences(then, result, file.parent)
     return Rerun(result, not differences, tuple(remarks), tuple(differences))
 

@@ -108,6 +108,8 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _is_of_elastix(path: Path) -> bool:
+    if path.suffix == ".toml":
+        return True
     with path.open("rb") as file:
         return file.read(4096).lstrip().startswith((b"(", b"//"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def from_sitk(transform: sitk.Transform, fixed: Geometry) -> Chain:
         raise ValueError(message)
     chain = Chain()
     for part in _parts(transform):
-        own = _own_parameters(part, chain)
+        own = own_parameters(part, chain)
         chain.maps.append(as_map({**own, **_common(fixed)}))
     return chain
 
@@ -59,18 +59,27 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
         yield transform
 
 
-def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]:
+def own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]:
+    """Give what a transform parameter file says of one transform alone.
+
+    Args:
+        transform: Linear, a B-spline, or a displacement field.
+        chain: What a displacement field is put into.
+
+    Raises:
+        ValueError: It is of another kind.
+    """
     import SimpleITK as sitk
 
     dimension = transform.GetDimension()
     if isinstance(transform, sitk.TranslationTransform):
-        return _with("TranslationTransform", transform.GetOffset())
+        return with_parameters("TranslationTransform", transform.GetOffset())
     if isinstance(transform, sitk.BSplineTransform):
         fixed = transform.GetFixedParameters()
         size, origin, spacing = (fixed[k * dimension : (k + 1) * dimension] for k in range(3))
         direction = np.reshape(fixed[3 * dimension :], (dimension, dimension))
         return {
-            **_with("BSplineTransform", transform.GetParameters()),
+            **with_parameters("BSplineTransform", transform.GetParameters()),
             "BSplineTransformSplineOrder": transform.GetOrder(),
             "GridSize": [int(n) for n in size],
             "GridIndex": [0] * dimension,
@@ -94,7 +103,7 @@ def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]
         columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
         matrix = (np.array(columns) - offset).T
         return {
-            **_with("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
+            **with_parameters("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
             "CenterOfRotationPoint": [0.0] * dimension,
         }
     message = (
@@ -104,7 +113,8 @@ def _own_parameters(transform: sitk.Transform, chain: Chain) -> dict[str, Value]
     raise ValueError(message)
 
 
-def _with(name: str, parameters: Any) -> dict[str, Value]:  # noqa: ANN401  (a sequence of numbers)
+def with_parameters(name: str, parameters: Iterable[float]) -> dict[str, Value]:
+    """Give the name of a transform and its parameters, as in a transform parameter file."""
     values = [float(value) for value in parameters]
     return {
         "Transform": name,
