@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.evaluation.registrations import Registration, Step
@@ -19,6 +20,7 @@ from impact_plugin.viewing.report import folders, quality, scene, values
 from impact_plugin.viewing.report.content import Content
 
 
+@plain_arguments
 def write_report(
     registration: RegistrationResult | str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,
