@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 
 class EqualByValue:
     """A dataclass (``eq=False``) that is equal to another of its class with the same values.
@@ -27,6 +25,8 @@ class EqualByValue:
 
 def same(first: Any, second: Any) -> bool:  # noqa: ANN401  (whatever a dataclass holds)
     """Tell whether two values are the same, as :class:`EqualByValue` has it."""
+    import numpy as np  # not where programs that need none import this
+
     if first is second:
         return True
     if _is_array(first) or _is_array(second):
@@ -51,6 +51,8 @@ def _is_array(value: object) -> bool:
 
 
 def _same_arrays(first: Any, second: Any) -> bool:  # noqa: ANN401  (arrays, or sequences beside them)
+    import numpy as np
+
     try:
         one, other = np.asarray(first), np.asarray(second)
     except ValueError:  # a ragged sequence
