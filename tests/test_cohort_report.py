@@ -25,7 +25,7 @@ from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin import cohort
 from impact_plugin.cli.program import program
-from impact_plugin.cohort import measuring, table
+from impact_plugin.cohort import table
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.viewing import planes
 from impact_plugin.viewing.cohort import cases, comparisons, facts
@@ -303,13 +303,13 @@ def test_ten_thousand_pairs(tmp_path: Path) -> None:
 def test_folding_of_large_images() -> None:
     """Every voxel of small images; of large ones a coarser grid over the same area."""
     grid = Geometry((100, 90, 80), (1.0, 1.5, 2.0), (5.0, 6.0, 7.0), (0, 1, 0, 1, 0, 0, 0, 0, 1))
-    assert measuring.thinned(grid, 720_000) == grid
-    thin = measuring.thinned(grid, 719_999)
+    assert grid.thinned(720_000) == grid
+    thin = grid.thinned(719_999)
     assert thin.size == (50, 45, 40)
     indices = np.array([[3, 2, 1]])
     places = indices @ thin.matrix.T + thin.origin
     assert places == pytest.approx(2 * indices @ grid.matrix.T + grid.origin)
-    assert measuring.thinned(grid, 30).size == (3, 3, 3)
+    assert grid.thinned(30).size == (3, 3, 3)
 
 
 def test_types_of_the_table(tmp_path: Path) -> None:

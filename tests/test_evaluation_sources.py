@@ -62,9 +62,11 @@ def test_results_folders_and_parameter_files(
         "2 TranslationTransform",
         "3 AffineTransform",
     ]
-    elastix = registered.output_directory
-    assert elastix is not None
-    for path in (saved / "TransformParameters.2.txt", elastix, str(elastix)):
+    own = registered.output_directory
+    assert own is not None
+    assert evaluate(own, **measure).to_dict() == live.to_dict()
+    (own / "result.json").unlink()  # as elastix leaves it
+    for path in (saved / "TransformParameters.1.txt", own, str(own)):
         found = evaluate(path, **measure)
         assert [step.name for step in found.steps] == kinds
         np.testing.assert_allclose(figures(found), figures(live), atol=1e-4)

@@ -138,7 +138,7 @@ def test_what_came_out(saved: Path, record: dict[str, Any]) -> None:
         (level,) = stage["levels"]
         assert level["iterations"] == (20, 15)[number]
         assert level["metric"] == history.metric[history.stage == number][-1]
-    assert record["transform"]["file"] == "TransformParameters.2.txt"
+    assert record["transform"]["file"] == "TransformParameters.1.txt"
     assert record["transform"]["sha256"] == record["stages"][-1]["transform_sha256"]
     assert record["result_image"]["voxels_sha256"] == sha256(voxels(result.image).tobytes())
     assert record["stopped"] is False

@@ -183,7 +183,7 @@ def test_save_and_load(result: Result, tmp_path: Path) -> None:
     points = grid_of(result.image).random_points(3)
     mapped = [transform.TransformPoint(point) for point in points.tolist()]
     np.testing.assert_allclose(mapped, result.map_points(points), atol=1e-9)
-    with pytest.raises(FileNotFoundError, match=r"holds no result of a registration"):
+    with pytest.raises(FileNotFoundError, match=r"holds no registration: neither result.json"):
         Result.load(tmp_path)
 
 

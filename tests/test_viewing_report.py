@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import pickle
 import re
@@ -21,10 +22,14 @@ from helpers import browser
 from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin.cli.program import program
+from impact_plugin.engine.errors import find_cause
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise import elastix_log
+from impact_plugin.pairwise.follower import Levels
+from impact_plugin.transforms import to_elastix
 from impact_plugin.transforms.chain import Chain, of_maps
 from impact_plugin.viewing import planes
-from impact_plugin.viewing.report import deformation, elastix_log
+from impact_plugin.viewing.report import deformation
 from impact_plugin.viewing.report.deformation import Deformation
 
 ENDS = np.array([[0.2, 0.3, 0.4], [0.6, 0.5, 0.7], [0.8, 0.7, 0.3]])
@@ -209,6 +214,14 @@ def affine(matrix: NDArray[np.float64]) -> Chain:
             {
                 "Transform": ["AffineTransform"],
                 "FixedImageDimension": [str(dimension)],
+                "MovingImageDimension": [str(dimension)],
+                "FixedInternalImagePixelType": ["float"],
+                "MovingInternalImagePixelType": ["float"],
+                "HowToCombineTransforms": ["Compose"],
+                "UseDirectionCosines": ["true"],
+                "ResampleInterpolator": ["FinalBSplineInterpolator"],
+                "Resampler": ["DefaultResampler"],
+                "NumberOfParameters": [str(len(numbers))],
                 "TransformParameters": numbers,
                 "CenterOfRotationPoint": ["0"] * dimension,
             }
@@ -218,9 +231,7 @@ def affine(matrix: NDArray[np.float64]) -> Chain:
 
 def oblique(dimension: int) -> Geometry:
     grid = GRIDS[dimension]
-    return planes.nearest_to_lps(
-        Geometry(grid.size, grid.spacing, grid.origin, tuple(grid.direction.ravel().tolist()))
-    )
+    return Geometry(grid.size, grid.spacing, grid.origin, tuple(grid.direction.ravel().tolist()))
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -257,7 +268,7 @@ def test_folding_is_counted_marked_and_said(saved: Path, tmp_path: Path) -> None
         ]
     ).maps
     chain = Chain(maps, {"field.mha": image})
-    found = Deformation.of(chain, planes.nearest_to_lps(grid))
+    found = Deformation.of(chain, grid)
     share = found.folded / found.determinant.size
     assert share == pytest.approx(math.acos(3 / 5) / math.pi, abs=0.06)
     plane = planes.planes_of(grid)[0]
@@ -284,7 +295,10 @@ def test_grid_is_straight_where_nothing_moves_and_follows_a_shift() -> None:
 def test_large_image_is_evaluated_on_fewer_points() -> None:
     geometry = Geometry((200, 200, 200), (1.0, 1.0, 1.0), (0, 0, 0), tuple(np.eye(3).ravel()))
     found = Deformation.of(Chain(), geometry)
-    assert found.determinant.size <= 4_000_000
+    assert found.displacement[..., 0].size <= 4_000_000
+    assert (found.step, found.determinant.size) == (1, 200**3)
+    thin = geometry.thinned(1_000_000)
+    assert (thin.size, thin.spacing) == ((100, 100, 100), (2.0, 2.0, 2.0))
     np.testing.assert_allclose(found.geometry.centre, geometry.centre)
     np.testing.assert_allclose(np.array(found.geometry.size) * found.geometry.spacing, 200)
 
@@ -301,6 +315,30 @@ def test_log_of_a_registration_that_failed(tmp_path: Path) -> None:
     assert facts.moving == ""
     assert facts.warnings == ["WARNING: something odd (2 times)"]
     assert not facts.finished
+
+
+OWN_MESSAGES = {
+    "at the beginning": 'Metric "Impact" cannot run:',
+    "later": 'Metric "Impact" cannot go on (resolution level 0, iteration 12):',
+}
+
+
+@pytest.mark.parametrize("when", OWN_MESSAGES)
+def test_all_lines_of_the_metric_s_message(when: str, tmp_path: Path) -> None:
+    """In the report, in the error and in the log of Python: one knowledge of how it begins."""
+    lines = [
+        *("itk::ExceptionObject (0x55d0c8a3b2f0)", f"Description: ITK ERROR: {OWN_MESSAGES[when]}"),
+        *("Layer 2: 3 channels were expected.", "The model gave 4.", "Errors occurred!", ""),
+        "Something else",
+    ]
+    message = [OWN_MESSAGES[when], "Layer 2: 3 channels were expected.", "The model gave 4."]
+    assert find_cause(lines) == "\n".join(message)
+    log = tmp_path / "elastix.log"
+    log.write_text("\n".join(lines) + "\n")
+    assert elastix_log.read(log).warnings == [lines[1], *message[1:], "Errors occurred!"]
+    levels = Levels()
+    raised = [line for line in lines if levels.of(line) == logging.ERROR]
+    assert raised == [lines[1], *message[1:], "Errors occurred!"]
 
 
 @pytest.mark.parametrize("saved", [3], indirect=True)
@@ -376,3 +414,41 @@ def test_library_that_is_missing(saved: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(ImportError, match=r'need jinja2.*pip install "impact-plugin\[report\]"'):
         impact_plugin.write_report(saved / "out")
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_folding_is_what_evaluate_says(saved: Path, tmp_path: Path, fold: bool) -> None:
+    """One computation, whatever the image's orientation: of B-splines elastix's derivatives."""
+    loaded = impact_plugin.RegistrationResult.load(saved / "out")
+    grid = loaded.fixed
+    image = sitk.Image(grid.size, sitk.sitkUInt8)
+    image.SetOrigin(grid.origin)
+    image.SetSpacing(grid.spacing)
+    image.SetDirection(grid.direction)
+    spline = sitk.BSplineTransformInitializer(image, [4] * grid.dimension, 3)
+    random = np.random.default_rng(5)
+    number = len(spline.GetParameters())
+    spline.SetParameters((random.normal(size=number) * (16 if fold else 0.5)).tolist())
+    result = replace(loaded, chain=to_elastix.from_sitk(spline, grid), output_directory=None)
+    said = result.evaluate().after.jacobian
+    assert said
+    assert (said.folding > 0.01) == fold
+    found = Deformation.of(result.chain, grid)
+    assert found.jacobian == said
+    assert found.folded == round(said.folding * said.voxels)
+    at = tuple(n // 2 for n in grid.size)
+    place = np.array(image.TransformIndexToPhysicalPoint(at))
+    steps = 1e-4 * np.eye(grid.dimension)
+    columns = [
+        (np.array(spline.TransformPoint(place + s)) - spline.TransformPoint(place - s)) / 2e-4
+        for s in steps
+    ]
+    middle = np.linalg.det(np.array(columns).T)
+    assert np.abs(found.determinant - middle).min() < 1e-4  # elastix's are of floats
+    text = result.report(tmp_path / "page.html", slices=2).read_text()
+    if fold:
+        shown = f"Folded: at {found.folded} of {said.voxels} points ({100 * said.folding:.3g} %)"
+    else:
+        shown = f"Nothing is folded: the Jacobian determinant is above 0 at all {said.voxels}"
+    assert shown in text
+    assert f"{said.min:.4g}" in text

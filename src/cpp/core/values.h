@@ -3,19 +3,28 @@
 #include <charconv>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace impact
 {
 
-/** The whole text as a number, or nothing. */
+/** The whole text as a number, or nothing. Whole ones may have a point and zeros behind them, as for elastix. */
 template <typename T>
 std::optional<T>
 toNumber(const std::string & text)
 {
   T            value{};
   const char * end = text.data() + text.size();
-  const auto   result = std::from_chars(text.data(), end, value);
+  if constexpr (std::is_integral_v<T>)
+  {
+    const auto point = text.find('.');
+    if (point != std::string::npos && text.find_first_not_of('0', point + 1) == std::string::npos)
+    {
+      end = text.data() + point;
+    }
+  }
+  const auto result = std::from_chars(text.data(), end, value);
   if (result.ec != std::errc{} || result.ptr != end)
   {
     return std::nullopt;

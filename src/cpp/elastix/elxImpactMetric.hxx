@@ -75,6 +75,14 @@ ImpactMetric<TElastix>::BeforeRegistration()
   {
     log::warn(who + ":\n" + warnings);
   }
+  typename ElastixType::FixedImageDirectionType direction;
+  elastix.GetOriginalFixedImageDirection(direction);
+  if (!elastix.GetUseDirectionCosines() && !direction.GetVnlMatrix().is_identity(1e-6))
+  {
+    log::warn(who +
+              ": UseDirectionCosines is \"false\", and the axes of the fixed image are not x, y and z: the points of "
+              "the transform file are those of images without direction cosines.");
+  }
   if (const std::string errors = messagesOf(findings, impact::Finding::Severity::Error); !errors.empty())
   {
     throw ImpactError(__FILE__, __LINE__, "Metric \"Impact\" cannot run:\n" + errors);

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from impact_plugin.pairwise.result import RegistrationResult
     from impact_plugin.records.comparing import RecordMismatchError
     from impact_plugin.records.rerunning import RecordWarning, Rerun, rerun
+    from impact_plugin.transforms.inverse import InverseWarning
     from impact_plugin.viewing import view_features, write_cohort_report, write_report
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "FrameWarning",
     "History",
     "ImageArray",
+    "InverseWarning",
     "Iteration",
     "RecordMismatchError",
     "RecordWarning",
@@ -104,6 +106,7 @@ _HOMES = {
     "FrameWarning": "images.nifti_frames",
     "History": "pairwise.history",
     "ImageArray": "images.array",
+    "InverseWarning": "transforms.inverse",
     "Iteration": "engine.log",
     "RecordMismatchError": "records.comparing",
     "RecordWarning": "records.rerunning",

@@ -34,6 +34,8 @@ _READ = ("-p", "-tp", "-t0", "-fp", "-mp", "-def", "-ipp")
 _RECORD = "-record"
 # In elastix's own syntax or in TOML.
 _LEVELS = re.compile(r"""(?m)^\s*\(?\s*NumberOfResolutions[\s=]+["']?0*(\d+)""")
+_ENDING = re.compile(r"""(?m)^\s*\(?\s*ITKTransformOutputFileNameExtension[\s=\[]+["']([^"'\n]*)""")
+_KIND = re.compile(r"""(?m)^\s*\(?\s*Transform[\s=\[]+["']([^"'\n]*)""")
 MOST_LEVELS = 100
 """Beyond these, ``impact-plugin check`` takes a NumberOfResolutions for a slip, too."""
 _HELP = frozenset({"-h", "-help", "--help"})
@@ -56,7 +58,7 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         place = given.index(_RECORD)
         record = given[place + 1]
         del given[place : place + 2]
-    if code := _check_images("elastix", given) or _check_levels(given):
+    if code := _check_images("elastix", given) or _check_maps(given):
         return code
     if code := _check_kept("elastix", given, record):
         return code
@@ -196,10 +198,11 @@ def _warn_of_directions(arguments: Sequence[str]) -> None:
                     return
 
 
-def _check_levels(arguments: Sequence[str]) -> int:
-    """Refuse parameter files of more levels than there can be, with exit code 1.
+def _check_maps(arguments: Sequence[str]) -> int:
+    """Refuse parameter files with which elastix fails without a reason, or late; exit code 1.
 
-    elastix makes lists of that length before it asks any metric: its end is a bare "bad_alloc".
+    Of more levels than there can be it makes lists before it asks any metric: its end is a bare
+    "bad_alloc". A transform in a file that ITK does not write is lost, after the whole run.
     """
     for flag, name in itertools.pairwise(arguments):
         if flag != "-p":
@@ -208,15 +211,35 @@ def _check_levels(arguments: Sequence[str]) -> int:
             text = Path(name).read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue  # elastix says so
-        for number in _LEVELS.findall(text):
-            if len(number) > 3 or int(number) > MOST_LEVELS:
-                print(
-                    f'impact-elastix: {name}: NumberOfResolutions: "{number}" is not allowed. '
-                    f"Allowed: whole numbers from 1 to {MOST_LEVELS}.",
-                    file=sys.stderr,
-                )
-                return 1
+        if problem := _problem(text):
+            print(f"impact-elastix: {name}: {problem}.", file=sys.stderr)
+            return 1
     return 0
+
+
+def _problem(text: str) -> str:
+    for number in _LEVELS.findall(text):
+        if len(number) > 3 or int(number) > MOST_LEVELS:
+            return (
+                f'NumberOfResolutions: "{number}" is not allowed. '
+                f"Allowed: whole numbers from 1 to {MOST_LEVELS}"
+            )
+    for ending in _ENDING.findall(text):
+        from impact_plugin.transforms.file_transforms import FORMATS
+        from impact_plugin.transforms.from_elastix import KINDS  # seldom needed
+
+        if ending and ending not in FORMATS:
+            known = ", ".join(f'"{each}"' for each in FORMATS)
+            return (
+                f'ITKTransformOutputFileNameExtension: "{ending}" is not allowed. Allowed: {known}'
+            )
+        for kind in _KIND.findall(text) if ending else ():
+            if kind not in KINDS:
+                return (
+                    f'ITKTransformOutputFileNameExtension: "{ending}" is not allowed, because ITK '
+                    f"has no transform like elastix's {kind}. Leave it out"
+                )
+    return ""
 
 
 def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.missing_models import remedy_of
 from impact_plugin.check.report import (
@@ -45,6 +46,7 @@ __all__ = [
 Image = str | os.PathLike[str] | ImageHeader
 
 
+@plain_arguments
 def check_file(
     path: str | os.PathLike[str],
     fixed: Image | None = None,
@@ -90,6 +92,7 @@ def check_file(
     return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads)
 
 
+@plain_arguments
 def check_map(
     parameter_map: Mapping[str, Value],
     fixed: Image | None = None,

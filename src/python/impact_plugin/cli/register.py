@@ -148,7 +148,6 @@ def register(
             progress=False if quiet else None,
             record=record,
         )
-        result.save(out)
         for name, image in images.items():
             _warp_labels(result, image, out / f"{name}_warped.mha")
     except MissingModelError as error:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _files, _versions
+from impact_plugin._equality import EqualByValue
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.cohort import clusters, preflight, queues, running, shares, table, work
 from impact_plugin.cohort import folder as output
 from impact_plugin.cohort import workers as checks
@@ -27,8 +29,8 @@ from impact_plugin.pairwise import arguments, stages
 from impact_plugin.pairwise import presets as known
 
 
-@dataclass(frozen=True)
-class Cohort:
+@dataclass(frozen=True, eq=False)
+class Cohort(EqualByValue):
     """What became of a cohort.
 
     Attributes:
@@ -52,6 +54,7 @@ class Cohort:
         return int((self.table["status"] != "done").sum())
 
 
+@plain_arguments
 def register_cohort(
     pairs: str | os.PathLike[str] | Iterable[Pair],
     output_directory: str | os.PathLike[str],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from impact_plugin.check import ImageHeader
@@ -100,16 +99,6 @@ def figures(pair: Pair, result: RegistrationResult, outside: Outside = "error") 
                 }
             if step.labels is not None:
                 row[f"{front}dice_mean"] = step.mean_dice
-    determinant = jacobian.determinant(result.chain, thinned(result.fixed, POINTS))
+    determinant = jacobian.determinant(result.chain, result.fixed.thinned(POINTS))
     said = jacobian.JacobianStatistics.of(determinant).statistics()
     return row | {"folding": float(said["folding"]), "jacobian_min": float(said["min"])}
-
-
-def thinned(grid: Geometry, most: int) -> Geometry:
-    """Give every voxel, or every second, third and so on along each axis: at most so many."""
-    step = 1
-    while math.prod(-(-n // step) for n in grid.size) > most:
-        step += 1
-    size = tuple(-(-n // step) for n in grid.size)
-    spacing = tuple(step * each for each in grid.spacing)
-    return Geometry(size, spacing, grid.origin, grid.direction)

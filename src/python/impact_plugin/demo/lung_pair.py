@@ -108,7 +108,6 @@ class LungPair:
             output_directory=folder,
             callback=None if sys.stderr.isatty() else _print_some,
         )
-        result.save(folder)
         pictures.overlay(
             metaimage.of(self._fixed),
             {

@@ -17,8 +17,8 @@ _EMPTY_PHRASES = (
 _NOT_YET_LOADED = re.compile(r"^(Error: ?|Impact\(index \d+\) - This component is not installed!)$")
 
 
-OWN_MESSAGE = re.compile(r'Metric "Impact" cannot (run:|go on \()')
-"""How the metric begins to say why it stops a registration, at its beginning and later."""
+# How the metric begins to say why it stops a registration, at its beginning and later.
+_OWN_MESSAGE = re.compile(r'Metric "Impact" cannot (run:|go on \()')
 
 # "ElastixMain(0x55d0c8a3b2f0): ...", as ITK's exceptions name their objects.
 _ADDRESS = re.compile(r"(?<=\w)\s?\(0x[0-9a-fA-F]+\)")
@@ -54,6 +54,26 @@ class RegistrationError(RuntimeError):
         return type(self), (self.cause, self.where, self.stage, self.level, self.log)
 
 
+class OwnMessages:
+    """Tells which lines of elastix's output say why the metric stops a registration.
+
+    From the line that begins to say it to an empty one, without what elastix prints of itself.
+    """
+
+    def __init__(self) -> None:
+        self._within = False
+
+    def has(self, line: str) -> bool:
+        """Take the next line, and tell whether it is one of these."""
+        self._within = self.begins(line) or (self._within and bool(line.strip()))
+        return self._within and not line.startswith(_EMPTY_PHRASES)
+
+    @staticmethod
+    def begins(line: str) -> bool:
+        """Tell whether such a message begins in a line."""
+        return bool(_OWN_MESSAGE.search(line))
+
+
 def find_cause(lines: Sequence[str]) -> str:
     """Find in elastix's output why it failed.
 
@@ -67,15 +87,17 @@ def find_cause(lines: Sequence[str]) -> str:
 
 
 def _own_message(lines: Sequence[str]) -> str:
-    """Give what the metric wrote: a line that says so and the lines up to an empty one."""
-    for number, line in enumerate(lines):
-        if OWN_MESSAGE.search(line):
-            rest = list(lines[number:])
-            end = next((n for n, text in enumerate(rest) if not text.strip()), len(rest))
-            kept = [text for text in rest[:end] if not text.startswith(_EMPTY_PHRASES)]
-            first = kept[0][kept[0].index("Metric") :]
-            return "\n".join([first, *kept[1:]]).rstrip()
-    return ""
+    """Give the first message of the metric's own."""
+    messages, found = OwnMessages(), list[str]()
+    for line in lines:
+        if not messages.has(line):
+            if found and not line.strip():
+                break
+        elif not found:
+            found.append(line[line.index("Metric") :])
+        else:
+            found.append(line)
+    return "\n".join(found).rstrip()
 
 
 def _descriptions(lines: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from impact_plugin._equality import EqualByValue
 from impact_plugin._files import expanded
 from impact_plugin.images.geometry import Geometry
 
@@ -28,8 +29,8 @@ PointsLike: TypeAlias = str | os.PathLike[str] | ArrayLike
 """A path, or positions."""
 
 
-@dataclass(frozen=True)
-class Points:
+@dataclass(frozen=True, eq=False)
+class Points(EqualByValue):
     """Points in the order of their file.
 
     Args:

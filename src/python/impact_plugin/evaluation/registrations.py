@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impact_plugin._files import expanded
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise import elastix_folders
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
@@ -89,17 +90,7 @@ def _in_folder(folder: Path) -> RegistrationResult | Path:
     """Find a saved result, or what elastix wrote."""
     if (folder / "result.json").is_file():
         return RegistrationResult.load(folder)
-    files = sorted(
-        folder.glob("TransformParameters.*.txt"), key=lambda path: (len(path.name), path.name)
-    )
-    files = [path for path in files if path.name.split(".")[1:-1][-1].isdigit()]
-    if not files:
-        message = (
-            f"{folder} holds no registration: neither result.json, which result.save(folder) and "
-            "`impact-plugin register -o` write, nor elastix's TransformParameters.0.txt"
-        )
-        raise FileNotFoundError(message)
-    return files[-1]
+    return elastix_folders.last_transform(folder)
 
 
 def _is_elastix(registration: RegistrationLike) -> bool:
@@ -115,9 +106,9 @@ def _is_elastix(registration: RegistrationLike) -> bool:
 
 def _stage_names(result: RegistrationResult) -> list[str]:
     """Name the transforms of a result: those of its stages by these, the ones before `initial`."""
-    before = len(result.chain.maps) - len(result.stages)
-    if result.stopped or before < 0:  # which stages have a transform is not known
-        return _kinds(result.chain)
+    before = result.initial
+    if result.stopped or before + len(result.stages) != len(result.chain.maps):
+        return _kinds(result.chain)  # which stages have a transform is not known
     return ["initial transform"] * before + list(result.stages)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from impact_plugin._equality import EqualByValue
 
-@dataclass(frozen=True)
-class ImageArray:
+
+@dataclass(frozen=True, eq=False)
+class ImageArray(EqualByValue):
     """A grey image as an array with its geometry.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -79,6 +80,15 @@ class Geometry:
         indices = np.stack([axis.ravel() for axis in grid], axis=1)
         places: NDArray[np.float64] = indices @ self.matrix.T + self.origin
         return places
+
+    def thinned(self, most: int) -> Geometry:
+        """Give every voxel, or every second, third and so on along each axis: at most so many."""
+        step = 1
+        while math.prod(-(-n // step) for n in self.size) > most:
+            step += 1
+        size = tuple(-(-n // step) for n in self.size)
+        spacing = tuple(step * each for each in self.spacing)
+        return Geometry(size, spacing, self.origin, self.direction)
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell which points (N, d), mm, lie in the image, its outermost voxels in full."""

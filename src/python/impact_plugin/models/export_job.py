@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from impact_plugin import _core
+from impact_plugin._numbers import spread
 from impact_plugin.models._extractor import Core, Extractor, ImageExtractor, Padded
 from impact_plugin.models.exporting import ExportError
 from impact_plugin.models.layer_outputs import LayerOutputs, changed_in_place
@@ -36,8 +37,8 @@ class ExportJob:
 
     def example(self, size: Sequence[int] | int | None) -> tuple[int, ...]:
         """Choose the size (x, y (, z)) to trace at, and look at the layers there."""
-        if isinstance(size, int):
-            size = [size] * self.dimension
+        if size is not None:
+            size = spread(size, self.dimension)
         if size is not None and (len(size) != self.dimension or min(size) < 1):
             message = f"size is {size}, expected {self.dimension} numbers from 1 up"
             raise ValueError(message)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin._files import replacing
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.files import target_path
 from impact_plugin.models.normalization import Normalization, parse
 
@@ -27,6 +28,7 @@ class ExportError(ValueError):
     """A module that cannot be made into a model file."""
 
 
+@plain_arguments
 def export(
     module: nn.Module,
     layers: Sequence[str],

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from impact_plugin._files import expanded
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.models import trial_process
 from impact_plugin.models.archive import ModelFileError, file_facts, read_archive
 from impact_plugin.models.report import ModelReport
@@ -14,6 +15,7 @@ from impact_plugin.models.trial_process import Task
 _CHANNELS = (1, 3, 2, 4, 5, 6, 7, 8)
 
 
+@plain_arguments
 def inspect(
     path: str | Path,
     *,

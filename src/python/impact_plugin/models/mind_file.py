@@ -7,9 +7,11 @@ import warnings
 from pathlib import Path
 
 from impact_plugin._files import replacing
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.files import target_path
 
 
+@plain_arguments
 def mind(
     radius: int = 1, dilation: int = 2, dimension: int = 3, *, path: str | Path | None = None
 ) -> Path:

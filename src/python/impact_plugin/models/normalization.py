@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from impact_plugin._numbers import spread
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -140,4 +142,4 @@ def _read(text: str) -> list[Normalization]:
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
-    return (float(value),) if isinstance(value, int | float) else tuple(float(v) for v in value)
+    return tuple(float(number) for number in spread(value, 1))

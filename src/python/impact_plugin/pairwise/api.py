@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from impact_plugin import _kept, _versions
 from impact_plugin._files import expanded, temporary_folder
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.engine import termination
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.pairwise import arguments, fitting, masks, overlap, presets, stages
+from impact_plugin.pairwise import storage as results
 from impact_plugin.pairwise.fitting import Fit
 from impact_plugin.pairwise.follower import LOGGER, Callback, Follower
 from impact_plugin.pairwise.history import History
@@ -40,6 +42,7 @@ Recording: TypeAlias = bool | Literal["inputs"] | Callable[[Record], None]
 """Whether and how a record is made, see ``record`` of :func:`register_images`."""
 
 
+@plain_arguments
 def register_images(
     fixed: ImageLike,
     moving: ImageLike,
@@ -93,9 +96,9 @@ def register_images(
         default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
             by default as own maps say (DefaultPixelValue), and the least of the moving image with a
             preset.
-        output_directory: Where to keep elastix's files: its log, parameter and transform files; by
-            default nowhere. Made if needed. Not where an input lies under a name of these files, or
-            of those that :meth:`RegistrationResult.save` writes.
+        output_directory: Where to save the result, as :meth:`RegistrationResult.save` does, beside
+            elastix's own files: its log, its parameter files and what these ask it to write; by
+            default nowhere. Made if needed. Not where an input lies under a name of these files.
         callback: Called after each iteration with an :class:`impact_plugin.Iteration`. If it
             returns True or raises :class:`impact_plugin.StopRegistration`, the registration ends,
             and the result is what it had by then (with maps without IMPACT: after the last level
@@ -204,7 +207,7 @@ def register_images(
         overlap.check(inputs, before, placed, chosen[0])
         if out is not None:
             arguments.make_folder("output_directory", out)
-            (out / storage.NAME).unlink(missing_ok=True)  # of an earlier registration
+            results.discard(out)  # of an earlier registration
             if begun is not None and record == "inputs":
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]
@@ -240,6 +243,7 @@ def register_images(
         output_directory=out,
         resampling=resampling,
         inputs=(fixed, moving),
+        initial=len(before.maps),
     )
     image = result.warp(inputs.moving, threads=threads)
     timings = {
@@ -251,11 +255,11 @@ def register_images(
     if begun is not None:
         finished = making.finish(begun, result, placed, follower.log.levels, log)
         result = replace(result, record=finished)
-        if out is not None:
-            finished["log"] = storage.LOG
-            if not result.stopped and ignored is None:  # else elastix's file is of its own frame
-                finished["transform"]["file"] = run.last_transform.name
-            storage.write(finished, out / storage.NAME)
+    if out is not None:
+        result.save(out)
+        run.write_outputs(result.fixed.dimension)
+        if begun is not None:
+            result = replace(result, record=storage.read(out))  # with the names of the files
     return result
 
 
@@ -307,6 +311,7 @@ def preset_names() -> dict[str, str]:
     return {name: preset.purpose for name, preset in presets.PRESETS.items()}
 
 
+@plain_arguments
 def preset_map(
     name: str,
     dimension: int | None = None,

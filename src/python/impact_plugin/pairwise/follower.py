@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from impact_plugin.engine.errors import OWN_MESSAGE
+from impact_plugin.engine.errors import OwnMessages
 from impact_plugin.engine.log import ElastixLog, Iteration
 from impact_plugin.pairwise.progress import Bars
 
@@ -52,13 +52,24 @@ class EndNow(Exception):
     """Ends the child: what is wanted of it is written, or it cannot end a level before its time."""
 
 
+class Levels:
+    """Tells how important lines of elastix's output are, as levels of :mod:`logging`."""
+
+    def __init__(self) -> None:
+        self._messages = OwnMessages()
+
+    def of(self, line: str) -> int:
+        """Take the next line, and give its level."""
+        return logging.ERROR if self._messages.has(line) else level_of(line)
+
+
 def level_of(line: str) -> int:
-    """Tell how important a line of elastix's output is, as levels of :mod:`logging`."""
+    """Tell how important a line is by itself; messages of several lines: see :class:`Levels`."""
     if _NOISE.match(line):
         return logging.DEBUG
     if line.startswith("WARNING"):
         return logging.WARNING
-    if line.startswith(("ERROR", "Error")) or OWN_MESSAGE.search(line):
+    if line.startswith(("ERROR", "Error")) or OwnMessages.begins(line):
         return logging.ERROR
     return logging.INFO
 
@@ -92,7 +103,7 @@ class Follower:
         self.lines: deque[str] = deque(maxlen=_KEPT)
         self.stopped = False
         self._levels_wanted = 0
-        self._complaining = False  # the metric's message has several lines
+        self._levels = Levels()
         self._bars = bars
         self._callback = callback
         self._stop_file = stop_file
@@ -108,12 +119,7 @@ class Follower:
             Exception: What the callback raised.
         """
         self.lines.append(line)
-        self._complaining = bool(OWN_MESSAGE.search(line)) or (
-            self._complaining and bool(line.strip())
-        )
-        if not _CONTINUED.match(line):
-            self._level = logging.DEBUG if self._is_default(line) else level_of(line)
-        LOGGER.log(logging.ERROR if self._complaining else self._level, "%s", line)
+        LOGGER.log(self._levels.of(line), "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (
             self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._equality import EqualByValue
 from impact_plugin.engine.log import Iteration
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class History:
+@dataclass(frozen=True, eq=False)
+class History(EqualByValue):
     """What elastix reported of every iteration; all arrays have one entry per iteration, in order.
 
     Args:

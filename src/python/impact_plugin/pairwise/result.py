@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from impact_plugin._equality import EqualByValue
 from impact_plugin._files import expanded, temporary_folder
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -28,9 +31,12 @@ if TYPE_CHECKING:
     from impact_plugin.evaluation.api import Outside
     from impact_plugin.evaluation.points import PointsLike
 
+_TRIED = 24
+"""Voxels along each axis of the fixed image at which an inverse is tried."""
 
-@dataclass(frozen=True)
-class RegistrationResult:
+
+@dataclass(frozen=True, eq=False)
+class RegistrationResult(EqualByValue):
     """The result of :func:`impact_plugin.register_images`.
 
     The transform maps points of the fixed image to points of the moving image, both in mm in LPS;
@@ -54,6 +60,7 @@ class RegistrationResult:
             says.
         inputs: The fixed and the moving image as they were given, for :meth:`report`; a pickled
             result has them where they are paths. None if they are not known.
+        initial: How many of the chain's transforms were there before: the initial transform.
     """
 
     image: sitk.Image
@@ -68,6 +75,7 @@ class RegistrationResult:
     record: Record | None = None
     resampling: Resampling | None = None
     inputs: tuple[ImageLike, ImageLike] | None = field(default=None, repr=False, compare=False)
+    initial: int = 0
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -133,6 +141,7 @@ class RegistrationResult:
         """
         return applying.displacement_field(self.chain, self.fixed)
 
+    @plain_arguments
     def warp(
         self,
         image: ImageLike,
@@ -198,27 +207,37 @@ class RegistrationResult:
         warped = applying.warp(self.chain, source, self.fixed, order, default, threads)
         return conversion.like(warped, image)
 
+    @plain_arguments
     def inverse(
         self, tolerance: float = 0.01, spacing: float | None = None
     ) -> sitk.CompositeTransform:
         """Give the transform from the moving to the fixed image.
 
-        Linear parts are inverted exactly, deformations by a fixed-point iteration on a grid.
+        Linear parts are inverted exactly. A deformation is solved for on the transform itself,
+        point by point, at the control points of a finer B-spline, which is its inverse.
 
         Args:
-            tolerance: Where the iteration ends, mm.
-            spacing: Distance of the points of that grid, mm; by default a quarter of the B-spline's
-                control point spacing.
+            tolerance: How near the inverse is to be, mm.
+            spacing: Distance of these control points, mm; by default a quarter of the B-spline's,
+                and less where that is not near enough and takes no more than some seconds.
 
         Raises:
             UnsupportedTransformError: As for :attr:`transform`.
             ValueError: ``tolerance`` or ``spacing`` is not above 0.
+
+        Warns:
+            InverseWarning: At some voxels of the fixed image it is not that near, as where the
+                transform folds. It says how many and how far.
         """
         for name, value in (("tolerance", tolerance), ("spacing", spacing)):
             if value is not None and not 0 < value < float("inf"):
                 message = f"{name} is {value!r}, expected mm above 0"
                 raise ValueError(message)
-        return inverse.inverse(self.transform, tolerance, spacing)
+        found = inverse.inverse(self.transform, tolerance, spacing)
+        points = self.fixed.points(_TRIED)
+        if left := inverse.what_is_left(self.transform, found, points, tolerance):
+            warnings.warn(left, inverse.InverseWarning, stacklevel=3)
+        return found
 
     def evaluate(
         self,
@@ -253,8 +272,9 @@ class RegistrationResult:
     def save(self, folder: str | Path) -> Path:
         """Write all of it into a folder, which is made if needed.
 
-        ``result.mha``: the image; ``TransformParameters.<n>.txt``: for transformix, the last stands
-        for all; ``transform.h5``: for SimpleITK, itk and Slicer, where there is such a transform;
+        ``result.mha``: the image; ``TransformParameters.<n>.txt``: of each stage, for transformix,
+        the last stands for all; ``InitialTransform.<n>.txt``: what it began with;
+        ``transform.h5``: for SimpleITK, itk and Slicer, where there is such a transform;
         ``history.csv``; ``elastix.log``; ``result.json``: the rest; ``record.json``: the record,
         with which :func:`impact_plugin.rerun` can do it again.
 
@@ -271,10 +291,15 @@ class RegistrationResult:
 
     @classmethod
     def load(cls, folder: str | Path) -> RegistrationResult:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote, a registration into its folder, or elastix itself.
+
+        What elastix wrote (``impact-elastix -out``, or any other elastix) says less: the history
+        and timings are those of its log, which also names the images; where it wrote no image
+        (``WriteResultImage``), the moving image is warped.
 
         Raises:
-            FileNotFoundError: It is not there.
+            FileNotFoundError: There is no registration; or there is no image in what elastix wrote,
+                nor the moving image where its log says.
             ValueError: A file is of another kind.
         """
         from impact_plugin.pairwise import storage

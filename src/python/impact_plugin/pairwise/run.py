@@ -12,6 +12,7 @@ from impact_plugin import _files
 from impact_plugin.check import ImageHeader, before_run
 from impact_plugin.engine import parameter_text, process
 from impact_plugin.engine.errors import RegistrationError, find_cause
+from impact_plugin.pairwise import outputs
 from impact_plugin.pairwise.follower import EndNow, Follower
 from impact_plugin.pairwise.stages import Stage
 from impact_plugin.transforms.chain import Chain
@@ -53,7 +54,7 @@ class Run:
             command += ["-t0", first]
         for number, stage in enumerate(self._stages):
             path = self._folder / f"Parameters.{number}.txt"
-            _files.write_text(path, parameter_text.dump(stage.parameters))
+            _files.write_text(path, parameter_text.dump(outputs.for_elastix(stage.parameters)))
             command += ["-p", path]
         described = self.stop_file.with_name("checked_images.json")
         before_run.describe(described, [stage.name for stage in self._stages], *self._images)
@@ -78,6 +79,14 @@ class Run:
     def last_transform(self) -> Path:
         """The file of the whole transform, where the registration was not stopped early."""
         return self._folder / f"TransformParameters.{len(self._stages) - 1}.txt"
+
+    def write_outputs(self, dimension: int) -> None:
+        """Write what the maps ask for besides elastix's own files, into its output folder.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        outputs.write(self._folder, [stage.parameters for stage in self._stages], dimension)
 
     def log(self, follower: Follower) -> str:
         """Give elastix's log in full."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from impact_plugin._files import expanded
 from impact_plugin.engine import parameter_text
-from impact_plugin.pairwise import components, model_files, presets
+from impact_plugin.pairwise import components, model_files, outputs, presets
 from impact_plugin.pairwise.fitting import Fit
 from impact_plugin.parameters.values import (
     ParameterMap,
@@ -98,6 +98,7 @@ def make_stages(
         components.check_names(stage.parameters, f"the map {stage.name!r}")
         if stage.has_impact:
             components.check_fit(stage.parameters, f"the map {stage.name!r}")
+        outputs.check(stage.parameters, f"the map {stage.name!r}", dimension)
         _check_dimension(stage, dimension)
         parameters = model_files.resolve(stage.parameters, folder, f"the map {stage.name!r}", links)
         found.append(Stage(stage.name, parameters))

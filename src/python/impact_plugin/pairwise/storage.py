@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _kept, _versions
-from impact_plugin._files import expanded, naming, read_image, utf8_name, write_image
+from impact_plugin._files import expanded, naming, read_image, write_image
 from impact_plugin.images.geometry import Geometry
+from impact_plugin.pairwise import elastix_folders
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.records import storage as records
 from impact_plugin.records.contents import Record
+from impact_plugin.transforms import itk_files
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.transforms.resampling import Resampling
@@ -37,12 +39,16 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         write_files(result, Path(unfinished), folder)
         # What load() asks for first is taken away first and comes last: no half result is taken for
         # one, nor the parts of two.
-        (folder / _SUMMARY).unlink(missing_ok=True)
-        (folder / records.NAME).unlink(missing_ok=True)
-        (folder / _TRANSFORM).unlink(missing_ok=True)  # there is not always a new one
+        discard(folder)
         for path in sorted(Path(unfinished).iterdir(), key=lambda each: each.name == _SUMMARY):
             path.replace(folder / path.name)
     return folder
+
+
+def discard(folder: Path) -> None:
+    """Take away what tells of an earlier result in a folder, of which there is not always a new."""
+    for name in (_SUMMARY, records.NAME, _TRANSFORM):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
@@ -56,15 +62,16 @@ def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
     Raises:
         OSError: A file cannot be written.
     """
-    last = result.chain.write(folder, "TransformParameters", final)
+    last = result.chain.write(folder, "TransformParameters", final, result.initial)
     write_image(result.image, folder / "result.mha", compressed=True)
     with contextlib.suppress(UnsupportedTransformError):
-        _write_transform(result, folder / _TRANSFORM)
+        itk_files.write(result.transform, folder / _TRANSFORM)
     result.history.write(folder / "history.csv")
     summary = {
         "transform": last.name if last else None,
         "fixed": asdict(result.fixed),
         "stages": result.stages,
+        "initial": result.initial,
         "stopped": result.stopped,
         "resampling": result.resampling and asdict(result.resampling),
         "images": _paths(result),
@@ -76,18 +83,6 @@ def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
         (folder / records.LOG).write_text(result.log, encoding="utf-8")
     if result.record is not None:
         _save_record(result, result.record, folder, final, last)
-
-
-def _write_transform(result: RegistrationResult, path: Path) -> None:
-    import SimpleITK as sitk
-
-    try:
-        sitk.WriteTransform(result.transform, utf8_name(path))
-        # The writer does not see whether all of it went to the disk.
-        sitk.ReadTransform(utf8_name(path))
-    except RuntimeError as error:
-        message = f"{path} cannot be written. Is the disk full?"
-        raise OSError(message) from error
 
 
 def _save_record(
@@ -123,14 +118,14 @@ def load(folder: Path) -> RegistrationResult:
     """Read a result; see :meth:`RegistrationResult.load`."""
     path = folder / _SUMMARY
     if not path.is_file():
-        message = f"{folder} holds no result of a registration: there is no result.json"
-        raise FileNotFoundError(message)
+        return elastix_folders.load(folder)
     summary = _read_summary(path)
     last = summary["transform"]
     log = folder / records.LOG
+    chain = Chain.read(folder / last) if last else Chain()
     return RegistrationResult(
         image=read_image(folder / "result.mha"),
-        chain=Chain.read(folder / last) if last else Chain(),
+        chain=chain,
         fixed=Geometry(**{name: tuple(values) for name, values in summary["fixed"].items()}),
         history=History.read(folder / "history.csv"),
         timings=summary["timings"],
@@ -141,6 +136,7 @@ def load(folder: Path) -> RegistrationResult:
         record=records.read(folder) if (folder / records.NAME).is_file() else None,
         resampling=_resampling(summary),
         inputs=_inputs(summary),
+        initial=_initial(summary, len(chain.maps)),
     )
 
 
@@ -162,6 +158,12 @@ def _resampling(summary: dict[str, Any]) -> Resampling | None:
     """Give what is there; results of before 2026-12 do not say it, their transforms do."""
     said = summary.get("resampling")
     return Resampling(**said) if said else None
+
+
+def _initial(summary: dict[str, Any], transforms: int) -> int:
+    """Give how many transforms were there before; results of before 2026-12 do not say it."""
+    known = 0 if summary["stopped"] else max(0, transforms - len(summary["stages"]))
+    return int(summary.get("initial", known))
 
 
 _KEYS = ("transform", "fixed", "timings", "stages", "stopped")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from impact_plugin._numbers import plain_arguments
+
 Transform = Literal["translation", "rigid", "affine", "bspline"]
 
 ParameterMap = dict[str, list[str]]
@@ -86,6 +88,7 @@ def stock_defaults(
     return parameters
 
 
+@plain_arguments
 def recommended(
     transform: Transform = "bspline",
     number_of_levels: int = 2,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from impact_plugin._numbers import keep_plain, spread
+
 Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
 
 
@@ -33,6 +35,7 @@ class Layer:
     subset_features: int = 0
 
     def __post_init__(self) -> None:
+        keep_plain(self)
         if self.distance not in get_args(Distance):
             allowed = ", ".join(f'"{name}"' for name in get_args(Distance))
             message = f"distance is {self.distance!r}. Allowed: {allowed}."
@@ -78,13 +81,15 @@ class Extractor:
         def keep(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
+        keep_plain(self)
         keep("path", os.fspath(self.path))
         if not str(self.path).strip():
             message = "path is empty. Give the path of a TorchScript file."
             raise ValueError(message)
-        if self.dimension not in (2, 3):
+        if self.dimension not in (2, 3) or isinstance(self.dimension, bool):
             message = f"dimension is {self.dimension!r}. Allowed: 2 or 3."
             raise ValueError(message)
+        keep("dimension", int(self.dimension))
         keep("channels", whole_number("channels", self.channels, 1))
         keep("voxel_size", self._checked_voxel_size())
         keep("patch_size", self._checked_patch_size())
@@ -114,7 +119,7 @@ class Extractor:
 
     def _checked_voxel_size(self) -> tuple[float, ...]:
         given = self.voxel_size
-        values = (given,) * self.dimension if isinstance(given, int | float) else tuple(given)
+        values = spread(given, self.dimension)
         numbers = tuple(float(value) for value in values)
         if len(numbers) not in {self.dimension, 3} or not all(
             math.isfinite(number) and number > 0 for number in numbers
@@ -130,7 +135,7 @@ class Extractor:
         given = self.patch_size
         if given is None:
             return None
-        values = (given,) * self.dimension if isinstance(given, int) else tuple(given)
+        values = spread(given, self.dimension)
         numbers = tuple(whole_number("patch_size", value, 0) for value in values)
         if len(numbers) != self.dimension or 0 < numbers.count(0) < len(numbers):
             message = (

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from impact_plugin._numbers import keep_plain
 from impact_plugin.parameters.extractor import Extractor, Model, whole_number
 
 Mode = Literal["Static", "Jacobian"]
@@ -44,6 +45,7 @@ class Level:
         def keep(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
+        keep_plain(self)
         keep("models", (self.models,) if isinstance(self.models, Model) else tuple(self.models))
         if not self.models:
             message = "models is empty. Give at least one Model."

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from impact_plugin._numbers import plain
+
 ParameterMap: TypeAlias = dict[str, list[str]]
 """What itk takes and elastix reads: each parameter's values, all as texts."""
 
@@ -123,8 +125,7 @@ def format_number(value: float) -> str:
 
 def _text(value: Any) -> str | None:  # noqa: ANN401  (whatever a user gives)
     """Write one value; None where it is none."""
-    if getattr(value, "shape", None) == ():
-        value = value.item()  # numpy's scalars
+    value = plain(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin._files import expanded
+from impact_plugin._numbers import keep_plain, plain_arguments
 from impact_plugin.parameters import elastix_defaults
 from impact_plugin.parameters.dialects import Dialect, write_levels
 from impact_plugin.parameters.elastix_defaults import Transform
@@ -47,6 +48,7 @@ class Parameters:
     label: str = ""
 
     def __post_init__(self) -> None:
+        keep_plain(self)
         levels = (self.levels,) if isinstance(self.levels, Level) else tuple(self.levels)
         object.__setattr__(self, "levels", levels)
         values = {name: tuple(texts) for name, texts in as_map(self.elastix, "elastix").items()}
@@ -70,6 +72,7 @@ class Parameters:
                         raise ValueError(message)
 
     @classmethod
+    @plain_arguments
     def around(
         cls,
         levels: Level | Sequence[Level],

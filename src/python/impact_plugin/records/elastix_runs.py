@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin import _versions
-from impact_plugin._files import expanded, temporary_folder, utf8_name
-from impact_plugin.engine import process
+from impact_plugin._files import expanded, temporary_folder, utf8_name, write_text
+from impact_plugin.engine import parameter_text, process
 from impact_plugin.engine.log import ElastixLog
 from impact_plugin.images import conversion
 from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise import stages
+from impact_plugin.pairwise import outputs, stages
 from impact_plugin.pairwise.api import resampling_of
 from impact_plugin.pairwise.history import History
 from impact_plugin.pairwise.inputs import Inputs
 from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.pairwise.stages import Stage
 from impact_plugin.records import making, storage
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
@@ -77,6 +78,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         begun = making.begin(
             inputs, given, rest.get("-t0"), before, chosen, {**said, "threads": threads}
         )
+    dimension = inputs.fixed.GetDimension()
     grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
     ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
     if ignored is not None and before.maps and not ignored.is_trivial:
@@ -94,11 +96,13 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         log.feed(line)
 
     prepared = time.perf_counter()
-    code = process.run("elastix", list(arguments), listen)
+    with temporary_folder() as own:
+        code = process.run("elastix", _told(arguments, chosen, own), listen)
     ended = time.perf_counter()
     if code != 0:
         return code if code > 0 else 128 - code  # as a shell has it
 
+    outputs.write(out, [stage.parameters for stage in chosen], dimension)
     last = out / f"TransformParameters.{len(chosen) - 1}.txt"
     log_file = out / storage.LOG
     text = log_file.read_text("utf-8", "replace") if log_file.is_file() else "\n".join(lines)
@@ -115,6 +119,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         stopped=False,
         output_directory=out,
         resampling=resampling,
+        initial=len(before.maps),
     )
     image = result.warp(inputs.moving, threads=threads)
     timings = {
@@ -129,6 +134,29 @@ def _run(arguments: Sequence[str], file: Path) -> int:
     record["log"] = os.path.relpath(log_file, file.parent) if log_file.is_file() else None
     storage.write(record, file)
     return 0
+
+
+def _told(arguments: Sequence[str], chosen: Sequence[Stage], folder: Path) -> list[str]:
+    """Give elastix's arguments, without the parameters for what is written here.
+
+    Args:
+        arguments: As they were given.
+        chosen: The stages.
+        folder: For parameter files in place of those that have such parameters.
+
+    Raises:
+        OSError: One cannot be written.
+    """
+    told = list(arguments)
+    files = [place + 1 for place, flag in enumerate(told) if flag == "-p" and place % 2 == 0]
+    for number, (place, stage) in enumerate(zip(files, chosen, strict=True)):
+        left = outputs.for_elastix(stage.parameters)
+        if left != stage.parameters:
+            path = folder / f"{number}" / Path(told[place]).with_suffix(".txt").name
+            path.parent.mkdir()
+            write_text(path, parameter_text.dump(left))
+            told[place] = str(path)
+    return told
 
 
 def _parsed(

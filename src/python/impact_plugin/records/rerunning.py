@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin._files import expanded, read_image
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.images.reading import exists
 from impact_plugin.pairwise import model_files
 from impact_plugin.pairwise.api import register_images
@@ -54,6 +55,7 @@ class Rerun:
     differences: tuple[str, ...]
 
 
+@plain_arguments
 def rerun(
     record: str | os.PathLike[str],
     *,
@@ -103,8 +105,9 @@ def rerun(
     given = dict(zip(IMAGES, (fixed, moving, fixed_mask, moving_mask), strict=True))
 
     def warn(remark: str) -> None:
-        # Called by check, that by register_images, that by run, and that by this function.
-        warnings.warn(remark, RecordWarning, stacklevel=6)
+        # Called by check, that by register_images, that by run, and that by this function; both
+        # public functions are called by what makes their numbers Python's.
+        warnings.warn(remark, RecordWarning, stacklevel=8)
 
     return run(
         record, given, dict(models or {}), output_directory, threads, progress=progress, warn=warn
@@ -182,8 +185,8 @@ def run(
         # The stages are maps now, and may have been presets, whose rule is another image's, too.
         result.record["result_image"]["resampling"] = said
         result = replace(result, resampling=Resampling(**said))
-    if out is not None:
-        result.save(out)
+        if out is not None:
+            result.save(out)
     differences = _differences(then, result, file.parent)
     return Rerun(result, not differences, tuple(remarks), tuple(differences))
 

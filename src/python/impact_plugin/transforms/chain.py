@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from impact_plugin._equality import EqualByValue
 from impact_plugin._files import expanded, read_image, write_image, write_text
 from impact_plugin.engine import parameter_text
 from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.transforms import file_transforms
 from impact_plugin.transforms.completed import completed
 
 if TYPE_CHECKING:
@@ -18,10 +21,14 @@ if TYPE_CHECKING:
 _LINKS = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
 _NONE = "NoInitialTransform"
 _FIELD = "DeformationFieldFileName"
+_STAGE = re.compile(r"TransformParameters\.(\d+)\.")
+
+INITIAL = "InitialTransform"
+"""How the names of the files of an initial transform begin."""
 
 
-@dataclass
-class Chain:
+@dataclass(eq=False)
+class Chain(EqualByValue):
     """Transforms that are applied one after the other to points of the fixed image.
 
     Args:
@@ -36,6 +43,8 @@ class Chain:
     def read(cls, path: Path) -> Chain:
         """Read a transform parameter file and all that it builds on.
 
+        Numbers that are in a file of ITK, beside it, are taken from there.
+
         Raises:
             OSError: One of the files cannot be read.
             ValueError: One is no transform parameter file, or a file builds on itself.
@@ -44,16 +53,22 @@ class Chain:
         for link, parameters in _followed(path):
             if _FIELD in parameters:
                 chain._read_field(parameters, link.parent)
+            elif file_transforms.names_file(parameters):
+                parameters = file_transforms.inlined(parameters, _itk_file(parameters, link), chain)
             chain.maps.insert(0, parameters)
         return chain
 
-    def write(self, folder: Path, stem: str, final: Path | None = None) -> Path | None:
+    def write(
+        self, folder: Path, stem: str, final: Path | None = None, initial: int = 0
+    ) -> Path | None:
         """Write it as files ``<stem>.0.txt``, ``<stem>.1.txt``, each of which names the one before.
 
         Args:
             folder: Where.
             stem: Of their names.
             final: Where they will be moved to, if they will.
+            initial: How many of the transforms were there before the registration: their names
+                begin with :data:`INITIAL`, so that the others are numbered as elastix numbers them.
 
         Returns:
             The path of the last, which stands for all; None of an empty chain.
@@ -68,7 +83,8 @@ class Chain:
             linked = {**parameters, _LINKS[0]: [path.name if path else _NONE]}
             if _FIELD in linked:
                 linked[_FIELD] = [str((final or folder).absolute() / linked[_FIELD][0])]
-            path = folder / f"{stem}.{number}.txt"
+            name, place = (INITIAL, number) if number < initial else (stem, number - initial)
+            path = folder / f"{name}.{place}.txt"
             write_text(path, parameter_text.dump(linked))
         return path
 
@@ -96,6 +112,8 @@ def files_of(path: Path) -> list[Path]:
         files.append(link)
         if _FIELD in parameters:
             files.append(_beside(parameters[_FIELD][0], link.parent))
+        elif file_transforms.names_file(parameters):
+            files.append(_itk_file(parameters, link))
     return files
 
 
@@ -114,9 +132,11 @@ def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
             raise ValueError(message)
         # Of the newer and the older spelling, elastix prefers the newer.
         names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
-        yield link, completed(parameters, str(link))
-        name = names[0] if names else _NONE
-        link = None if name == _NONE else _beside(name, link.parent)
+        name = next((name for name in names if name not in ("", _NONE)), None)
+        if not file_transforms.names_file(parameters):
+            parameters = completed(parameters, str(link))
+        yield link, parameters
+        link = None if name is None else _initial(name, link)
 
 
 def of_maps(maps: Sequence[ParameterMap]) -> Chain:
@@ -132,16 +152,43 @@ def of_maps(maps: Sequence[ParameterMap]) -> Chain:
     )
 
 
+def _initial(name: str, of: Path) -> Path:
+    """Find the transform on which another one builds.
+
+    That of the stage before lies in the same folder, wherever elastix wrote them: folders are
+    renamed, and there may be other files by now where they were.
+    """
+    own, before = _STAGE.match(of.name), _STAGE.match(PureWindowsPath(name).name)
+    beside = of.parent / PureWindowsPath(name).name
+    if own and before and int(own[1]) == int(before[1]) + 1 and beside.exists():
+        return beside
+    return _beside(name, of.parent)
+
+
+def _itk_file(parameters: ParameterMap, of: Path) -> Path:
+    """Find the file of ITK that a transform parameter file names; elastix writes it beside it."""
+    name = Path(parameters.get(file_transforms.FILE, [""])[0])
+    if not name.name:
+        message = (
+            f'{of} has (Transform "File"), and does not say which: it has no {file_transforms.FILE}'
+        )
+        raise ValueError(message)
+    beside = of.parent / name.name
+    if name.stem == of.stem and beside.exists():
+        return beside
+    return _beside(str(name), of.parent)
+
+
 def _beside(name: str, folder: Path) -> Path:
     """Find a file as elastix does: in the current folder, else beside the file that names it.
 
-    Folders are moved, also from Windows: a file that is no longer where its path says may lie
-    there, too.
+    A name without a folder is looked for beside it first. Folders are moved, also from Windows: a
+    file that is no longer where its path says may lie there, too.
     """
-    path = Path(name)
+    path, beside = Path(name), folder / PureWindowsPath(name).name
+    if path == Path(path.name) and beside.exists():
+        return beside
     if path.exists():
         return path.absolute()
-    if (folder / path).exists():
-        return folder / path
-    beside = folder / PureWindowsPath(name).name
-    return beside if beside.exists() else folder / path
+    relative = folder / path  # the path itself, where it is absolute
+    return beside if beside.exists() and not relative.exists() else relative

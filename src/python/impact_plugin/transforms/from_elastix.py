@@ -181,3 +181,6 @@ _MAKERS: dict[str, Callable[[ParameterMap, int], sitk.Transform]] = {
     "BSplineTransform": _b_spline,
     "RecursiveBSplineTransform": _b_spline,
 }
+
+KINDS = tuple(_MAKERS)
+"""The transforms of elastix for which SimpleITK has the same."""

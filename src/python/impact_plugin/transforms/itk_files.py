@@ -112,3 +112,21 @@ def _listened(path: Path) -> tuple[sitk.Transform, str]:
             return transform, listener.text
         finally:
             before.SetAsGlobalITKLogger()
+
+
+def write(transform: sitk.Transform, path: Path) -> None:
+    """Write a transform to a file of ITK, and see that all of it was written.
+
+    Raises:
+        OSError: It cannot be written, as where the disk is full.
+    """
+    import SimpleITK as sitk
+
+    try:
+        sitk.WriteTransform(transform, utf8_name(path))
+        sitk.ReadTransform(
+            utf8_name(path)
+        )  # the writer does not see whether all of it went to the disk
+    except RuntimeError as error:
+        message = f"{path} cannot be written. Is the disk full?"
+        raise OSError(message) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,13 +84,13 @@ def own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[s
 
     dimension = transform.GetDimension()
     if isinstance(transform, sitk.TranslationTransform):
-        return _with("TranslationTransform", transform.GetOffset())
+        return with_parameters("TranslationTransform", transform.GetOffset())
     if isinstance(transform, sitk.BSplineTransform):
         fixed = transform.GetFixedParameters()
         size, origin, spacing = (fixed[k * dimension : (k + 1) * dimension] for k in range(3))
         direction = np.reshape(fixed[3 * dimension :], (dimension, dimension))
         return {
-            **_with("BSplineTransform", transform.GetParameters()),
+            **with_parameters("BSplineTransform", transform.GetParameters()),
             "BSplineTransformSplineOrder": transform.GetOrder(),
             "GridSize": [int(n) for n in size],
             "GridIndex": [0] * dimension,
@@ -114,7 +114,7 @@ def own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[s
         columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
         matrix = (np.array(columns) - offset).T
         return {
-            **_with("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
+            **with_parameters("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
             "CenterOfRotationPoint": [0.0] * dimension,
         }
     message = (
@@ -124,7 +124,8 @@ def own_parameters(transform: sitk.Transform, chain: Chain, what: str) -> dict[s
     raise ValueError(message)
 
 
-def _with(name: str, parameters: Any) -> dict[str, Value]:  # noqa: ANN401  (a sequence of numbers)
+def with_parameters(name: str, parameters: Iterable[float]) -> dict[str, Value]:
+    """Give the name of a transform and its parameters, as in a transform parameter file."""
     values = [float(value) for value in parameters]
     if not np.isfinite(values).all():
         message = f"the transform has numbers that are not finite, as elastix's {name}"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from impact_plugin._files import expanded
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.pairwise import arguments
 from impact_plugin.viewing import libraries, page
 from impact_plugin.viewing.cohort import cases, facts, values
@@ -14,6 +15,7 @@ WORST = 8
 """Pairs that a page shows pictures of."""
 
 
+@plain_arguments
 def write_cohort_report(
     folder: str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,

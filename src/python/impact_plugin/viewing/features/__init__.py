@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin._files import expanded
+from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin.images import checks, conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
@@ -54,6 +55,7 @@ class FeatureView:
     sharpness: tuple[Sharpness, ...] = field(repr=False)
 
 
+@plain_arguments
 def view_features(
     image: ImageLike,
     model: str | os.PathLike[str],
@@ -238,7 +240,7 @@ def _voxels(given: float | Sequence[float] | None, image: sitk.Image) -> tuple[f
     dimension = image.GetDimension()
     if given is None:
         return tuple(float(each) for each in image.GetSpacing())
-    numbers = [given] * dimension if isinstance(given, int | float) else list(given)
+    numbers = list(spread(given, dimension))
     if len(numbers) == 1:
         numbers *= dimension
     if len(numbers) != dimension or not all(

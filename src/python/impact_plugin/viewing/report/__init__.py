@@ -9,6 +9,7 @@ from pathlib import Path
 
 from impact_plugin import _kept
 from impact_plugin._files import expanded
+from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.evaluation.registrations import Registration, Step
@@ -21,6 +22,7 @@ from impact_plugin.viewing.report import folders, quality, scene, values
 from impact_plugin.viewing.report.content import Content
 
 
+@plain_arguments
 def write_report(
     registration: RegistrationResult | str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,

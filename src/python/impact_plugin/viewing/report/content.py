@@ -26,6 +26,7 @@ class Content:
         history: Its course.
         timings: Seconds by what they were spent on.
         stopped: Whether a callback ended it early.
+        initial: How many of the chain's transforms were there before.
         registered: The moving image on the fixed grid, if it was kept.
         fixed: The fixed image, or where it is; None if that is not known.
         moving: The moving image likewise.
@@ -43,6 +44,7 @@ class Content:
     history: History
     timings: dict[str, float]
     stopped: bool = False
+    initial: int = 0
     registered: sitk.Image | None = None
     fixed: ImageLike | None = None
     moving: ImageLike | None = None
@@ -56,9 +58,7 @@ class Content:
     def steps(self) -> list[tuple[str, Chain]]:
         """Give the transforms that images are shown after: by name, the whole one last."""
         found = [("as the images lie", Chain())]
-        before = len(self.chain.maps) - len(self.stages)
-        if before > 0 and not self.stopped:
-            found.append(
-                ("after the initial transform", Chain(self.chain.maps[:before], self.chain.fields))
-            )
+        if self.initial:
+            before = Chain(self.chain.maps[: self.initial], self.chain.fields)
+            found.append(("after the initial transform", before))
         return [*found, ("registered", self.chain)]

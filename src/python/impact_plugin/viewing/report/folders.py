@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin._files import read_image
 from impact_plugin.engine import parameter_text
 from impact_plugin.images import conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.images.reading import exists
-from impact_plugin.pairwise.history import History
+from impact_plugin.pairwise import elastix_log
+from impact_plugin.pairwise.elastix_folders import ElastixFolder
+from impact_plugin.pairwise.elastix_log import LogFacts
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import directions
-from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of_chain
-from impact_plugin.viewing.report import elastix_log
 from impact_plugin.viewing.report.content import Content
-from impact_plugin.viewing.report.elastix_log import LogFacts
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 _LONG = 40  # numbers of a transform parameter that a report shows
 
@@ -48,19 +42,7 @@ def read(folder: Path, fixed: ImageLike | None = None, moving: ImageLike | None 
         raise FileNotFoundError(message)
     if (folder / "result.json").is_file():
         return of_result(RegistrationResult.load(folder), folder.name, fixed, moving)
-    transforms = {
-        int(path.name.split(".")[1]): path
-        for path in folder.glob("TransformParameters.*.txt")
-        if path.name.split(".")[1:-1] and "".join(path.name.split(".")[1:-1]).isdigit()
-    }
-    if not transforms:
-        message = (
-            f"{folder} holds no registration: neither result.json, as result.save(folder) and "
-            "impact-plugin register write it, nor TransformParameters.0.txt, as elastix does. "
-            "Give the folder that was the output folder (-o, -out)"
-        )
-        raise FileNotFoundError(message)
-    return _of_elastix(folder, transforms, fixed, moving)
+    return _of_elastix(folder, fixed, moving)
 
 
 def of_result(
@@ -80,12 +62,15 @@ def of_result(
         history=result.history,
         timings=result.timings,
         stopped=result.stopped,
+        initial=result.initial,
         registered=result.image,
         fixed=fixed,
         moving=moving,
     )
     if folder is not None:
-        facts, record = _log(folder, content), _json(folder / "record.json", content)
+        log = folder / "elastix.log"
+        facts = elastix_log.read(log) if log.is_file() else _no_log(folder, content)
+        record = _json(folder / "record.json", content)
         said = str(_json(folder / "result.json", content).get("versions") or said)
         files = sorted(folder.glob("Parameters.*.txt"))
         content.parameters = [(path.name, path.read_text(errors="replace")) for path in files]
@@ -94,37 +79,31 @@ def of_result(
     return content
 
 
-def _of_elastix(
-    folder: Path,
-    transforms: dict[int, Path],
-    fixed: ImageLike | None,
-    moving: ImageLike | None,
-) -> Content:
-    last = max(transforms)
-    chain = Chain.read(transforms[last])
+def _of_elastix(folder: Path, fixed: ImageLike | None, moving: ImageLike | None) -> Content:
+    found = ElastixFolder.read(folder)
     content = Content(
         title=folder.name,
-        chain=chain,
-        fixed_geometry=grid_of_chain(chain.maps, transforms[last]),
-        stages=tuple(f"parameter file {number}" for number in sorted(transforms)),
-        history=History.of([]),
-        timings={},
+        chain=found.chain,
+        fixed_geometry=found.grid,
+        stages=found.stages,
+        history=found.history,
+        timings=found.facts.timings if found.facts else {},
+        initial=found.initial,
         fixed=fixed,
         moving=moving,
     )
-    content.registered = _result_image(folder, last, content.notes)
-    facts = _log(folder, content)
-    content.history = facts.history if len(facts.history) else elastix_log.read_iterations(folder)
-    content.timings = facts.timings
-    if len(facts.parameters) == len(content.stages):
-        content.stages = tuple(Path(name).stem for name, _ in facts.parameters)
-    if (folder / "elastix.log").is_file() and not facts.finished:
+    try:
+        content.registered = found.image()
+    except (OSError, ValueError) as error:
+        content.notes.append(f"The registered image was left out: {error}")
+    facts = found.facts or _no_log(folder, content)
+    if found.facts and not facts.finished:
         content.notes.append("elastix.log has no regular end: the registration may be unfinished.")
     _complete(content, facts, _json(folder / "record.json", content), folder=folder)
-    if directions.ignores(chain.maps[-1]):
+    if directions.ignores(found.chain.maps[-1]):
         given = content.moving
         grid = None if given is None else Geometry.of(conversion.to_sitk(given, "moving"))
-        content.chain = directions.in_world(chain, content.fixed_geometry, grid, str(folder))
+        content.chain = directions.in_world(found.chain, content.fixed_geometry, grid, str(folder))
     return content
 
 
@@ -137,15 +116,12 @@ def shortened(parameters: ParameterMap) -> str:
     return parameter_text.dump(short)
 
 
-def _log(folder: Path, content: Content) -> LogFacts:
-    path = folder / "elastix.log"
-    if not path.is_file():
-        content.notes.append(
-            f"There is no elastix.log in {folder.name}: no warnings are known"
-            + ("." if content.timings else ", and no timings.")
-        )
-        return LogFacts()
-    return elastix_log.read(path)
+def _no_log(folder: Path, content: Content) -> LogFacts:
+    content.notes.append(
+        f"There is no elastix.log in {folder.name}: no warnings are known"
+        + ("." if content.timings else ", and no timings.")
+    )
+    return LogFacts()
 
 
 def _complete(
@@ -206,19 +182,3 @@ def _parsed(versions: str) -> dict[str, str]:
     """Read what _versions.describe() writes."""
     pairs = [part.strip().partition(" ") for part in versions.split(",")]
     return {name: version for name, _, version in pairs if version}
-
-
-def _result_image(folder: Path, number: int, notes: list[str]) -> sitk.Image | None:
-    files = [
-        path
-        for path in sorted(folder.glob(f"result.{number}.*"))
-        if path.suffix not in (".raw", ".zraw", ".img") and ".R" not in path.name
-    ]
-    if not files:
-        return None
-    try:
-        return read_image(files[0])
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        notes.append(f"{files[0].name} was left out: it cannot be read ({reason}).")
-        return None

@@ -66,7 +66,7 @@ def build(content: Content, most: int, window: Window | None) -> Scene:
     moving = _moving(content)
     if content.registered is not None:
         _check_grid(content.registered, content, "the registered image", "")
-    deformation = Deformation.of(content.chain, geometry)
+    deformation = Deformation.of(content.chain, content.fixed_geometry)
     viewer = Viewer(geometry, most)
     mapped = _mapped(content, moving, geometry)
     windows = _windows(fixed, mapped, window)

@@ -138,17 +138,17 @@ def _convention(built: scene.Scene, content: Content) -> str:
 
 
 def _folding(warped: deformation.Deformation) -> str:
-    total = warped.determinant.size
-    at = " x ".join(f"{each:.3g}" for each in warped.geometry.spacing)
+    total = warped.jacobian.voxels
+    of = f"{total} points"
+    where = "the voxels of the fixed image"
+    if warped.step > 1:
+        where += f", one in {warped.step} along each axis"
     if warped.folded:
         return (
-            f"Folded: at {warped.folded} of {total} points ({100 * warped.folded / total:.3g} %) "
-            f"the Jacobian determinant is 0 or less (central differences every {at} mm)."
+            f"Folded: at {warped.folded} of {of} ({100 * warped.jacobian.folding:.3g} %) "
+            f"the Jacobian determinant is 0 or less ({where})."
         )
-    return (
-        f"Nothing is folded: the Jacobian determinant is above 0 at all {total} points (central "
-        f"differences every {at} mm)."
-    )
+    return f"Nothing is folded: the Jacobian determinant is above 0 at all {of} ({where})."
 
 
 def _gradient() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from impact_plugin.engine.log import ElastixLog, duration_of
-from impact_plugin.pairwise.follower import level_of
+from impact_plugin.pairwise.follower import Levels
 from impact_plugin.pairwise.history import History
 
 _START = re.compile(r"=+ start of ParameterFile: (.*?) =+$")
@@ -50,7 +50,7 @@ def read(path: Path) -> LogFacts:
     warnings: dict[str, int] = {}
     text: list[str] | None = None
     total = None
-    complaining = False
+    levels = Levels()
     with path.open(encoding="utf-8", errors="replace") as file:
         for raw in file:
             line = raw.rstrip("\n")
@@ -74,9 +74,7 @@ def read(path: Path) -> LogFacts:
                 total, facts.finished = duration_of(line), True
             else:
                 log.feed(line)
-                # A message of the metric has several lines.
-                complaining = "cannot run:" in line or (complaining and bool(line.strip()))
-                if complaining or level_of(line) >= logging.WARNING:
+                if levels.of(line) >= logging.WARNING:
                     shown = line.strip()[:_LONGEST]
                     warnings[shown] = warnings.get(shown, 0) + 1
     facts.history = _history(log)
