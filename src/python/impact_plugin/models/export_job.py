@@ -38,7 +38,7 @@ class ExportJob:
     def example(self, size: Sequence[int] | int | None) -> tuple[int, ...]:
         """Choose the size (x, y (, z)) to trace at, and look at the layers there."""
         if size is not None:
-            size = spread(size, self.dimension)
+            size = list(spread(size, self.dimension))
         if size is not None and (len(size) != self.dimension or min(size) < 1):
             message = f"size is {size}, expected {self.dimension} numbers from 1 up"
             raise ValueError(message)
