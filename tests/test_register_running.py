@@ -288,7 +288,7 @@ def test_error_of_the_metric(mind: dict[int, str], caplog: pytest.LogCaptureFixt
     assert any(text.startswith("Distance (resolution level 0)") for text in logged)
     assert "Errors occurred" not in error.cause
     assert error.log is not None
-    assert "Running elastix with parameter file 1" in error.log.read_text()
+    assert "Refused before it began: stage 1" in error.log.read_text()
     error.log.unlink()
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.log, again.stage) == (str(error), error.log, 1)

@@ -119,16 +119,20 @@ class Run:
         if not cause:
             killed = f"elastix {process.describe_exit(code)}"
             cause = killed if code < 0 else find_cause(list(follower.lines))
-        return RegistrationError(cause, where, number, log.level, self._keep_log(follower))
+        kept = self._keep_log(follower, began=not refused)
+        return RegistrationError(cause, where, number, log.level, kept)
 
-    def _keep_log(self, follower: Follower) -> Path:
-        """Give the path of a log that outlives this call."""
+    def _keep_log(self, follower: Follower, *, began: bool) -> Path:
+        """Give the path of a log that outlives this call; one of an elastix that began is its own.
+
+        What else lies in the folder is of an earlier registration.
+        """
         path = self._folder / "elastix.log"
-        if self._folder != self.stop_file.parent and path.is_file():
+        if began and self._folder != self.stop_file.parent and path.is_file():
             return path
         handle, name = tempfile.mkstemp(prefix="impact-plugin-", suffix="-elastix.log")
         os.close(handle)
-        if path.is_file():
+        if began and path.is_file():
             shutil.copyfile(path, name)
         else:
             Path(name).write_text("\n".join(follower.lines) + "\n", encoding="utf-8")
