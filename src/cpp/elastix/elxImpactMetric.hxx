@@ -75,7 +75,8 @@ ImpactMetric<TElastix>::BeforeRegistration()
   {
     log::warn(who + ":\n" + warnings);
   }
-  typename ElastixType::FixedImageDirectionType direction;
+  typename FixedImageType::DirectionType direction;
+  direction.SetIdentity();
   elastix.GetOriginalFixedImageDirection(direction);
   if (!elastix.GetUseDirectionCosines() && !direction.GetVnlMatrix().is_identity(1e-6))
   {
