@@ -134,8 +134,8 @@ def test_predicted_per_pair(tmp_path: Path) -> None:
         for size, path in names.items():
             pair = cohort.Pair(str(size), {"fixed": path, "moving": path})
             found[size] = memory.predict(pair, variant, maps, headers)
-    # Images of 16 MiB, features of 12 channels at 1.5 mm of 1 mm.
-    expected = (600 << 20) + 6 * (16 << 20) + 3 * 2 * 12 * 4 * 85**3
+    # Images of 16 MiB, features of 12 channels at 1.5 mm for a side of 157 mm.
+    expected = (600 << 20) + 6 * (16 << 20) + 3 * 2 * 12 * 4 * round(157 / 1.5) ** 3
     assert found[128] == pytest.approx(expected, rel=0.1)
     assert found[32] < (600 << 20) + (30 << 20)
 

@@ -221,7 +221,7 @@ CASES: dict[str, tuple[dict[str, Value], list[str]]] = {
     "feature maps that no memory holds": (
         {"Mode": "Static", "VoxelSize": "0.018*0.018*0.018", "PatchSize": "0*0*0"},
         [
-            "VoxelSize (resolution level 0): the feature maps of this level would take at least 38",
+            "VoxelSize (resolution level 0): the feature maps of this level would take at least 57",
             "GiB are available. Choose a larger VoxelSize",
         ],
     ),

@@ -74,7 +74,8 @@ MapMemory::add(const ModelSettings &             model,
              : std::max(run, tried.padding * all + largest); // in the end each layer is put in another order
   };
   m_Peak = std::max(m_Peak, m_Kept + making(perByteOfTensors * tensors) + copiesOfImage * image);
-  m_Sure = std::max(m_Sure, m_Kept + making(tensors));
+  // Whatever the network does on the way, its layers, and while they are put in another order the largest one twice.
+  m_Sure = std::max(m_Sure, m_Kept + making(0.0));
   m_Kept += kept;
 }
 

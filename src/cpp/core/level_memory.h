@@ -45,14 +45,14 @@ public:
     return m_Peak;
   }
 
-  /** \return what to say where what is sure to be taken at a time, the maps made so far and what making the next one
-   * was seen to take, is more than there is */
+  /** \return what to say where what is sure to be taken at a time, the maps made so far and the layers of which the
+   * next ones are made, is more than there is */
   std::optional<std::string> tooMuch(at::Device device) const;
 
 private:
   double m_KeptPart; // of a map in single precision
   double m_Kept{ 0.0 };
-  double m_Sure{ 0.0 }; // at the peak, without what scratch space may take
+  double m_Sure{ 0.0 }; // at the peak, without what a network may take besides
   double m_Peak{ 0.0 };
 };
 

@@ -188,8 +188,11 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
     m_Failure.erase(m_Failure.find_last_not_of("\n") + 1);
     if (m_Failure.find("Too many samples map outside") != std::string::npos)
     {
-      m_Failure += ". Check the initial transform, the origins of the images and the masks; where the images once did "
-                   "overlap, choose a smaller MaximumStepLength.";
+      m_Failure +=
+        ". Check the initial transform, the origins of the images and the masks; where the images once did "
+        "overlap, choose a smaller MaximumStepLength. Where the fixed image shows much more than the moving one, "
+        "give a fixed mask of what both show (-fMask), or a smaller RequiredRatioOfValidSamples (0.25 by "
+        "default).";
     }
     throw;
   }

@@ -243,7 +243,7 @@ def register_images(
         output_directory=out,
         resampling=resampling,
         inputs=(fixed, moving),
-        initial=len(before.maps),
+        initial=len(placed.maps),
     )
     image = result.warp(inputs.moving, threads=threads)
     timings = {

@@ -119,7 +119,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         stopped=False,
         output_directory=out,
         resampling=resampling,
-        initial=len(before.maps),
+        initial=len(placed.maps),
     )
     image = result.warp(inputs.moving, threads=threads)
     timings = {
