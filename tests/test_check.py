@@ -456,3 +456,40 @@ def test_maps_as_python_writes_them(files: Path) -> None:
     assert check_map({**as_written, "NumberOfResolutions": 1}).findings == check_map(given).findings
     with pytest.raises(TypeError, match=r"Metric: None \(NoneType\) is not allowed"):
         check_map({"Metric": None})  # type: ignore[dict-item]
+
+
+def header(size: tuple[int, int, int], spacing: float) -> ImageHeader:
+    direction = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    return ImageHeader(
+        "image.mha", size, (spacing,) * 3, (0.0,) * 3, direction, "16-bit", (0.0, 1.0)
+    )
+
+
+def test_control_points_that_no_memory_holds(files: Path) -> None:
+    """As of micrometres that were written as millimetres."""
+    image = header((400, 500, 300), 25.0)
+    changes = {
+        "Transform": "BSplineTransform",
+        "FinalGridSpacingInPhysicalUnits": 5,
+        "NumberOfResolutions": 1,
+    }
+    found = only(
+        check_map(right(files, VoxelSize="200*200*200", **changes), image, image), "memory"
+    )
+    assert (found.severity, found.parameter) == ("error", "FinalGridSpacingInPhysicalUnits")
+    assert "control points at distances of 5 mm" in found.message
+
+
+def test_patches_that_no_memory_holds(files: Path) -> None:
+    image = header((200, 200, 200), 1.0)
+    changes = {
+        "Mode": "Jacobian",
+        "ModelsPath": str(files / "mind.pt"),
+        "LayersMask": "1",
+        "PatchSize": "21*21*21",
+        "NumberOfSpatialSamples": 5000000,
+        "AutomaticParameterEstimation": "false",
+    }
+    found = only(check_map(right(files, **changes), image, image), "memory")
+    assert found.severity == "error"
+    assert "fewer NumberOfSpatialSamples" in found.remedy

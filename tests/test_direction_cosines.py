@@ -15,7 +15,7 @@ import impact_plugin
 from helpers import programs
 from helpers.images import Array
 from helpers.pairs import sitk_pair, squares
-from helpers.parameter_maps import ParameterMap, Value
+from helpers.parameter_maps import ParameterMap, Value, parameter_map
 from helpers.registrations import OBLIQUE, SHIFTS
 from impact_plugin import evaluation
 from impact_plugin.check import check_file, check_map
@@ -395,3 +395,27 @@ def test_elastix_itself(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert 'no place for -t0 together with (UseDirectionCosines "false")' in done.stderr
     assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_features_of_turned_images(mind: dict[int, str]) -> None:
+    """Images whose axes differ look turned to each other, and features of one place differ."""
+    images = turned(np.eye(3), FLIPPED)
+    impact = parameter_map(
+        3, Metric="Impact", ImpactModelsPath0=mind[3], ImpactVoxelSize0=[2, 2, 2]
+    )
+    with pytest.raises(ValueError, match=r"180 degrees apart.*UseDirectionCosines \"true\""):
+        impact_plugin.register_images(
+            *images, parameter_maps=impact | {"UseDirectionCosines": ["false"]}
+        )
+
+
+def test_neither_true_nor_false() -> None:
+    maps = squares(3) | {"UseDirectionCosines": ["False"]}
+    with pytest.raises(ValueError, match="UseDirectionCosines is 'False', expected 'true' or"):
+        impact_plugin.register_images(*turned(), parameter_maps=maps)
+    (finding,) = [
+        each
+        for each in check_map(parameter_map(3, UseDirectionCosines="False")).findings
+        if each.code == "direction-cosines"
+    ]
+    assert finding.severity == "error"

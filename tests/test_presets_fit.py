@@ -247,3 +247,32 @@ def test_on_the_command_line_once(tmp_path: Path) -> None:
         )
         assert run.stderr.count("Lengths of the presets, times") == times
         assert "Lengths of the presets" not in run.stdout
+
+
+def test_thick_slices() -> None:
+    """Of which the deformable stage must not undo what the affine one found."""
+    size, spacing, shift = (80, 90, 12), np.array([0.4, 0.4, 5.0]), np.array([4.0, -3.0, 0.5])
+    random = np.random.default_rng(1)
+    extent = spacing * size
+    centres = random.uniform(0.05, 0.95, (150, 3)) * extent
+    widths = random.uniform(0.12, 0.25, 150) * extent.min()
+    heights = random.uniform(300, 1000, 150) * random.choice([-1, 1], 150)
+    axes = [mm * np.arange(number) for mm, number in zip(spacing, size, strict=True)]
+
+    def drawn(by: Array) -> sitk.Image:
+        voxels = np.zeros(size)
+        for centre, width, height in zip(centres + by, widths, heights, strict=True):
+            x, y, z = (
+                np.exp(-((a - c) ** 2) / (2 * width**2)) for a, c in zip(axes, centre, strict=True)
+            )
+            voxels += height * x[:, None, None] * y[:, None] * z
+        image = sitk.GetImageFromArray(voxels.T.astype(np.float32))
+        image.SetSpacing(spacing.tolist())
+        return image
+
+    result = impact_plugin.register_images(
+        drawn(np.zeros(3)), drawn(shift * spacing), progress=False, threads=1
+    )
+    points = (0.25 + 0.5 * random.random((100, 3))) * extent
+    found = (result.map_points(points) - points) / spacing
+    assert np.linalg.norm(found - shift, axis=1).mean() < 0.5

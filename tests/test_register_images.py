@@ -126,7 +126,11 @@ def test_values_outside_the_moving_image_fit_its_type() -> None:
     for parameters, value, match in (
         (squares(), -1000, r"default_pixel_value is -1000, .* from 0 to 255"),
         (squares(DefaultPixelValue=-1000), None, r"DefaultPixelValue of the map 'map 0' is -1000"),
-        (squares(DefaultPixelValue="x"), None, r"DefaultPixelValue of .* 'x', expected a number"),
+        (
+            squares(DefaultPixelValue="x"),
+            None,
+            r"DefaultPixelValue of .* 'x', expected a finite number",
+        ),
     ):
         with pytest.raises(ValueError, match=match):
             impact_plugin.register_images(

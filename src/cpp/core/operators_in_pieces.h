@@ -5,11 +5,11 @@
 namespace impact
 {
 
-/** Has a model's operators that take long (convolutions, products, and what looks at each channel by itself) run in
- * pieces, from the workers, where OperatorsInPieces lives and nothing is to be differentiated; elsewhere they run as
- * they are. Pieces depend on the shapes of the tensors alone, so that the result is the same for every number of
- * threads. To be called with each block of a module before it runs. */
-void runInPieces(torch::jit::Block & block);
+/** The same model with operators that take long (convolutions, products, and what looks at each channel by itself) in
+ * pieces, which run on the workers, where OperatorsInPieces lives and nothing is to be differentiated; elsewhere they
+ * run as they are. Pieces depend on the shapes of the tensors alone, so that the result is the same for every number of
+ * threads. */
+torch::jit::Module withOperatorsInPieces(const torch::jit::Module & module);
 
 /** Operators of this thread's models run in pieces while this lives. */
 class OperatorsInPieces

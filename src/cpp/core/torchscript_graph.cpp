@@ -12,6 +12,29 @@ namespace impact
 namespace
 {
 
+/** Calls an action with all blocks that belong to a node: its own, and those of the function that it stands for or
+ * hands to another thread. */
+template <typename TAction>
+void
+forEachBlock(torch::jit::Node & node, const TAction & action)
+{
+  for (torch::jit::Block * const inner : node.blocks())
+  {
+    action(*inner);
+  }
+  if (node.hasAttribute(c10::attr::Subgraph))
+  {
+    action(*node.g(c10::attr::Subgraph)->block());
+  }
+  if (node.kind() == c10::prim::Constant)
+  {
+    if (const auto function = node.output()->type()->cast<c10::FunctionType>())
+    {
+      action(*torch::jit::toGraphFunction(*function->function()).graph()->block());
+    }
+  }
+}
+
 /** The operator that asks for the time. This library may be in the process twice, each with limits of its own: the name
  * has the place of this one's. */
 c10::Symbol

@@ -5,29 +5,6 @@
 namespace impact
 {
 
-/** Calls an action with all blocks that belong to a node: its own, and those of the function that it stands for or
- * hands to another thread. */
-template <typename TAction>
-void
-forEachBlock(torch::jit::Node & node, const TAction & action)
-{
-  for (torch::jit::Block * const inner : node.blocks())
-  {
-    action(*inner);
-  }
-  if (node.hasAttribute(c10::attr::Subgraph))
-  {
-    action(*node.g(c10::attr::Subgraph)->block());
-  }
-  if (node.kind() == c10::prim::Constant)
-  {
-    if (const auto function = node.output()->type()->cast<c10::FunctionType>())
-    {
-      action(*torch::jit::toGraphFunction(*function->function()).graph()->block());
-    }
-  }
-}
-
 /** A model traced or scripted for a GPU names that GPU wherever it makes a tensor: these places get our device. */
 void moveDeviceConstants(torch::jit::Block & block, at::Device device);
 

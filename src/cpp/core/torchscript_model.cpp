@@ -258,16 +258,7 @@ private:
   torch::jit::Module &
   inPieces() const
   {
-    std::call_once(m_InPiecesOnce, [this] {
-      m_InPieces = m_Module.clone(); // its weights are those of the other
-      for (const torch::jit::Module & part : m_InPieces.modules())
-      {
-        for (const torch::jit::Method & method : part.get_methods())
-        {
-          runInPieces(*torch::jit::toGraphFunction(method.function()).graph()->block());
-        }
-      }
-    });
+    std::call_once(m_InPiecesOnce, [this] { m_InPieces = withOperatorsInPieces(m_Module); });
     return m_InPieces;
   }
 

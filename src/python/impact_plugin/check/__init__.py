@@ -196,6 +196,11 @@ class _Checker:
                 if is_right:
                     last = number + 1 == levels
                     spacing = map_checks.grid_spacing(self.parameters, number, levels)
+                    self._add(
+                        map_checks.check_control_points(
+                            spacing, number, usable.get("fixed"), available
+                        )
+                    )
                     self._check_level(
                         level, number, check, spacing, accuracy if last else None, available
                     )

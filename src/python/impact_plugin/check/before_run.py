@@ -6,11 +6,14 @@ that asks for a registration may fork later, or have another torch.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import itertools
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +52,8 @@ def describe(path: Path, names: Sequence[str], fixed: ImageHeader, moving: Image
 def say(arguments: Sequence[str]) -> bool:
     """Check the maps of elastix's arguments and print what is doubtful, a line for each finding.
 
-    What the metric says itself when its stage begins is left to it; but for errors of a later
-    stage, which are printed as the metric does: all before it would run in vain.
+    Errors that the metric finds itself when its stage begins are left to it; but for those of a
+    later stage, which are printed as the metric does: all before it would run in vain.
 
     Args:
         arguments: elastix's.
@@ -69,9 +72,10 @@ def say(arguments: Sequence[str]) -> bool:
             int(value) for flag, value in itertools.pairwise(arguments) if flag == "-threads"
         ]
         for number, (name, path) in enumerate(zip(said["names"], maps, strict=True)):
-            findings = list(_findings(path, images, threads[0] if threads else 0))
+            with _models_silent():
+                findings = list(_findings(path, images, threads[0] if threads else 0))
             for finding in findings:
-                if finding.severity == "warning" and finding.code not in _SAID_BY_METRIC:
+                if finding.severity == "warning":
                     print(f"WARNING: {name}: {finding}")
             errors = [
                 str(finding)
@@ -84,6 +88,21 @@ def say(arguments: Sequence[str]) -> bool:
     except Exception as error:  # elastix says what is wrong, or all is well but for the check
         print(f"WARNING: the maps could not be checked: {type(error).__name__}: {error}")
     return True
+
+
+@contextmanager
+def _models_silent() -> Iterator[None]:
+    """Keep what models print from standard output: the metric passes it on, marked as theirs."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # of C's buffer, which Python does not know
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _findings(path: Path, images: Sequence[ImageHeader], threads: int) -> Iterator[Finding]:

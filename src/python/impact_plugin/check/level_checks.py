@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 # Fewer than so many feature voxels along an axis say little of where things are.
 _LEAST_FEATURES = 4
+# Beyond so many times the available memory an estimate leaves no doubt.
+_SURELY = 1.25
+
 # Above this part of the available memory other programs decide whether it suffices.
 _TIGHT = 0.7
 
@@ -149,11 +153,22 @@ def check_memory(
         else "patches and what the networks keep of them"
     )
     name = settings.name_of("VoxelSize" if settings.mode == "Static" else "PatchSize")
-    yield _warning(
+    # Patches are held whatever the network does; of feature maps the core refuses what is sure.
+    is_sure = settings.mode != "Static" and check.bytes > _SURELY * available
+    yield dataclasses.replace(
+        _memory_warning(settings, name, level, what, check.bytes, available),
+        severity="error" if is_sure else "warning",
+    )
+
+
+def _memory_warning(
+    settings: _core.LevelSettings, name: str, level: int, what: str, needed: float, available: int
+) -> Finding:
+    return _warning(
         "memory",
         name,
         level,
-        f"the {what} will take some {_gibibytes(check.bytes)} of memory, of which "
+        f"the {what} will take some {_gibibytes(needed)} of memory, of which "
         f"{_gibibytes(available)} are available.",
         "Give a larger VoxelSize, fewer layers, or a PCA of fewer components."
         if settings.mode == "Static"

@@ -145,6 +145,37 @@ def grid_spacing(parameters: ParameterMap, level: int, number_of_levels: int) ->
     return final * factor
 
 
+def check_control_points(
+    spacing: float | None, level: int, fixed: ImageHeader | None, available: int
+) -> Iterator[Finding]:
+    """Find grids of control points that no memory holds.
+
+    Args:
+        spacing: Distance of the level's control points, mm; None if there are none.
+        level: Number of the level.
+        fixed: The fixed image, if it is known.
+        available: Bytes of memory.
+    """
+    if spacing is None or spacing <= 0 or fixed is None:
+        return
+    sides = [n * mm for n, mm in zip(fixed.size, fixed.spacing, strict=True)]
+    number = math.prod(side / spacing + 3.0 for side in sides)
+    # Position, gradient, their scaled counterparts and what elastix keeps of them: doubles.
+    needed = 4 * 8 * number * fixed.dimension
+    if needed > available:
+        yield Finding(
+            "error",
+            "memory",
+            "FinalGridSpacingInPhysicalUnits",
+            None,
+            (level,),
+            f"{number:.2g} control points at distances of {spacing:g} mm in an image of "
+            f"{' x '.join(f'{side:.4g}' for side in sides)} mm take at least "
+            f"{needed / 2**30:.1f} GiB of memory, of which {available / 2**30:.1f} are available.",
+            "Give a larger distance; where the image is not that large, look at its spacing (mm).",
+        )
+
+
 def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) -> Iterator[Finding]:
     """Compare the images with each other and with the map. Keys: "fixed" and "moving"."""
     dimensions = {side: image.dimension for side, image in images.items()}
@@ -176,7 +207,17 @@ def check_directions(
     parameters: ParameterMap, images: Mapping[str, ImageHeader]
 ) -> Iterator[Finding]:
     """Find maps that leave out where the images' axes point."""
-    if parameters.get("UseDirectionCosines") != ["false"]:
+    said = parameters.get("UseDirectionCosines", ["true"])
+    if said[:1] not in (["true"], ["false"]):
+        yield _finding(
+            "error",
+            "direction-cosines",
+            "UseDirectionCosines",
+            f"it is {' '.join(said)!r}.",
+            'Allowed: "true" and "false".',
+        )
+        return
+    if said[:1] == ["true"]:
         return
     turned = [
         f'the {side} image "{each.path}"' for side, each in images.items() if not each.is_upright

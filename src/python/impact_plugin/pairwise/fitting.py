@@ -22,6 +22,9 @@ _FINEST = 0.49
 """Least factor, per mm of the distance of voxels: features of 1.5 mm are then 0.74 voxels apart.
 Not a half: control points would lie 5 voxels apart, and rounding decide how many an image has."""
 
+_SLICES = 0.2
+"""Least factor, per mm of the distance of slices: control points are then two slices apart."""
+
 _LARGE = 4.0
 """Factor above which the metric is multiplied by the next power of two: elastix takes squares of
 gradients (per mm, so the less the larger the image) below 1e-14 for nothing."""
@@ -106,9 +109,10 @@ def factor_of(image: Grid) -> float:
     """Give what the lengths of presets are multiplied by for one image.
 
     With its shortest side s (mm, over 157 mm) and the distance d of its voxels (mm, the geometric
-    mean over the axes): the lesser of s and sqrt(s d), and at least 0.49 d. So lengths grow with
-    the image, those of large ones with their resolution, too, and no features lie closer than some
-    three quarters of a voxel. Nothing else goes in: an image k times as large gets k times the
+    mean over the axes): the lesser of s and sqrt(s d), and at least 0.49 d, and a fifth of the
+    distance along the coarsest axis. So lengths grow with the image, those of large ones with their
+    resolution, too, no features lie closer than some three quarters of a voxel, and no control
+    points closer than two slices. Nothing else goes in: an image k times as large gets k times the
     lengths.
 
     Example:
@@ -124,5 +128,6 @@ def factor_of(image: Grid) -> float:
     extent = min(n * mm for n, mm in zip(image.size, spacing, strict=True))
     distance = math.prod(spacing) ** (1 / len(spacing))
     side = extent / _SHORTEST_SIDE
-    fitted = max(_FINEST * distance, min(side, math.sqrt(side * distance)))
+    least = max(_FINEST * distance, _SLICES * max(spacing))
+    fitted = max(least, min(side, math.sqrt(side * distance)))
     return math.ldexp(fitted, exponent)

@@ -119,7 +119,10 @@ class Follower:
             Exception: What the callback raised.
         """
         self.lines.append(line)
-        LOGGER.log(self._levels.of(line), "%s", line)
+        level = self._levels.of(line)
+        if not _CONTINUED.match(line):
+            self._level = logging.DEBUG if self._is_default(line) else level
+        LOGGER.log(max(level, self._level) if _CONTINUED.match(line) else self._level, "%s", line)
         iteration = self.log.feed(line)
         if self.stopped and (
             self.log.finished > self.log.stage or len(self.log.levels) > self._levels_wanted

@@ -209,7 +209,7 @@ class RegistrationResult(EqualByValue):
 
     @plain_arguments
     def inverse(
-        self, tolerance: float = 0.01, spacing: float | None = None
+        self, tolerance: float | None = None, spacing: float | None = None
     ) -> sitk.CompositeTransform:
         """Give the transform from the moving to the fixed image.
 
@@ -217,7 +217,8 @@ class RegistrationResult(EqualByValue):
         point by point, at the control points of a finer B-spline, which is its inverse.
 
         Args:
-            tolerance: How near the inverse is to be, mm.
+            tolerance: How near the inverse is to be, mm; by default a hundredth of the least
+                distance of the fixed image's voxels.
             spacing: Distance of these control points, mm; by default a quarter of the B-spline's,
                 and less where that is not near enough and takes no more than some seconds.
 
@@ -233,6 +234,8 @@ class RegistrationResult(EqualByValue):
             if value is not None and not 0 < value < float("inf"):
                 message = f"{name} is {value!r}, expected mm above 0"
                 raise ValueError(message)
+        if tolerance is None:
+            tolerance = 0.01 * min(self.fixed.spacing)
         found = inverse.inverse(self.transform, tolerance, spacing)
         points = self.fixed.points(_TRIED)
         if left := inverse.what_is_left(self.transform, found, points, tolerance):

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-6
 """Of direction cosines in files: 0.5 um at half a metre."""
 
+_TURNED = 30.0
+"""Degrees between axes, above which features of one place no longer compare."""
+
 WHAT = (
     '(UseDirectionCosines "false"): elastix takes the axes of each image for x, y and z, and not '
     "its direction cosines"
@@ -93,12 +96,24 @@ class Ignored:
             ValueError: Only some of the maps want it; or the transform of one of them is of a kind
                 that has no counterpart in the world.
         """
+        for parameters in maps:
+            said = parameters.get("UseDirectionCosines", ["true"])
+            if said[:1] not in (["true"], ["false"]):
+                message = f"UseDirectionCosines is {' '.join(said)!r}, expected 'true' or 'false'"
+                raise ValueError(message)
         wanted = [ignores(each) for each in maps]
         if not any(wanted):
             return None
         found = cls(fixed, moving)
         if found.is_trivial:
             return found
+        if found.angle > _TURNED and any("Impact" in each.get("Metric", ()) for each in maps):
+            message = (
+                f"{WHAT}. Those of the two images lie {found.angle:.0f} degrees apart, and the "
+                "metric would compare features of images that are turned against each other. "
+                f"{REMEDY}"
+            )
+            raise ValueError(message)
         if not all(wanted):
             message = (
                 f"of the maps, number {wanted.index(True)} has {WHAT}, and number "
@@ -113,6 +128,13 @@ class Ignored:
                 message = f"map number {number} has {WHAT}, and {error}. {REMEDY}"
                 raise ValueError(message) from error
         return found
+
+    @property
+    def angle(self) -> float:
+        """By how much the axes of the two images differ at most, degrees."""
+        fixed, moving = _Rigid.of(self.fixed).matrix, _Rigid.of(self.moving).matrix
+        least = float((fixed * moving).sum(axis=0).min())
+        return float(np.degrees(np.arccos(np.clip(least, -1.0, 1.0))))
 
     @property
     def is_trivial(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,11 +85,14 @@ def outside_of(parameters: ParameterMap, name: str = "the transform") -> float:
     """Give the value outside the moving image that a map asks for.
 
     Raises:
-        ValueError: DefaultPixelValue is no number.
+        ValueError: DefaultPixelValue is no finite number.
     """
     text = parameters.get("DefaultPixelValue", ["0"])[0]
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        message = f"DefaultPixelValue of {name} is {text!r}, expected a number"
-        raise ValueError(message) from None
+        value = math.nan
+    if not math.isfinite(value):
+        message = f"DefaultPixelValue of {name} is {text!r}, expected a finite number"
+        raise ValueError(message)
+    return value
