@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import re
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_examples_on_the_command_line(folder: Path) -> None:
 def test_codes_are_documented() -> None:
     """Every code that the checks use, and no other."""
     assert documentation_of_check is not None
-    folder = Path(check_map.__code__.co_filename).parent
+    folder = Path(inspect.unwrap(check_map).__code__.co_filename).parent
     text = "\n".join(path.read_text() for path in folder.glob("*.py"))
     used = set(re.findall(r'Finding\(\s*"(?:error|warning)",\s*"([\w-]+)"', text))
     used |= set(re.findall(r'_finding\(\s*"error",\s*"([\w-]+)"', text))

@@ -84,17 +84,19 @@ releasePages(void * begin, void * end)
 at::Tensor
 channelsLast(const at::Tensor & layer)
 {
-  const at::Tensor voxelsFirst = layer.select(0, 0).flatten(1).t();
-  if (voxelsFirst.is_contiguous() || !layer.is_cpu())
+  const at::Tensor   moved = layer.select(0, 0).movedim(0, -1);
+  const std::int64_t channels = layer.size(1);
+  if (moved.is_contiguous() || !layer.is_cpu())
   {
-    return voxelsFirst.contiguous();
+    return moved.reshape({ -1, channels }).contiguous();
   }
   constexpr std::int64_t numbersPerPiece = std::int64_t{ 1 } << 18;
-  at::Tensor             result = at::empty(voxelsFirst.sizes(), voxelsFirst.options());
-  torchInPieces(result.size(0), numbersPerPiece / layer.size(1) + 1, [&](std::int64_t first, std::int64_t number) {
-    result.narrow(0, first, number).copy_(voxelsFirst.narrow(0, first, number));
-  });
-  return result;
+  at::Tensor             result = at::empty(moved.sizes(), moved.options());
+  torchInPieces(
+    moved.size(0), numbersPerPiece * moved.size(0) / moved.numel() + 1, [&](std::int64_t first, std::int64_t number) {
+      result.narrow(0, first, number).copy_(moved.narrow(0, first, number));
+    });
+  return result.view({ -1, channels });
 }
 
 } // namespace

@@ -118,6 +118,12 @@ def load(folder: Path) -> RegistrationResult:
     """Read a result; see :meth:`RegistrationResult.load`."""
     path = folder / _SUMMARY
     if not path.is_file():
+        if next(folder.glob(".writing-*"), None):
+            message = (
+                f"{folder} holds no result of a registration: what wrote one there was killed on "
+                "the way, and its parts may be of two. Save it again"
+            )
+            raise FileNotFoundError(message)
         return elastix_folders.load(folder)
     summary = _read_summary(path)
     last = summary["transform"]
