@@ -16,6 +16,7 @@ from helpers.itk_process import ItkProcess
 from impact_plugin import models
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCALE = locale.setlocale(locale.LC_ALL)
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +31,9 @@ def elastix_testing() -> Path:
 @pytest.fixture(autouse=True)
 def _locale() -> Iterator[None]:
     """What a test has ITK itself read changes nothing for the next."""
-    before = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, LOCALE)  # fixtures of a wider scope came before
     yield
-    locale.setlocale(locale.LC_ALL, before)
+    locale.setlocale(locale.LC_ALL, LOCALE)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ Result = impact_plugin.RegistrationResult
 def result() -> Result:
     """Of two stages, both with IMPACT."""
     return impact_plugin.register_images(
-        *sitk_pair(), preset=["rigid_mind", "mind"], iterations=30, progress=False
+        *sitk_pair(), preset=["rigid_mind", "mind"], iterations=60, progress=False
     )
 
 
@@ -56,7 +56,7 @@ def test_image_is_the_moving_one_on_the_fixed_grid(result: Result) -> None:
 
 def test_history(result: Result) -> None:
     history = result.history
-    assert len(history) == 30 * 5
+    assert len(history) == 60 * 5
     assert history.level.tolist() == [level for level in (0, 1, 2, 0, 1) for _ in range(30)]
     assert history.stage.tolist() == [0] * 90 + [1] * 60
     assert history.iteration[:31].tolist() == [*range(30), 0]
@@ -70,7 +70,7 @@ def test_history(result: Result) -> None:
 
 
 def test_timings_add_up(result: Result) -> None:
-    assert {"step size estimation", "iterations, level 5 (30)", "warped image"} <= set(
+    assert {"step size estimation", "iterations, level 5 (60)", "warped image"} <= set(
         result.timings
     )
     assert sum(result.timings.values()) > 0.1

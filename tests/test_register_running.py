@@ -199,7 +199,8 @@ def test_interrupting_the_caller(tmp_path: Path, number: signal.Signals) -> None
 
 def test_the_log_is_python_s(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "impact_plugin.elastix")
-    impact_plugin.register_images(*sitk_pair(), parameter_maps=squares(), iterations=3)
+    short = squares(ImagePyramidSmoothingSchedule=0)
+    impact_plugin.register_images(*sitk_pair(), parameter_maps=short, iterations=3)
     levels = {record.getMessage(): record.levelname for record in caplog.records}
     assert levels["InstallingComponents was successful."] == "INFO"
     assert levels["Resolution: 0"] == "INFO"
@@ -231,8 +232,9 @@ def test_errors_are_said_once(tmp_path: Path, command: list[str], warns: bool) -
     """Without logging set up, in Python and on the command line; which shows warnings, too."""
     for image, name in zip(sitk_pair(), ("f.mha", "m.mha"), strict=True):
         sitk.WriteImage(image, str(tmp_path / name))
-    for optimizer, times in (("Nix", 1), ("AdaptiveStochasticGradientDescent", 0)):
-        (tmp_path / "p.txt").write_text(as_text(squares(Optimizer=optimizer)))
+    for resampler, times in (("Nix", 1), ("DefaultResampler", 0)):
+        short = {"ImagePyramidSmoothingSchedule": 0}  # of which elastix warns
+        (tmp_path / "p.txt").write_text(as_text(squares(Resampler=resampler, **short)))
         run = subprocess.run(
             [sys.executable, *command, "p.txt"],
             cwd=tmp_path,
@@ -315,7 +317,7 @@ def test_error_of_a_component() -> None:
         impact_plugin.RegistrationError,
         match=r"in stage 1 of 1 \(map 0\): .*The following component could not be created: Nix",
     ) as caught:
-        impact_plugin.register_images(*sitk_pair(), parameter_maps=squares(Optimizer="Nix"))
+        impact_plugin.register_images(*sitk_pair(), parameter_maps=squares(Resampler="Nix"))
     assert "0x" not in caught.value.cause
     assert caught.value.log is not None
     caught.value.log.unlink()

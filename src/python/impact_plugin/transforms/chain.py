@@ -132,7 +132,7 @@ def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
             raise ValueError(message)
         # Of the newer and the older spelling, elastix prefers the newer.
         names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
-        name = next((name for name in names if name not in ("", _NONE)), None)
+        name = names[0] if names and names[0] not in ("", _NONE) else None
         if not file_transforms.names_file(parameters):
             parameters = completed(parameters, str(link))
         yield link, parameters
