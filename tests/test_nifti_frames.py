@@ -118,6 +118,61 @@ def test_itk_and_we_have_one_rule(tmp_path: Path, codes: tuple[int, int], other:
     same_place(conversion.to_sitk(converted), expected)
 
 
+def random_pair(random: np.random.Generator) -> tuple[Any, Any]:
+    """Make two affines that ITK may take for similar: axes turned, exchanged or sheared."""
+    steps = random.choice([[2, 2, 2], [2, 2, 5], [1, 2, 3], [0.5, 0.75, 0.5]])
+    turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
+    start = np.eye(3) if random.random() < 0.4 else turn
+    one = np.eye(4)
+    one[:3, :3] = start @ np.diag(steps)
+    one[:3, 3] = random.uniform(-50, 50, 3)
+    other = one.copy()
+    axes = np.diag(random.choice([-1.0, 1.0], 3))
+    kind = random.integers(6)
+    if kind == 1:
+        axes = axes[random.permutation(3)]
+    other[:3, :3] = one[:3, :3] @ axes if kind else axes @ one[:3, :3]
+    if kind == 2:
+        other[0, 1] += random.choice([1e-5, 1e-4, 1e-3, 1e-2])
+    if kind == 3:
+        other[:3, :3] += random.normal(scale=random.choice([1e-6, 1e-5, 1e-4]), size=(3, 3))
+    if kind == 4:
+        other[:3, 3] += random.choice([1e-6, 1e-4, 1e-2])
+    if kind == 5:
+        other[:3, :3] *= random.choice([1 + 1e-4, 1.01, 2])
+    return one, other
+
+
+@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.filterwarnings("ignore::impact_plugin.images.nifti_frames.FrameWarning")
+def test_random_pairs_are_where_itk_has_them(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    qform, sform = random_pair(random)
+    codes = random.choice([1, 2, 3, 4]), random.choice([1, 2, 3, 4])
+    image = nifti((qform, codes[0]), (sform, codes[1]), random.choice([0, 2, 3]))
+    nibabel.save(image, tmp_path / "i.nii")
+    expected = sitk.ReadImage(str(tmp_path / "i.nii"))
+    same_place(conversion.to_sitk(nibabel.load(tmp_path / "i.nii")), expected)
+
+
+@pytest.mark.parametrize("flips", [*itertools.product([-1, 1], repeat=3)][:-1])
+def test_axes_of_other_signs(tmp_path: Path, flips: tuple[int, ...]) -> None:
+    """ITK takes the sform, if it begins at the same place: the signs are lost in its comparison."""
+    qform = np.diag([-2.0, -2, 2, 1])
+    qform[:3, 3] = 10, 20, 30
+    for shift, taken in ((0, "sform"), (8, "qform")):
+        sform = qform @ np.diag([*flips, 1])
+        sform[0, 3] += shift
+        image = nifti((qform, 2), (sform, 3))
+        nibabel.save(image, tmp_path / "i.nii")
+        expected = flips if taken == "sform" else (1, 1, 1)
+        for way in (tmp_path / "i.nii", nibabel.load(tmp_path / "i.nii")):
+            with pytest.warns(FrameWarning, match=f"The {taken} is taken, as elastix does"):
+                found = conversion.to_sitk(way)
+            assert found.GetDirection() == pytest.approx(np.diag(expected).ravel())
+            assert found.GetOrigin() == pytest.approx((-10, -20, 30))
+
+
 def test_a_header_that_says_two_things(tmp_path: Path) -> None:
     image = nifti((affine(), 1), (affine(shift=8), 2))
     file = tmp_path / "i.nii.gz"

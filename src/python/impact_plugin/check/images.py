@@ -138,7 +138,7 @@ def _header(path: str) -> tuple[Any, int]:
     """Give what has an image's geometry, and its values per voxel."""
     try:
         if is_dicom(Path(path)):  # of which there is no header but those of its slices
-            image = read(path, "image")
+            image = read(path, repr(path))
             return image, image.GetNumberOfComponentsPerPixel()
         reader = _reader(path)
         with keeping_locale():

@@ -1,9 +1,11 @@
 """Where the header of a NIfTI file says that its voxels lie: by ITK's rule, for everybody here.
 
 A header may give two affines, the qform and the sform, and units other than mm. elastix reads files
-by ITK, which takes mm, and the qform unless the sform alone is there or is of the scanner (code 1);
-nibabel takes no notice of the units, and takes the sform wherever there is one. Nothing but the
-standard library is imported: ``impact-elastix`` starts at once.
+by ITK, which takes mm and, where the two disagree, mostly the qform, sometimes the sform: which of
+them hangs on the rounding of a decomposition in single precision, so ITK itself is asked, of a file
+with this header and few voxels. nibabel takes no notice of the units, and takes the sform wherever
+there is one. For other headers nothing but the standard library is imported: ``impact-elastix``
+starts at once.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import itertools
 import math
 import struct
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -26,7 +30,6 @@ Rows: TypeAlias = tuple[tuple[float, float, float, float], ...]
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 
 _MM = {1: 1000.0, 3: 0.001}  # of metres and micrometres; of no unit ITK takes mm, too
-_SCANNER = 1  # the sform_code of scanner coordinates
 _NOTICED = 0.01  # of the least distance of voxels
 
 
@@ -44,7 +47,7 @@ class Frames:
         unit: mm that this is.
         qform: The qform, mm, None where its code is 0.
         sform: The sform, mm, None where its code is 0.
-        scanner: Whether the sform is of the scanner.
+        asked: The header as ITK is asked about it, a NIfTI-1 header of 2 x 2 x 2 voxels.
     """
 
     size: tuple[int, int, int]
@@ -52,7 +55,7 @@ class Frames:
     unit: float
     qform: Rows | None
     sform: Rows | None
-    scanner: bool
+    asked: bytes = b""
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Frames:
@@ -75,7 +78,7 @@ class Frames:
             unit,
             _times(unit, qform) if int(fields["qform_code"]) > 0 else None,
             _times(unit, sform) if int(fields["sform_code"]) > 0 else None,
-            int(fields["sform_code"]) == _SCANNER,
+            _packed(fields, steps),
         )
 
     @classmethod
@@ -100,7 +103,16 @@ class Frames:
         """Which of the two ITK takes; "" where there is none."""
         if self.sform is None or self.qform is None:
             return "sform" if self.sform else "qform" if self.qform else ""
-        return "sform" if self.scanner and self._is_rigid() else "qform"
+        apart = self.distance(self.qform, self._with_steps(self.sform))
+        if apart < 1e-6 * self.unit * min(self.steps):
+            return "qform"
+        itks = _rows_of_itk(self.asked)
+        if itks is None:
+            return "qform"
+        by_qform, by_sform = (
+            self.distance(itks, rows) for rows in (self.qform, self._with_steps(self.sform))
+        )
+        return "sform" if by_sform < by_qform else "qform"
 
     @property
     def affine(self) -> Rows:
@@ -146,20 +158,6 @@ class Frames:
         return (
             f"{said}. The {taken} is taken, as elastix does (nibabel takes the sform). Correct the "
             "header, so that both say where the image lies"
-        )
-
-    def _is_rigid(self) -> bool:
-        """Tell whether the sform has axes at right angles, and the steps of pixdim."""
-        assert self.sform is not None
-        columns = list(zip(*self.sform, strict=True))[:3]
-        lengths = [math.hypot(*column) for column in columns]
-        steps = [step * self.unit for step in self.steps]
-        return all(
-            math.isclose(length, step, rel_tol=1e-3)
-            for length, step in zip(lengths, steps, strict=True)
-        ) and all(
-            abs(sum(map(float.__mul__, columns[i], columns[j]))) < 1e-3 * lengths[i] * lengths[j]
-            for i, j in ((0, 1), (0, 2), (1, 2))
         )
 
     def _with_steps(self, rows: Rows) -> Rows:
@@ -216,24 +214,85 @@ def _qform(fields: Mapping[str, Any], steps: list[float], first: float) -> list[
     ]
 
 
+@lru_cache
+def _rows_of_itk(header: bytes) -> Rows | None:
+    """Ask ITK for the affine, mm in RAS, of a file with a header; None where it reads none."""
+    import SimpleITK as sitk
+
+    from impact_plugin.images.silence import itk_silent
+
+    with tempfile.TemporaryDirectory() as folder, itk_silent():
+        path = Path(folder, "i.nii")
+        path.write_bytes(header + bytes(4 + 8))  # no extensions, 8 voxels of a byte
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:
+            return None
+    lps, steps, origin = reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin()
+    x, y, z = ((*(lps[3 * row + n] * steps[n] for n in range(3)), origin[row]) for row in range(3))
+    return ((-x[0], -x[1], -x[2], -x[3]), (-y[0], -y[1], -y[2], -y[3]), (z[0], z[1], z[2], z[3]))
+
+
+def _packed(fields: Mapping[str, Any], steps: list[float]) -> bytes:
+    """Give the NIfTI-1 header of 2 x 2 x 2 voxels that lie as a header's fields say.
+
+    Empty where single precision has no such numbers.
+    """
+    header = bytearray(348)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<2h", header, 70, 2, 8)  # bytes without a sign
+    struct.pack_into("<f", header, 108, 352)
+    header[344:347] = b"n+1"
+    shown = {
+        **fields,
+        "dim": (3, 2, 2, 2, 1, 1, 1, 1),
+        "pixdim": (float(fields["pixdim"][0]), *steps, 1, 1, 1, 1),
+        "xyzt_units": int(fields["xyzt_units"]) & 7,
+    }
+    try:
+        for name, (kind, place) in _places("f").items():
+            value = shown[name]
+            values = value if kind[0].isdigit() else [value]
+            numbers = [int(each) if kind[-1] in "hB" else float(each) for each in values]
+            struct.pack_into("<" + kind, header, place, *numbers)
+    except (OverflowError, struct.error):
+        return b""
+    return bytes(header)
+
+
+def _places(number: str) -> dict[str, tuple[str, int]]:
+    """Give the type and the place of each field in a NIfTI-1 or NIfTI-2 header.
+
+    Args:
+        number: The type of its numbers, "f" in the first, "d" in the second.
+    """
+    if number == "f":
+        places = {"dim": ("8h", 40), "pixdim": ("8f", 76), "xyzt_units": ("B", 123)}
+        at = (252, 254, 256, 268, 280)
+    else:
+        places = {"dim": ("8q", 16), "pixdim": ("8d", 104), "xyzt_units": ("i", 500)}
+        at = (344, 348, 352, 376, 400)
+    width, code = struct.calcsize(number), "h" if number == "f" else "i"
+    places |= {"qform_code": (code, at[0]), "sform_code": (code, at[1])}
+    for n, (axis, part) in enumerate(zip("xyz", "bcd", strict=True)):
+        places[f"quatern_{part}"] = (number, at[2] + n * width)
+        places[f"qoffset_{axis}"] = (number, at[3] + n * width)
+        places[f"srow_{axis}"] = (f"4{number}", at[4] + 4 * n * width)
+    return places
+
+
 def _fields(header: bytes) -> dict[str, Any] | None:
     """Read the fields of a NIfTI-1 or NIfTI-2 header; None of another."""
     for order in "<>":
         (length,) = struct.unpack_from(order + "i", header) if len(header) >= 348 else (0,)
         if length == 348 and header[344:347] in (b"n+1", b"ni1"):
-            places = {"dim": ("8h", 40), "pixdim": ("8f", 76), "xyzt_units": ("B", 123)}
-            code, number, at = "h", "f", (252, 254, 256, 268, 280)
+            places = _places("f")
         elif length == 540 and len(header) == 540:
-            places = {"dim": ("8q", 16), "pixdim": ("8d", 104), "xyzt_units": ("i", 500)}
-            code, number, at = "i", "d", (344, 348, 352, 376, 400)
+            places = _places("d")
         else:
             continue
-        width = struct.calcsize(number)
-        places |= {"qform_code": (code, at[0]), "sform_code": (code, at[1])}
-        for n, (axis, part) in enumerate(zip("xyz", "bcd", strict=True)):
-            places[f"quatern_{part}"] = (number, at[2] + n * width)
-            places[f"qoffset_{axis}"] = (number, at[3] + n * width)
-            places[f"srow_{axis}"] = (f"4{number}", at[4] + 4 * n * width)
         fields = {
             name: struct.unpack_from(order + kind, header, place)
             for name, (kind, place) in places.items()

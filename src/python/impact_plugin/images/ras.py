@@ -216,7 +216,7 @@ def _warn_of_analyze(image: Any, name: str) -> None:  # noqa: ANN401
         return
     size = [*image.shape[:3], 1]
     x, y, z = [float(step) for step in (*image.header.get_zooms()[:3], 1.0)][:3]
-    by_path = Frames((size[0], size[1], size[2]), (x, y, z), 1.0, None, None, scanner=False)
+    by_path = Frames((size[0], size[1], size[2]), (x, y, z), 1.0, None, None)
     affine = tuple(map(tuple, np.asarray(image.affine, float)[:3].tolist()))
     if (distance := by_path.distance(by_path.affine, affine)) > 0.01 * min(x, y, z):
         message = (
