@@ -57,16 +57,16 @@ def test_image_is_the_moving_one_on_the_fixed_grid(result: Result) -> None:
 def test_history(result: Result) -> None:
     history = result.history
     assert len(history) == 60 * 5
-    assert history.level.tolist() == [level for level in (0, 1, 2, 0, 1) for _ in range(30)]
-    assert history.stage.tolist() == [0] * 90 + [1] * 60
-    assert history.iteration[:31].tolist() == [*range(30), 0]
+    assert history.level.tolist() == [level for level in (0, 1, 2, 0, 1) for _ in range(60)]
+    assert history.stage.tolist() == [0] * 180 + [1] * 120
+    assert history.iteration[:61].tolist() == [*range(60), 0]
     assert np.isfinite(history.metric).all()
     assert (history.gradient_norm > 0).all()
     assert (history.step > 0).all()
-    assert history.metric[80:90].mean() < 0.7 * history.metric[:10].mean()
+    assert history.metric[170:180].mean() < 0.7 * history.metric[:10].mean()
     table = history.to_pandas()
     assert isinstance(table, pd.DataFrame)
-    assert table.groupby(["stage", "level"]).size().tolist() == [30] * 5
+    assert table.groupby(["stage", "level"]).size().tolist() == [60] * 5
 
 
 def test_timings_add_up(result: Result) -> None:
@@ -74,7 +74,7 @@ def test_timings_add_up(result: Result) -> None:
         result.timings
     )
     assert sum(result.timings.values()) > 0.1
-    assert "150 iterations, metric 0.0" in repr(result)
+    assert "300 iterations, metric 0.0" in repr(result)
 
 
 def test_points_field_and_inverse_agree(result: Result) -> None:
