@@ -120,7 +120,7 @@ def test_itk_and_we_have_one_rule(tmp_path: Path, codes: tuple[int, int], other:
 
 def random_pair(random: np.random.Generator) -> tuple[Any, Any]:
     """Make two affines that ITK may take for similar: axes turned, exchanged or sheared."""
-    steps = random.choice([[2, 2, 2], [2, 2, 5], [1, 2, 3], [0.5, 0.75, 0.5]])
+    steps = random.choice(np.array([[2, 2, 2], [2, 2, 5], [1, 2, 3], [0.5, 0.75, 0.5]]))
     turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
     start = np.eye(3) if random.random() < 0.4 else turn
     one = np.eye(4)
