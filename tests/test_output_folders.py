@@ -411,3 +411,33 @@ def test_a_failure_leaves_no_earlier_result(files: Path, tmp_path: Path) -> None
             *sitk_pair(), parameter_maps=wrong, output_directory=tmp_path / "out"
         )
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_nothing_of_later_stages_stays(files: Path, truth: Result, tmp_path: Path) -> None:
+    """Which would build on what is there by now; other files in the folder are left alone."""
+    register("python", files, tmp_path, maps(WriteIterationInfo="true"))
+    out = tmp_path / "out"
+    (out / "notes.txt").write_text("mine")
+    register("python", files, tmp_path, [squares()])
+    names = sorted(path.name for path in out.glob("*.[0-9].*"))
+    assert [name for name in names if ".1." in name] == []
+    assert (out / "notes.txt").read_text() == "mine"
+    truth.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / "TransformParameters.1.txt").exists()
+    impact_plugin.RegistrationResult.load(out).save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "TransformParameters.1.txt").exists()
+
+
+def test_an_input_behind_a_folder_that_is_not_there(files: Path, tmp_path: Path) -> None:
+    """Folders on the way to that of the results are made."""
+    register("python", files, tmp_path, [squares()])
+    moving = tmp_path / "out" / "result.mha"
+    before = moving.read_bytes()
+    with pytest.raises(ValueError, match=r"would be overwritten"):
+        impact_plugin.register_images(
+            files / "fixed.mha",
+            moving,
+            parameter_maps=squares(),
+            output_directory=tmp_path / "none" / ".." / "out",
+        )
+    assert moving.read_bytes() == before

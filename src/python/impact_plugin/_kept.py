@@ -29,7 +29,7 @@ def check(targets: Iterable[Path], inputs: Iterable[Input]) -> None:
     Raises:
         OverwrittenInputError: One is the other.
     """
-    written = [path for path in targets if path.is_file()]
+    written = [path for path in map(_there, targets) if path.is_file()]
     if not written:
         return
     for name, path in inputs:
@@ -49,7 +49,7 @@ def check(targets: Iterable[Path], inputs: Iterable[Input]) -> None:
 def matching(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
     """Give the files of a folder whose names match one of several patterns."""
     for pattern in patterns:
-        yield from folder.glob(pattern)
+        yield from _there(folder).glob(pattern)
 
 
 def of_elastix(names: Iterable[str]) -> Iterator[str]:
@@ -79,6 +79,11 @@ OF_RESULTS = (
     "record.json",
 )
 """Patterns of what ``register_images`` and ``RegistrationResult.save`` write into a folder."""
+
+
+def _there(path: Path) -> Path:
+    """Give a path as it will be when folders that it goes through are made: a/../b as b."""
+    return path if path.exists() else Path(os.path.abspath(path))  # noqa: PTH100  (resolves no links)
 
 
 def _home(path: str | os.PathLike[str]) -> Path:

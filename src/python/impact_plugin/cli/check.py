@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impact_plugin._files import PathNameError
+
 if TYPE_CHECKING:
     from impact_plugin.check import Report
 
@@ -100,6 +102,8 @@ def check(
             reports.append(
                 checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads)
             )
+        except PathNameError as error:  # the current folder's
+            raise click.UsageError(str(error)) from None
         except OSError as error:
             raise click.UsageError(f"{path}: {error.strerror}.") from None
     if as_json:

@@ -77,6 +77,7 @@ def evaluate(
           --fixed-labels ct_organs.nii.gz --moving-labels mr_organs.nii.gz -o figures.csv
     """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin import evaluation
+    from impact_plugin.pairwise import made_from
 
     for path in files:
         if path.suffix not in evaluation.SUFFIXES:
@@ -88,6 +89,7 @@ def evaluate(
     read |= {"--moving-image": moving_image, "--mask": mask}
     try:
         _kept.check(files, [(name, path) for name, path in read.items() if path is not None])
+        _kept.check(files, made_from.files_of(registration))
         figures = evaluation.evaluate(
             registration,
             fixed_points=fixed_points,

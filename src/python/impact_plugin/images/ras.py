@@ -297,7 +297,10 @@ def _header_in_meta(image: Any) -> Frames | None:  # noqa: ANN401
     meta = image.meta
     if "srow_z" not in meta or isinstance(meta.get("qform_code", ""), str):
         return None
-    return Frames.of({**meta, "pixdim": meta.get("original_pixdim", meta["pixdim"])})
+    pixdim = np.array(meta.get("original_pixdim", meta["pixdim"]), float)
+    if int(meta["dim"][0]) == 2:  # MONAI has the steps of such an image from a part of its affine
+        pixdim[1:3] = np.linalg.norm(numpy_of(meta["original_affine"])[:3, :2], axis=0)
+    return Frames.of({**meta, "pixdim": pixdim})
 
 
 def _is_lps(image: Any) -> bool:  # noqa: ANN401

@@ -207,7 +207,7 @@ def register_images(
         overlap.check(inputs, before, placed, chosen[0])
         if out is not None:
             arguments.make_folder("output_directory", out)
-            results.discard(out)  # of an earlier registration
+            results.clear(out)  # of an earlier registration
             if begun is not None and record == "inputs":
                 inputs.keep(out, begun["images"])
         command = [*inputs.arguments(files), *_threads(threads)]

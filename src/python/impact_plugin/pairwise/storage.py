@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from impact_plugin.transforms.resampling import Resampling
 
 _SUMMARY = "result.json"
 _TRANSFORM = "transform.h5"
+_OF_STAGES = re.compile(r"(?:TransformParameters|InitialTransform)\.\d+\.txt|field\d+\.mha")
 
 
 def save(result: RegistrationResult, folder: Path) -> Path:
@@ -39,16 +42,29 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         write_files(result, Path(unfinished), folder)
         # What load() asks for first is taken away first and comes last: no half result is taken for
         # one, nor the parts of two.
-        discard(folder)
+        _discard(folder, {path.name for path in Path(unfinished).iterdir()})
         for path in sorted(Path(unfinished).iterdir(), key=lambda each: each.name == _SUMMARY):
             path.replace(folder / path.name)
     return folder
 
 
-def discard(folder: Path) -> None:
-    """Take away what tells of an earlier result in a folder, of which there is not always a new."""
+def _discard(folder: Path, new: Collection[str]) -> None:
+    """Take away what an earlier result in a folder has, and a new one has not, or not before."""
     for name in (_SUMMARY, records.NAME, _TRANSFORM):
         (folder / name).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if _OF_STAGES.fullmatch(path.name) and path.name not in new:
+            path.unlink()
+
+
+def clear(folder: Path) -> None:
+    """Take away all that an earlier run left in a folder, before another one begins.
+
+    Of stages that the new run has not, files would stay that build on those of the new ones.
+    """
+    for path in list(_kept.matching(folder, _kept.OF_RESULTS)):
+        if path.is_file():
+            path.unlink()
 
 
 def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:

@@ -14,7 +14,7 @@ from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.evaluation.registrations import Registration, Step
 from impact_plugin.images.conversion import ImageLike
-from impact_plugin.pairwise import arguments
+from impact_plugin.pairwise import arguments, made_from
 from impact_plugin.pairwise.result import RegistrationResult
 from impact_plugin.viewing import libraries, page
 from impact_plugin.viewing.pictures import Window
@@ -68,7 +68,8 @@ def write_report(
         ImportError: matplotlib or jinja2 is missing. The message has the command that installs it.
         FileNotFoundError: The folder holds no registration; a file is not there.
         ValueError: An image does not lie on the registration's grid; landmarks or labels do not
-            fit; an argument is out of range.
+            fit; an argument is out of range; ``path`` is a file of the registration, or one that
+            it was made from.
         TypeError: An image is of a kind that is not known.
         OSError: The page cannot be written.
 
@@ -87,7 +88,7 @@ def write_report(
     read = {"fixed": fixed, "moving": moving, "fixed_points": fixed_points}
     read |= {"moving_points": moving_points, "fixed_labels": fixed_labels}
     read |= {"moving_labels": moving_labels}
-    _kept.check([target], arguments.files_read(read))
+    _kept.check([target], [*arguments.files_read(read), *made_from.files_of(registration)])
     evaluation = measure(
         Registration(
             content.fixed_geometry, tuple(Step(name, chain) for name, chain in content.steps)
