@@ -341,6 +341,18 @@ def test_all_lines_of_the_metric_s_message(when: str, tmp_path: Path) -> None:
     assert raised == [lines[1], *message[1:], "Errors occurred!"]
 
 
+def test_the_failure_of_another_metric(tmp_path: Path) -> None:
+    """What ITK's exceptions describe, with the lines that go on."""
+    lines = [
+        *("0\t-0.5\t1.0", "Stopping condition: Error in metric.", "itk::ExceptionObject (0x55d0)"),
+        "Description: ITK ERROR: AdvancedMattesMutualInformation(0x55d1):",
+        *("Too many samples map outside moving image buffer: 0 / 2000", "", "Errors occurred!"),
+    ]
+    log = tmp_path / "elastix.log"
+    log.write_text("\n".join(lines) + "\n")
+    assert elastix_log.read(log).warnings == [*lines[3:5], "Errors occurred!"]
+
+
 @pytest.mark.parametrize("saved", [3], indirect=True)
 def test_images_that_the_record_kept(saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "moved"

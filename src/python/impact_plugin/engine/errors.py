@@ -20,6 +20,9 @@ _NOT_YET_LOADED = re.compile(r"^(Error: ?|Impact\(index \d+\) - This component i
 # How the metric begins to say why it stops a registration, at its beginning and later.
 _OWN_MESSAGE = re.compile(r'Metric "Impact" cannot (run:|go on \()')
 
+# What stands before the reason in an exception of ITK's.
+_DESCRIPTION = "Description:"
+
 # "ElastixMain(0x55d0c8a3b2f0): ...", as ITK's exceptions name their objects.
 _ADDRESS = re.compile(r"(?<=\w)\s?\(0x[0-9a-fA-F]+\)")
 
@@ -74,6 +77,15 @@ class OwnMessages:
         return bool(_OWN_MESSAGE.search(line))
 
 
+class Reasons(OwnMessages):
+    """Tells likewise which lines say why anything failed: ITK's exceptions describe that, too."""
+
+    @staticmethod
+    def begins(line: str) -> bool:
+        """Tell whether such a message begins in a line."""
+        return OwnMessages.begins(line) or line.strip().startswith(_DESCRIPTION)
+
+
 def find_cause(lines: Sequence[str]) -> str:
     """Find in elastix's output why it failed.
 
@@ -104,8 +116,8 @@ def _descriptions(lines: Sequence[str]) -> str:
     """Give the texts that stand behind ``Description:``, each once."""
     found: list[str] = []
     for number, line in enumerate(lines):
-        if line.strip().startswith("Description:"):
-            block = [line.strip().removeprefix("Description:").strip()]
+        if line.strip().startswith(_DESCRIPTION):
+            block = [line.strip().removeprefix(_DESCRIPTION).strip()]
             for text in lines[number + 1 :]:
                 if not text.strip() or text.strip().startswith(_EMPTY_PHRASES):
                     break

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from impact_plugin.engine.errors import Reasons
 from impact_plugin.engine.log import ElastixLog, duration_of
 from impact_plugin.pairwise.follower import Levels
 from impact_plugin.pairwise.history import History
@@ -50,7 +51,7 @@ def read(path: Path) -> LogFacts:
     warnings: dict[str, int] = {}
     text: list[str] | None = None
     total = None
-    levels = Levels()
+    levels, reasons = Levels(), Reasons()
     with path.open(encoding="utf-8", errors="replace") as file:
         for raw in file:
             line = raw.rstrip("\n")
@@ -74,7 +75,8 @@ def read(path: Path) -> LogFacts:
                 total, facts.finished = duration_of(line), True
             else:
                 log.feed(line)
-                if levels.of(line) >= logging.WARNING:
+                is_reason = reasons.has(line)
+                if levels.of(line) >= logging.WARNING or is_reason:
                     shown = line.strip()[:_LONGEST]
                     warnings[shown] = warnings.get(shown, 0) + 1
     facts.history = _history(log)
