@@ -30,7 +30,7 @@ help:
 	@echo "make sanitize the tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz     changed parameter files for the parser, FUZZ_SECONDS=600"
 	@echo "make long-runs  200 registrations in one process"
-	@echo "make lint     ruff, mypy, clang-format, codespell"
+	@echo "make lint     ruff, mypy, clang-format, the order of includes, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
 	@echo "make check-wheel, reproducible, sdist-check, lock   docs/build.md, The wheel"
@@ -152,6 +152,7 @@ lint: venv
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/python cmake/check_wings.py
 	$(BIN)/codespell
 
 format: venv

@@ -73,7 +73,7 @@ def test_foreign_and_missing_files(files: dict[str, bytes], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        (b"/%s/me/impact/src/cpp/core/model.cpp" % b"home", True),
+        (b"/%s/me/impact/src/cpp/impact/models/model.cpp" % b"home", True),
         (b"/tmp/pip-build-env-x_/lib/torch/csrc/node.h", True),
         (b"../../.venv/lib/python3.11/site-packages/torch/include/node.h", True),
         (b"https://github.com/InsightSoftwareConsortium/ITK", False),

@@ -6,12 +6,11 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 seconds="${1:?seconds}"
 folder="${2:-$root/build/fuzz}"
-core="$root/src/cpp/core"
 sources=("$root/tests/fuzz/fuzz_parser.cpp")
-for name in doubtful_parameters finding model_parser parameter_reader parameter_table settings settings_parser unfit_components; do
-  sources+=("$core/$name.cpp")
+for name in base/finding settings/{doubtful_parameters,model_parser,parameter_reader,parameter_table,settings,settings_parser,unfit_components}; do
+  sources+=("$root/src/cpp/impact/$name.cpp")
 done
-flags=(-std=c++17 -g -O1 -fno-omit-frame-pointer "-I$core")
+flags=(-std=c++17 -g -O1 -fno-omit-frame-pointer "-I$root/src/cpp")
 
 mkdir -p "$folder/found" "$folder/seeds"
 cd "$folder"

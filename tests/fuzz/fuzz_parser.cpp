@@ -3,9 +3,9 @@
 // The input is a parameter file. It is split into names and values as elastix does it, only without refusing anything,
 // and given to the parser, whose every finding and setting is then written out.
 
-#include "finding.h"
-#include "settings.h"
-#include "settings_parser.h"
+#include "impact/base/finding.h"
+#include "impact/settings/settings.h"
+#include "impact/settings/settings_parser.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -10,10 +10,10 @@
 #include "itkAdvancedTranslationTransform.h"
 #include "itkImageGridSampler.h"
 
-#include "error.h"
+#include "impact/base/error.h"
+#include "impact/base/random.h"
+#include "impact/settings/settings_parser.h"
 #include "impactGridOf.h"
-#include "random.h"
-#include "settings_parser.h"
 
 namespace impact::bindings
 {

@@ -5,8 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "geometry.h"
-#include "parameter_reader.h"
+#include "impact/base/geometry.h"
+#include "impact/settings/parameter_reader.h"
 
 #include <string>
 #include <vector>

@@ -2,10 +2,10 @@
 
 #include <pybind11/functional.h>
 
-#include "batches.h"
-#include "device.h"
-#include "torch_scope.h"
-#include "torchscript_graph.h"
+#include "impact/models/torchscript_graph.h"
+#include "impact/runtime/batches.h"
+#include "impact/runtime/device.h"
+#include "impact/runtime/torch_scope.h"
 
 #include <torch/csrc/jit/runtime/graph_executor.h>
 

@@ -1,9 +1,9 @@
 #include "python_headers.h"
 
-#include "memory.h"
-#include "model.h"
-#include "similarity.h"
-#include "workers.h"
+#include "impact/api/similarity.h"
+#include "impact/base/memory.h"
+#include "impact/base/workers.h"
+#include "impact/models/model.h"
 
 namespace impact::bindings
 {

@@ -1,8 +1,8 @@
 #include "python_headers.h"
 
-#include "allocation_peak.h"
-#include "layer_layout.h"
-#include "torch_scope.h"
+#include "impact/models/layer_layout.h"
+#include "impact/runtime/allocation_peak.h"
+#include "impact/runtime/torch_scope.h"
 
 namespace impact::bindings
 {

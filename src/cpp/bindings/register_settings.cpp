@@ -1,8 +1,8 @@
 #include "python_headers.h"
 
-#include "parameter_table.h"
-#include "settings_parser.h"
-#include "unfit_components.h"
+#include "impact/settings/parameter_table.h"
+#include "impact/settings/settings_parser.h"
+#include "impact/settings/unfit_components.h"
 
 namespace impact::bindings
 {

@@ -1,11 +1,11 @@
 #include "python_headers.h"
 
-#include "distance.h"
-#include "error.h"
-#include "feature_map.h"
-#include "similarity.h"
-#include "text.h"
-#include "torch_scope.h"
+#include "impact/api/similarity.h"
+#include "impact/base/error.h"
+#include "impact/base/text.h"
+#include "impact/compare/distance.h"
+#include "impact/features/feature_map.h"
+#include "impact/runtime/torch_scope.h"
 
 namespace impact::bindings
 {

@@ -3,7 +3,7 @@
 #include "elxBaseComponent.h"
 #include "elxlog.h"
 
-#include "text.h"
+#include "impact/base/text.h"
 
 #include <stdexcept>
 

@@ -1,6 +1,6 @@
 #include "elxImpactFeatureMaps.h"
 
-#include "error.h"
+#include "impact/base/error.h"
 #include "impactGridOf.h"
 
 #include "itkImageFileWriter.h"

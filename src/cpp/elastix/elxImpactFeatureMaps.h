@@ -1,9 +1,9 @@
 #ifndef elxImpactFeatureMaps_h
 #define elxImpactFeatureMaps_h
 
-#include "finding.h"
-#include "settings.h"
-#include "similarity.h"
+#include "impact/api/similarity.h"
+#include "impact/base/finding.h"
+#include "impact/settings/settings.h"
 
 #include <string>
 #include <vector>

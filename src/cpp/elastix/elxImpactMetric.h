@@ -4,7 +4,7 @@
 #include "elxIncludes.h"
 #include "itkImpactImageToImageMetric.h"
 
-#include "settings_parser.h"
+#include "impact/settings/settings_parser.h"
 
 namespace elastix
 {

@@ -3,14 +3,14 @@
 
 #include "elxImpactMetric.h"
 
-#include "check_image.h"
 #include "elxImpactError.h"
 #include "elxImpactFeatureMaps.h"
 #include "elxImpactParameterMap.h"
 #include "elxImpactStop.h"
+#include "impact/api/model_prints.h"
+#include "impact/base/random.h"
+#include "impact/settings/check_image.h"
 #include "impactGridOf.h"
-#include "model_prints.h"
-#include "random.h"
 
 #include "itkTimeProbe.h"
 

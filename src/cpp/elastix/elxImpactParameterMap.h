@@ -3,7 +3,7 @@
 
 #include "elxConfiguration.h"
 
-#include "parameter_reader.h"
+#include "impact/settings/parameter_reader.h"
 
 namespace elastix
 {

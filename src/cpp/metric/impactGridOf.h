@@ -3,7 +3,7 @@
 
 #include "itkIntTypes.h"
 
-#include "geometry.h"
+#include "impact/base/geometry.h"
 
 namespace impact
 {

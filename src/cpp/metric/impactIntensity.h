@@ -3,8 +3,8 @@
 
 #include "itkBSplineInterpolateImageFunction.h"
 
+#include "impact/kernels/processor.h"
 #include "impactGridOf.h"
-#include "kernels/processor.h"
 
 #include <algorithm>
 

@@ -4,9 +4,9 @@
 #include "itkAdvancedBSplineDeformableTransformBase.h"
 #include "itkAdvancedCombinationTransform.h"
 
-#include "geometry.h"
-#include "kernels/processor.h"
-#include "known_transform.h"
+#include "impact/api/known_transform.h"
+#include "impact/base/geometry.h"
+#include "impact/kernels/processor.h"
 
 #include <algorithm>
 #include <cstring>

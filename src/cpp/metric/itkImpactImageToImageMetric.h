@@ -1,10 +1,10 @@
 #ifndef itkImpactImageToImageMetric_h
 #define itkImpactImageToImageMetric_h
 
+#include "impact/api/similarity.h"
 #include "impactIntensity.h"
 #include "impactPointMapper.h"
 #include "itkAdvancedImageToImageMetric.h"
-#include "similarity.h"
 
 #include <functional>
 #include <future>

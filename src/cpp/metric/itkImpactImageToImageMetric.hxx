@@ -3,8 +3,8 @@
 
 #include "itkImpactImageToImageMetric.h"
 
+#include "impact/base/python_gil.h"
 #include "impactGridOf.h"
-#include "python_gil.h"
 
 #include <algorithm>
 #include <utility>

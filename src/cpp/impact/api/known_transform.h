@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/geometry_kernels.h"
+#include "impact/kernels/geometry_kernels.h"
 
 namespace impact
 {

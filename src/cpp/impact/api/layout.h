@@ -1,6 +1,6 @@
 #pragma once
 
-#include "geometry.h"
+#include "impact/base/geometry.h"
 
 namespace impact
 {

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "finding.h"
-#include "geometry.h"
-#include "known_transform.h"
-#include "layout.h"
-#include "settings.h"
-#include "stage_times.h"
-#include "workers.h"
+#include "impact/api/known_transform.h"
+#include "impact/api/layout.h"
+#include "impact/base/finding.h"
+#include "impact/base/geometry.h"
+#include "impact/base/stage_times.h"
+#include "impact/base/workers.h"
+#include "impact/settings/settings.h"
 
 #include <cstdint>
 #include <exception>

@@ -1,4 +1,4 @@
-#include "finding.h"
+#include "impact/base/finding.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "geometry.h"
+#include "impact/base/geometry.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "impact/base/memory.h"
 
 #include <algorithm>
 #include <fstream>

@@ -1,4 +1,4 @@
-#include "python_gil.h"
+#include "impact/base/python_gil.h"
 
 #include <dlfcn.h>
 

@@ -1,4 +1,4 @@
-#include "stage_times.h"
+#include "impact/base/stage_times.h"
 
 #include <algorithm>
 #include <iomanip>

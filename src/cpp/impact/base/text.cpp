@@ -1,4 +1,4 @@
-#include "text.h"
+#include "impact/base/text.h"
 
 #include <cstddef>
 

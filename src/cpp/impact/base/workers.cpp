@@ -1,4 +1,4 @@
-#include "workers.h"
+#include "impact/base/workers.h"
 
 #include <algorithm>
 #include <system_error>

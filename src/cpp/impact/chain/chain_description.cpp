@@ -1,4 +1,4 @@
-#include "chain_description.h"
+#include "impact/chain/chain_description.h"
 
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/freeze_module.h>

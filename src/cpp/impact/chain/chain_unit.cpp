@@ -1,4 +1,4 @@
-#include "chain_unit.h"
+#include "impact/chain/chain_unit.h"
 
 #include <algorithm>
 #include <cmath>

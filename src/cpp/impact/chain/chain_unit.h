@@ -1,9 +1,9 @@
 #pragma once
 
-#include "chain_description.h"
-#include "kernels/processor.h"
-#include "layout.h"
-#include "workers.h"
+#include "impact/api/layout.h"
+#include "impact/base/workers.h"
+#include "impact/chain/chain_description.h"
+#include "impact/chain/chain_kernels.h"
 
 #include <functional>
 #include <map>

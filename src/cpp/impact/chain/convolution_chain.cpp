@@ -1,4 +1,4 @@
-#include "convolution_chain.h"
+#include "impact/chain/convolution_chain.h"
 
 #include <algorithm>
 

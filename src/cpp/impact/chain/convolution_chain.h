@@ -1,7 +1,7 @@
 #pragma once
 
-#include "chain_unit.h"
-#include "layout.h"
+#include "impact/api/layout.h"
+#include "impact/chain/chain_unit.h"
 
 namespace impact
 {

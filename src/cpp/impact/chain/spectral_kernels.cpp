@@ -1,6 +1,6 @@
-#include "spectral_kernels.h"
+#include "impact/chain/spectral_kernels.h"
 
-#include "vectors.h"
+#include "impact/kernels/vectors.h"
 
 namespace impact
 {

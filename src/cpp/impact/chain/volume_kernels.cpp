@@ -1,6 +1,6 @@
-#include "volume_kernels.h"
+#include "impact/chain/volume_kernels.h"
 
-#include "vectors.h"
+#include "impact/kernels/vectors.h"
 
 namespace impact
 {

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "random.h"
-#include "settings.h"
-#include "torch_headers.h"
+#include "impact/base/random.h"
+#include "impact/runtime/torch_headers.h"
+#include "impact/settings/settings.h"
 
 namespace impact
 {

@@ -1,6 +1,6 @@
-#include "distance.h"
+#include "impact/compare/distance.h"
 
-#include "sample_distances.h"
+#include "impact/compare/sample_distances.h"
 
 namespace impact
 {

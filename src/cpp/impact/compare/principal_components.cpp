@@ -1,7 +1,7 @@
-#include "principal_components.h"
+#include "impact/compare/principal_components.h"
 
-#include "error.h"
-#include "torch_tasks.h"
+#include "impact/base/error.h"
+#include "impact/runtime/torch_tasks.h"
 
 namespace impact
 {

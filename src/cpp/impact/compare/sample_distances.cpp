@@ -1,6 +1,6 @@
-#include "sample_distances.h"
+#include "impact/compare/sample_distances.h"
 
-#include "workers.h"
+#include "impact/base/workers.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "settings.h"
-#include "torch_headers.h"
+#include "impact/runtime/torch_headers.h"
+#include "impact/settings/settings.h"
 
 namespace impact
 {

@@ -1,8 +1,8 @@
-#include "feature_cache.h"
+#include "impact/features/feature_cache.h"
 
-#include "error.h"
-#include "kernels/processor.h"
-#include "workers.h"
+#include "impact/base/error.h"
+#include "impact/base/workers.h"
+#include "impact/kernels/processor.h"
 
 #include <c10/util/hash.h>
 #include <torch/version.h>

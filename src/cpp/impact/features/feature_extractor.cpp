@@ -1,8 +1,8 @@
-#include "feature_extractor.h"
+#include "impact/features/feature_extractor.h"
 
-#include "convolution_chain.h"
-#include "operators_in_pieces.h"
-#include "tiles.h"
+#include "impact/chain/convolution_chain.h"
+#include "impact/features/tiles.h"
+#include "impact/models/operators_in_pieces.h"
 
 #include <algorithm>
 #include <cmath>

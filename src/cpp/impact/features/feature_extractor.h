@@ -1,8 +1,8 @@
 #pragma once
 
-#include "convolution_chain.h"
-#include "layer_layout.h"
-#include "settings.h"
+#include "impact/chain/convolution_chain.h"
+#include "impact/models/layer_layout.h"
+#include "impact/settings/settings.h"
 
 namespace impact
 {

@@ -1,10 +1,10 @@
-#include "feature_map.h"
+#include "impact/features/feature_map.h"
 
-#include "error.h"
-#include "feature_extractor.h"
-#include "kernels/processor.h"
-#include "memory.h"
-#include "torch_tasks.h"
+#include "impact/base/error.h"
+#include "impact/base/memory.h"
+#include "impact/features/feature_extractor.h"
+#include "impact/kernels/processor.h"
+#include "impact/runtime/torch_tasks.h"
 
 #include <algorithm>
 #include <atomic>

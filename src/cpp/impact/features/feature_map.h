@@ -1,8 +1,8 @@
 #pragma once
 
-#include "device_grid.h"
-#include "layer_layout.h"
-#include "settings.h"
+#include "impact/models/layer_layout.h"
+#include "impact/settings/settings.h"
+#include "impact/tensors/device_grid.h"
 
 namespace impact
 {

@@ -1,7 +1,7 @@
-#include "feature_sampling.h"
+#include "impact/features/feature_sampling.h"
 
-#include "kernels/processor.h"
-#include "workers.h"
+#include "impact/base/workers.h"
+#include "impact/kernels/processor.h"
 
 #include <algorithm>
 

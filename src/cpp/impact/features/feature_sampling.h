@@ -1,6 +1,6 @@
 #pragma once
 
-#include "feature_map.h"
+#include "impact/features/feature_map.h"
 
 namespace impact
 {

@@ -1,6 +1,6 @@
-#include "tiles.h"
+#include "impact/features/tiles.h"
 
-#include "error.h"
+#include "impact/base/error.h"
 
 #include <cmath>
 #include <numeric>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "layer_layout.h"
+#include "impact/models/layer_layout.h"
 
 #include <functional>
 

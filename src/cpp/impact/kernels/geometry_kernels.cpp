@@ -1,4 +1,4 @@
-#include "geometry_kernels.h"
+#include "impact/kernels/geometry_kernels.h"
 
 namespace impact
 {

@@ -2,7 +2,7 @@
 
 // Numbers in IEEE half precision for the kernels: read as floats, and made of them to the nearest.
 
-#include "vectors.h"
+#include "impact/kernels/vectors.h"
 
 #include <cstdint>
 

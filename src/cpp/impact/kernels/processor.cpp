@@ -1,6 +1,6 @@
-#include "processor.h"
+#include "impact/kernels/processor.h"
 
-#include "error.h"
+#include "impact/base/error.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -8,15 +8,6 @@
 
 namespace impact
 {
-namespace
-{
-
-enum class Processor
-{
-  V1,
-  V3,
-  V4
-};
 
 Processor
 processor()
@@ -43,31 +34,11 @@ processor()
   return found;
 }
 
-template <typename Kernels>
-const Kernels &
-chosen(const Kernels & v1, const Kernels & v3, const Kernels & v4)
-{
-  return processor() == Processor::V4 ? v4 : processor() == Processor::V3 ? v3 : v1;
-}
-
-} // namespace
 
 const char *
 processorName()
 {
   return processor() == Processor::V4 ? "x86-64-v4" : processor() == Processor::V3 ? "x86-64-v3" : "x86-64";
-}
-
-const SpectralKernels &
-spectralKernels()
-{
-  return chosen(spectralKernelsV1, spectralKernelsV3, spectralKernelsV4);
-}
-
-const VolumeKernels &
-volumeKernels()
-{
-  return chosen(volumeKernelsV1, volumeKernelsV3, volumeKernelsV4);
 }
 
 const SamplingKernels &

@@ -1,7 +1,7 @@
-#include "sampling_kernels.h"
+#include "impact/kernels/sampling_kernels.h"
 
-#include "halves.h"
-#include "vectors.h"
+#include "impact/kernels/halves.h"
+#include "impact/kernels/vectors.h"
 
 namespace impact
 {

@@ -1,4 +1,4 @@
-#include "archive_check.h"
+#include "impact/models/archive_check.h"
 
 #include <algorithm>
 #include <array>

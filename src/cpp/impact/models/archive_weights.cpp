@@ -1,4 +1,4 @@
-#include "archive_weights.h"
+#include "impact/models/archive_weights.h"
 
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/pickler_helper.h>

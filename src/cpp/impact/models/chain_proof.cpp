@@ -1,7 +1,7 @@
-#include "chain_proof.h"
+#include "impact/models/chain_proof.h"
 
-#include "convolution_chain.h"
-#include "layer_layout.h"
+#include "impact/chain/convolution_chain.h"
+#include "impact/models/layer_layout.h"
 
 namespace impact
 {

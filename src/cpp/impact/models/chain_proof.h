@@ -1,6 +1,6 @@
 #pragma once
 
-#include "model.h"
+#include "impact/models/model.h"
 
 #include <vector>
 

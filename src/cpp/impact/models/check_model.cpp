@@ -1,7 +1,7 @@
-#include "check_model.h"
+#include "impact/models/check_model.h"
 
-#include "layer_layout.h"
-#include "time_limit.h"
+#include "impact/models/layer_layout.h"
+#include "impact/models/time_limit.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "model.h"
-#include "settings.h"
+#include "impact/models/model.h"
+#include "impact/settings/settings.h"
 
 #include <array>
 

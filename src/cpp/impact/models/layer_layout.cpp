@@ -1,8 +1,8 @@
-#include "layer_layout.h"
+#include "impact/models/layer_layout.h"
 
-#include "convolution_chain.h"
-#include "device.h"
-#include "time_limit.h"
+#include "impact/chain/convolution_chain.h"
+#include "impact/models/time_limit.h"
+#include "impact/runtime/device.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,8 +1,8 @@
-#include "model.h"
+#include "impact/models/model.h"
 
-#include "error.h"
-#include "text.h"
-#include "torch_tasks.h"
+#include "impact/base/error.h"
+#include "impact/base/text.h"
+#include "impact/runtime/torch_tasks.h"
 
 #include <torch/cuda.h>
 

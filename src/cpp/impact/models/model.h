@@ -1,9 +1,9 @@
 #pragma once
 
-#include "error.h"
-#include "geometry.h"
-#include "layout.h"
-#include "torch_headers.h"
+#include "impact/api/layout.h"
+#include "impact/base/error.h"
+#include "impact/base/geometry.h"
+#include "impact/runtime/torch_headers.h"
 
 #include <functional>
 #include <map>

@@ -1,4 +1,4 @@
-#include "model_view.h"
+#include "impact/models/model_view.h"
 
 #include <algorithm>
 

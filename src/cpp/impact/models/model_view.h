@@ -1,7 +1,7 @@
 #pragma once
 
-#include "geometry.h"
-#include "settings.h"
+#include "impact/base/geometry.h"
+#include "impact/settings/settings.h"
 
 namespace impact
 {

@@ -1,6 +1,6 @@
-#include "operators_in_pieces.h"
+#include "impact/models/operators_in_pieces.h"
 
-#include "piece_rules.h"
+#include "impact/models/piece_rules.h"
 #include <torch/csrc/jit/passes/inliner.h>
 
 #include <mutex>

@@ -1,6 +1,6 @@
-#include "piece_rules.h"
+#include "impact/models/piece_rules.h"
 
-#include "torch_tasks.h"
+#include "impact/runtime/torch_tasks.h"
 
 #include <algorithm>
 #include <unordered_map>

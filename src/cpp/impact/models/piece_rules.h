@@ -1,6 +1,6 @@
 #pragma once
 
-#include "torch_headers.h"
+#include "impact/runtime/torch_headers.h"
 
 #include <torch/csrc/jit/runtime/operator.h>
 

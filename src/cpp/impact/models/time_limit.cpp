@@ -1,4 +1,4 @@
-#include "time_limit.h"
+#include "impact/models/time_limit.h"
 
 #include <algorithm>
 #include <cmath>

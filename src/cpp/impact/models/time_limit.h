@@ -1,6 +1,6 @@
 #pragma once
 
-#include "error.h"
+#include "impact/base/error.h"
 
 #include <chrono>
 #include <string>

@@ -1,6 +1,6 @@
-#include "torchscript_graph.h"
+#include "impact/models/torchscript_graph.h"
 
-#include "time_limit.h"
+#include "impact/models/time_limit.h"
 
 #include <torch/csrc/jit/runtime/operator.h>
 

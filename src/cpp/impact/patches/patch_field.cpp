@@ -1,6 +1,6 @@
-#include "patch_field.h"
+#include "impact/patches/patch_field.h"
 
-#include "error.h"
+#include "impact/base/error.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "model.h"
+#include "impact/models/model.h"
 
 /** What a model's features at the centre of a patch depend on. Patches are N x z x y x x tensors here. */
 namespace impact

@@ -1,6 +1,6 @@
-#include "patch_model.h"
+#include "impact/patches/patch_model.h"
 
-#include "patch_field.h"
+#include "impact/patches/patch_field.h"
 
 #include <algorithm>
 #include <cmath>

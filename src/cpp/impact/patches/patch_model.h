@@ -1,9 +1,9 @@
 #pragma once
 
-#include "batches.h"
-#include "convolution_chain.h"
-#include "layer_layout.h"
-#include "settings.h"
+#include "impact/chain/convolution_chain.h"
+#include "impact/models/layer_layout.h"
+#include "impact/runtime/batches.h"
+#include "impact/settings/settings.h"
 
 namespace impact
 {

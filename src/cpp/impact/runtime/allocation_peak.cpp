@@ -1,4 +1,4 @@
-#include "allocation_peak.h"
+#include "impact/runtime/allocation_peak.h"
 
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>

@@ -1,6 +1,6 @@
-#include "batches.h"
+#include "impact/runtime/batches.h"
 
-#include "torch_tasks.h"
+#include "impact/runtime/torch_tasks.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "device.h"
+#include "impact/runtime/device.h"
 
 namespace impact
 {

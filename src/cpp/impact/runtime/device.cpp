@@ -1,7 +1,7 @@
-#include "device.h"
+#include "impact/runtime/device.h"
 
-#include "memory.h"
-#include "similarity.h"
+#include "impact/api/similarity.h"
+#include "impact/base/memory.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "error.h"
-#include "torch_headers.h"
+#include "impact/base/error.h"
+#include "impact/runtime/torch_headers.h"
 
 #include <ATen/Context.h>
 

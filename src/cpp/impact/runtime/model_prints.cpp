@@ -1,6 +1,6 @@
-#include "model_prints.h"
+#include "impact/api/model_prints.h"
 
-#include "text.h"
+#include "impact/base/text.h"
 
 #include <torch/csrc/jit/runtime/print_handler.h>
 

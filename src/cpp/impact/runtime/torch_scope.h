@@ -1,8 +1,8 @@
 #pragma once
 
-#include "python_gil.h"
-#include "torch_headers.h"
-#include "workers.h"
+#include "impact/base/python_gil.h"
+#include "impact/base/workers.h"
+#include "impact/runtime/torch_headers.h"
 
 #include <memory>
 #include <optional>

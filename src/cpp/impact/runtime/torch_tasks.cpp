@@ -1,6 +1,6 @@
-#include "torch_tasks.h"
+#include "impact/runtime/torch_tasks.h"
 
-#include "torch_headers.h"
+#include "impact/runtime/torch_headers.h"
 
 #include <algorithm>
 #include <thread>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "workers.h"
+#include "impact/base/workers.h"
 
 #include <functional>
 

@@ -1,4 +1,4 @@
-#include "check_image.h"
+#include "impact/settings/check_image.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "finding.h"
-#include "geometry.h"
+#include "impact/base/finding.h"
+#include "impact/base/geometry.h"
 
 #include <string>
 #include <vector>

@@ -1,7 +1,7 @@
-#include "doubtful_parameters.h"
+#include "impact/settings/doubtful_parameters.h"
 
-#include "parameter_table.h"
-#include "values.h"
+#include "impact/settings/parameter_table.h"
+#include "impact/settings/values.h"
 
 #include <algorithm>
 #include <cctype>

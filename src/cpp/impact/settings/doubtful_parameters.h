@@ -1,7 +1,7 @@
 #pragma once
 
-#include "finding.h"
-#include "parameter_reader.h"
+#include "impact/base/finding.h"
+#include "impact/settings/parameter_reader.h"
 
 #include <string>
 #include <vector>

@@ -1,6 +1,6 @@
-#include "model_parser.h"
+#include "impact/settings/model_parser.h"
 
-#include "values.h"
+#include "impact/settings/values.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "level_context.h"
-#include "settings.h"
+#include "impact/settings/level_context.h"
+#include "impact/settings/settings.h"
 
 #include <string>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "parameter_reader.h"
+#include "impact/settings/parameter_reader.h"
 
 #include <algorithm>
 #include <array>

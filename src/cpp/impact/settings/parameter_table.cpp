@@ -1,6 +1,6 @@
-#include "parameter_table.h"
+#include "impact/settings/parameter_table.h"
 
-#include "settings.h"
+#include "impact/settings/settings.h"
 
 namespace impact
 {

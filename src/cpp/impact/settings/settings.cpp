@@ -1,7 +1,7 @@
-#include "settings.h"
+#include "impact/settings/settings.h"
 
-#include "error.h"
-#include "finding.h"
+#include "impact/base/error.h"
+#include "impact/base/finding.h"
 
 #include <algorithm>
 #include <sstream>

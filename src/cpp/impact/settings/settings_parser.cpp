@@ -1,10 +1,10 @@
-#include "settings_parser.h"
+#include "impact/settings/settings_parser.h"
 
-#include "doubtful_parameters.h"
-#include "level_context.h"
-#include "model_parser.h"
-#include "unfit_components.h"
-#include "values.h"
+#include "impact/settings/doubtful_parameters.h"
+#include "impact/settings/level_context.h"
+#include "impact/settings/model_parser.h"
+#include "impact/settings/unfit_components.h"
+#include "impact/settings/values.h"
 
 #include <algorithm>
 #include <cctype>

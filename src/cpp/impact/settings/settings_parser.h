@@ -1,8 +1,8 @@
 #pragma once
 
-#include "finding.h"
-#include "parameter_reader.h"
-#include "settings.h"
+#include "impact/base/finding.h"
+#include "impact/settings/parameter_reader.h"
+#include "impact/settings/settings.h"
 
 #include <string>
 #include <vector>

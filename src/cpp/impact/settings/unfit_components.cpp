@@ -1,4 +1,4 @@
-#include "unfit_components.h"
+#include "impact/settings/unfit_components.h"
 
 #include <algorithm>
 #include <string>

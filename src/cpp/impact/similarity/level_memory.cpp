@@ -1,7 +1,7 @@
-#include "level_memory.h"
+#include "impact/similarity/level_memory.h"
 
-#include "device.h"
-#include "patch_model.h"
+#include "impact/patches/patch_model.h"
+#include "impact/runtime/device.h"
 
 #include <algorithm>
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "feature_extractor.h"
-#include "geometry.h"
-#include "model.h"
-#include "settings.h"
+#include "impact/base/geometry.h"
+#include "impact/features/feature_extractor.h"
+#include "impact/models/model.h"
+#include "impact/settings/settings.h"
 
 #include <cstdint>
 #include <optional>

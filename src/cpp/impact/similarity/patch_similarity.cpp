@@ -1,13 +1,13 @@
-#include "channels.h"
-#include "device_patches.h"
-#include "distance.h"
-#include "error.h"
-#include "model_view.h"
-#include "patch_model.h"
-#include "principal_components.h"
-#include "sample_distances.h"
-#include "similarity.h"
-#include "torch_scope.h"
+#include "impact/api/similarity.h"
+#include "impact/base/error.h"
+#include "impact/compare/channels.h"
+#include "impact/compare/distance.h"
+#include "impact/compare/principal_components.h"
+#include "impact/compare/sample_distances.h"
+#include "impact/models/model_view.h"
+#include "impact/patches/patch_model.h"
+#include "impact/runtime/torch_scope.h"
+#include "impact/tensors/device_patches.h"
 
 #include <algorithm>
 #include <map>

@@ -1,4 +1,4 @@
-#include "device_grid.h"
+#include "impact/tensors/device_grid.h"
 
 #include <algorithm>
 

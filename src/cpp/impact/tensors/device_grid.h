@@ -1,7 +1,7 @@
 #pragma once
 
-#include "geometry.h"
-#include "torch_headers.h"
+#include "impact/base/geometry.h"
+#include "impact/runtime/torch_headers.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "device_patches.h"
+#include "impact/tensors/device_patches.h"
 
 #include <algorithm>
 

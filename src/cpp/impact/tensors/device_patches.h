@@ -1,7 +1,7 @@
 #pragma once
 
-#include "batches.h"
-#include "device_samples.h"
+#include "impact/runtime/batches.h"
+#include "impact/tensors/device_samples.h"
 
 namespace impact
 {

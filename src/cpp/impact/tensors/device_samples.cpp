@@ -1,4 +1,4 @@
-#include "device_samples.h"
+#include "impact/tensors/device_samples.h"
 
 namespace impact
 {

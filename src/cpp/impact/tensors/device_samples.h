@@ -1,8 +1,8 @@
 #pragma once
 
-#include "device_grid.h"
-#include "device_transform.h"
-#include "similarity.h"
+#include "impact/api/similarity.h"
+#include "impact/tensors/device_grid.h"
+#include "impact/tensors/device_transform.h"
 
 #include <optional>
 

@@ -1,4 +1,4 @@
-#include "device_transform.h"
+#include "impact/tensors/device_transform.h"
 
 namespace impact
 {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "known_transform.h"
-#include "torch_headers.h"
+#include "impact/api/known_transform.h"
+#include "impact/runtime/torch_headers.h"
 
 namespace impact
 {

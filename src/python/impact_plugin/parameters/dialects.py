@@ -12,7 +12,7 @@ from impact_plugin.parameters.values import format_number
 Dialect = Literal["numbered", "prefixed", "plain"]
 """``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""
 
-# What the parser takes for the end of a path (src/cpp/core/parameter_reader.cpp).
+# What the parser takes for the end of a path (src/cpp/impact/settings/parameter_reader.cpp).
 _MODEL_ENDINGS = (".pt", ".pth", ".ts", ".jit")
 
 Words = list[str]
