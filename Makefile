@@ -9,12 +9,17 @@ PYTEST_FLAGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find src cmake ParameterMaps -type f -not -name '*.pyc' 2>/dev/null) \
+SOURCES := $(shell find src cmake ParameterMaps tests/cpp -type f -not -name '*.pyc' 2>/dev/null) \
            CMakeLists.txt pyproject.toml README.md LICENSE
 CXX_FILES = $(shell find src tests -name '*.h' -o -name '*.hxx' -o -name '*.cpp' -o -name '*.cxx')
 
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# What CMake is told besides. Tests want the module of tests/cpp, which is in no wheel; it is built with the wheel, and
+# installed beside it.
+CMAKE_DEFINES ?=
+export SKBUILD_CMAKE_DEFINE := IMPACT_TESTS=ON$(if $(CMAKE_DEFINES),;$(CMAKE_DEFINES))
 
 .PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
 .DELETE_ON_ERROR:
@@ -75,6 +80,8 @@ dist/wheel.stamp: $(SOURCES) $(VENV)/requirements.stamp
 
 $(VENV)/installed.stamp: dist/wheel.stamp
 	$(BIN)/pip install --quiet --no-deps --force-reinstall dist/*.whl
+	$(BIN)/cmake --install "$$(ls -td build/cp*-linux_x86_64 | head -1)" --component testing \
+	  --prefix "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" > /dev/null
 	@touch $@
 
 venv: $(VENV)/requirements.stamp

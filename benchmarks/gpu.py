@@ -108,14 +108,14 @@ def checks(data: lung_pair.Data) -> Iterator[Check]:
 
 def compare(data: lung_pair.Data, gpu: int) -> list[dict[str, Any]]:
     """Compare the GPU, or its operations on the CPU, with the kernels of the CPU."""
-    from impact_plugin import _metric
+    import impact_testing
 
     found = []
     for check in checks(data):
         results: list[tuple[float, Any, int]] = []
         for index in (-1, gpu):
             second = len(results) == 1
-            evaluator = _metric.MetricEvaluator(
+            evaluator = impact_testing.MetricEvaluator(
                 *check.images,
                 check.parameters | {"GPU": [str(index)]},
                 check.transform,

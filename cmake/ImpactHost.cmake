@@ -2,7 +2,7 @@
 #
 #   impact_host   elastix and ITK: their headers from obtain_sources.py, their code from the shared library inside the
 #                 installed itk-elastix wheel, which exports all of it
-#   impact_torch  libtorch: headers and libraries of the installed torch wheel
+#   impact_torch_<series>  libtorch: headers and libraries of a torch wheel, for each minor version wanted
 #
 # Or, with IMPACT_HEADERS_DIR, against the headers that benchmarks/pack_headers.py has packed: no sources, no network.
 #
@@ -20,7 +20,7 @@ set(IMPACT_HEADERS_DIR "" CACHE PATH "What benchmarks/pack_headers.py packed; em
 
 # Our binaries share C++ classes with torch and itk-elastix, so they fit no other versions.
 function(_impact_check_versions torch itk_elastix)
-  if(torch VERSION_GREATER_EQUAL 2.13 AND torch VERSION_LESS 2.14
+  if(torch VERSION_GREATER_EQUAL 2.8 AND torch VERSION_LESS 2.16
      AND itk_elastix VERSION_GREATER_EQUAL 0.25.2 AND itk_elastix VERSION_LESS 0.25.4)
     return()
   endif()
@@ -30,9 +30,9 @@ function(_impact_check_versions torch itk_elastix)
     endif()
   endforeach()
   message(FATAL_ERROR
-    "impact-plugin needs torch 2.13.* and itk-elastix >=0.25.2,<0.25.4: "
+    "impact-plugin needs torch >=2.8,<2.16 and itk-elastix >=0.25.2,<0.25.4: "
     "found torch ${torch} and itk-elastix ${itk_elastix} in ${Python_EXECUTABLE}.\n"
-    "Run: ${Python_EXECUTABLE} -m pip install 'torch==2.13.*' 'itk-elastix>=0.25.2,<0.25.4'")
+    "Run: ${Python_EXECUTABLE} -m pip install 'torch>=2.8,<2.16' 'itk-elastix>=0.25.2,<0.25.4'")
 endfunction()
 
 # What to compile with, into impact_host.cmake. In a function, because the package files of ITK and elastix set dozens of
@@ -61,13 +61,16 @@ function(_impact_add_host itk_dir)
   target_link_options(impact_host INTERFACE -Wl,--allow-shlib-undefined)
 endfunction()
 
-function(_impact_add_torch torch_dir)
+function(_impact_add_torch series torch_dir)
   set(include_dir "${torch_dir}/include")
-  add_library(impact_torch INTERFACE)
-  target_compile_features(impact_torch INTERFACE cxx_std_17)
-  target_include_directories(impact_torch SYSTEM INTERFACE "${include_dir}" "${include_dir}/torch/csrc/api/include")
+  add_library(impact_torch_${series} INTERFACE)
+  if(series VERSION_GREATER_EQUAL 2.14)
+    target_compile_features(impact_torch_${series} INTERFACE cxx_std_20) # its headers ask for it
+  endif()
+  target_include_directories(impact_torch_${series} SYSTEM INTERFACE
+    "${include_dir}" "${include_dir}/torch/csrc/api/include")
   # libtorch.so has no symbols of its own, only dependencies: the linker must not drop it.
-  target_link_libraries(impact_torch INTERFACE
+  target_link_libraries(impact_torch_${series} INTERFACE
     -Wl,--push-state,--no-as-needed
     "${torch_dir}/lib/libtorch.so" "${torch_dir}/lib/libtorch_cpu.so" "${torch_dir}/lib/libc10.so"
     -Wl,--pop-state)
@@ -107,7 +110,21 @@ endif()
 
 set(IMPACT_HOST_LIBRARY "${_impact_itk_dir}/_ElastixPython.abi3.so")
 _impact_add_host("${_impact_itk_dir}")
-_impact_add_torch("${_impact_torch_dir}")
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" _impact_torch_series "${_impact_torch_version}")
+set(IMPACT_INSTALLED_TORCH "${_impact_torch_series}")
+set(IMPACT_TORCH_SERIES "${_impact_torch_series}" CACHE STRING
+  "Minor versions of torch to build for, as in 2.8;2.13: others than the installed one are downloaded (cmake/obtain_torch.py)")
+foreach(_impact_series IN LISTS IMPACT_TORCH_SERIES)
+  if(_impact_series STREQUAL _impact_torch_series)
+    _impact_add_torch(${_impact_series} "${_impact_torch_dir}")
+  else()
+    execute_process(
+      COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/obtain_torch.py" "${_impact_series}"
+      OUTPUT_VARIABLE _impact_other_torch OUTPUT_STRIP_TRAILING_WHITESPACE
+      COMMAND_ERROR_IS_FATAL ANY)
+    _impact_add_torch(${_impact_series} "${_impact_other_torch}")
+  endif()
+endforeach()
 
 set(pybind11_ROOT "${_impact_pybind11_dir}")
 set(IMPACT_TORCH_VERSION "${_impact_torch_version}" CACHE INTERNAL "torch built against")

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from impact_plugin import _core, _metric
+import impact_testing
+from impact_plugin import _core, _networks
 
 Parts = list[nn.Module]
 
@@ -138,7 +139,7 @@ def test_is_read_as_a_chain(tmp_path: Path, name: str, dimension: int, channels:
     mask = [True] * len(NETWORKS[name](dimension, channels))
     for opaque in (False, True):
         path = _save(tmp_path, name, dimension, channels, opaque)
-        assert _core.runs_as_chain(path, mask, dimension, channels) is not opaque
+        assert _networks.Network(path).runs_as_chain(mask, dimension, channels) is not opaque
 
 
 class Residual(Layers):
@@ -169,13 +170,13 @@ def test_other_networks_are_left_to_torch(tmp_path: Path, kind: type[Layers]) ->
     """Networks that look like chains and are none."""
     stages = [_unit(3, (1, 32))[:1], _unit(3, (32, 32))[:1]]
     torch.jit.save(torch.jit.script(kind(stages).eval()), str(tmp_path / "network.pt"))
-    assert not _core.runs_as_chain(str(tmp_path / "network.pt"), [True, True], 3, 1)
+    assert not _networks.Network(str(tmp_path / "network.pt")).runs_as_chain([True, True], 3, 1)
 
 
 def test_layers_beyond_the_mask_are_not_run(tmp_path: Path) -> None:
     """A mask that ends early makes a shorter chain."""
     path = _save(tmp_path, "encoder", 3, 1)
-    assert _core.runs_as_chain(path, [True, False], 3, 1)
+    assert _networks.Network(path).runs_as_chain([True, False], 3, 1)
     (found,) = _maps(path, 3, 1, "10")
     (expected,) = _maps(_save(tmp_path, "encoder", 3, 1, True), 3, 1, "10")
     _close(found, expected)
@@ -200,7 +201,9 @@ def _maps(
     }
     levels, findings = _core.parse_settings(values, 1, dimension)
     assert not [finding for finding in findings if finding.is_error]
-    return [np.asarray(rows) for rows, _ in _core.feature_maps(image, levels[0].fixed_models[0])]
+    return [
+        np.asarray(rows) for rows, _ in _networks.feature_maps(image, levels[0].fixed_models[0])
+    ]
 
 
 def _close(found: np.ndarray, expected: np.ndarray) -> None:
@@ -225,7 +228,7 @@ def test_flat_kernels(tmp_path: Path, name: str) -> None:
     """Kernels of one voxel along an axis: whole images and patches."""
     plain, opaque = (_save(tmp_path, name, 3, 1, hidden) for hidden in (False, True))
     layers = len(FLAT_NETWORKS[name]())
-    assert _core.runs_as_chain(plain, [True] * layers, 3)
+    assert _networks.Network(plain).runs_as_chain([True] * layers, 3)
     for one, other in zip(
         _maps(plain, 3, 1, "1" * layers), _maps(opaque, 3, 1, "1" * layers), strict=True
     ):
@@ -295,12 +298,12 @@ def test_arguments(tmp_path: Path, uses: str) -> None:
     torch.manual_seed(0)
     path = tmp_path / "arguments.pt"
     torch.jit.save(torch.jit.script(Arguments(uses).eval()), str(path))
-    assert _core.runs_as_chain(str(path), [True], 3) is (uses in ("nothing", "layers"))
+    assert _networks.Network(str(path)).runs_as_chain([True], 3) is (uses in ("nothing", "layers"))
 
 
 def _evaluator(
     model: str, layers: int, dimension: int, size: str, threads: int = 2, imaged: int = 0
-) -> _metric.MetricEvaluator:
+) -> impact_testing.MetricEvaluator:
     imaged = imaged or dimension
     parameters = {
         "ModelsPath": [model],
@@ -310,7 +313,7 @@ def _evaluator(
         "PatchSize": [size],
         "Mode": ["Jacobian"],
     }
-    return _metric.MetricEvaluator(
+    return impact_testing.MetricEvaluator(
         _image((23, 19, 17)[:imaged], 1),
         _image((23, 19, 17)[:imaged], 2),
         parameters,
@@ -321,7 +324,7 @@ def _evaluator(
     )
 
 
-def _compare(plain: _metric.MetricEvaluator, opaque: _metric.MetricEvaluator) -> None:
+def _compare(plain: impact_testing.MetricEvaluator, opaque: impact_testing.MetricEvaluator) -> None:
     identity = np.asarray(plain.identity_parameters)
     x = (identity + np.random.default_rng(4).normal(0.0, 0.3, identity.shape)).tolist()
     value, derivative = plain.value_and_derivative(x)
@@ -398,7 +401,8 @@ def test_kernels_of_other_processors(processor: str) -> None:
 def test_unknown_processor(tmp_path: Path) -> None:
     """A wrong name is refused with what is allowed."""
     path = _save(tmp_path, "like M730", 3, 1)
-    code = f"from impact_plugin import _core; _core.runs_as_chain({path!r}, [True], 3, 1)"
+    network = f"_networks.Network({path!r})"
+    code = f"from impact_plugin import _networks; {network}.runs_as_chain([True], 3, 1)"
     run = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "IMPACT_PROCESSOR": "x86-64-v9"},

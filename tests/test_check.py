@@ -17,7 +17,7 @@ from helpers.bad_input import CASES, good, write_files
 from helpers.images import Array
 from helpers.parameter_maps import ParameterMap, parameter_map
 from helpers.registrations import pair
-from impact_plugin import models
+from impact_plugin import _core, models
 from impact_plugin.check import Finding, ImageError, ImageHeader, Report, check_file, check_map
 from impact_plugin.parameters import ElastixFile
 
@@ -316,7 +316,6 @@ def test_memory_of_patches(files: Path) -> None:
 
 
 def test_memory_that_is_hardly_there(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from impact_plugin import _core
 
     bytes_needed = check(files, **static(files)).memory[0].bytes
     assert bytes_needed

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import impact_testing
 from helpers.coordinates import (
     SIZE,
     SPACING,
@@ -20,7 +21,7 @@ from helpers.coordinates import (
     save,
     settings,
 )
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 
 
 @pytest.mark.parametrize("module", [AveragePool(), StridedConvolution(), EverySecondVoxel()])
@@ -31,7 +32,7 @@ def test_voxels_of_layers_lie_where_the_grid_says(
     """Fed with its own coordinates, a network says where its voxels are."""
     level = settings(save(module, tmp_path / "m.pt"), voxel_size)
     for axis in range(3):
-        maps = _core.feature_maps(coordinate_image(axis), level.fixed_models[0])
+        maps = _networks.feature_maps(coordinate_image(axis), level.fixed_models[0])
         assert len(maps) == 3
         for features, grid in maps:
             assert features.shape == (*grid.size[::-1], 1)
@@ -44,7 +45,7 @@ def test_voxels_of_layers_lie_where_the_grid_says(
 def test_2d_model_sees_a_3d_image_slice_by_slice(tmp_path: Path) -> None:
     level = settings(save(AveragePool(), tmp_path / "m.pt"), "1.3*2.1*2.7", dimension=2)
     for axis in range(3):
-        for features, grid in _core.feature_maps(coordinate_image(axis), level.fixed_models[0]):
+        for features, grid in _networks.feature_maps(coordinate_image(axis), level.fixed_models[0]):
             assert grid.size[2] == SIZE[2]
             np.testing.assert_allclose(
                 features[:, 1:-1, 1:-1, 0], physical_points(grid)[:, 1:-1, 1:-1, axis], atol=1e-3
@@ -54,7 +55,9 @@ def test_2d_model_sees_a_3d_image_slice_by_slice(tmp_path: Path) -> None:
 def test_2d_images_that_are_not_square(tmp_path: Path) -> None:
     level = settings(save(AveragePool(), tmp_path / "m.pt"), "1.0*1.7", dimension=2)
     for axis in range(2):
-        for features, grid in _core.feature_maps(coordinate_image(axis, 2), level.fixed_models[0]):
+        for features, grid in _networks.feature_maps(
+            coordinate_image(axis, 2), level.fixed_models[0]
+        ):
             assert features.shape[:3] == (1, grid.size[1], grid.size[0])
             np.testing.assert_allclose(
                 features[0, 1:-1, 1:-1, 0], physical_points(grid)[0, 1:-1, 1:-1, axis], atol=1e-3
@@ -71,7 +74,7 @@ def test_coordinates_are_sampled_at_the_physical_point(tmp_path: Path, distance:
         LayersWeight="1 0 0",
     )
     image = coordinate_image(2)
-    similarity = _core.StaticSimilarity(image, image, level)
+    similarity = impact_testing.StaticSimilarity(image, image, level)
     centre = physical_points(image.grid)[6, 8, 10]
     points = centre + np.random.default_rng(0).uniform(-4, 4, (50, 3))
     moved = points + np.array([0.3, -0.2, 0.7])
@@ -137,12 +140,12 @@ def test_distances(kind: str, samples: int, by_torch: bool) -> None:
     if samples > 1:
         m[1] = 0.0
         f[2] = m[2] = 0.0
-    value, gradient = _core.distance(kind, f, m, by_torch)
+    value, gradient = _networks.distance(kind, f, m, by_torch)
     assert value == pytest.approx(reference_distance(kind, f, m), rel=1e-12)
     assert np.all(np.isfinite(gradient))
     if kind != "DotProduct":
         same = np.round(f)  # Dice is zero for equal features of 0 and 1
-        assert _core.distance(kind, same, same, by_torch)[0] == pytest.approx(0.0, abs=1e-12)
+        assert _networks.distance(kind, same, same, by_torch)[0] == pytest.approx(0.0, abs=1e-12)
     for place in random.integers(3, samples, 5) if samples > 3 else []:
         step = np.zeros_like(m)
         step[place, place % 6] = 1e-6
@@ -162,7 +165,7 @@ def test_distances_natively_as_by_torch(kind: str, special: str) -> None:
         m[:100] = -f[:100]
     elif special == "tiny":
         f[:50] *= 1e-170
-    natively, by_torch = (_core.distance(kind, f, m, way) for way in (False, True))
+    natively, by_torch = (_networks.distance(kind, f, m, way) for way in (False, True))
     assert natively[0] == pytest.approx(by_torch[0], rel=1e-12, abs=1e-13)
     np.testing.assert_allclose(natively[1], by_torch[1], rtol=1e-10, atol=1e-15)
 
@@ -174,7 +177,7 @@ def test_correlation_of_constant_channels() -> None:
     m[:, 0] = f[:, 0]
     f[:, 1], m[:, 1] = 0.3, 0.7
     f[:, 2] = 0.1
-    value, gradient = _core.distance("NCC", f, m)
+    value, gradient = _networks.distance("NCC", f, m)
     assert value == pytest.approx((0 + 0 + 1) / 3, abs=1e-12)
     assert np.all(np.isfinite(gradient))
 
@@ -183,7 +186,7 @@ def test_unknown_distance() -> None:
     with pytest.raises(
         ValueError, match=r'distance "L3" is unknown; allowed: "L1", "L2", "Cosine"'
     ):
-        _core.distance("L3", np.zeros((1, 1)), np.zeros((1, 1)))
+        _networks.distance("L3", np.zeros((1, 1)), np.zeros((1, 1)))
 
 
 class TwoConvolutions(torch.nn.Module):
@@ -215,8 +218,8 @@ def test_tiles_give_the_features_of_the_whole_image(
     whole = settings(path, voxel_size, dimension)
     tiled = settings(path, voxel_size, dimension, PatchSize="*".join([str(tile)] * dimension))
     pairs = zip(
-        _core.feature_maps(image, whole.fixed_models[0]),
-        _core.feature_maps(image, tiled.fixed_models[0]),
+        _networks.feature_maps(image, whole.fixed_models[0]),
+        _networks.feature_maps(image, tiled.fixed_models[0]),
         strict=True,
     )
     for (expected, grid), (features, tiled_grid) in pairs:
@@ -233,4 +236,4 @@ def test_tiles_too_small_for_the_model(tmp_path: Path) -> None:
     image = _core.Image(np.zeros((40, 50), np.float32), [1.0, 1.0], [0.0, 0.0], np.eye(2))
     level = settings(path, "1*1", 2, PatchSize="10*10")
     with pytest.raises(_core.Error, match=r"Parameter PatchSize: tiles of 10 voxels along axis x"):
-        _core.feature_maps(image, level.fixed_models[0])
+        _networks.feature_maps(image, level.fixed_models[0])

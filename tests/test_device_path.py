@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import impact_testing
 from helpers.evaluators import (
     DISTANCES,
     TRANSFORMS,
@@ -19,7 +20,7 @@ from helpers.evaluators import (
     start,
     transform_options,
 )
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 
 @dataclass
@@ -40,13 +41,13 @@ def evaluate(
     dimension = pair[0].grid.dimension
     found = []
     for as_on_gpu in (False, True):
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             *pair, settings, transform, as_on_gpu=as_on_gpu, **options
         )
         assert evaluator.evaluates_on_device == as_on_gpu
         if position is None:
             position, _ = start(evaluator, transform, dimension)
-            evaluator = _metric.MetricEvaluator(
+            evaluator = impact_testing.MetricEvaluator(
                 *pair, settings, transform, as_on_gpu=as_on_gpu, **options
             )
         value, derivative = evaluator.value_and_derivative(list(position))
@@ -170,7 +171,7 @@ def test_many_samples_of_many_channels_in_parts(smooth_models: SmoothModels, mod
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
 def test_no_samples_in_the_moving_image(smooth_models: SmoothModels, mode: str) -> None:
     settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11")
-    evaluator = _metric.MetricEvaluator(*images(3), settings, "Translation", as_on_gpu=True)
+    evaluator = impact_testing.MetricEvaluator(*images(3), settings, "Translation", as_on_gpu=True)
     with pytest.raises(Exception, match="Too many samples map outside"):
         evaluator.value([1000.0, 0.0, 0.0])
     assert evaluator.value([0.5, 0.0, 0.0]) > 0  # goes on afterwards
@@ -180,7 +181,7 @@ def test_evaluations_follow_the_transform(smooth_models: SmoothModels) -> None:
     """Points stay on the device between evaluations, parameters do not."""
     settings = parameters([smooth_models(3)], [3], 3, "Static", "L2", "11")
     evaluators = [
-        _metric.MetricEvaluator(*images(3), settings, "Affine", as_on_gpu=flag)
+        impact_testing.MetricEvaluator(*images(3), settings, "Affine", as_on_gpu=flag)
         for flag in (False, True)
     ]
     identity = np.array(evaluators[0].identity_parameters)
@@ -206,7 +207,7 @@ def test_falls_back_to_the_cpu(
     settings = parameters([smooth_models(3)], [3], 3, "Static", "L2", "11") | changes
     values = []
     for as_on_gpu in (False, True):
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             *images(3), settings, "Affine", as_on_gpu=as_on_gpu, **options
         )
         assert not evaluator.evaluates_on_device

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import impact_testing
 from helpers.evaluators import SmoothModels, images, parameters
-from impact_plugin import _metric
 
 
 def evaluate(model: str, mode: str = "Static", tile: str = "0", pca: str = "0") -> float:
@@ -23,7 +23,7 @@ def evaluate(model: str, mode: str = "Static", tile: str = "0", pca: str = "0") 
         settings["PatchSize"] = [tile]
     settings["PCA"] = [pca]
     fixed, moving = images(3)
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         fixed, moving, settings, "BSpline", control_point_spacing=17.0, sample_spacing=2, threads=2
     )
     return evaluator.value([x + 0.5 for x in evaluator.identity_parameters])

@@ -13,7 +13,7 @@ from helpers.images import Array, Grid, Image, read
 from helpers.itk_process import ItkError, ItkProcess, Registration
 from helpers.parameter_maps import Value, parameter_map
 from helpers.registrations import impact, pair
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_inputs_and_features(
         settings = _core.parse_settings(parameters, 1, 3)[0][0].fixed_models[0]
         again = _core.Image(seen[..., 0], grid.spacing, grid.origin, grid.direction)
         for layer, (features, where) in zip(
-            (1, 2), _core.feature_maps(again, settings), strict=True
+            (1, 2), _networks.feature_maps(again, settings), strict=True
         ):
             written, written_grid = read(folder / f"{side}_0_3_{layer}.mha")
             np.testing.assert_allclose(written, features, atol=1e-5)

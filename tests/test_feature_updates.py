@@ -9,12 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import impact_testing
 from helpers import tiny_models
 from helpers.images import Grid, Image, Scene, mean_distance
 from helpers.itk_process import ItkProcess
 from helpers.parameter_maps import parameter_map, to_map
 from helpers.registrations import OBLIQUE, impact
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 Array = NDArray[np.float64]
 
@@ -42,9 +43,9 @@ def smooth(tmp_path_factory: pytest.TempPathFactory) -> str:
 AFFINE = [1.05, 0.1, -0.05, -0.12, 0.93, 0.06, 0.02, -0.04, 1.04, 0.8, -0.6, 0.7]
 
 
-def evaluator(model: str, transform: str, **parameters: str) -> _metric.MetricEvaluator:
+def evaluator(model: str, transform: str, **parameters: str) -> impact_testing.MetricEvaluator:
     scene = Scene(MOVING)
-    return _metric.MetricEvaluator(
+    return impact_testing.MetricEvaluator(
         core_image(scene.seen(FIXED)),
         core_image(scene.seen(MOVING)),
         {
@@ -59,12 +60,12 @@ def evaluator(model: str, transform: str, **parameters: str) -> _metric.MetricEv
     )
 
 
-def some_parameters(metric: _metric.MetricEvaluator, size: float, seed: int) -> Array:
+def some_parameters(metric: impact_testing.MetricEvaluator, size: float, seed: int) -> Array:
     start = np.array(metric.identity_parameters)
     return start + size * np.random.default_rng(seed).standard_normal(len(start))
 
 
-def value_at(metric: _metric.MetricEvaluator, parameters: Array) -> float:
+def value_at(metric: impact_testing.MetricEvaluator, parameters: Array) -> float:
     return metric.value(parameters.tolist())
 
 
@@ -125,7 +126,7 @@ def test_derivative_of_a_transform_that_shrinks(smooth: str) -> None:
 
 def test_equal_images_agree_with_splines_too(smooth: str) -> None:
     image = core_image(Scene(FIXED).seen(FIXED))
-    metric = _metric.MetricEvaluator(
+    metric = impact_testing.MetricEvaluator(
         image,
         image,
         {

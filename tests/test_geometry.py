@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import impact_testing
 from helpers import tiny_models
 from helpers.coordinates import (
     Array,
@@ -30,7 +31,7 @@ from helpers.evaluators import (
     smooth_image,
     smooth_volume,
 )
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 NETWORKS: dict[str, Callable[[int], torch.nn.Module]] = {
     "pooling": lambda dimension: AveragePool(),
@@ -84,7 +85,7 @@ def test_features_in_static_mode_lie_where_they_are_sampled(
     random = np.random.default_rng(3)
     for axis in range(dimension):
         fixed = coordinate_image(axis, dimension)
-        similarity = _core.StaticSimilarity(fixed, around(fixed, axis), levels[0])
+        similarity = impact_testing.StaticSimilarity(fixed, around(fixed, axis), levels[0])
         places = physical_points(fixed.grid)
         inner = places[2:-2, 2:-2, 2:-2] if dimension == 3 else places[:, 2:-2, 2:-2]
         points = inner.reshape(-1, 3)[::5]
@@ -111,7 +112,7 @@ def test_features_in_jacobian_mode_are_those_of_the_patch_s_centre(
     shift = np.array([0.8, -1.3, 2.1][:dimension])
     for axis in range(dimension):
         fixed = coordinate_image(axis, dimension)
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             fixed, around(fixed, axis), settings, "Translation", sample_spacing=7
         )
         value, derivative = evaluator.value_and_derivative(list(shift))
@@ -184,7 +185,7 @@ def test_how_both_images_are_stored_does_not_matter(
 
     def evaluate(order: Sequence[int], flips: Sequence[int]) -> tuple[float, Array, int]:
         moving_order = order if order is straight else order[::-1]
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             # All voxels, so that the samples are the same wherever the first voxel is.
             stored(fixed, order, flips),
             stored(moving, moving_order, flips),
@@ -217,7 +218,7 @@ def test_direction_rounded_as_in_a_nifti_file(smooth_models: SmoothModels, mode:
     values = []
     for kind in (np.float64, np.float32):
         direction = volume[3].astype(kind).astype(np.float64)
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             _core.Image(*volume),
             _core.Image(*around_it[:3], direction),
             settings,
@@ -255,7 +256,7 @@ def test_how_the_moving_image_is_stored_does_not_matter(
     settings = parameters([smooth_models(dimension)], [dimension], dimension, mode, "L2", "11")
     results = []
     for image in (moving, flipped, exchanged):
-        evaluator = _metric.MetricEvaluator(fixed, image, settings, "Translation", threads=2)
+        evaluator = impact_testing.MetricEvaluator(fixed, image, settings, "Translation", threads=2)
         results.append(evaluator.value_and_derivative([0.8, -0.5, 0.6][:dimension]))
     for value, derivative in results[1:]:
         assert value == pytest.approx(results[0][0], rel=1e-4)
@@ -272,6 +273,6 @@ def test_static_features_of_a_rotated_image_match(smooth_models: SmoothModels) -
         # Without padding, so that zeros at the border do not tell the two images apart.
         path = smooth_models(dimension, padding=0)
         settings = parameters([path], [dimension], dimension, "Static", "L2", "10")
-        evaluator = _metric.MetricEvaluator(fixed, moving, settings, "Translation")
+        evaluator = impact_testing.MetricEvaluator(fixed, moving, settings, "Translation")
         at_match = evaluator.value([0.0] * dimension)
         assert at_match < 0.05 * evaluator.value([2.0] * dimension)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import impact_testing
 from helpers import tiny_models
 from helpers.evaluators import (
     TRANSFORMS,
@@ -20,22 +21,21 @@ from helpers.evaluators import (
     start,
     transform_options,
 )
-from impact_plugin import _core, _metric
 
 pytestmark = pytest.mark.gpu
 
 
 def on_both(
     settings: dict[str, list[str]], transform: str, options: Mapping[str, Any]
-) -> list[tuple[float, Array, _metric.MetricEvaluator]]:
+) -> list[tuple[float, Array, impact_testing.MetricEvaluator]]:
     """Evaluate on the CPU and on the GPU at the same place."""
     dimension = 2 if settings["PatchSize"][0].count("*") == 1 else 3
     found = []
     position = None
     for gpu in ("-1", "0"):
 
-        def make(gpu: str = gpu) -> _metric.MetricEvaluator:
-            return _metric.MetricEvaluator(
+        def make(gpu: str = gpu) -> impact_testing.MetricEvaluator:
+            return impact_testing.MetricEvaluator(
                 *images(dimension), settings | {"GPU": [gpu]}, transform, **options
             )
 
@@ -46,7 +46,9 @@ def on_both(
     return found
 
 
-def differences(found: list[tuple[float, Array, _metric.MetricEvaluator]]) -> tuple[float, float]:
+def differences(
+    found: list[tuple[float, Array, impact_testing.MetricEvaluator]],
+) -> tuple[float, float]:
     """The relative difference of the value, and of the gradient to its largest component."""
     (value, derivative, on_cpu), (other, other_derivative, on_gpu) = found
     assert on_gpu.evaluates_on_device
@@ -93,7 +95,7 @@ def test_static_mode_with_updates_and_tiles(
 def test_nothing_is_compiled_at_run_time(smooth_models: SmoothModels) -> None:
     """Fusers stay off for our models, and the user's switch stays where it was."""
     settings = parameters([smooth_models(3)], [3], 3, "Jacobian", "L2", "11")
-    evaluator = _metric.MetricEvaluator(*images(3), settings | {"GPU": ["0"]}, "Affine")
+    evaluator = impact_testing.MetricEvaluator(*images(3), settings | {"GPU": ["0"]}, "Affine")
     for _ in range(5):
         evaluator.value_and_derivative(evaluator.identity_parameters)
     graph = str(torch._C._last_executed_optimized_graph())
@@ -132,7 +134,7 @@ def test_out_of_memory_for_one_patch(tmp_path: Path) -> None:
     path = tiny_models.save(Greedy(0), tmp_path / "model.pt")
     settings = parameters([str(path)], [3], 3, "Jacobian", "L2", "1") | {"GPU": ["0"]}
     with pytest.raises(Exception, match="the memory of GPU 0 does not suffice for") as caught:
-        _metric.MetricEvaluator(*images(3), settings, "Affine")
+        impact_testing.MetricEvaluator(*images(3), settings, "Affine")
     assert 'UseMixedPrecision "true"' in str(caught.value)
     assert torch.ones(3, device="cuda").sum().item() == 3  # the process goes on
 
@@ -142,5 +144,5 @@ def test_feature_maps_larger_than_the_gpu(smooth_models: SmoothModels) -> None:
     settings = parameters([smooth_models(3)], [3], 3, "Static", "L2", "11")
     settings |= {"VoxelSize": ["0.02*0.02*0.02"], "GPU": ["0"]}
     with pytest.raises(Exception, match="the memory of GPU 0 does not suffice for"):
-        _metric.MetricEvaluator(*images(3), settings, "Affine")
-    assert _core.number_that_fits(torch.cuda.mem_get_info()[0], 1e6, 10**9) > 1
+        impact_testing.MetricEvaluator(*images(3), settings, "Affine")
+    assert impact_testing.number_that_fits(torch.cuda.mem_get_info()[0], 1e6, 10**9) > 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import impact_testing
 from helpers.evaluators import (
     DISTANCES,
     RELATIVE_ERROR,
@@ -18,7 +19,7 @@ from helpers.evaluators import (
     start,
     transform_options,
 )
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -29,7 +30,7 @@ def test_derivative(
     smooth_models: SmoothModels, distance: str, mode: str, dimension: int, transform: str
 ) -> None:
     name, options = transform_options(transform, dimension)
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         *images(dimension),
         parameters([smooth_models(dimension)], [dimension], dimension, mode, distance, "11"),
         name,
@@ -52,7 +53,7 @@ def test_derivative_of_several_models(
 ) -> None:
     """A 3D model and a 2D one, each at its voxel size, two layers each, in one metric."""
     fixed, moving = images(3)
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         fixed,
         moving,
         parameters([smooth_models(3), smooth_models(2)], [3, 2], 3, "Static", "L2", "11")
@@ -79,7 +80,7 @@ def test_derivative_and_value_with_principal_components(
     for components in ("0", "5 4", "2"):
         settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11")
         settings["PCA"] = [components]
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             fixed,
             moving,
             settings,
@@ -98,7 +99,7 @@ def test_derivative_and_value_with_principal_components(
 def test_derivative_of_a_model_of_colours(smooth_models: SmoothModels, mode: str) -> None:
     """Three channels of input, each the grey image, of which all give a gradient."""
     settings = parameters([smooth_models(3, channels=3)], [3], 3, mode, "L2", "11")
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         *images(3),
         settings | {"NumberOfChannels": ["3"]},
         "Affine",
@@ -115,7 +116,7 @@ def test_derivative_with_cubic_interpolation(smooth_models: SmoothModels, dimens
     fixed, moving = images(dimension)
     values = []
     for order in (1, 3):
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             fixed,
             moving,
             parameters([smooth_models(dimension)], [dimension], dimension, "Jacobian", "L2", "11"),
@@ -142,7 +143,7 @@ def test_samples_outside_the_moving_mask_do_not_count(
     mask = _core.Image(pixels, list(grid.spacing), list(grid.origin), np.array(grid.direction))
     counts = []
     for moving_mask in (None, mask):
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             fixed, moving, settings, "Translation", moving_mask=moving_mask, sample_spacing=2
         )
         position = np.array(evaluator.identity_parameters) + np.array([0.6, -0.4, 0.5])
@@ -155,7 +156,7 @@ def test_a_perfect_match_is_zero(smooth_models: SmoothModels) -> None:
     image = images(3)[0]
     for mode in ("Static", "Jacobian"):
         for distance in ("L1", "L2", "Cosine", "NCC"):
-            evaluator = _metric.MetricEvaluator(
+            evaluator = impact_testing.MetricEvaluator(
                 image,
                 image,
                 parameters([smooth_models(3)], [3], 3, mode, distance, "11"),
@@ -173,7 +174,7 @@ def test_models_folder_is_not_needed_afterwards(
     path = tmp_path / "model.pt"
     path.write_bytes(Path(smooth_models(3)).read_bytes())
     fixed, moving = images(3)
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         fixed, moving, parameters([str(path)], [3], 3, "Jacobian", "L2", "11"), "Translation"
     )
     path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import impact_testing
 from helpers.evaluators import (
     DISTANCES,
     RELATIVE_ERROR,
@@ -17,7 +18,6 @@ from helpers.evaluators import (
     start,
     transform_options,
 )
-from impact_plugin import _metric
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -46,8 +46,8 @@ def test_derivative_of_four_layers(
         "11",
     )
 
-    def make() -> _metric.MetricEvaluator:
-        return _metric.MetricEvaluator(
+    def make() -> impact_testing.MetricEvaluator:
+        return impact_testing.MetricEvaluator(
             fixed,
             moving,
             settings,

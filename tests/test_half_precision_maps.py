@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import impact_testing
 from helpers import tiny_models
 from helpers.coordinates import Array, coordinate_image, settings
 from helpers.itk_process import ItkProcess
 from helpers.parameter_maps import Value, parameter_map
 from helpers.registrations import impact, pair, translation_error
-from impact_plugin import _core
 
 VOXELS = "1.3*2.1*2.7"  # those of the images: no resampling
 
@@ -58,7 +58,7 @@ def evaluated(
     path = str(tiny_models.save(model, folder / f"{type(model).__name__}.pt"))
     level = settings(path, VOXELS, 3, LayersMask=mask, UseMixedPrecision=precision, **more)
     image = coordinate_image(0)
-    similarity = _core.StaticSimilarity(image, coordinate_image(1), level)
+    similarity = impact_testing.StaticSimilarity(image, coordinate_image(1), level)
     random = np.random.default_rng(3)
     index = random.uniform(-1, np.array(image.grid.size), (60, 3))
     steps = np.array(image.grid.direction) @ np.diag(image.grid.spacing)

@@ -29,7 +29,7 @@ from helpers.pairs import sitk_pair
 from helpers.parameter_maps import parameter_map
 from helpers.programs import write_parameters
 from helpers.registrations import pair
-from impact_plugin import _core, check, models
+from impact_plugin import _core, _networks, check, models
 
 MODES = ("Static", "Jacobian")
 
@@ -286,7 +286,7 @@ def test_damaged_files(folder: Path, tmp_path: Path, case: str) -> None:
     change, expected = DAMAGED[case]
     file = rezipped(folder / "layers.pt", tmp_path / "damaged.pt", change)
     with pytest.raises(_core.Error, match=re.escape(expected)) as error:
-        _core.Model(str(file))
+        _networks.Network(str(file))
     assert str(file) in str(error.value)
     assert len(str(error.value)) < 900
     assert "can open:  Give" not in str(error.value), "there is no reason"
@@ -325,7 +325,7 @@ def test_weights_that_are_too_few(too_few: dict[str, Path], case: str) -> None:
     """Torch would read on in the memory behind them."""
     file, (_, _, expected) = too_few[case], TOO_FEW[case]
     with pytest.raises(_core.Error, match=expected) as error:
-        _core.Model(str(file))
+        _networks.Network(str(file))
     assert f'file "{file}" is not a TorchScript model that can be used' in str(error.value)
     with pytest.raises(models.ModelFileError, match=re.escape(str(file))):
         models.inspect(file, run=False)
@@ -386,14 +386,14 @@ def test_pickles_on_which_torch_would_stumble(folder: Path, tmp_path: Path, case
 
     file = rezipped(folder / "layers.pt", tmp_path / "strange.pt", strange)
     with pytest.raises(_core.Error, match=expected) as error:
-        _core.Model(str(file))
+        _networks.Network(str(file))
     assert str(file) in str(error.value)
 
 
 def test_weights_of_all_kinds(tmp_path: Path) -> None:
     """Types, layouts and containers, none of which is taken for damage."""
     file = tiny_models.save(hostile_models.AllKinds(), tmp_path / "kinds.pt")
-    assert _core.Model(str(file)).layer_shapes([5, 5, 5], 1, 1, (0, 1)) == [[1, 1, 5, 5, 5]]
+    assert _networks.Network(str(file)).layer_shapes([5, 5, 5], 1, 1, (0, 1)) == [[1, 1, 5, 5, 5]]
     assert models.inspect(file).weights["float32"] >= 12
 
 
@@ -423,7 +423,7 @@ def test_any_change_is_survived(folder: Path, tmp_path: Path) -> None:
         else:
             rezipped(source, file, of_parts("data.pkl" if number % 3 == 1 else ".py"))
         try:
-            _core.Model(str(file))
+            _networks.Network(str(file))
             opened.append(file.name)
         except _core.Error as error:
             said.append((file, str(error)))
@@ -462,7 +462,7 @@ def test_pipes_and_devices(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/zero")):
         with pytest.raises(_core.Error, match=f'"{path}" is a pipe or a device, and no file'):
-            _core.Model(str(path))
+            _networks.Network(str(path))
         with pytest.raises(models.ModelFileError, match=f'"{path}" is a pipe or a device'):
             models.inspect(path)
 
@@ -473,6 +473,6 @@ def test_files_that_may_not_be_read(folder: Path, tmp_path: Path) -> None:
     file.write_bytes((folder / "layers.pt").read_bytes())
     file.chmod(0)
     with pytest.raises(_core.Error, match="does not exist or cannot be read"):
-        _core.Model(str(file))
+        _networks.Network(str(file))
     with pytest.raises(OSError, match=r"Permission denied.*secret\.pt"):
         models.inspect(file)

@@ -81,7 +81,7 @@ def test_a_leak_is_seen(tmp_path: Path) -> None:
     program = (
         "import ctypes, numpy\nfrom impact_plugin import _core\n"
         "features = numpy.ones((81, 9), 'f4')\n"
-        "_, gradient = _core.distance('L2', features, 2 * features)\n"
+        "_, gradient = _networks.distance('L2', features, 2 * features)\n"
         "assert gradient.nbytes == 8 * 9**3\n"
         "ctypes.pythonapi.Py_IncRef(ctypes.py_object(gradient))\n"
         "del gradient, _\n"

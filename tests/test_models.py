@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import impact_testing
 from helpers.coordinates import Array, save
 from helpers.evaluators import (
     FIXED,
@@ -20,7 +21,7 @@ from helpers.evaluators import (
     rotation,
     smooth_volume,
 )
-from impact_plugin import _core, _metric
+from impact_plugin import _core, _networks
 
 Features = NDArray[np.float32]
 MODES = ("Static", "Jacobian")
@@ -112,7 +113,7 @@ def features(model: nn.Module, folder: Path, image: _core.Image, mask: str) -> l
     path = save(model, folder / "m.pt")
     levels, findings = _core.parse_settings(settings(path, "Static", dimension, mask), 1, dimension)
     assert not findings
-    return [layer for layer, _ in _core.feature_maps(image, levels[0].fixed_models[0])]
+    return [layer for layer, _ in _networks.feature_maps(image, levels[0].fixed_models[0])]
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -195,7 +196,7 @@ def told(
             f"{sides[1 - number]}ModelsPath": [other],
             f"{sides[1 - number]}LayersMask": [mask],
         }
-        evaluator = _metric.MetricEvaluator(*pair, given, "Translation", sample_spacing=9)
+        evaluator = impact_testing.MetricEvaluator(*pair, given, "Translation", sample_spacing=9)
         result.append(-evaluator.value([0.0] * dimension))
     return result
 
@@ -224,7 +225,7 @@ def test_weights_of_half_precision(
     results = []
     for path in (smooth_models(dimension), str(half)):
         given = settings(path, mode, dimension, "11")
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             *images(dimension), given, "Translation", sample_spacing=1, threads=2
         )
         results.append(evaluator.value_and_derivative([0.8, -0.5, 0.6][:dimension]))
@@ -263,10 +264,10 @@ def test_models_of_the_gpu_on_the_cpu(tmp_path: Path, model: nn.Module) -> None:
     path = save(model, tmp_path / "m.pt")
     levels, _ = _core.parse_settings(settings(path, "Static", 2, "1"), 1, 2)
     image = images(2)[0]
-    ((features, _),) = _core.feature_maps(image, levels[0].fixed_models[0])
+    ((features, _),) = _networks.feature_maps(image, levels[0].fixed_models[0])
     assert np.isfinite(features).all()
     if isinstance(model, OfTheGpu):
         path = save(nn.Identity(), tmp_path / "identity.pt")
         levels, _ = _core.parse_settings(settings(path, "Static", 2, "1"), 1, 2)
-        ((as_is, _),) = _core.feature_maps(image, levels[0].fixed_models[0])
+        ((as_is, _),) = _networks.feature_maps(image, levels[0].fixed_models[0])
         np.testing.assert_array_equal(features, 2.0 * as_is)

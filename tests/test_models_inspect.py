@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import tiny_models
-from impact_plugin import _core, models
+from impact_plugin import _networks, models
 from impact_plugin.models.files import sha256
 
 
@@ -200,7 +200,7 @@ def test_clamped_intensities_and_rectifiers_hide_no_voxels_for_long(
     network = nn.Sequential(
         nn.Hardtanh(0.0, 255.0), nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, 1)
     )
-    model = _core.Model(str(save(network, tmp_path)))
+    model = _networks.Network(str(save(network, tmp_path)))
     (layer,) = model.measure(64, 2, 1, 1, (-100.0, 100.0))
     assert layer.layout is not None
     assert layer.layout.stride[:2] == [2, 2]

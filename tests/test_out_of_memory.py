@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import impact_testing
 from helpers import tiny_models
 from helpers.evaluators import SmoothModels, images, parameters
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 SHORTAGES = ("memory", "memory in a model", "memory of the machine")
 
@@ -23,7 +24,7 @@ def test_batches_are_halved_until_they_fit(how: str) -> None:
         tried.append((first, number))
         return how if number > 3 else ""
 
-    size, messages = _core.run_in_batches(17, 12, action)
+    size, messages = impact_testing.run_in_batches(17, 12, action)
     assert tried[:3] == [(0, 12), (0, 6), (0, 3)]
     done = [part for part in tried if part[1] <= 3]
     assert done == [(first, min(3, 17 - first)) for first in range(0, 17, 3)]
@@ -42,14 +43,14 @@ def test_room_is_made_before_a_batch_is_halved() -> None:
         tried.append(number)
         return "memory" if first == 4 and room else ""
 
-    size, messages = _core.run_in_batches(8, 4, action, lambda: bool(room and room.pop()))
+    size, messages = impact_testing.run_in_batches(8, 4, action, lambda: bool(room and room.pop()))
     assert (tried, size, messages) == ([4, 4, 4], 4, [])
 
 
 @pytest.mark.parametrize("how", SHORTAGES)
 def test_one_sample_that_does_not_fit(how: str) -> None:
     with pytest.raises(RuntimeError, match=r"does not suffice for a single patch\.") as caught:
-        _core.run_in_batches(5, 4, lambda first, number: how)
+        impact_testing.run_in_batches(5, 4, lambda first, number: how)
     assert "smaller PatchSize" in str(caught.value)
     assert "larger VoxelSize" in str(caught.value)
 
@@ -62,15 +63,15 @@ def test_other_errors_are_passed_on() -> None:
         return "shape mismatch"
 
     with pytest.raises(RuntimeError, match=r"^shape mismatch$"):
-        _core.run_in_batches(8, 4, action)
+        impact_testing.run_in_batches(8, 4, action)
     assert calls == [4]
 
 
 def test_batches_follow_the_memory() -> None:
-    assert _core.number_that_fits(1000, 10.0, 10**6) == 50  # half of it is left
-    assert _core.number_that_fits(1000, 10.0, 20) == 20
-    assert _core.number_that_fits(1000, 1e9, 20) == 1
-    assert _core.number_that_fits(2**64 - 1, 0.0, 20) == 20
+    assert impact_testing.number_that_fits(1000, 10.0, 10**6) == 50  # half of it is left
+    assert impact_testing.number_that_fits(1000, 10.0, 20) == 20
+    assert impact_testing.number_that_fits(1000, 1e9, 20) == 1
+    assert impact_testing.number_that_fits(2**64 - 1, 0.0, 20) == 20
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_batches_follow_the_memory() -> None:
 )
 def test_failures_name_the_gpu_and_what_to_do(how: str, expected: str) -> None:
     with pytest.raises(_core.Error) as caught:
-        _core.fail_on_gpu(3, how, lambda: None)
+        impact_testing.fail_on_gpu(3, how, lambda: None)
     message = str(caught.value)
     assert message.startswith(expected)
     assert "-1" in message
@@ -110,9 +111,9 @@ def test_convolutions_are_in_single_precision_meanwhile() -> None:
             for operation, value in settings.items():
                 put("cuda", operation, value)
             before = all_precisions()
-            _core.fail_on_gpu(0, "", lambda: seen.append(str(get("cuda", "conv"))))
+            impact_testing.fail_on_gpu(0, "", lambda: seen.append(str(get("cuda", "conv"))))
             with pytest.raises(_core.Error):
-                _core.fail_on_gpu(0, "device", lambda: None)
+                impact_testing.fail_on_gpu(0, "device", lambda: None)
             assert all_precisions() == before
             if not settings:  # the default is still one: it gives way to what holds for all
                 put("cuda", "all", "ieee")
@@ -126,7 +127,7 @@ def test_convolutions_are_in_single_precision_meanwhile() -> None:
 
 def test_traced_convolutions_lose_their_switch(smooth_models: SmoothModels) -> None:
     """That for TF32, which tracing writes into a file. The user's fusers stay as they were."""
-    model = _core.AsOnGpu(smooth_models(3))
+    model = impact_testing.AsOnGpu(smooth_models(3))
     constants = dict(re.findall(r"(%\S+) : bool = prim::Constant\[value=([01])\]", model.graphs))
     switches = re.findall(r"aten::_convolution\(.*, (%\S+)\)", model.graphs)
     assert len(switches) == 2
@@ -140,14 +141,14 @@ def test_traced_convolutions_lose_their_switch(smooth_models: SmoothModels) -> N
 
 
 def test_feature_maps_that_do_not_fit() -> None:
-    on_gpu = _core.maps_do_not_fit(12 * 2.0**30, 2**31, 1)
+    on_gpu = impact_testing.maps_do_not_fit(12 * 2.0**30, 2**31, 1)
     assert "at least 12.0 GiB of memory, of which 2.0 GiB are available on GPU 1." in on_gpu
     assert "larger VoxelSize" in on_gpu
     assert "GPU -1, the CPU" in on_gpu
-    on_cpu = _core.maps_do_not_fit(12 * 2.0**30, 2**31, -1)
+    on_cpu = impact_testing.maps_do_not_fit(12 * 2.0**30, 2**31, -1)
     assert "GPU" not in on_cpu
     assert 'UseMixedPrecision "true" (half the memory)' in on_cpu
-    assert "Mixed" not in _core.maps_do_not_fit(12 * 2.0**30, 2**31, -1, are_half=True)
+    assert "Mixed" not in impact_testing.maps_do_not_fit(12 * 2.0**30, 2**31, -1, are_half=True)
 
 
 class Greedy(torch.nn.Module):
@@ -173,7 +174,7 @@ def test_a_model_that_runs_out_of_memory(
     found = []
     for most in (100000, 5):
         path = tiny_models.save(Greedy(most, 7), tmp_path / f"{most}.pt")
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             *images(3),
             parameters([str(path)], [3], 3, "Jacobian", "L2", "1"),
             "Affine",
@@ -193,7 +194,7 @@ def test_a_model_for_which_no_batch_is_small_enough(tmp_path: Path) -> None:
     """The process lives on."""
     path = tiny_models.save(Greedy(0, 7), tmp_path / "model.pt")
     with pytest.raises(Exception, match="the memory of the CPU does not suffice for") as caught:
-        _metric.MetricEvaluator(
+        impact_testing.MetricEvaluator(
             *images(3), parameters([str(path)], [3], 3, "Jacobian", "L2", "1"), "Affine"
         )
     assert "smaller PatchSize" in str(caught.value)

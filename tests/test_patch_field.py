@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+import impact_testing
 from helpers import tiny_models
 from helpers.evaluators import FIXED, SmoothModels, images, parameters, smooth_volume, start
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 
 class SeesAll(torch.nn.Module):
@@ -46,9 +47,11 @@ class FarCorner(torch.nn.Module):
         return torch.cat([x, x.roll(-2, -1)], 1) / 100.0
 
 
-def evaluator(path: str, dimension: int, patch: str, mask: str = "11") -> _metric.MetricEvaluator:
+def evaluator(
+    path: str, dimension: int, patch: str, mask: str = "11"
+) -> impact_testing.MetricEvaluator:
     settings = parameters([path], [dimension], dimension, "Jacobian", "L2", mask)
-    return _metric.MetricEvaluator(
+    return impact_testing.MetricEvaluator(
         *images(dimension),
         settings | {"PatchSize": [patch]},
         "BSpline",
@@ -113,7 +116,7 @@ def test_a_window_hides_nothing(tmp_path: Path) -> None:
     pixels[0, 0] = 40000.0
     bright = _core.Image(pixels, spacing, origin, direction)
     settings = parameters([path], [2], 2, "Jacobian", "L2", "1") | {"PatchSize": ["9*9"]}
-    metric = _metric.MetricEvaluator(bright, bright, settings, "Translation")
+    metric = impact_testing.MetricEvaluator(bright, bright, settings, "Translation")
     assert described("5 x 5", "9 x 9") in metric.describe_features()
 
 

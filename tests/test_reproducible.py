@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import impact_testing
 from helpers.evaluators import SmoothModels, images, parameters, start
 from helpers.itk_process import ItkProcess
 from helpers.parameter_maps import Value, parameter_map
 from helpers.programs import run_elastix
 from helpers.registrations import MODES, first_value, impact, pair
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 # Elastix samples at the same places whatever the seed, so that only the metric draws.
 ON_A_GRID: dict[str, Value] = {"ImageSampler": "Grid", "SampleGridSpacing": 4}
@@ -42,7 +43,7 @@ def test_same_result_to_the_bit_for_every_number_of_threads(
     settings = parameters([smooth_models(3)], [3], 3, mode, "Cosine", "11")
     results = []
     for threads in (1, 2, 4):
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             fixed,
             moving,
             settings,
@@ -117,7 +118,7 @@ def test_channels_are_drawn_at_each_evaluation(smooth_models: SmoothModels) -> N
     points = np.array([fixed.grid.origin]) + np.random.default_rng(1).uniform(0, 20, (50, 3))
     series = []
     for seed in (5, 5, 6):
-        similarity = _core.StaticSimilarity(fixed, moving, levels[0], seed=seed)
+        similarity = impact_testing.StaticSimilarity(fixed, moving, levels[0], seed=seed)
         series.append([similarity.evaluate(points, points)[0] for _ in range(400)])
     assert series[0] == series[1] != series[2]
     # 10 pairs of the first layer's 5 channels, each with one of the second layer's 4.

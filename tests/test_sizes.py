@@ -10,7 +10,7 @@ import torch
 
 from helpers.coordinates import save
 from helpers.evaluators import smooth_image
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 
 SIDE = 100
 
@@ -25,7 +25,7 @@ def features_of(
     image: _core.Image, parameters: dict[str, list[str]]
 ) -> list[tuple[np.ndarray, _core.Grid]]:
     levels, _ = _core.parse_settings(parameters, 1, 2)
-    return _core.feature_maps(image, levels[0].fixed_models[0])
+    return _networks.feature_maps(image, levels[0].fixed_models[0])
 
 
 def tiled(path: str, tile: int) -> dict[str, list[str]]:

@@ -9,20 +9,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import impact_testing
 from helpers.coordinates import Array, save
 from helpers.evaluators import SmoothModels, images, parameters, rotation, smooth_image
 from helpers.images import Image
 from helpers.itk_process import ItkProcess
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import MODES, first_value, impact, pair, translation_error
-from impact_plugin import _core, _metric
+from impact_plugin import _core, _networks
 
 
 def features_of(image: _core.Image, settings: dict[str, list[str]]) -> list[Array]:
     """Give the selected layers of the first model, (z, y, x, channel)."""
     levels, findings = _core.parse_settings(settings, 1, image.grid.dimension)
     assert not findings
-    maps = _core.feature_maps(image, levels[0].fixed_models[0])
+    maps = _networks.feature_maps(image, levels[0].fixed_models[0])
     return [features.astype(np.float64) for features, _ in maps]
 
 
@@ -138,7 +139,7 @@ def test_2d_model_in_jacobian_mode_sees_all_planes_of_a_3d_image(tmp_path: Path)
         "FixedLayersMask": ["1000"],
     }
     evaluators = [
-        _metric.MetricEvaluator(
+        impact_testing.MetricEvaluator(
             image, image, settings | {"MovingLayersMask": [mask]}, "Translation", sample_spacing=1
         )
         for mask in ("0100", "0010", "0001")
@@ -164,7 +165,7 @@ def test_padding_does_not_matter_to_patches_that_cover_what_is_seen(
             model = smooth_models(dimension, padding=padding)
             settings = parameters([model], [dimension], dimension, "Jacobian", "L2", "11")
             settings["PatchSize"] = ["*".join([str(patch)] * dimension)]
-            evaluator = _metric.MetricEvaluator(*images(dimension), settings, "Translation")
+            evaluator = impact_testing.MetricEvaluator(*images(dimension), settings, "Translation")
             values.setdefault(patch, []).append(evaluator.value([0.7, -0.4, 0.9][:dimension]))
         assert values[patch][0] == pytest.approx(values[patch][1], rel=1e-5)
     assert len({round(value[0], 9) for value in values.values()}) > 1
@@ -189,7 +190,7 @@ def test_intensities_are_interpolated_to_the_order_given(
     inner[:, :, 12:-12] = 1.0
     model = save(torch.nn.Identity(), tmp_path / "m.pt")
     settings = parameters([model], [3], 3, "Jacobian", "L1", "1")
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         fixed,
         moving,
         settings | {"VoxelSize": ["1.5*1*1"], "PatchSize": ["1*1*1"]},
@@ -289,7 +290,7 @@ def test_principal_components_are_those_of_the_fixed_features(
     mask = np.zeros((16, 19, 22), np.float32)
     mask[inner] = 1.0
     place = fixed.grid
-    evaluator = _metric.MetricEvaluator(
+    evaluator = impact_testing.MetricEvaluator(
         fixed,
         moving,
         settings,

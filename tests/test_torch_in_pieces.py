@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import impact_testing
 from helpers import tiny_models
 from helpers.evaluators import parameters
-from impact_plugin import _core, _metric
+from impact_plugin import _core, _networks
 
 
 class Layered(nn.Module):
@@ -126,7 +127,7 @@ def test_pieces_give_what_the_whole_gives(network: tuple[nn.Module, str]) -> Non
     module, path = network
     levels, findings = _core.parse_settings(settings_of(path, "Static"), 1, 3)
     assert not findings
-    ((made, _),) = _core.feature_maps(image(60, 0), levels[0].fixed_models[0])
+    ((made, _),) = _networks.feature_maps(image(60, 0), levels[0].fixed_models[0])
     with torch.no_grad():
         (layer,) = module(torch.from_numpy(voxels(60, 0))[None, None])
     expected = layer[0].movedim(0, -1).numpy()
@@ -142,7 +143,7 @@ def test_the_same_bits_for_every_number_of_threads(
     fixed, moving = image(36, 0), image(36, 1)
     results = set()
     for threads in (1, 2, 3, 5):
-        evaluator = _metric.MetricEvaluator(
+        evaluator = impact_testing.MetricEvaluator(
             fixed,
             moving,
             settings_of(path, mode, "NCC"),

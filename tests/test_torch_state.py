@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import impact_testing
 from helpers.coordinates import save
 from helpers.evaluators import SmoothModels, images, parameters
-from impact_plugin import _core, _metric
+from impact_plugin import _core
 
 MODES = ("Static", "Jacobian")
 
@@ -90,7 +91,7 @@ def torch_state() -> dict[str, object]:
 
 def evaluate(model: str, mode: str, mask: str) -> tuple[float, bytes]:
     given = parameters([model], [3], 3, mode, "L2", mask) | {"SubsetFeatures": ["2"]}
-    evaluator = _metric.MetricEvaluator(*images(3), given, "Affine", threads=2)
+    evaluator = impact_testing.MetricEvaluator(*images(3), given, "Affine", threads=2)
     identity = evaluator.identity_parameters
     value = evaluator.value(identity)
     again, derivative = evaluator.value_and_derivative(identity)
@@ -101,7 +102,7 @@ def compare_statically(model: str) -> float:
     fixed, moving = images(3)
     levels, _ = _core.parse_settings(parameters([model], [3], 3, "Static", "L2", "11"), 1, 3)
     points = np.array([moving.grid.origin]) + np.arange(30.0)[:, None]
-    similarity = _core.StaticSimilarity(fixed, moving, levels[0], threads=2)
+    similarity = impact_testing.StaticSimilarity(fixed, moving, levels[0], threads=2)
     return similarity.evaluate(points, points + 1.0)[0]
 
 

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 from click.testing import CliRunner
 
 import impact_plugin
+import impact_testing
 from helpers import browser
 from helpers.images import Scene, shift
 from helpers.registrations import GRIDS
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 from impact_plugin.cli.program import program
 from impact_plugin.images.geometry import Geometry
 from impact_plugin.viewing.features import extraction, scans
@@ -134,9 +135,9 @@ def test_same_values_as_the_metric(layers: dict[int, str], tmp_path: Path) -> No
         )
         for image in pair
     )
-    similarity = _core.StaticSimilarity(first, second, extraction.level_settings(model, 3))
+    similarity = impact_testing.StaticSimilarity(first, second, extraction.level_settings(model, 3))
     expected, _ = similarity.evaluate(points, moved)
-    value, _ = _core.distance("L2", ours.at(points), theirs.at(moved))
+    value, _ = _networks.distance("L2", ours.at(points), theirs.at(moved))
     assert value == pytest.approx(expected, rel=1e-5)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from check_wings import faults
 
 ROOT = Path(__file__).parents[1] / "src/cpp"

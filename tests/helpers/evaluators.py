@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from impact_plugin import _core, _metric
+import impact_testing
+from impact_plugin import _core
 
 # The bound of the project. Values are computed from features in single precision: with the step
 # below, their rounding contributes some 1e-4, and the kinks of linear interpolation as much.
@@ -153,7 +154,7 @@ class FirstEvaluations:
         make: Makes the metric.
     """
 
-    def __init__(self, make: Callable[[], _metric.MetricEvaluator]) -> None:
+    def __init__(self, make: Callable[[], impact_testing.MetricEvaluator]) -> None:
         self._make = make
         self._last = make()
 

@@ -11,7 +11,8 @@ import sys
 
 import numpy as np
 
-from impact_plugin import _core, _metric
+import impact_testing
+from impact_plugin import _core
 
 
 def image(described: dict[str, list[float]]) -> _core.Image:
@@ -28,7 +29,7 @@ def main() -> None:
     results = {}
     for name, parameters in job["metrics"].items():
         for threads in job["threads"]:
-            evaluator = _metric.MetricEvaluator(
+            evaluator = impact_testing.MetricEvaluator(
                 fixed,
                 moving,
                 parameters,

@@ -255,7 +255,8 @@ def metric_after_itk(model: str) -> dict[str, float]:
     import numpy as np
 
     check(register(model, "Static"))
-    from impact_plugin import _core, _metric
+    import impact_testing
+    from impact_plugin import _core
 
     values = {}
     for mode in MODES:
@@ -273,7 +274,7 @@ def metric_after_itk(model: str) -> dict[str, float]:
         }
         found = []
         for threads in (1, 2, 4):
-            metric = _metric.MetricEvaluator(
+            metric = impact_testing.MetricEvaluator(
                 fixed, moving, parameters, "BSpline", control_point_spacing=8.0, threads=threads
             )
             at = [0.01 * (number % 7) for number in range(len(metric.identity_parameters))]

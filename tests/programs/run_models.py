@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 
 for file in sys.argv[1:]:
     print(file, file=sys.stderr, flush=True)
     try:
-        layers = _core.Model(file).layer_shapes([9, 8, 7], 1, 3, (0.0, 300.0))
+        layers = _networks.Network(file).layer_shapes([9, 8, 7], 1, 3, (0.0, 300.0))
     except _core.Error:
         print("refused", flush=True)
     else:

@@ -1,9 +1,7 @@
 #include "python_headers.h"
 
-#include "impact/api/similarity.h"
-#include "impact/base/memory.h"
+#include "impact/api/level_check.h"
 #include "impact/base/workers.h"
-#include "impact/models/model.h"
 
 namespace impact::bindings
 {
@@ -51,6 +49,12 @@ inPython(const SurveyedModel & model, const LevelSettings & settings)
   return result;
 }
 
+/** Model files that were read; what reads them is in the core's library alone. */
+struct Repository
+{
+  ModelRepositoryPointer models = makeModelRepository();
+};
+
 struct LevelCheck
 {
   std::vector<Finding>     findings;
@@ -91,18 +95,17 @@ register_check(py::module_ & module)
       "what making them takes. "
       "Jacobian: patches and what the networks keep for the way back.");
 
-  py::class_<ModelRepository, ModelRepositoryPointer>(module, "ModelRepository", "Model files that were read.")
-    .def(py::init(&makeModelRepository));
+  py::class_<Repository>(module, "ModelRepository", "Model files that were read.").def(py::init<>());
 
   module.def(
     "check_level",
-    [](const LevelSettings &          settings,
-       bool                           settingsAreRight,
-       const std::optional<Grid> &    fixedGrid,
-       const std::optional<Grid> &    movingGrid,
-       std::int64_t                   numberOfSamples,
-       const ModelRepositoryPointer & models,
-       int                            threads) {
+    [](const LevelSettings &             settings,
+       bool                              settingsAreRight,
+       const std::optional<Grid> &       fixedGrid,
+       const std::optional<Grid> &       movingGrid,
+       std::int64_t                      numberOfSamples,
+       const std::optional<Repository> & models,
+       int                               threads) {
       const py::gil_scoped_release release;
       LevelSurvey                  survey;
       survey.numberOfSamples = numberOfSamples;
@@ -111,7 +114,7 @@ register_check(py::module_ & module)
                                    settingsAreRight,
                                    fixedGrid,
                                    movingGrid,
-                                   models ? models : makeModelRepository(),
+                                   models ? models->models : makeModelRepository(),
                                    threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
                                    &survey);
       result.bytes = survey.bytes;
@@ -131,8 +134,6 @@ register_check(py::module_ & module)
     "Opens and runs the models of a level as elastix's metric does before its first iteration. Without both grids, "
     "what depends on the images is left out. settings_are_right: whether the parser found no errors; the models are "
     "otherwise opened, but not run.");
-
-  module.def("available_memory", &availableMemory, "Bytes that this process may still use.");
 }
 
 } // namespace impact::bindings

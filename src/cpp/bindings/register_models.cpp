@@ -1,33 +1,22 @@
 #include "python_headers.h"
 
-#include "impact/models/layer_layout.h"
-#include "impact/runtime/allocation_peak.h"
-#include "impact/runtime/torch_scope.h"
+#include "impact/api/network.h"
 
 namespace impact::bindings
 {
 namespace
 {
 
-std::array<std::int64_t, 3>
-toSize(const std::vector<std::int64_t> & size)
+using Size = std::vector<std::int64_t>;
+
+const Size &
+checked(const Size & size)
 {
   if (size.size() < 2 || size.size() > 3)
   {
     throw py::value_error("size must have 2 or 3 numbers, x, y (, z)");
   }
-  std::array<std::int64_t, 3> result{ 1, 1, 1 };
-  std::copy(size.begin(), size.end(), result.begin());
-  return result;
-}
-
-/** What a model is told of an image with intensities in this range, evenly spread. */
-ImageContext
-contextOf(std::pair<double, double> range, int dimension)
-{
-  const auto [low, high] = range;
-  return { at::tensor({ low, high, (low + high) / 2, (high - low) / std::sqrt(12.0) }, at::kFloat),
-           at::eye(dimension, at::kFloat) };
+  return size;
 }
 
 std::vector<double>
@@ -65,99 +54,47 @@ register_models(py::module_ & module)
                   &MeasuredLayer::layout,
                   "None where the layer cannot be differentiated, or depends on voxels at the edge of the input.");
 
-  py::class_<Model, std::shared_ptr<Model>>(module, "Model", "A TorchScript file as the metric opens it, on the CPU.")
-    .def(py::init([](const std::string & path) {
-           const TorchScope scope(nullptr);
-           return std::const_pointer_cast<Model>(loadTorchScript(path, at::kCPU));
-         }),
-         py::arg("path"),
-         py::call_guard<py::gil_scoped_release>())
+  py::class_<Network>(module, "Network", "A TorchScript file as the metric opens it, on the CPU.")
+    .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())
     .def_property_readonly(
-      "arguments", &Model::arguments, "What forward() takes besides the image: nb_layers, stats, direction.")
+      "arguments", &Network::arguments, "What forward() takes besides the image: nb_layers, stats, direction.")
     .def(
       "layer_shapes",
-      [](const Model &                     model,
-         const std::vector<std::int64_t> & size,
-         int                               channels,
-         std::size_t                       numberOfLayers,
-         Range                             range,
-         std::int64_t                      batch) {
-        const TorchScope                       scope(nullptr);
-        const auto                             dimension = static_cast<int>(size.size());
-        const auto                             shape = inputShape(batch, channels, dimension, toSize(size));
-        std::vector<std::vector<std::int64_t>> shapes;
-        for (const at::Tensor & layer : model.layers(
-               irregularImage(shape, range.first, range.second), numberOfLayers, contextOf(range, dimension)))
-        {
-          shapes.push_back(layer.sizes().vec());
-        }
-        return shapes;
-      },
+      [](const Network & network,
+         const Size &    size,
+         int             channels,
+         std::size_t     numberOfLayers,
+         Range           range,
+         std::int64_t batch) { return network.layerShapes({ checked(size), channels, range, batch }, numberOfLayers); },
       py::arg("size"),
       py::arg("channels"),
       py::arg("number_of_layers"),
       py::arg("intensities"),
       py::arg("batch") = 1,
       py::call_guard<py::gil_scoped_release>(),
-      "Runs the model on an irregular input of size x, y (, z). Returns the shape of each layer, batch x channels x "
-      "(z) x y x x. Raises Error when the model refuses.")
-    .def(
-      "measure",
-      [](const Model & model,
-         std::int64_t  size,
-         int           dimension,
-         int           channels,
-         std::size_t   numberOfLayers,
-         Range         range,
-         int           numberOfInputs) {
-        const TorchScope scope(nullptr);
-        return measureLayers(model,
-                             dimension,
-                             channels,
-                             std::vector<bool>(numberOfLayers, true),
-                             contextOf(range, dimension),
-                             at::kCPU,
-                             size,
-                             numberOfInputs);
-      },
-      py::arg("size"),
-      py::arg("dimension"),
-      py::arg("channels"),
-      py::arg("number_of_layers"),
-      py::arg("intensities"),
-      py::arg("number_of_inputs") = 1,
-      py::call_guard<py::gil_scoped_release>(),
-      "Measures the layers by gradient, on irregular inputs with `size` voxels along each axis. Raises Error when "
-      "the model refuses.")
+      "Runs the network on an irregular input of size x, y (, z). Returns the shape of each layer, batch x channels x "
+      "(z) x y x x. Raises Error when the network refuses.")
+    .def("measure",
+         &Network::measure,
+         py::arg("size"),
+         py::arg("dimension"),
+         py::arg("channels"),
+         py::arg("number_of_layers"),
+         py::arg("intensities"),
+         py::arg("number_of_inputs") = 1,
+         py::call_guard<py::gil_scoped_release>(),
+         "Measures the layers by gradient, on irregular inputs with `size` voxels along each axis. Raises Error when "
+         "the network refuses.")
     .def(
       "peak_memory",
-      [](const Model &                     model,
-         const std::vector<std::int64_t> & size,
-         int                               channels,
-         std::size_t                       numberOfLayers,
-         Range                             range,
-         std::int64_t                      batch,
-         bool                              gradient) {
-        const TorchScope scope(nullptr);
-        const auto       dimension = static_cast<int>(size.size());
-        const auto       shape = inputShape(batch, channels, dimension, toSize(size));
-        at::Tensor       input = irregularImage(shape, range.first, range.second);
-        input.set_requires_grad(gradient);
-        return allocationPeak(at::kCPU, [&] {
-          at::AutoGradMode        gradientsOn(gradient);
-          std::vector<at::Tensor> sums;
-          for (const at::Tensor & layer : model.layers(input, numberOfLayers, contextOf(range, dimension)))
-          {
-            if (layer.requires_grad())
-            {
-              sums.push_back(layer.sum());
-            }
-          }
-          if (!sums.empty())
-          {
-            torch::autograd::grad(sums, { input }, {}, false, false, /*allow_unused=*/true);
-          }
-        });
+      [](const Network & network,
+         const Size &    size,
+         int             channels,
+         std::size_t     numberOfLayers,
+         Range           range,
+         std::int64_t    batch,
+         bool            gradient) {
+        return network.peakMemory({ checked(size), channels, range, batch }, numberOfLayers, gradient);
       },
       py::arg("size"),
       py::arg("channels"),
@@ -166,8 +103,17 @@ register_models(py::module_ & module)
       py::arg("batch") = 1,
       py::arg("gradient") = false,
       py::call_guard<py::gil_scoped_release>(),
-      "The most bytes of tensors at a time that the model takes for an input of size x, y (, z), all layers; with the "
-      "derivative with respect to the input, where `gradient`. Raises Error when the model refuses.");
+      "The most bytes of tensors at a time that the network takes for an input of size x, y (, z), all layers; with "
+      "the "
+      "derivative with respect to the input, where `gradient`. Raises Error when the network refuses.")
+    .def("runs_as_chain",
+         &Network::runsAsChain,
+         py::arg("layers_mask"),
+         py::arg("dimension"),
+         py::arg("number_of_channels") = 1,
+         py::call_guard<py::gil_scoped_release>(),
+         "Whether the layers that the mask selects are made by our own kernels on the CPU: convolutions, instance or "
+         "batch normalisation and rectifiers, one after the other.");
 }
 
 } // namespace impact::bindings

@@ -7,6 +7,8 @@
 #include "elxImpactFeatureMaps.h"
 #include "elxImpactParameterMap.h"
 #include "elxImpactStop.h"
+#include "impact/api/level_check.h"
+#include "impact/api/messages.h"
 #include "impact/api/model_prints.h"
 #include "impact/base/random.h"
 #include "impact/settings/check_image.h"

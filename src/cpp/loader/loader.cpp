@@ -15,6 +15,7 @@
 
 #include <exception>
 #include <string>
+#include <vector>
 
 extern "C" __attribute__((visibility("default"))) int ImpactMetricInstallComponent(void * database);
 
@@ -41,18 +42,24 @@ pluginFolder()
 #endif
 }
 
-/** Compares everything; fails where something does not fit.
- * \return how many virtual tables were compared */
-std::size_t
+/** What was found to fit. */
+struct Fitting
+{
+  std::string torch;  // its minor version
+  std::size_t tables; // virtual tables that were compared
+};
+
+/** Compares everything; fails where something does not fit. */
+Fitting
 check(const impact::Host & host)
 {
 #ifdef IMPACT_STANDALONE
-  const fs::path packages = IMPACT_PACKAGES;
+  const std::string torch = impact::checkTorch(host, IMPACT_PACKAGES, { IMPACT_TORCH_SERIES });
 #else
-  const fs::path packages = pluginFolder().parent_path();
-  impact::checkItkElastix(host);
+  const std::vector<std::string> torches = impact::torchesOf(pluginFolder());
+  impact::checkItkElastix(host, torches);
+  const std::string torch = impact::checkTorch(host, pluginFolder().parent_path(), torches);
 #endif
-  impact::checkTorch(host, packages);
   const fs::path description = pluginFolder() / "host_classes.txt";
   if (const std::string missing = impact::missingVersion(description); !missing.empty())
   {
@@ -70,7 +77,21 @@ check(const impact::Host & host)
                    ", itk-elastix " IMPACT_ITK_ELASTIX_VERSION "): " +
                    differences + ". " + reinstall);
   }
-  return tables;
+  return { torch, tables };
+}
+
+/** Opens one of our libraries, for good. */
+void *
+open(const impact::Host & host, const fs::path & library)
+{
+  void * const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle)
+  {
+    const char * const reason = dlerror();
+    impact::fail(
+      host, "opening " + library.string() + " failed: " + (reason ? reason : "no reason given") + ". " + reinstall);
+  }
+  return handle;
 }
 
 } // namespace
@@ -78,17 +99,16 @@ check(const impact::Host & host)
 extern "C" __attribute__((visibility("default"))) int
 ImpactMetricInstallComponent(void * database)
 {
-  const impact::Host host(__builtin_return_address(0));
-  check(host);
+  const impact::Host             host(__builtin_return_address(0));
+  [[maybe_unused]] const Fitting fitting = check(host);
 
+#ifndef IMPACT_STANDALONE
+  // By these names the plugin finds what it links, whichever folder it comes from.
+  open(host, pluginFolder() / "libimpact_base.so");
+  open(host, pluginFolder() / ("torch-" + fitting.torch) / "libimpact_core.so");
+#endif
   const fs::path plugin = pluginFolder() / "libimpact_elastix.so";
-  void * const   handle = dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!handle)
-  {
-    const char * const reason = dlerror();
-    impact::fail(host,
-                 "opening " + plugin.string() + " failed: " + (reason ? reason : "no reason given") + ". " + reinstall);
-  }
+  void * const   handle = open(host, plugin);
   using Install = int (*)(void *);
   const auto install = reinterpret_cast<Install>(dlsym(handle, "ImpactMetricInstallComponent"));
   if (!install)
@@ -107,10 +127,11 @@ ImpactMetricExamine(const char * library, int * fits)
   static thread_local std::string found;
   try
   {
-    const std::size_t tables = check(impact::Host(library));
+    const auto [torch, tables] = check(impact::Host(library));
     found = "versions fit, " + std::to_string(tables) +
             " virtual tables are as built for (itk-elastix " IMPACT_ITK_ELASTIX_VERSION
-            ", elastix " IMPACT_ELASTIX_VERSION ", torch " IMPACT_TORCH_VERSION ")";
+            ", elastix " IMPACT_ELASTIX_VERSION ", torch " +
+            torch + ")";
     *fits = 1;
   }
   catch (const std::exception & error)

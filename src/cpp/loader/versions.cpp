@@ -4,8 +4,10 @@
 #include <link.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string_view>
 
 namespace impact
@@ -89,6 +91,32 @@ hasOldStrings(const fs::path & library, std::string_view oldName, std::string_vi
   return bytes.find(oldName) != std::string::npos && bytes.find(newName) == std::string::npos;
 }
 
+/** The numbers of a version: 2.13 comes after 2.9. */
+std::vector<int>
+numbersOf(const std::string & version)
+{
+  std::vector<int>   numbers;
+  std::istringstream stream(version);
+  for (std::string part; std::getline(stream, part, '.');)
+  {
+    numbers.push_back(std::atoi(part.c_str()));
+  }
+  return numbers;
+}
+
+/** Minor versions of torch as pip takes them: a range where there are several, which follow one another. */
+std::string
+requirement(const std::vector<std::string> & torches)
+{
+  if (torches.size() < 2)
+  {
+    return torches.empty() ? "torch" : "torch==" + torches.front() + ".*";
+  }
+  std::vector<int> last = numbersOf(torches.back());
+  return "torch>=" + torches.front() + ",<" + std::to_string(last[0]) + "." +
+         std::to_string(last.size() > 1 ? last[1] + 1 : 0);
+}
+
 std::string
 orUnknown(const std::string & version)
 {
@@ -98,16 +126,38 @@ orUnknown(const std::string & version)
 } // namespace
 
 
-std::string
-neededVersions()
+std::vector<std::string>
+torchesOf(const fs::path & plugin)
 {
-  return "Needed: torch==" IMPACT_TORCH_SERIES ".* and itk-elastix>=0.25.2,<0.25.4. Run: python -m pip install "
-         "\"torch==" IMPACT_TORCH_SERIES ".*\" \"itk-elastix>=0.25.2,<0.25.4\"";
+  const std::string        beginning = "torch-";
+  std::vector<std::string> found;
+  std::error_code          error;
+  for (const auto & entry : fs::directory_iterator(plugin, error))
+  {
+    if (const std::string name = entry.path().filename().string(); name.rfind(beginning, 0) == 0)
+    {
+      found.push_back(name.substr(beginning.size()));
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const std::string & a, const std::string & b) {
+    return numbersOf(a) < numbersOf(b);
+  });
+  return found;
+}
+
+
+std::string
+neededVersions(const std::vector<std::string> & torches)
+{
+  const std::string torch = requirement(torches);
+  const std::string itkElastix = "itk-elastix>=0.25.2,<0.25.4";
+  return "Needed: " + torch + " and " + itkElastix + ". Run: python -m pip install \"" + torch + "\" \"" + itkElastix +
+         "\"";
 }
 
 
 void
-checkItkElastix(const Host & host)
+checkItkElastix(const Host & host, const std::vector<std::string> & torches)
 {
   const std::string built = " is not the version this plugin was built for (";
   const std::string elastix = IMPACT_ITK_ELASTIX_VERSION ", which is elastix " IMPACT_ELASTIX_VERSION "). ";
@@ -121,7 +171,8 @@ checkItkElastix(const Host & host)
   const std::string version = distributionVersion(site, "itk_elastix");
   if (!isOfSeries(version, "0.25.2") && !isOfSeries(version, "0.25.3"))
   {
-    fail(host, "itk-elastix " + orUnknown(version) + " in " + site.string() + built + elastix + neededVersions());
+    fail(host,
+         "itk-elastix " + orUnknown(version) + " in " + site.string() + built + elastix + neededVersions(torches));
   }
   // elastix has ITK inside; the images come from ITK's own wheel.
   if (const std::string itk = distributionVersion(site, "itk_core"); !itk.empty() && !isOfSeries(itk, "5.4"))
@@ -135,13 +186,13 @@ checkItkElastix(const Host & host)
          host.path.string() +
            " was compiled with _GLIBCXX_USE_CXX11_ABI=0 and this plugin with 1: strings of the one "
            "are none of the other. " +
-           neededVersions());
+           neededVersions(torches));
   }
 }
 
 
-void
-checkTorch(const Host & host, const fs::path & site)
+std::string
+checkTorch(const Host & host, const fs::path & site, const std::vector<std::string> & built)
 {
   fs::path library = loadedLibrary("libtorch_cpu");
   if (library.empty())
@@ -149,16 +200,23 @@ checkTorch(const Host & host, const fs::path & site)
     library = site / "torch" / "lib" / "libtorch_cpu.so";
     if (!fs::exists(library))
     {
-      fail(host, "torch is not installed in " + site.string() + ". " + neededVersions());
+      fail(host, "torch is not installed in " + site.string() + ". " + neededVersions(built));
     }
   }
   const fs::path    package = library.lexically_normal().parent_path().parent_path();
   const std::string version = torchVersion(package);
-  if (!isOfSeries(version, IMPACT_TORCH_SERIES))
+  const auto        series =
+    std::find_if(built.begin(), built.end(), [&](const std::string & one) { return isOfSeries(version, one); });
+  if (series == built.end())
   {
+    std::string all;
+    for (const std::string & one : built)
+    {
+      all += (all.empty() ? "" : ", ") + one;
+    }
     fail(host,
-         "torch " + orUnknown(version) + " in " + package.string() +
-           " is not the version this plugin was built for (" IMPACT_TORCH_VERSION "). " + neededVersions());
+         "torch " + orUnknown(version) + " in " + package.string() + " is not a version this plugin was built for (" +
+           (all.empty() ? "none: its folders torch-* are missing" : all) + "). " + neededVersions(built));
   }
   if (hasOldStrings(package / "lib" / "libc10.so",
                     "_ZN3c105ErrorC1ENS_14SourceLocationESs",
@@ -168,8 +226,9 @@ checkTorch(const Host & host, const fs::path & site)
          "torch " + version + " in " + package.string() +
            " was compiled with _GLIBCXX_USE_CXX11_ABI=0 and this plugin with 1: strings of the one are none of the "
            "other. " +
-           neededVersions());
+           neededVersions(built));
   }
+  return *series;
 }
 
 } // namespace impact

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace impact
 {
@@ -11,12 +12,19 @@ namespace impact
 /** Compares the itk-elastix and ITK of the host's wheel with those the plugin was built for. Fails where they do not
  * fit.
  */
-void checkItkElastix(const Host & host);
+void checkItkElastix(const Host & host, const std::vector<std::string> & torches);
 
-/** Likewise torch: the one in this process, else the one in a folder of packages. */
-void checkTorch(const Host & host, const std::filesystem::path & site);
+/** The minor versions of torch, 2.13, that a plugin was built for, in order: it has a folder torch-2.13 for each. */
+std::vector<std::string> torchesOf(const std::filesystem::path & plugin);
 
-/** What the plugin needs, and the command that installs it: the end of each refusal. */
-std::string neededVersions();
+/** Likewise torch: the one in this process, else the one in a folder of packages.
+ *
+ * \param built the minor versions that would fit
+ * \return the one found */
+std::string checkTorch(const Host & host, const std::filesystem::path & site, const std::vector<std::string> & built);
+
+/** What the plugin needs, and the command that installs it: the end of each refusal.
+ * \param torches the minor versions of torch that fit */
+std::string neededVersions(const std::vector<std::string> & torches);
 
 } // namespace impact

@@ -3,6 +3,7 @@
 
 #include "itkImpactImageToImageMetric.h"
 
+#include "impact/api/messages.h"
 #include "impact/base/python_gil.h"
 #include "impactGridOf.h"
 

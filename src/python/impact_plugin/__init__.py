@@ -91,6 +91,7 @@ __all__ = [
 _SUBMODULES = frozenset(
     {
         "_core",
+        "_networks",
         "check",
         "cohort",
         "command_line",

@@ -1,13 +1,9 @@
-"""The core of the metric: parameters, models, features and distances. Depends on torch alone."""
+"""Parameters, images and what is said of them: what needs neither torch nor elastix."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-TORCH_VERSION: str
-ITK_ELASTIX_VERSION: str
+from numpy.typing import ArrayLike
 
 class Error(RuntimeError): ...
 
@@ -41,55 +37,6 @@ class Image:
     ) -> None: ...
     @property
     def grid(self) -> Grid: ...
-
-class LayerLayout:
-    @property
-    def stride(self) -> list[float]: ...
-    @property
-    def offset(self) -> list[float]: ...
-    @property
-    def reach(self) -> list[float]: ...
-
-class MeasuredLayer:
-    @property
-    def channels(self) -> int: ...
-    @property
-    def size(self) -> list[int]: ...
-    @property
-    def differentiable(self) -> bool: ...
-    @property
-    def layout(self) -> LayerLayout | None: ...
-
-class Model:
-    def __init__(self, path: str) -> None: ...
-    @property
-    def arguments(self) -> list[str]: ...
-    def layer_shapes(
-        self,
-        size: Sequence[int],
-        channels: int,
-        number_of_layers: int,
-        intensities: tuple[float, float],
-        batch: int = 1,
-    ) -> list[list[int]]: ...
-    def measure(
-        self,
-        size: int,
-        dimension: int,
-        channels: int,
-        number_of_layers: int,
-        intensities: tuple[float, float],
-        number_of_inputs: int = 1,
-    ) -> list[MeasuredLayer]: ...
-    def peak_memory(
-        self,
-        size: Sequence[int],
-        channels: int,
-        number_of_layers: int,
-        intensities: tuple[float, float],
-        batch: int = 1,
-        gradient: bool = False,
-    ) -> int: ...
 
 class ModelSettings:
     @property
@@ -171,81 +118,4 @@ def parse_settings(
     image_dimension: int,
     label: str = "",
 ) -> tuple[list[LevelSettings], list[Finding]]: ...
-
-class ModelRepository:
-    def __init__(self) -> None: ...
-
-class CheckedLayer:
-    @property
-    def channels(self) -> int: ...
-    @property
-    def stride(self) -> list[float] | None: ...
-    @property
-    def reach(self) -> list[float] | None: ...
-
-class CheckedModel:
-    @property
-    def number(self) -> int: ...
-    @property
-    def is_fixed(self) -> bool: ...
-    @property
-    def image_size(self) -> list[int]: ...
-    @property
-    def layers(self) -> list[CheckedLayer]: ...
-
-class LevelCheck:
-    @property
-    def findings(self) -> list[Finding]: ...
-    @property
-    def models(self) -> list[CheckedModel]: ...
-    @property
-    def bytes(self) -> float: ...
-
-def check_level(
-    settings: LevelSettings,
-    settings_are_right: bool,
-    fixed_grid: Grid | None = None,
-    moving_grid: Grid | None = None,
-    number_of_samples: int = 2000,
-    models: ModelRepository | None = None,
-    threads: int = 0,
-) -> LevelCheck: ...
 def available_memory() -> int: ...
-def distance(
-    kind: str, fixed: ArrayLike, moving: ArrayLike, by_torch: bool = False
-) -> tuple[float, NDArray[np.float64]]: ...
-def feature_maps(
-    image: Image, settings: ModelSettings, gpu: int = -1
-) -> list[tuple[NDArray[np.float32], Grid]]: ...
-def runs_as_chain(
-    path: str, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
-) -> bool: ...
-def run_in_batches(
-    count: int,
-    first: int,
-    action: Callable[[int, int], str],
-    make_room: Callable[[], bool] | None = None,
-) -> tuple[int, list[str]]: ...
-def number_that_fits(available: int, bytes_per_item: float, most: int) -> int: ...
-def maps_do_not_fit(needed: float, available: int, gpu: int, are_half: bool = ...) -> str: ...
-
-class AsOnGpu:
-    def __init__(self, path: str) -> None: ...
-    @property
-    def graphs(self) -> str: ...
-    def run(self, shape: Sequence[int]) -> float: ...
-
-def fail_on_gpu(gpu: int, how: str, before: Callable[[], None]) -> None: ...
-
-class StaticSimilarity:
-    def __init__(
-        self,
-        fixed: Image,
-        moving: Image,
-        settings: LevelSettings,
-        seed: int = 121212,
-        threads: int = 0,
-    ) -> None: ...
-    def evaluate(
-        self, fixed_points: ArrayLike, moving_points: ArrayLike
-    ) -> tuple[float, NDArray[np.float64]]: ...

@@ -165,7 +165,7 @@ def _examine_torch(report: Report) -> None:
         if not report.problems:
             report.problems.append(
                 f"torch cannot be imported: {reason[0]}. Install it again: "
-                f'{sys.executable} -m pip install --force-reinstall "torch==2.13.*"'
+                f'{sys.executable} -m pip install --force-reinstall "{_versions.requirements()[0]}"'
             )
         return
     found = json.loads(run.stdout.splitlines()[-1])

@@ -2,6 +2,10 @@
 
 #include "impact/base/geometry.h"
 
+#include <array>
+#include <cstdint>
+#include <optional>
+
 namespace impact
 {
 
@@ -14,6 +18,15 @@ struct LayerLayout
 
   /** How many input voxels to each side of its centre a layer voxel depends on; measured layouts only. */
   Vector reach{ 0.0, 0.0, 0.0 };
+};
+
+/** A layer as measured for one input. */
+struct MeasuredLayer
+{
+  std::int64_t                channels;
+  std::array<std::int64_t, 3> size;           // x, y, z; 1 along z in 2D
+  bool                        differentiable; // with respect to the input
+  std::optional<LayerLayout>  layout;         // none where it cannot be differentiated, or depends on all of the input
 };
 
 } // namespace impact

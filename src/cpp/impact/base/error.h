@@ -1,5 +1,7 @@
 #pragma once
 
+#include "impact/base/export.h"
+
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -8,14 +10,14 @@ namespace impact
 {
 
 /** What a user can mend: the text names the parameter or file, the value, what is allowed and what to do. */
-class Error : public std::runtime_error
+class IMPACT_API Error : public std::runtime_error
 {
 public:
   using std::runtime_error::runtime_error;
 };
 
 /** An error of one parameter, thrown where it is not known how the user wrote the parameter's name. */
-class ParameterError : public Error
+class IMPACT_API ParameterError : public Error
 {
 public:
   ParameterError(std::string parameter, std::string text)

@@ -1,7 +1,8 @@
 #include "impact/models/archive_weights.h"
 
+#include "impact/runtime/torch_compat.h"
+
 #include <caffe2/serialize/inline_container.h>
-#include <torch/csrc/jit/serialization/pickler_helper.h>
 
 #include <algorithm>
 #include <cstdint>

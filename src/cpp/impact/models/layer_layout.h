@@ -34,15 +34,6 @@ std::vector<KnownLayout> layoutsOf(const Model &                                
 bool
 fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, const std::array<std::int64_t, 3> & layer);
 
-/** A layer as measured for one input. */
-struct MeasuredLayer
-{
-  std::int64_t                channels;
-  std::array<std::int64_t, 3> size;           // x, y, z; 1 along z in 2D
-  bool                        differentiable; // with respect to the input
-  std::optional<LayerLayout>  layout;         // none where it cannot be differentiated, or depends on all of the input
-};
-
 /** Runs and differentiates a model on irregular inputs within the range of intensities of `context`.
  *
  * \param size voxels of an input along each axis

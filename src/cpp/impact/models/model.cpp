@@ -2,6 +2,7 @@
 
 #include "impact/base/error.h"
 #include "impact/base/text.h"
+#include "impact/runtime/torch_messages.h"
 #include "impact/runtime/torch_tasks.h"
 
 #include <torch/cuda.h>
@@ -13,38 +14,6 @@
 
 namespace impact
 {
-
-std::string
-shapeOf(const at::Tensor & tensor)
-{
-  std::string text;
-  for (const auto size : tensor.sizes())
-  {
-    text += (text.empty() ? "" : " x ") + std::to_string(size);
-  }
-  return text.empty() ? "a single number" : text;
-}
-
-std::string
-firstLine(const std::exception & error)
-{
-  // TorchScript puts the reason last, after the traceback of the model; plain torch errors put it first.
-  const std::string text = error.what();
-  std::string       reason = firstLineOf(text);
-  for (const char * const marker : { "RuntimeError: ", "Error: " })
-  {
-    if (const auto place = text.rfind(marker); place != std::string::npos)
-    {
-      reason = firstLineOf(text.substr(place + std::string(marker).size()));
-      break;
-    }
-  }
-  if (!reason.empty() && reason.back() != '.')
-  {
-    reason += '.';
-  }
-  return reason;
-}
 
 namespace
 {
@@ -179,6 +148,13 @@ deviceOf(int gpu)
                                        : ", 0 to " + std::to_string(count - 1) + "."));
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
+}
+
+
+ModelRepositoryPointer
+makeModelRepository()
+{
+  return std::make_shared<ModelRepository>();
 }
 
 } // namespace impact

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "impact/api/layout.h"
+#include "impact/api/model_repository.h"
 #include "impact/base/error.h"
 #include "impact/base/geometry.h"
 #include "impact/runtime/torch_headers.h"
@@ -144,11 +145,5 @@ bool allFinite(const at::Tensor & layer);
 
 /** What to say of a model that made something that is not a number. */
 Error featuresNotFinite(const std::string & path);
-
-/** The sizes of a tensor as messages have them: 1 x 3 x 5. */
-std::string shapeOf(const at::Tensor & tensor);
-
-/** The part of a torch error that a user can use: its first line. */
-std::string firstLine(const std::exception & error);
 
 } // namespace impact

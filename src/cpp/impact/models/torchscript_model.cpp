@@ -12,6 +12,7 @@
 #include "impact/models/time_limit.h"
 #include "impact/models/torchscript_graph.h"
 #include "impact/runtime/device.h"
+#include "impact/runtime/torch_messages.h"
 
 #include <torch/csrc/jit/runtime/graph_executor.h>
 

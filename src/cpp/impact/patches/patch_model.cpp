@@ -1,6 +1,7 @@
 #include "impact/patches/patch_model.h"
 
 #include "impact/patches/patch_field.h"
+#include "impact/runtime/torch_messages.h"
 
 #include <algorithm>
 #include <cmath>

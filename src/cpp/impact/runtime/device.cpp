@@ -1,9 +1,7 @@
 #include "impact/runtime/device.h"
 
-#include "impact/api/similarity.h"
+#include "impact/api/messages.h"
 #include "impact/base/memory.h"
-
-#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
 #include <limits>
@@ -20,32 +18,6 @@ says(const std::exception & error, std::initializer_list<const char *> parts)
   const std::string text = error.what();
   return std::any_of(
     parts.begin(), parts.end(), [&text](const char * part) { return text.find(part) != std::string::npos; });
-}
-
-constexpr auto allKinds = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-
-c10::DeviceIndex
-indexOf(at::Device device)
-{
-  return device.has_index() ? device.index() : c10::DeviceIndex{ 0 };
-}
-
-c10::CachingDeviceAllocator::DeviceStats
-statisticsOf(at::Device device)
-{
-  return at::getDeviceAllocator(device.type())->getDeviceStats(indexOf(device));
-}
-
-at::Float32Precision
-precisionOf(at::Float32Op operation)
-{
-  return at::globalContext().float32Precision(at::Float32Backend::CUDA, operation);
-}
-
-void
-setPrecision(at::Float32Op operation, at::Float32Precision precision)
-{
-  at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, operation, precision);
 }
 
 /** The line of a torch error that has the reason, without the C++ stack and the advice on debugging that follow. */
@@ -70,7 +42,7 @@ reasonOf(const std::exception & error)
 std::string
 nameOf(at::Device device)
 {
-  return device.is_cpu() ? "the CPU" : "GPU " + std::to_string(indexOf(device));
+  return device.is_cpu() ? "the CPU" : "GPU " + std::to_string(device.has_index() ? device.index() : 0);
 }
 
 std::uint64_t
@@ -82,10 +54,8 @@ availableMemory(at::Device device)
   }
   try
   {
-    const auto statistics = statisticsOf(device);
-    const auto unused = statistics.reserved_bytes[allKinds].current - statistics.allocated_bytes[allKinds].current;
-    return at::getDeviceAllocator(device.type())->getMemoryInfo(indexOf(device)).first +
-           static_cast<std::uint64_t>(std::max<std::int64_t>(0, unused));
+    const compat::DeviceMemory memory = compat::memoryOf(device);
+    return memory.free + static_cast<std::uint64_t>(std::max<std::int64_t>(0, memory.reserved - memory.allocated));
   }
   catch (const c10::NotImplementedError &)
   {
@@ -96,7 +66,7 @@ availableMemory(at::Device device)
 std::int64_t
 allocatedMemory(at::Device device)
 {
-  return device.is_cpu() ? 0 : statisticsOf(device).allocated_bytes[allKinds].current;
+  return device.is_cpu() ? 0 : compat::memoryOf(device).allocated;
 }
 
 bool
@@ -143,18 +113,18 @@ mapsDoNotFit(double needed, std::uint64_t available, at::Device device, bool are
 }
 
 SinglePrecision::SinglePrecision(bool wanted)
-  : m_Before(precisionOf(at::Float32Op::ALL))
-  , m_Changed(wanted && precisionOf(at::Float32Op::CONV) == at::Float32Precision::TF32)
+  : m_Before(compat::precisionOf(compat::Operation::All))
+  , m_Changed(wanted && compat::precisionOf(compat::Operation::Convolution) == compat::Precision::Tf32)
 {
   if (m_Changed)
   {
     // Torch's default cannot be put back once it has been overwritten. It gives way to what holds for all of CUDA.
-    setPrecision(at::Float32Op::ALL, at::Float32Precision::IEEE);
-    m_OfUser = precisionOf(at::Float32Op::CONV) == at::Float32Precision::TF32;
+    compat::setPrecision(compat::Operation::All, compat::Precision::Ieee);
+    m_OfUser = compat::precisionOf(compat::Operation::Convolution) == compat::Precision::Tf32;
   }
   if (m_OfUser)
   {
-    setPrecision(at::Float32Op::CONV, at::Float32Precision::IEEE);
+    compat::setPrecision(compat::Operation::Convolution, compat::Precision::Ieee);
   }
 }
 
@@ -162,15 +132,15 @@ SinglePrecision::~SinglePrecision()
 {
   if (m_OfUser)
   {
-    setPrecision(at::Float32Op::CONV, at::Float32Precision::TF32);
+    compat::setPrecision(compat::Operation::Convolution, compat::Precision::Tf32);
   }
   if (m_Changed)
   {
     // Torch tells what holds, not what was set: nothing, unless that gives something else.
-    setPrecision(at::Float32Op::ALL, at::Float32Precision::NONE);
-    if (precisionOf(at::Float32Op::ALL) != m_Before)
+    compat::setPrecision(compat::Operation::All, compat::Precision::None);
+    if (compat::precisionOf(compat::Operation::All) != m_Before)
     {
-      setPrecision(at::Float32Op::ALL, m_Before);
+      compat::setPrecision(compat::Operation::All, m_Before);
     }
   }
 }

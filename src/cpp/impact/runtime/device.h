@@ -1,9 +1,7 @@
 #pragma once
 
 #include "impact/base/error.h"
-#include "impact/runtime/torch_headers.h"
-
-#include <ATen/Context.h>
+#include "impact/runtime/torch_compat.h"
 
 #include <cstdint>
 #include <functional>
@@ -55,9 +53,9 @@ public:
   SinglePrecision & operator=(const SinglePrecision &) = delete;
 
 private:
-  at::Float32Precision m_Before; // of all operations on CUDA
-  bool                 m_Changed;
-  bool                 m_OfUser{ false }; // TF32 was asked for, rather than the default
+  compat::Precision m_Before; // of all operations on CUDA
+  bool              m_Changed;
+  bool              m_OfUser{ false }; // TF32 was asked for, rather than the default
 };
 
 /** Does something on a device, in single precision. Failures of the device and shortages of its memory become errors

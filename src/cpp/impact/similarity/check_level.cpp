@@ -1,4 +1,5 @@
-#include "impact/api/similarity.h"
+#include "impact/api/level_check.h"
+#include "impact/api/messages.h"
 #include "impact/base/error.h"
 #include "impact/features/feature_cache.h"
 #include "impact/features/feature_extractor.h"
@@ -182,19 +183,6 @@ nominalGrid(const ModelSettings & model)
 }
 
 } // namespace
-
-std::string
-messageOf(const std::exception & error)
-{
-  const auto * const ofTorch = dynamic_cast<const c10::Error *>(&error);
-  return ofTorch ? ofTorch->what_without_backtrace() : error.what();
-}
-
-ModelRepositoryPointer
-makeModelRepository()
-{
-  return std::make_shared<ModelRepository>();
-}
 
 std::vector<Finding>
 checkLevel(const LevelSettings &            settings,

@@ -27,7 +27,7 @@ from impact_plugin.parameters.errors import ParameterError
 from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
-    from impact_plugin import _core
+    from impact_plugin import _core, _networks
     from impact_plugin.parameters.elastix_file import ElastixFile
     from impact_plugin.parameters.toml_file import TomlFile
 
@@ -137,7 +137,7 @@ class _Checker:
     def run(
         self, fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int
     ) -> Report:
-        from impact_plugin import _core  # loads torch's libraries
+        from impact_plugin import _core, _networks  # loads torch's libraries
         from impact_plugin.check import map_checks
         from impact_plugin.parameters.names import impact_labels
         from impact_plugin.parameters.parsing import count_of
@@ -173,7 +173,7 @@ class _Checker:
         self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
         usable = images if all(i.dimension == dimension for i in images.values()) else {}
         self._add(map_checks.check_thinness(self.parameters, usable, levels))
-        models = _core.ModelRepository()
+        models = _networks.ModelRepository()
         available = _core.available_memory()
         memory: list[LevelMemory] = []
         for label in labels or ["Metric0"]:
@@ -183,7 +183,7 @@ class _Checker:
             has_jacobian = any(level.mode == "Jacobian" for level in settings)
             self._add(map_checks.check_samples(self.parameters, has_jacobian))
             for number, level in enumerate(settings):
-                check = _core.check_level(
+                check = _networks.check_level(
                     level,
                     is_right,
                     usable["fixed"].grid() if usable else None,
@@ -217,7 +217,7 @@ class _Checker:
         self,
         level: _core.LevelSettings,
         number: int,
-        check: _core.LevelCheck,
+        check: _networks.LevelCheck,
         grid_spacing: float | None,
         accuracy: float | None,
         available: int,

@@ -11,7 +11,7 @@ from impact_plugin.check.report import Finding
 from impact_plugin.parameters.field_of_view import field_of_view, sufficient
 
 if TYPE_CHECKING:
-    from impact_plugin import _core
+    from impact_plugin import _core, _networks
 
 # Fewer than so many feature voxels along an axis say little of where things are.
 _LEAST_FEATURES = 4
@@ -23,7 +23,7 @@ _TIGHT = 0.7
 
 
 def check_patches(
-    settings: _core.LevelSettings, level: int, check: _core.LevelCheck
+    settings: _core.LevelSettings, level: int, check: _networks.LevelCheck
 ) -> Iterator[Finding]:
     """Compare patches of Jacobian mode with what the networks see for one feature."""
     if settings.mode != "Jacobian":
@@ -63,7 +63,7 @@ def check_patches(
 
 
 def check_extent(
-    settings: _core.LevelSettings, level: int, check: _core.LevelCheck
+    settings: _core.LevelSettings, level: int, check: _networks.LevelCheck
 ) -> Iterator[Finding]:
     """Find images that are but a few voxels or features wide in VoxelSize."""
     said: set[str] = set()
@@ -97,7 +97,7 @@ def check_extent(
 def check_fineness(
     settings: _core.LevelSettings,
     level: int,
-    check: _core.LevelCheck,
+    check: _networks.LevelCheck,
     grid_spacing: float | None,
     accuracy: float | None,
 ) -> Iterator[Finding]:
@@ -140,7 +140,7 @@ def check_fineness(
 
 
 def check_memory(
-    settings: _core.LevelSettings, level: int, check: _core.LevelCheck, available: int
+    settings: _core.LevelSettings, level: int, check: _networks.LevelCheck, available: int
 ) -> Iterator[Finding]:
     """Compare what a level will take with what there is; what the core refuses is said by it."""
     if settings.gpu >= 0 or check.bytes <= _TIGHT * available:
@@ -177,11 +177,13 @@ def _memory_warning(
     )
 
 
-def _settings_of(settings: _core.LevelSettings, model: _core.CheckedModel) -> _core.ModelSettings:
+def _settings_of(
+    settings: _core.LevelSettings, model: _networks.CheckedModel
+) -> _core.ModelSettings:
     return (settings.fixed_models if model.is_fixed else settings.moving_models)[model.number]
 
 
-def _side(model: _core.CheckedModel) -> str:
+def _side(model: _networks.CheckedModel) -> str:
     return "Fixed" if model.is_fixed else "Moving"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 from impact_plugin._numbers import spread
 from impact_plugin.models._extractor import Core, Extractor, ImageExtractor, Padded
 from impact_plugin.models.exporting import ExportError
@@ -163,7 +163,7 @@ class ExportJob:
                 "operators, or give fixed_size=True if all inputs will have this size.",
             )
         try:
-            _core.Model(str(path)).layer_shapes(
+            _networks.Network(str(path)).layer_shapes(
                 list(box), self.channels, len(self.layers), self.intensities
             )
         except _core.Error as error:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 from impact_plugin.models.report import LayerReport, ModelReport
 from impact_plugin.models.trial_process import ModelRefusedError
 
@@ -23,7 +23,9 @@ _MOST_LAYERS = 64
 class Trial:
     """Runs one model on one input after the other."""
 
-    def __init__(self, model: _core.Model, file: Path, intensities: tuple[float, float]) -> None:
+    def __init__(
+        self, model: _networks.Network, file: Path, intensities: tuple[float, float]
+    ) -> None:
         self.model = model
         self.file = file
         self.intensities = intensities
@@ -190,7 +192,7 @@ class Trial:
         self, size: int, dimension: int, channels: int, count: int, limit: float
     ) -> tuple[tuple[LayerReport, ...], int]:
         """Measure the layers on larger and larger inputs until each field of view has shown."""
-        measured: list[_core.MeasuredLayer] = []
+        measured: list[_networks.MeasuredLayer] = []
         used = size
         seconds = 0.0
         larger = [s for s in _MEASURING_SIZES[dimension] if s == 64 or s <= limit]
@@ -229,8 +231,7 @@ class Trial:
                 ),
                 differentiable=layer.differentiable,
                 memory=4.0 * layer.channels * _product(n / used for n in sizes[i]),
-                chain=_core.runs_as_chain(
-                    str(self.file),
+                chain=self.model.runs_as_chain(
                     [n == i for n in range(i + 1 if mask else count)],
                     dimension,
                     channels,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _core
+from impact_plugin import _core, _networks
 from impact_plugin.engine.child import die_with_caller
 from impact_plugin.models.report import ModelReport
 from impact_plugin.models.trial import Trial
@@ -25,7 +25,7 @@ def main() -> None:
 
 def _answer(task: Task, said: ModelReport) -> dict[str, Any]:
     try:
-        trial = Trial(_core.Model(task.file), Path(task.file), task.intensities)
+        trial = Trial(_networks.Network(task.file), Path(task.file), task.intensities)
         report = trial.report(said, task.dimensions, task.channels, task.size, task.memory_limit)
     except ModelRefusedError as error:
         return {"refused": str(error)}

@@ -60,7 +60,7 @@ def _measured(
     path: str, stamp: int, dimension: int, channels: int, layers_mask: str
 ) -> tuple[int, ...]:
     del stamp  # part of the cache's key: another file has another
-    from impact_plugin import _core  # loads torch's libraries
+    from impact_plugin import _core, _networks  # loads torch's libraries
     from impact_plugin.parameters.dialects import write_levels
 
     # One way into the core: a map, through its parser.
@@ -74,7 +74,7 @@ def _measured(
     )
     written = write_levels([Level(models=model, mode="Static")])
     (settings,), _ = _core.parse_settings(written, 1, dimension)
-    check = _core.check_level(settings, True)
+    check = _networks.check_level(settings, True)
     errors = [finding.message for finding in check.findings if finding.is_error]
     if errors:
         raise ParameterError([Problem(text) for text in errors])

@@ -66,7 +66,7 @@ def extract(image: sitk.Image, model: Model, gpu: int) -> list[FeatureMap]:
     """
     import SimpleITK as sitk
 
-    from impact_plugin import _core  # loads torch
+    from impact_plugin import _core, _networks  # loads torch
 
     dimension = image.GetDimension()
     settings = level_settings(model, dimension).fixed_models[0]
@@ -78,7 +78,7 @@ def extract(image: sitk.Image, model: Model, gpu: int) -> list[FeatureMap]:
         np.reshape(image.GetDirection(), (dimension, dimension)),
     )
     try:
-        maps = _core.feature_maps(seen, settings, gpu)
+        maps = _networks.feature_maps(seen, settings, gpu)
     except _core.Error as error:
         raise ValueError(str(error)) from error
     return [

@@ -179,7 +179,7 @@ def scan(
     Raises:
         ValueError: Too few points lie in the moving image.
     """
-    from impact_plugin import _core
+    from impact_plugin import _networks
 
     geometry, target = grids
     dimension = geometry.dimension
@@ -205,7 +205,7 @@ def scan(
             for shift in shifts:
                 there = theirs.at(mapped[inside] + shift * step).astype(np.float64)
                 for distance in distances:
-                    values[distance].append(_core.distance(distance, seen, there)[0])
+                    values[distance].append(_networks.distance(distance, seen, there)[0])
             for distance in distances:
                 curve = Curve(name, shifts, np.array(values[distance]))
                 curves.setdefault((ours.layer, distance), []).append(curve)
