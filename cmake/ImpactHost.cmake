@@ -112,7 +112,11 @@ set(IMPACT_HOST_LIBRARY "${_impact_itk_dir}/_ElastixPython.abi3.so")
 _impact_add_host("${_impact_itk_dir}")
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" _impact_torch_series "${_impact_torch_version}")
 set(IMPACT_INSTALLED_TORCH "${_impact_torch_series}")
-set(IMPACT_TORCH_SERIES "${_impact_torch_series}" CACHE STRING
+set(_impact_wanted "${_impact_torch_series}")
+if(DEFINED ENV{IMPACT_TORCH_SERIES} AND NOT "$ENV{IMPACT_TORCH_SERIES}" STREQUAL "")
+  set(_impact_wanted "$ENV{IMPACT_TORCH_SERIES}")
+endif()
+set(IMPACT_TORCH_SERIES "${_impact_wanted}" CACHE STRING
   "Minor versions of torch to build for, as in 2.8;2.13: others than the installed one are downloaded (cmake/obtain_torch.py)")
 foreach(_impact_series IN LISTS IMPACT_TORCH_SERIES)
   if(_impact_series STREQUAL _impact_torch_series)

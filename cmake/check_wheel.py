@@ -31,18 +31,25 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 
 TORCH = {"libtorch.so", "libtorch_cpu.so", "libc10.so"}
 ITK = {"_ElastixPython.abi3.so"}
+BASE = {"libimpact_base.so"}
+CORE = BASE | {"libimpact_core.so"}
 _SUFFIX = r"\.cpython-3\d+-x86_64-linux-gnu\.so"
 LOADER = {"ld-linux-x86-64.so.2"}
 """What starts every program; auditwheel's lists leave it out."""
 
 BINARIES = {
-    rf"impact_plugin/_core{_SUFFIX}": TORCH,
+    rf"impact_plugin/_core{_SUFFIX}": BASE,
+    rf"impact_plugin/_networks_api{_SUFFIX}": CORE,
     rf"impact_plugin/_elastix{_SUFFIX}": ITK,
-    rf"impact_plugin/_metric{_SUFFIX}": TORCH | ITK,
-    r"impact_plugin/libimpact_elastix\.so": TORCH | ITK,
+    r"impact_plugin/libimpact_base\.so": set[str](),
+    r"impact_plugin/torch-\d+\.\d+/libimpact_core\.so": TORCH | BASE,
+    r"impact_plugin/libimpact_elastix\.so": CORE | ITK,
     r"itk_elastix\.libs/libImpactMetric\.so": set[str](),
 }
-"""The binaries, and what of other wheels each may link."""
+"""The binaries, and what each links of ours and of other wheels."""
+
+SEARCHED = {"$ORIGIN", "$ORIGIN/..", "$ORIGIN/../itk", "$ORIGIN/../../torch/lib"}
+"""The folders in which binaries may look for others."""
 
 _METADATA = r"impact_plugin-[^/]+\.dist-info/"
 _FILES = (
@@ -234,7 +241,7 @@ def _check_binary(name: str, binary: Binary) -> Iterator[str]:
     if binary.absolute:
         yield f"{name}: DT_RPATH, expected DT_RUNPATH"
     for folder in binary.search:
-        if folder not in ("$ORIGIN/../itk", "$ORIGIN/../torch/lib"):
+        if folder not in SEARCHED:
             yield f"{name}: looks for libraries in {folder}"
     for library in sorted(_others(name) - binary.needed):
         yield f"{name}: does not link {library}"

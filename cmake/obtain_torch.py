@@ -62,7 +62,8 @@ def _download(series: str, folder: Path) -> None:
     Raises:
         SourceError: pip does not.
     """
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    # -I: an isolated build hides pip from its own Python by PYTHONPATH.
+    command = [sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", str(folder), f"torch=={series}.*"]
     said = ""
     for others in ({}, {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}):

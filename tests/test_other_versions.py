@@ -20,14 +20,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     installed = Path(sysconfig.get_path("platlib"))
     # Folders in which something changes, and those on whose own path the linker's search rests.
-    own = ("itk", "itk_elastix.libs", "torch", "impact_plugin")
-    for entry in installed.iterdir():
-        if entry.name not in own:
-            (folder / entry.name).symlink_to(entry)
-    for name in own:
-        (folder / name).mkdir()
-        for entry in (installed / name).iterdir():
-            (folder / name / entry.name).symlink_to(entry)
+    ours = [f"impact_plugin/{path.name}" for path in (installed / "impact_plugin").glob("torch-*")]
+    own = {"itk", "itk_elastix.libs", "torch", "impact_plugin", *ours}
+    for parent in ("", *own):
+        (folder / parent).mkdir(parents=True, exist_ok=True)
+        for entry in (installed / parent).iterdir():
+            if str(entry.relative_to(installed)) not in own:
+                (folder / parent / entry.name).symlink_to(entry)
     return folder
 
 
@@ -80,16 +79,31 @@ def test_other_versions_than_built_for(
         version_file.write_text(
             re.sub(r"(?m)^__version__ = .*", f"__version__ = '{version}'", torch_version)
         )
-        refusal(f"torch {version} in ", built_for + "2.13.", *needed)
+        refusal(
+            f"torch {version} in ", "is not a version this plugin was built for (2.13)", *needed
+        )
     version_file.write_text(torch_version)
 
-    plugin = (site / "impact_plugin/libimpact_elastix.so").rename(hidden)
-    refusal(
-        "opening ",
-        "impact_plugin/libimpact_elastix.so failed: ",
-        "pip install --force-reinstall --no-deps impact-plugin",
-    )
-    plugin.rename(site / "impact_plugin/libimpact_elastix.so")
+    # Parts that a broken upgrade has left out, or taken from another version.
+    of_torch = next((site / "impact_plugin").glob("torch-*"))
+    other = of_torch.rename(site / "impact_plugin/torch-2.9")
+    refusal("torch 2.13", "is not a version this plugin was built for (2.9)", "torch==2.9.*")
+    other.rename(tmp_path / "other")
+    refusal("torch 2.13", "(none: its folders torch-* are missing)")
+    (tmp_path / "other").rename(of_torch)
+    for library in (
+        "libimpact_base.so",
+        f"{of_torch.name}/libimpact_core.so",
+        "libimpact_elastix.so",
+    ):
+        path = site / "impact_plugin" / library
+        plugin = path.rename(hidden)
+        refusal(
+            "opening ",
+            f"impact_plugin/{library} failed: ",
+            "pip install --force-reinstall --no-deps impact-plugin",
+        )
+        plugin.rename(path)
 
     # A process to which all that has happened can still register, with and without the plugin.
     stock = parameter_map(3, Metric="AdvancedMeanSquares")
