@@ -55,7 +55,7 @@ struct Repository
   ModelRepositoryPointer models = makeModelRepository();
 };
 
-struct LevelCheck
+struct PythonLevelCheck
 {
   std::vector<Finding>     findings;
   std::vector<PythonModel> models;
@@ -85,12 +85,12 @@ register_check(py::module_ & module)
                   "The image in voxels of VoxelSize, x, y, z; zeros where no image was given.")
     .def_readonly("layers", &PythonModel::layers);
 
-  py::class_<LevelCheck>(module, "LevelCheck", "What was found out about a resolution level.")
-    .def_readonly("findings", &LevelCheck::findings)
-    .def_readonly("models", &LevelCheck::models, "Those of pairs that ran: fixed, moving, fixed, ...")
+  py::class_<PythonLevelCheck>(module, "LevelCheck", "What was found out about a resolution level.")
+    .def_readonly("findings", &PythonLevelCheck::findings)
+    .def_readonly("models", &PythonLevelCheck::models, "Those of pairs that ran: fixed, moving, fixed, ...")
     .def_readonly(
       "bytes",
-      &LevelCheck::bytes,
+      &PythonLevelCheck::bytes,
       "Memory that the level will take at its peak, an estimate; 0 where it is not known. Static: the feature maps and "
       "what making them takes. "
       "Jacobian: patches and what the networks keep for the way back.");
@@ -107,18 +107,17 @@ register_check(py::module_ & module)
        const std::optional<Repository> & models,
        int                               threads) {
       const py::gil_scoped_release release;
-      LevelSurvey                  survey;
-      survey.numberOfSamples = numberOfSamples;
-      LevelCheck result;
-      result.findings = checkLevel(settings,
-                                   settingsAreRight,
-                                   fixedGrid,
-                                   movingGrid,
-                                   models ? models->models : makeModelRepository(),
-                                   threads > 0 ? std::make_shared<Workers>(threads) : nullptr,
-                                   &survey);
-      result.bytes = survey.bytes;
-      for (const SurveyedModel & model : survey.models)
+      LevelToCheck                 level{ settings };
+      level.settingsAreRight = settingsAreRight;
+      level.fixedGrid = fixedGrid;
+      level.movingGrid = movingGrid;
+      level.models = models ? models->models : makeModelRepository();
+      level.workers = threads > 0 ? std::make_shared<Workers>(threads) : nullptr;
+      level.isSurveyed = true;
+      level.numberOfSamples = numberOfSamples;
+      LevelCheck       found = checkLevel(level);
+      PythonLevelCheck result{ std::move(found.findings), {}, found.bytes };
+      for (const SurveyedModel & model : found.models)
       {
         result.models.push_back(inPython(model, settings));
       }

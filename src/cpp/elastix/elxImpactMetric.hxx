@@ -65,8 +65,13 @@ ImpactMetric<TElastix>::BeforeRegistration()
     static_cast<int>(itk::MultiThreaderBase::GetGlobalMaximumNumberOfThreads())); // elastix's -threads
   for (impact::LevelSettings & level : parsed.levels)
   {
-    for (impact::Finding & finding : impact::checkLevel(
-           level, !impact::hasErrors(parsed.findings), gridOf(fixedImage), gridOf(movingImage), models, workers))
+    impact::LevelToCheck toCheck{ level };
+    toCheck.settingsAreRight = !impact::hasErrors(parsed.findings);
+    toCheck.fixedGrid = gridOf(fixedImage);
+    toCheck.movingGrid = gridOf(movingImage);
+    toCheck.models = models;
+    toCheck.workers = workers;
+    for (impact::Finding & finding : impact::checkLevel(toCheck).findings)
     {
       impact::addFinding(findings, std::move(finding));
     }

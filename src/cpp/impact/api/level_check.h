@@ -33,30 +33,43 @@ struct SurveyedModel
   std::vector<SurveyedLayer>  layers;
 };
 
-/** What checkLevel found out about a level beside what is wrong with it. */
-struct LevelSurvey
+/** A level of which is to be found out whether it can run. */
+struct LevelToCheck
 {
-  std::vector<SurveyedModel> models;
+  const LevelSettings & settings;
 
-  /** Bytes that the level will take at its peak, an estimate: the feature maps and what making them takes (Static; 0
-   * where no image is known); patches of `numberOfSamples` samples, their gradients, and what the networks keep for the
-   * way back (Jacobian). */
-  double       bytes{ 0.0 };
+  /** False after errors of the parser: the models are then opened, but not run. */
+  bool settingsAreRight{ true };
+
+  /** None, one or both: what depends on the images is left out. */
+  std::optional<Grid> fixedGrid;
+  std::optional<Grid> movingGrid;
+
+  /** The models that were opened so far. */
+  ModelRepositoryPointer models;
+
+  /** The threads to use; null: this one, and torch's own number of threads. */
+  std::shared_ptr<Workers> workers;
+
+  /** Whether models and memory of the result are wanted, which takes some time. */
+  bool         isSurveyed{ false };
   std::int64_t numberOfSamples{ 2000 };
 };
 
+/** What was found out. */
+struct LevelCheck
+{
+  std::vector<Finding>       findings;
+  std::vector<SurveyedModel> models; // those of pairs that ran: fixed, moving, fixed, ...
+
+  /** Bytes that the level will take at its peak, an estimate: the feature maps and what making them takes (Static; 0
+   * where no image is known); patches of the samples, their gradients, and what the networks keep for the way back
+   * (Jacobian). */
+  double bytes{ 0.0 };
+};
+
 /** Opens the models of a level, runs each once on a small input and checks that they fit the settings and the images.
- *
- * \param settingsAreRight false after errors of the parser: the models are then opened, but not run
- * \param fixedGrid none, as movingGrid: what depends on the images is left out
- * \param survey null, or receives what was found out about the models that ran
- * \return the findings; nothing is thrown for what a user can mend. */
-IMPACT_API std::vector<Finding> checkLevel(const LevelSettings &            settings,
-                                           bool                             settingsAreRight,
-                                           const std::optional<Grid> &      fixedGrid,
-                                           const std::optional<Grid> &      movingGrid,
-                                           const ModelRepositoryPointer &   models,
-                                           const std::shared_ptr<Workers> & workers = nullptr,
-                                           LevelSurvey *                    survey = nullptr);
+ * Nothing is thrown for what a user can mend: it is among the findings. */
+IMPACT_API LevelCheck checkLevel(const LevelToCheck & level);
 
 } // namespace impact

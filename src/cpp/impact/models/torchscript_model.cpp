@@ -151,6 +151,10 @@ public:
       parameter.set_requires_grad(false);
       m_ScalarType = parameter.is_floating_point() ? parameter.scalar_type() : m_ScalarType;
     }
+    // Torch keeps the simplified graphs of functions, also of those that many modules call, as they are first wanted:
+    // by a run below, not simplified at all. A chain is read from them, whenever it is wanted, so they are made now.
+    const torch::jit::GraphOptimizerEnabledGuard simplified(true);
+    torch::jit::toGraphFunction(m_Module.get_method("forward").function()).optimized_graph();
   }
 
   std::vector<at::Tensor>
