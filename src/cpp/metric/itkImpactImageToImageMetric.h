@@ -286,14 +286,14 @@ private:
   mutable bool           m_MovingFeaturesAreDue{ false };
 
   // What other threads make while elastix does without the metric, on one thread.
-  struct MadeAside
+  struct BackgroundFeatures
   {
     std::unique_ptr<impact::StaticSimilarity> similarity;
     std::shared_ptr<std::vector<std::string>> messages; // for the user, who must not hear of them from there
     double                                    seconds{ 0.0 };
   };
-  bool                                                   m_MakesFeaturesAside{ false };
-  mutable std::shared_future<std::shared_ptr<MadeAside>> m_Making;
+  bool                                                            m_MakesFeaturesAside{ false };
+  mutable std::shared_future<std::shared_ptr<BackgroundFeatures>> m_Making;
 };
 
 } // namespace itk

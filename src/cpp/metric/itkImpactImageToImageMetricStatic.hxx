@@ -29,7 +29,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeFeatures(const impact::
   const auto make = [input] {
     const impact::ThreadWithoutPython noPython;
     const auto                        begin = impact::StageTimer::Clock::now();
-    const auto                        made = std::make_shared<MadeAside>();
+    const auto                        made = std::make_shared<BackgroundFeatures>();
     made->messages = std::make_shared<std::vector<std::string>>();
     impact::SimilarityInput own = input;
     own.log =
@@ -65,7 +65,7 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::WaitForFeatures() const
     const impact::PythonGilRelease gilRelease;
     const impact::StageTimer       timer(&m_Times, impact::Stage::Features);
     m_Workers->limit(std::numeric_limits<int>::max());
-    const std::shared_ptr<MadeAside> made = m_Making.get();
+    const std::shared_ptr<BackgroundFeatures> made = m_Making.get();
     m_StaticSimilarity = std::move(made->similarity);
     m_Times.secondsAside = made->seconds;
   }

@@ -42,14 +42,14 @@ struct LevelToCheck
   bool settingsAreRight{ true };
 
   /** None, one or both: what depends on the images is left out. */
-  std::optional<Grid> fixedGrid;
-  std::optional<Grid> movingGrid;
+  std::optional<Grid> fixedGrid{};
+  std::optional<Grid> movingGrid{};
 
   /** The models that were opened so far. */
-  ModelRepositoryPointer models;
+  ModelRepositoryPointer models{};
 
   /** The threads to use; null: this one, and torch's own number of threads. */
-  std::shared_ptr<Workers> workers;
+  std::shared_ptr<Workers> workers{};
 
   /** Whether models and memory of the result are wanted, which takes some time. */
   bool         isSurveyed{ false };

@@ -80,8 +80,8 @@ struct ConvolutionChain::Block
   std::vector<AtUnit> units;
 };
 
-ConvolutionChain::Passed::Passed() = default;
-ConvolutionChain::Passed::~Passed() = default;
+ConvolutionChain::Tape::Tape() = default;
+ConvolutionChain::Tape::~Tape() = default;
 
 ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension)
   : m_Dimension(dimension)
@@ -117,7 +117,7 @@ ConvolutionChain::sizes(const Size & input) const
 }
 
 bool
-ConvolutionChain::takes(const Size & size) const
+ConvolutionChain::accepts(const Size & size) const
 {
   // A mean over a single voxel is refused by torch, too.
   const auto all = sizes(size);
@@ -125,7 +125,7 @@ ConvolutionChain::takes(const Size & size) const
 }
 
 bool
-ConvolutionChain::takesPatches(const Size & size) const
+ConvolutionChain::acceptsPatches(const Size & size) const
 {
   const auto   all = sizes(size);
   std::int64_t bytes = 0;
@@ -133,7 +133,7 @@ ConvolutionChain::takesPatches(const Size & size) const
   {
     bytes += voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels() * static_cast<std::int64_t>(sizeof(float));
   }
-  return takes(size) && bytes <= bytesPerPatch;
+  return accepts(size) && bytes <= bytesPerPatch;
 }
 
 std::vector<ConvolutionChain::Size>
@@ -349,7 +349,7 @@ std::vector<at::Tensor>
 ConvolutionChain::patchFeatures(const at::Tensor &         patches,
                                 const Size &               size,
                                 const std::vector<Place> & places,
-                                Passed *                   passed) const
+                                Tape *                     tape) const
 {
   const auto              all = sizes(size);
   const std::int64_t      number = patches.size(0);
@@ -362,7 +362,7 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
     features.push_back(at::empty({ number, m_Units[unit]->channels() }, at::kFloat));
     to.push_back(features.back().data_ptr<float>());
   }
-  if (passed)
+  if (tape)
   {
     std::size_t bytesPerBlock = 0;
     for (std::size_t u = m_Units.front()->isQuick() ? 1 : 0; u < m_Units.size(); ++u)
@@ -370,18 +370,18 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
       bytesPerBlock +=
         static_cast<std::size_t>(perBlock * voxelsOf(all[u + 1]) * m_Units[u]->paddedChannels()) * sizeof(float);
     }
-    passed->m_Kept =
+    tape->m_Kept =
       std::min(static_cast<std::size_t>(numberOfBlocks), bytesKept / std::max<std::size_t>(1, bytesPerBlock));
-    while (passed->m_Blocks.size() < passed->m_Kept)
+    while (tape->m_Blocks.size() < tape->m_Kept)
     {
-      passed->m_Blocks.push_back(std::make_unique<Block>());
+      tape->m_Blocks.push_back(std::make_unique<Block>());
     }
   }
   const float * const from = patches.const_data_ptr<float>();
   inParallel(numberOfBlocks, [&](std::int64_t b) {
     thread_local Block own;
     Block &            block =
-      passed && static_cast<std::size_t>(b) < passed->m_Kept ? *passed->m_Blocks[static_cast<std::size_t>(b)] : own;
+      tape && static_cast<std::size_t>(b) < tape->m_Kept ? *tape->m_Blocks[static_cast<std::size_t>(b)] : own;
     const std::int64_t first = b * perBlock;
     const std::int64_t count = std::min(perBlock, number - first);
     block.units.resize(m_Units.size());
@@ -463,7 +463,7 @@ at::Tensor
 ConvolutionChain::pullBack(const at::Tensor &              patches,
                            const Size &                    size,
                            const std::vector<Place> &      places,
-                           Passed &                        passed,
+                           Tape &                          tape,
                            const std::vector<at::Tensor> & featureGradients) const
 {
   const auto                 all = sizes(size);
@@ -490,8 +490,8 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
     thread_local std::array<FloatBuffer, 2> buffers;
     const std::int64_t                      first = b * perBlock;
     const std::int64_t                      count = std::min(perBlock, number - first);
-    const bool                              kept = static_cast<std::size_t>(b) < passed.m_Kept;
-    Block &                                 block = kept ? *passed.m_Blocks[static_cast<std::size_t>(b)] : own;
+    const bool                              kept = static_cast<std::size_t>(b) < tape.m_Kept;
+    Block &                                 block = kept ? *tape.m_Blocks[static_cast<std::size_t>(b)] : own;
     block.units.resize(m_Units.size());
     const std::size_t missing = kept ? (m_Units.front()->isQuick() ? 1 : 0) : m_Units.size();
     for (std::size_t u = 0; u < missing; ++u)

@@ -56,25 +56,23 @@ public:
   using Place = std::vector<std::pair<std::int64_t, float>>;
 
   /** What patches were on their way through the chain, for the way back. Memory that is used again. */
-  class Passed;
+  class Tape;
 
   /** Whether the chain makes anything of inputs of this size. */
-  bool takes(const Size & size) const;
+  bool accepts(const Size & size) const;
 
   /** The same of patches, which must not take too much memory on their way. */
-  bool takesPatches(const Size & size) const;
+  bool acceptsPatches(const Size & size) const;
 
   /** The features of patches.
    *
    * \param patches N x voxels, float, contiguous
    * \param size of a patch
    * \param places one per selected layer
-   * \param passed null, or receives what pullBack() wants, as far as it fits into a gigabyte
+   * \param tape null, or receives what pullBack() wants, as far as it fits into a gigabyte
    * \return for each selected layer N x C */
-  std::vector<at::Tensor> patchFeatures(const at::Tensor &         patches,
-                                        const Size &               size,
-                                        const std::vector<Place> & places,
-                                        Passed *                   passed) const;
+  std::vector<at::Tensor>
+  patchFeatures(const at::Tensor & patches, const Size & size, const std::vector<Place> & places, Tape * tape) const;
 
   /** The gradient with respect to the patches of what has these gradients with respect to their features.
    *
@@ -82,7 +80,7 @@ public:
   at::Tensor pullBack(const at::Tensor &              patches,
                       const Size &                    size,
                       const std::vector<Place> &      places,
-                      Passed &                        passed,
+                      Tape &                          tape,
                       const std::vector<at::Tensor> & featureGradients) const;
 
 private:
@@ -124,11 +122,11 @@ private:
 };
 
 /** See ConvolutionChain. */
-class ConvolutionChain::Passed
+class ConvolutionChain::Tape
 {
 public:
-  Passed();
-  ~Passed();
+  Tape();
+  ~Tape();
 
 private:
   friend class ConvolutionChain;

@@ -15,7 +15,7 @@ drawChannels(Random & random, const LayerSettings & layer, std::int64_t numberOf
   {
     return {};
   }
-  constexpr bool withoutWaiting = true; // see DeviceTransform
+  constexpr bool withoutWaiting = true; // see TorchTransform
   return at::tensor(random.subset(layer.subsetFeatures, numberOfChannels), at::kLong)
     .to(device, at::kLong, withoutWaiting);
 }

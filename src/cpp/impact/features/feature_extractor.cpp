@@ -143,7 +143,7 @@ FeatureExtractor::chainFor(const std::array<std::int64_t, 3> & size) const
     m_Device.is_cpu()
       ? m_Model.chain(m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels, ChainUse::Images)
       : nullptr;
-  return chain && chain->takes(size) ? chain : nullptr;
+  return chain && chain->accepts(size) ? chain : nullptr;
 }
 
 std::vector<at::Tensor>

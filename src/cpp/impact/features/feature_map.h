@@ -2,7 +2,7 @@
 
 #include "impact/models/layer_layout.h"
 #include "impact/settings/settings.h"
-#include "impact/tensors/device_grid.h"
+#include "impact/tensors/torch_grid.h"
 
 namespace impact
 {
@@ -14,7 +14,7 @@ struct FeatureMap
   Grid       grid;
 
   /** The grid on the device of the rows; made where it is first wanted. */
-  mutable std::shared_ptr<const DeviceGrid> deviceGrid{};
+  mutable std::shared_ptr<const TorchGrid> torchGrid{};
 };
 
 /** Keeps a map in half precision: half the memory, at a relative error of at most 2^-11; on the CPU in place. \return

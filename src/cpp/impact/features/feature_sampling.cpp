@@ -10,14 +10,14 @@ namespace impact
 namespace
 {
 
-const DeviceGrid &
+const TorchGrid &
 deviceGridOf(const FeatureMap & map)
 {
-  if (!map.deviceGrid)
+  if (!map.torchGrid)
   {
-    map.deviceGrid = std::make_shared<DeviceGrid>(map.grid, map.rows.device());
+    map.torchGrid = std::make_shared<TorchGrid>(map.grid, map.rows.device());
   }
-  return *map.deviceGrid;
+  return *map.torchGrid;
 }
 
 FeatureGrid

@@ -55,7 +55,7 @@ givesTheSameLayers(const Model &             model,
          { ConvolutionChain::Size{ 10, 11, 9 }, { 27, 20, 15 }, { 45, 40, 36 }, { 75, 70, 66 } })
     {
       size[2] = dimension == 2 ? 1 : size[2];
-      if (compared == 2 || !chain.takes(size))
+      if (compared == 2 || !chain.accepts(size))
       {
         continue;
       }
@@ -91,7 +91,7 @@ givesTheSamePatches(const Model &             model,
     for (ConvolutionChain::Size size : { ConvolutionChain::Size{ 5, 4, 6 }, { 19, 18, 17 } })
     {
       size[2] = dimension == 2 ? 1 : size[2];
-      if (!chain.takesPatches(size))
+      if (!chain.acceptsPatches(size))
       {
         continue;
       }
@@ -111,8 +111,8 @@ givesTheSamePatches(const Model &             model,
         expected.push_back(voxels.select(2, voxels.size(2) - 1));
         gradients.push_back(at::linspace(0.5, 1.5, expected.back().numel(), at::kFloat).view(expected.back().sizes()));
       }
-      ConvolutionChain::Passed passed;
-      const auto               found = chain.patchFeatures(flat, size, places, &passed);
+      ConvolutionChain::Tape tape;
+      const auto             found = chain.patchFeatures(flat, size, places, &tape);
       for (std::size_t i = 0; i < expected.size(); ++i)
       {
         if (!alike(found[i], expected[i].detach(), 1e-4))
@@ -122,7 +122,7 @@ givesTheSamePatches(const Model &             model,
       }
       const at::Tensor back = torch::autograd::grad(expected, { patches }, gradients)[0];
       // Looser: a rectifier's input that is all but zero may be taken for either side.
-      return alike(chain.pullBack(flat, size, places, passed, gradients), back.flatten(1), 1e-2);
+      return alike(chain.pullBack(flat, size, places, tape, gradients), back.flatten(1), 1e-2);
     }
     return true;
   }

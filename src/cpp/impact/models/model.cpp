@@ -95,7 +95,7 @@ std::vector<at::Tensor>
 Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const
 {
   const std::vector<at::Tensor> all = layers(input, mask.size(), context);
-  if (all.size() < mask.size() || (all.size() > mask.size() && !takesNumberOfLayers()))
+  if (all.size() < mask.size() || (all.size() > mask.size() && !acceptsNumberOfLayers()))
   {
     throw ParameterError("LayersMask",
                          "it has " + std::to_string(mask.size()) + " entries, but model file \"" + path() +

@@ -63,7 +63,7 @@ public:
   virtual std::vector<std::string> arguments() const = 0;
 
   /** Whether the model is told how many layers to compute, so that a mask may be shorter than what it could give. */
-  virtual bool takesNumberOfLayers() const = 0;
+  virtual bool acceptsNumberOfLayers() const = 0;
 
   /** The selected layers alone. \throws Error when mask and model do not fit. */
   std::vector<at::Tensor>

@@ -1,4 +1,4 @@
-#include "impact/models/check_model.h"
+#include "impact/models/repeatability.h"
 
 #include "impact/models/layer_layout.h"
 #include "impact/models/time_limit.h"

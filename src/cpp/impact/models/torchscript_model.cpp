@@ -236,7 +236,7 @@ public:
   }
 
   bool
-  takesNumberOfLayers() const override
+  acceptsNumberOfLayers() const override
   {
     return std::find(m_Extra.begin(), m_Extra.end(), Argument::NumberOfLayers) != m_Extra.end();
   }

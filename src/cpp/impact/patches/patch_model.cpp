@@ -88,7 +88,7 @@ PatchModel::PatchModel(ModelPointer                             model,
   m_Chain = device.is_cpu()
               ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels, ChainUse::Patches)
               : nullptr;
-  if (m_Chain && !m_Chain->takesPatches(m_Size))
+  if (m_Chain && !m_Chain->acceptsPatches(m_Size))
   {
     m_Chain = nullptr;
   }
@@ -244,7 +244,7 @@ PatchModel::bytesPerPatch() const
   constexpr std::int64_t few = 8;
   const auto             before = static_cast<double>(allocatedMemory(m_Device));
   const at::Tensor       patches = at::zeros({ few, voxelsPerPatch() }, at::dtype(at::kFloat).device(m_Device));
-  const Passed::Batch    batch = forward(patches, true);
+  const Tape::Batch      batch = forward(patches, true);
   // What stays for the way back; gradients on that way, and what goes again on the way there, take about as much.
   return 2.0 * (static_cast<double>(allocatedMemory(m_Device)) - before) / static_cast<double>(few);
 }
@@ -272,11 +272,11 @@ PatchModel::bytesOfGraphs(std::int64_t patches, std::int64_t voxels, std::int64_
                                   : graphBytes(std::min(patches * voxels, std::max(voxels, voxelsPerBatch)), channels);
 }
 
-PatchModel::Passed::Batch
+PatchModel::Tape::Batch
 PatchModel::forward(const at::Tensor & patches, bool withGradient) const
 {
   at::AutoGradMode gradients(withGradient);
-  Passed::Batch    batch;
+  Tape::Batch      batch;
   batch.input = patches.detach();
   batch.input.set_requires_grad(withGradient);
   batch.features = run(batch.input);
@@ -302,27 +302,27 @@ PatchModel::forward(const at::Tensor & patches, bool withGradient) const
 }
 
 std::vector<at::Tensor>
-PatchModel::features(const at::Tensor & patches, Passed * passed) const
+PatchModel::features(const at::Tensor & patches, Tape * tape) const
 {
   if (m_Chain)
   {
-    return m_Chain->patchFeatures(patches, m_Size, m_Places, passed ? &passed->ofChain : nullptr);
+    return m_Chain->patchFeatures(patches, m_Size, m_Places, tape ? &tape->ofChain : nullptr);
   }
-  if (passed)
+  if (tape)
   {
-    passed->batches.clear();
+    tape->batches.clear();
   }
   if (!m_Batches)
   {
     m_Batches.emplace(batchSize(), m_Device, "patch", m_Log);
   }
-  bool       keep = passed && graphsFit(patches.size(0));
+  bool       keep = tape && graphsFit(patches.size(0));
   const auto forget = [&] {
-    const bool had = passed && !passed->batches.empty();
+    const bool had = tape && !tape->batches.empty();
     keep = false;
     if (had)
     {
-      passed->batches.clear();
+      tape->batches.clear();
     }
     return had;
   };
@@ -331,7 +331,7 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
   m_Batches->runInParallel(
     patches.size(0),
     [&](std::int64_t first, std::int64_t number) {
-      Passed::Batch           batch = forward(patches.narrow(0, first, number), keep);
+      Tape::Batch             batch = forward(patches.narrow(0, first, number), keep);
       std::vector<at::Tensor> features;
       for (const at::Tensor & layer : batch.features)
       {
@@ -345,7 +345,7 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
       }
       if (keep)
       {
-        passed->batches.emplace(first, std::move(batch));
+        tape->batches.emplace(first, std::move(batch));
       }
     },
     forget);
@@ -358,7 +358,7 @@ PatchModel::features(const at::Tensor & patches, Passed * passed) const
 }
 
 at::Tensor
-PatchModel::derivative(const Passed::Batch & batch, const std::vector<at::Tensor> & featureGradients) const
+PatchModel::derivative(const Tape::Batch & batch, const std::vector<at::Tensor> & featureGradients) const
 {
   try
   {
@@ -376,16 +376,14 @@ PatchModel::derivative(const Passed::Batch & batch, const std::vector<at::Tensor
 }
 
 at::Tensor
-PatchModel::pullBack(const at::Tensor &              patches,
-                     Passed &                        passed,
-                     const std::vector<at::Tensor> & featureGradients) const
+PatchModel::pullBack(const at::Tensor & patches, Tape & tape, const std::vector<at::Tensor> & featureGradients) const
 {
   if (m_Chain)
   {
-    return m_Chain->pullBack(patches, m_Size, m_Places, passed.ofChain, featureGradients);
+    return m_Chain->pullBack(patches, m_Size, m_Places, tape.ofChain, featureGradients);
   }
-  std::map<std::int64_t, Passed::Batch> kept = std::move(passed.batches);
-  passed.batches.clear();
+  std::map<std::int64_t, Tape::Batch> kept = std::move(tape.batches);
+  tape.batches.clear();
   const auto forget = [&] {
     const bool had = !kept.empty();
     kept.clear();
@@ -401,7 +399,7 @@ PatchModel::pullBack(const at::Tensor &              patches,
         return kept.extract(first); // its graph goes with it
       }();
       const bool              isKept = node && node.mapped().input.size(0) == number;
-      const Passed::Batch     batch = isKept ? node.mapped() : forward(patches.narrow(0, first, number), true);
+      const Tape::Batch       batch = isKept ? node.mapped() : forward(patches.narrow(0, first, number), true);
       std::vector<at::Tensor> wanted;
       for (const at::Tensor & featureGradient : featureGradients)
       {

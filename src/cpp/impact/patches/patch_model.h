@@ -52,7 +52,7 @@ public:
   }
 
   /** What patches were on their way through the network, for the way back. Memory that is used again. */
-  struct Passed
+  struct Tape
   {
     struct Batch
     {
@@ -60,20 +60,19 @@ public:
       std::vector<at::Tensor> features;
     };
     std::map<std::int64_t, Batch> batches; // by their first patch
-    ConvolutionChain::Passed      ofChain;
+    ConvolutionChain::Tape        ofChain;
   };
 
   /** The features at the centre of each patch, linearly interpolated where the centre falls between voxels of the
    * layer.
    *
    * \param patches N x voxels, float, on the model's device
-   * \param passed null, or receives what pullBack() wants, as far as it fits into memory
+   * \param tape null, or receives what pullBack() wants, as far as it fits into memory
    * \return for each selected layer N x channels, without a graph */
-  std::vector<at::Tensor> features(const at::Tensor & patches, Passed * passed) const;
+  std::vector<at::Tensor> features(const at::Tensor & patches, Tape * tape) const;
 
   /** The way back: what gradients with respect to those features are with respect to the patches, N x voxels. */
-  at::Tensor
-  pullBack(const at::Tensor & patches, Passed & passed, const std::vector<at::Tensor> & featureGradients) const;
+  at::Tensor pullBack(const at::Tensor & patches, Tape & tape, const std::vector<at::Tensor> & featureGradients) const;
 
   /** Where the voxels of a patch lie around its centre, mm, physical.
    *
@@ -97,9 +96,9 @@ private:
   std::vector<at::Tensor> run(const at::Tensor & patches) const;
 
   /** The gradient of a batch's intensities. \throws Error naming the model where it has none */
-  at::Tensor derivative(const Passed::Batch & batch, const std::vector<at::Tensor> & featureGradients) const;
+  at::Tensor derivative(const Tape::Batch & batch, const std::vector<at::Tensor> & featureGradients) const;
 
-  Passed::Batch forward(const at::Tensor & patches, bool withGradient) const;
+  Tape::Batch forward(const at::Tensor & patches, bool withGradient) const;
 
   /** How many patches go through the network at once, at first. */
   std::int64_t batchSize() const;

@@ -268,7 +268,7 @@ private:
   const bool            m_ImagesAreKnown;
   at::Device            m_Device{ at::kCPU };
   ImageContext          m_Context;
-  MapMemory             m_Memory;
+  FeatureMapMemory      m_Memory;
   std::size_t           m_FirstLayer{ 0 }; // of the pair being checked, among the selected layers of all
   LevelCheck            m_Found;
 };

@@ -36,15 +36,15 @@ TriedModel::describeRuns(const FeatureExtractor & extractor, const ModelSettings
   }
 }
 
-MapMemory::MapMemory(const LevelSettings & settings)
+FeatureMapMemory::FeatureMapMemory(const LevelSettings & settings)
   : m_KeptPart(settings.mapsAreHalf() ? 0.5 : 1.0)
 {}
 
 void
-MapMemory::add(const ModelSettings &             model,
-               const Grid &                      grid,
-               const TriedModel &                tried,
-               const std::vector<std::int64_t> & components)
+FeatureMapMemory::add(const ModelSettings &             model,
+                      const Grid &                      grid,
+                      const TriedModel &                tried,
+                      const std::vector<std::int64_t> & components)
 {
   const double image = static_cast<double>(grid.numberOfVoxels()) * sizeof(float);
   double       all = 0.0;
@@ -80,7 +80,7 @@ MapMemory::add(const ModelSettings &             model,
 }
 
 std::optional<std::string>
-MapMemory::tooMuch(at::Device device) const
+FeatureMapMemory::tooMuch(at::Device device) const
 {
   const double needed = std::max(m_Kept, m_Sure);
   const auto   available = availableMemory(device);

@@ -27,10 +27,10 @@ struct TriedModel
 
 /** What the feature maps of a level will take in Static mode. Images are told one after the other, in the order in
  * which their features are made. */
-class MapMemory
+class FeatureMapMemory
 {
 public:
-  explicit MapMemory(const LevelSettings & settings);
+  explicit FeatureMapMemory(const LevelSettings & settings);
 
   /** \param components of each layer after its reduction; 0: not reduced */
   void add(const ModelSettings &             model,

@@ -2,8 +2,8 @@
 
 #include "impact/features/feature_extractor.h"
 #include "impact/features/feature_map.h"
-#include "impact/models/check_model.h"
 #include "impact/models/layer_layout.h"
+#include "impact/models/repeatability.h"
 #include "impact/models/time_limit.h"
 #include "impact/runtime/allocation_peak.h"
 
@@ -51,7 +51,7 @@ tryModel(const LevelSettings &               settings,
         !differentiated && context.statistics.device().is_cpu()
           ? loaded.chain(model.layersMask, model.dimension, model.numberOfChannels, ChainUse::Images)
           : nullptr;
-      chain && chain->takes(size))
+      chain && chain->accepts(size))
   {
     // It was tried when it was compared with the network, and holds for images of any size.
     Model::Trial ofChain;

@@ -7,7 +7,7 @@
 #include "impact/models/model_view.h"
 #include "impact/patches/patch_model.h"
 #include "impact/runtime/torch_scope.h"
-#include "impact/tensors/device_patches.h"
+#include "impact/tensors/torch_patches.h"
 
 #include <algorithm>
 #include <map>
@@ -88,8 +88,8 @@ public:
     std::vector<std::vector<Vector>> fixedOffsets; // one per plane
     std::vector<std::vector<Vector>> movingOffsets;
     std::vector<std::size_t>         planeOfSample;
-    DevicePatches::Offsets           fixedOnDevice; // where evaluateOnDevice() is to be called
-    DevicePatches::Offsets           movingOnDevice;
+    TorchPatches::Offsets            fixedOnDevice; // where evaluateOnDevice() is to be called
+    TorchPatches::Offsets            movingOnDevice;
   };
 
   void
@@ -270,7 +270,7 @@ private:
   {
     StageTimer network(m_Times, Stage::Network);
     const auto fixedFeatures = pair.fixed.features(fixed, nullptr);
-    auto       movingFeatures = pair.moving.features(moving, gradient ? &m_Passed : nullptr);
+    auto       movingFeatures = pair.moving.features(moving, gradient ? &m_Tape : nullptr);
 
     checkFinite(fixedFeatures, pair.fixed.path(), finite);
     checkFinite(movingFeatures, pair.moving.path(), finite);
@@ -297,7 +297,7 @@ private:
       const auto featureGradients = torch::autograd::grad({ total }, movingFeatures);
       timer.stop();
       const StageTimer back(m_Times, Stage::Network);
-      *gradient = pair.moving.pullBack(moving, m_Passed, featureGradients);
+      *gradient = pair.moving.pullBack(moving, m_Tape, featureGradients);
       if (!finite && !allFinite(*gradient))
       {
         throw Error("Model file \"" + pair.moving.path() +
@@ -335,10 +335,10 @@ private:
   std::vector<Pair>        m_Pairs;
 
   // Where evaluateOnDevice() is to be called:
-  std::optional<DeviceSamples> m_Samples;
-  std::optional<DevicePatches> m_Patches;
+  std::optional<TorchSamples> m_Samples;
+  std::optional<TorchPatches> m_Patches;
 
-  PatchModel::Passed                                        m_Passed;
+  PatchModel::Tape                                          m_Tape;
   std::map<std::size_t, std::optional<PrincipalComponents>> m_Reductions;
 };
 

@@ -9,7 +9,7 @@
 #include "impact/models/model_view.h"
 #include "impact/runtime/batches.h"
 #include "impact/runtime/torch_scope.h"
-#include "impact/tensors/device_samples.h"
+#include "impact/tensors/torch_samples.h"
 
 #include "impact/base/error.h"
 
@@ -380,7 +380,7 @@ private:
   std::vector<FeatureMap>  m_Fixed;
   std::vector<FeatureMap>  m_Moving;
 
-  std::optional<DeviceSamples> m_Samples; // where evaluateOnDevice() is to be called
+  std::optional<TorchSamples> m_Samples; // where evaluateOnDevice() is to be called
 
   std::vector<ModelPointer>                       m_FixedModels;
   std::vector<ModelPointer>                       m_MovingModels;

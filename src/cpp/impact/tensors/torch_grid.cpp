@@ -1,11 +1,11 @@
-#include "impact/tensors/device_grid.h"
+#include "impact/tensors/torch_grid.h"
 
 #include <algorithm>
 
 namespace impact
 {
 
-DeviceGrid::DeviceGrid(const Grid & grid, at::Device device)
+TorchGrid::TorchGrid(const Grid & grid, at::Device device)
   : m_Size(grid.size)
 {
   const Matrix        toIndex = grid.physicalToIndex();
@@ -26,20 +26,20 @@ DeviceGrid::DeviceGrid(const Grid & grid, at::Device device)
 }
 
 at::Tensor
-DeviceGrid::indices(const at::Tensor & points) const
+TorchGrid::indices(const at::Tensor & points) const
 {
   return (points - m_Origin).matmul(m_ToIndex.t());
 }
 
 at::Tensor
-DeviceGrid::isInside(const at::Tensor & points) const
+TorchGrid::isInside(const at::Tensor & points) const
 {
   const at::Tensor index = indices(points);
   return at::logical_and(index >= -0.5, index < m_Last + 0.5).all(1);
 }
 
 std::pair<at::Tensor, at::Tensor>
-DeviceGrid::nearestVoxels(const at::Tensor & points) const
+TorchGrid::nearestVoxels(const at::Tensor & points) const
 {
   const at::Tensor nearest = (indices(points) + 0.5).floor();
   const at::Tensor inside = at::logical_and(nearest >= 0.0, nearest <= m_Last).all(1, true);
@@ -49,10 +49,10 @@ DeviceGrid::nearestVoxels(const at::Tensor & points) const
 }
 
 Interpolated
-DeviceGrid::interpolate(const at::Tensor & rows,
-                        const at::Tensor & points,
-                        const at::Tensor & channels,
-                        bool               withPartials) const
+TorchGrid::interpolate(const at::Tensor & rows,
+                       const at::Tensor & points,
+                       const at::Tensor & channels,
+                       bool               withPartials) const
 {
   const at::Tensor index = indices(points);
   // What is no number counts as the first voxel, as on the CPU.

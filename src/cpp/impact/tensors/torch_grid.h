@@ -20,10 +20,10 @@ struct Interpolated
  *
  * What the kernels of the CPU do, with the same rules: beyond the outermost voxel centres the edge's value holds, and
  * the derivative across the edge is zero. Points are N x 3, physical, mm, double. */
-class DeviceGrid
+class TorchGrid
 {
 public:
-  DeviceGrid(const Grid & grid, at::Device device);
+  TorchGrid(const Grid & grid, at::Device device);
 
   /** Whether points lie in the image, up to half a voxel beyond the outermost voxel centres: N, bool. */
   at::Tensor isInside(const at::Tensor & points) const;

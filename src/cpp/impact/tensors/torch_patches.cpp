@@ -1,4 +1,4 @@
-#include "impact/tensors/device_patches.h"
+#include "impact/tensors/torch_patches.h"
 
 #include <algorithm>
 
@@ -18,10 +18,10 @@ joined(const std::vector<at::Tensor> & parts)
 
 } // namespace
 
-DevicePatches::DevicePatches(const ImageView &                        fixed,
-                             const ImageView &                        moving,
-                             at::Device                               device,
-                             std::function<void(const std::string &)> log)
+TorchPatches::TorchPatches(const ImageView &                        fixed,
+                           const ImageView &                        moving,
+                           at::Device                               device,
+                           std::function<void(const std::string &)> log)
   : m_Device(device)
   , m_Fixed(uploaded(fixed, device))
   , m_Moving(uploaded(moving, device))
@@ -29,23 +29,23 @@ DevicePatches::DevicePatches(const ImageView &                        fixed,
   , m_Log(std::move(log))
 {}
 
-DevicePatches::Image
-DevicePatches::uploaded(const ImageView & image, at::Device device)
+TorchPatches::Image
+TorchPatches::uploaded(const ImageView & image, at::Device device)
 {
   return { at::from_blob(const_cast<float *>(image.pixels), { image.grid.numberOfVoxels(), 1 }, at::kFloat).to(device),
-           DeviceGrid(image.grid, device) };
+           TorchGrid(image.grid, device) };
 }
 
 at::Tensor
-DevicePatches::Offsets::around(const at::Tensor & samples, std::int64_t first) const
+TorchPatches::Offsets::around(const at::Tensor & samples, std::int64_t first) const
 {
   const at::Tensor ofSamples =
     planes.defined() ? ofPlanes.index_select(0, planes.narrow(0, first, samples.size(0))) : ofPlanes;
   return (samples.unsqueeze(1) + ofSamples).view({ -1, 3 });
 }
 
-DevicePatches::Offsets
-DevicePatches::upload(const std::vector<std::vector<Vector>> & offsets) const
+TorchPatches::Offsets
+TorchPatches::upload(const std::vector<std::vector<Vector>> & offsets) const
 {
   std::vector<double> numbers;
   for (const auto & ofPlane : offsets)
@@ -59,17 +59,17 @@ DevicePatches::upload(const std::vector<std::vector<Vector>> & offsets) const
 }
 
 at::Tensor
-DevicePatches::uploadPlanes(const std::vector<std::size_t> & planeOfSample) const
+TorchPatches::uploadPlanes(const std::vector<std::size_t> & planeOfSample) const
 {
-  constexpr bool                  withoutWaiting = true; // see DeviceTransform
+  constexpr bool                  withoutWaiting = true; // see TorchTransform
   const std::vector<std::int64_t> numbers(planeOfSample.begin(), planeOfSample.end());
   return at::tensor(numbers, at::kLong).to(m_Device, at::kLong, withoutWaiting);
 }
 
 void
-DevicePatches::forParts(const DeviceSamples &                                                      samples,
-                        const Offsets &                                                            offsets,
-                        const std::function<void(std::int64_t first, const at::Tensor & places)> & action)
+TorchPatches::forParts(const TorchSamples &                                                       samples,
+                       const Offsets &                                                            offsets,
+                       const std::function<void(std::int64_t first, const at::Tensor & places)> & action)
 {
   const std::int64_t perSample = offsets.ofPlanes.size(1);
   Batches            batches(m_PointsAtOnce / perSample, m_Device, "patch", m_Log);
@@ -85,7 +85,7 @@ DevicePatches::forParts(const DeviceSamples &                                   
 }
 
 at::Tensor
-DevicePatches::fixed(const DeviceSamples & samples, const Offsets & offsets)
+TorchPatches::fixed(const TorchSamples & samples, const Offsets & offsets)
 {
   std::vector<at::Tensor> parts;
   forParts(samples, offsets, [&](std::int64_t, const at::Tensor & places) {
@@ -94,8 +94,8 @@ DevicePatches::fixed(const DeviceSamples & samples, const Offsets & offsets)
   return joined(parts).view({ samples.count(), -1 });
 }
 
-DevicePatches::Moving
-DevicePatches::moving(const DeviceSamples & samples, const Offsets & offsets, bool withGradient)
+TorchPatches::Moving
+TorchPatches::moving(const TorchSamples & samples, const Offsets & offsets, bool withGradient)
 {
   std::vector<at::Tensor> intensities;
   std::vector<at::Tensor> partials;
@@ -112,11 +112,11 @@ DevicePatches::moving(const DeviceSamples & samples, const Offsets & offsets, bo
 }
 
 void
-DevicePatches::addGradients(const DeviceSamples & samples,
-                            const Offsets &       offsets,
-                            const Moving &        moving,
-                            const at::Tensor &    gradients,
-                            at::Tensor &          sums)
+TorchPatches::addGradients(const TorchSamples & samples,
+                           const Offsets &      offsets,
+                           const Moving &       moving,
+                           const at::Tensor &   gradients,
+                           at::Tensor &         sums)
 {
   const at::Tensor ofVoxels = gradients.reshape({ -1, 1 });
   const auto       perSample = offsets.ofPlanes.size(1);

@@ -1,19 +1,19 @@
 #pragma once
 
 #include "impact/runtime/batches.h"
-#include "impact/tensors/device_samples.h"
+#include "impact/tensors/torch_samples.h"
 
 namespace impact
 {
 
 /** Patches around samples, cut out of the images on a device. */
-class DevicePatches
+class TorchPatches
 {
 public:
-  DevicePatches(const ImageView &                        fixed,
-                const ImageView &                        moving,
-                at::Device                               device,
-                std::function<void(const std::string &)> log);
+  TorchPatches(const ImageView &                        fixed,
+               const ImageView &                        moving,
+               at::Device                               device,
+               std::function<void(const std::string &)> log);
 
   /** Where the voxels of patches lie around their samples. */
   struct Offsets
@@ -32,7 +32,7 @@ public:
   at::Tensor uploadPlanes(const std::vector<std::size_t> & planeOfSample) const;
 
   /** The fixed image: samples x voxels. */
-  at::Tensor fixed(const DeviceSamples & samples, const Offsets & offsets);
+  at::Tensor fixed(const TorchSamples & samples, const Offsets & offsets);
 
   struct Moving
   {
@@ -41,25 +41,25 @@ public:
   };
 
   /** The moving image where the transform takes the voxels. */
-  Moving moving(const DeviceSamples & samples, const Offsets & offsets, bool withGradient);
+  Moving moving(const TorchSamples & samples, const Offsets & offsets, bool withGradient);
 
   /** Adds to the samples' sums what gradients with respect to those intensities, samples x voxels, amount to. */
-  void addGradients(const DeviceSamples & samples,
-                    const Offsets &       offsets,
-                    const Moving &        moving,
-                    const at::Tensor &    gradients,
-                    at::Tensor &          sums);
+  void addGradients(const TorchSamples & samples,
+                    const Offsets &      offsets,
+                    const Moving &       moving,
+                    const at::Tensor &   gradients,
+                    at::Tensor &         sums);
 
 private:
   /** Calls the action with the first of some samples and the places of the voxels of their patches. */
-  void forParts(const DeviceSamples &                                                      samples,
+  void forParts(const TorchSamples &                                                       samples,
                 const Offsets &                                                            offsets,
                 const std::function<void(std::int64_t first, const at::Tensor & places)> & action);
 
   struct Image
   {
     at::Tensor voxels; // N x 1
-    DeviceGrid grid;
+    TorchGrid  grid;
   };
 
   static Image uploaded(const ImageView & image, at::Device device);

@@ -1,4 +1,4 @@
-#include "impact/tensors/device_samples.h"
+#include "impact/tensors/torch_samples.h"
 
 namespace impact
 {
@@ -11,13 +11,13 @@ constexpr std::int64_t pointsAtOnce = std::int64_t{ 1 } << 16;
 at::Tensor
 upload(const std::vector<double> & numbers, at::Device device)
 {
-  constexpr bool withoutWaiting = true; // see DeviceTransform
+  constexpr bool withoutWaiting = true; // see TorchTransform
   return at::tensor(numbers, at::kDouble).to(device, at::kDouble, withoutWaiting);
 }
 
 } // namespace
 
-DeviceSamples::DeviceSamples(const DeviceGeometry & geometry, const Grid & moving, at::Device device)
+TorchSamples::TorchSamples(const DeviceGeometry & geometry, const Grid & moving, at::Device device)
   : m_Device(device)
   , m_MovingGrid(moving, device)
 {
@@ -38,7 +38,7 @@ DeviceSamples::DeviceSamples(const DeviceGeometry & geometry, const Grid & movin
 }
 
 void
-DeviceSamples::set(const DeviceEvaluation & evaluation)
+TorchSamples::set(const DeviceEvaluation & evaluation)
 {
   if (evaluation.newPoints)
   {
@@ -63,7 +63,7 @@ DeviceSamples::set(const DeviceEvaluation & evaluation)
 }
 
 void
-DeviceSamples::addGradients(const at::Tensor & points, const at::Tensor & gradients, at::Tensor & sums) const
+TorchSamples::addGradients(const at::Tensor & points, const at::Tensor & gradients, at::Tensor & sums) const
 {
   const at::Tensor scaled = m_GradientScale.defined() ? gradients.matmul(m_GradientScale) : gradients;
   for (std::int64_t first = 0; first < points.size(0); first += pointsAtOnce)
@@ -74,10 +74,10 @@ DeviceSamples::addGradients(const at::Tensor & points, const at::Tensor & gradie
 }
 
 DeviceResult
-DeviceSamples::bringDown(const at::Tensor &                          value,
-                         const at::Tensor &                          sums,
-                         const at::Tensor &                          more,
-                         const std::function<void(const double *)> & takeMore) const
+TorchSamples::bringDown(const at::Tensor &                          value,
+                        const at::Tensor &                          sums,
+                        const at::Tensor &                          more,
+                        const std::function<void(const double *)> & takeMore) const
 {
   std::vector<at::Tensor> all{ value.to(at::kDouble).view({ 1 }) };
   if (more.defined())

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "impact/api/similarity.h"
-#include "impact/tensors/device_grid.h"
-#include "impact/tensors/device_transform.h"
+#include "impact/tensors/torch_grid.h"
+#include "impact/tensors/torch_transform.h"
 
 #include <optional>
 
@@ -13,10 +13,10 @@ namespace impact
  *
  * At an evaluation the transform goes up, and the sample points where they are new. The device is waited for once, to
  * know how many samples there are. */
-class DeviceSamples
+class TorchSamples
 {
 public:
-  DeviceSamples(const DeviceGeometry & geometry, const Grid & moving, at::Device device);
+  TorchSamples(const DeviceGeometry & geometry, const Grid & moving, at::Device device);
 
   /** Maps the samples. */
   void set(const DeviceEvaluation & evaluation);
@@ -39,7 +39,7 @@ public:
     return m_Moving;
   }
 
-  const DeviceTransform &
+  const TorchTransform &
   transform() const
   {
     return *m_Transform;
@@ -59,15 +59,15 @@ public:
                          const std::function<void(const double *)> & takeMore = {}) const;
 
 private:
-  at::Device                     m_Device;
-  DeviceGrid                     m_MovingGrid;
-  at::Tensor                     m_GradientScale; // 3 x 3, transposed; undefined: none
-  std::optional<DeviceGrid>      m_MaskGrid;
-  at::Tensor                     m_Mask; // of its voxels, bool
-  at::Tensor                     m_All;  // the sampler's points
-  std::optional<DeviceTransform> m_Transform;
-  at::Tensor                     m_Fixed;
-  at::Tensor                     m_Moving;
+  at::Device                    m_Device;
+  TorchGrid                     m_MovingGrid;
+  at::Tensor                    m_GradientScale; // 3 x 3, transposed; undefined: none
+  std::optional<TorchGrid>      m_MaskGrid;
+  at::Tensor                    m_Mask; // of its voxels, bool
+  at::Tensor                    m_All;  // the sampler's points
+  std::optional<TorchTransform> m_Transform;
+  at::Tensor                    m_Fixed;
+  at::Tensor                    m_Moving;
 };
 
 } // namespace impact

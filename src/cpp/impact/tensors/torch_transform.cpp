@@ -1,4 +1,4 @@
-#include "impact/tensors/device_transform.h"
+#include "impact/tensors/torch_transform.h"
 
 namespace impact
 {
@@ -24,7 +24,7 @@ compose(const double * a, const double * aOffset, const double * b, const double
 
 } // namespace
 
-DeviceTransform::DeviceTransform(const KnownTransform & transform, at::Device device)
+TorchTransform::TorchTransform(const KnownTransform & transform, at::Device device)
   : m_IsBSpline(transform.isBSpline)
   , m_Dimension(transform.isBSpline && transform.grid.size[2] == 1 ? 2 : 3)
 {
@@ -107,8 +107,8 @@ DeviceTransform::DeviceTransform(const KnownTransform & transform, at::Device de
   }
 }
 
-DeviceTransform::Neighbours
-DeviceTransform::neighboursOf(const at::Tensor & points) const
+TorchTransform::Neighbours
+TorchTransform::neighboursOf(const at::Tensor & points) const
 {
   const at::Tensor index = m_Whole(points).narrow(1, 0, m_Dimension);
   const at::Tensor inside = at::logical_and(index >= 1.0, index < m_LastPlace).all(1, true);
@@ -128,7 +128,7 @@ DeviceTransform::neighboursOf(const at::Tensor & points) const
 }
 
 at::Tensor
-DeviceTransform::map(const at::Tensor & points) const
+TorchTransform::map(const at::Tensor & points) const
 {
   if (!m_IsBSpline)
   {
@@ -141,13 +141,13 @@ DeviceTransform::map(const at::Tensor & points) const
 }
 
 at::Tensor
-DeviceTransform::makeSums() const
+TorchTransform::makeSums() const
 {
   return at::zeros({ m_IsBSpline ? m_Count : 4, 3 }, m_First.offset.options());
 }
 
 void
-DeviceTransform::addGradients(const at::Tensor & points, const at::Tensor & gradients, at::Tensor & sums) const
+TorchTransform::addGradients(const at::Tensor & points, const at::Tensor & gradients, at::Tensor & sums) const
 {
   if (m_IsBSpline)
   {
@@ -162,7 +162,7 @@ DeviceTransform::addGradients(const at::Tensor & points, const at::Tensor & grad
 }
 
 at::Tensor
-DeviceTransform::laidOut(const at::Tensor & sums) const
+TorchTransform::laidOut(const at::Tensor & sums) const
 {
   return m_IsBSpline ? at::constant_pad_nd(sums, { 0, 1 }).flatten() : sums.flatten();
 }

@@ -10,11 +10,11 @@ namespace impact
  *
  * By torch's operations, which start work on the device and do not wait for it. Points and gradients are N x 3, mm (per
  * mm), double. */
-class DeviceTransform
+class TorchTransform
 {
 public:
   /** \param transform its coefficients must live until the device has been waited for */
-  DeviceTransform(const KnownTransform & transform, at::Device device);
+  TorchTransform(const KnownTransform & transform, at::Device device);
 
   at::Tensor map(const at::Tensor & points) const;
 
