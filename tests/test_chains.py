@@ -142,6 +142,14 @@ def test_is_read_as_a_chain(tmp_path: Path, name: str, dimension: int, channels:
         assert _networks.Network(path).runs_as_chain(mask, dimension, channels) is not opaque
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_that_has_run_is_still_read_as_a_chain(tmp_path: Path, name: str) -> None:
+    layers = len(NETWORKS[name](3, 1))
+    network = _networks.Network(_save(tmp_path, name, 3, 1))
+    network.layer_shapes([24, 24, 24], 1, layers, (-1.0, 1.0))
+    assert network.runs_as_chain([True] * layers, 3, 1)
+
+
 class Residual(Layers):
     """A connection past a stage: no chain."""
 

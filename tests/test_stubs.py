@@ -20,8 +20,9 @@ def test_stubs_match_the_modules(tmp_path: Path) -> None:
     allowlist.write_text(ALLOWED)
     modules = ("impact_plugin._core", "impact_plugin._networks_api", "impact_plugin._elastix")
     options = ("--concise", "--ignore-unused-allowlist", "--allowlist", str(allowlist))
+    opened = "import impact_plugin._networks; from mypy.stubtest import main; main()"
     run = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", *modules, *options],
+        [sys.executable, "-c", opened, *modules, *options],
         cwd=tmp_path,
         capture_output=True,
         text=True,
