@@ -1,11 +1,20 @@
-"""Which torch and itk-elastix the compiled parts fit, and what to say when others are found."""
+"""Which torch and itk-elastix the compiled parts fit, and what to say when others are found.
+
+``versions.json`` beside this file is the one place that says which: CMake and the loader read it
+too. Versions of itk-elastix whose classes are laid out alike share a folder of compiled files, such
+as ``elastix-0.25.2``.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
 
 
 class VersionMismatchError(ImportError):
@@ -36,14 +45,28 @@ class Requirement:
         return f"{self.distribution}{self.specifier}"
 
 
-# pyproject.toml says the same for pip; tests/test_python_api.py compares the two.
-REQUIREMENTS = (
-    # A binary fits one minor version of torch: its C++ interface changes with every one.
-    Requirement("torch", "==2.13.*", (2, 13), (2, 14)),
-    # 0.25.2 and 0.25.3 are elastix 5.3.1. 0.25.4 is a later elastix, whose classes are laid out
-    # differently.
-    Requirement("itk-elastix", ">=0.25.2,<0.25.4", (0, 25, 2), (0, 25, 4)),
-)
+@dataclass(frozen=True)
+class Host:
+    """Versions of itk-elastix whose classes are laid out alike.
+
+    Args:
+        folder: Of the compiled files for them, in this package.
+        itk_elastix: The versions.
+        elastix: The version of elastix in them, as it says itself.
+        commit: That elastix's commit.
+    """
+
+    folder: str
+    itk_elastix: tuple[str, ...]
+    elastix: str
+    commit: str
+
+    def has(self, version: str) -> bool:
+        """Tell whether a version is one of these; what follows its third number does not matter."""
+        return any(release(version)[:3] == release(own) for own in self.itk_elastix)
+
+    def __str__(self) -> str:
+        return f"{self.folder} (for itk-elastix {' or '.join(self.itk_elastix)})"
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -57,6 +80,31 @@ def release(version: str) -> tuple[int, ...]:
     """
     match = re.match(r"v?(\d+(?:\.\d+)*)", version)
     return tuple(int(number) for number in match.group(1).split(".")) if match else ()
+
+
+def range_of(first: str, last: str) -> str:
+    """Give all versions from the first to before the minor version after the last, as pip does."""
+    major, minor = release(last)[:2]
+    return f">={first},<{major}.{minor + 1}"
+
+
+_FITTING = json.loads((_PACKAGE / "versions.json").read_text(encoding="utf-8"))
+TORCH_MINORS: tuple[str, ...] = tuple(_FITTING["torch"])
+HOSTS = tuple(Host(**{**row, "itk_elastix": tuple(row["itk_elastix"])}) for row in _FITTING["hosts"])
+ITK_ELASTIX = tuple(version for host in HOSTS for version in host.itk_elastix)
+"""All versions of itk-elastix that are known to fit."""
+
+# pyproject.toml says the same for pip; tests/test_python_api.py compares the two.
+REQUIREMENTS = (
+    # A binary fits one minor version of torch: its C++ interface changes with every one.
+    Requirement("torch", range_of(TORCH_MINORS[0], TORCH_MINORS[-1]), (2, 13), (2, 14)),
+    Requirement(
+        "itk-elastix",
+        range_of(ITK_ELASTIX[0], ITK_ELASTIX[-1]),
+        release(ITK_ELASTIX[0]),
+        (*release(ITK_ELASTIX[-1])[:1], release(ITK_ELASTIX[-1])[1] + 1),
+    ),
+)
 
 
 def installed(distribution: str) -> str | None:
@@ -75,6 +123,23 @@ def describe() -> str:
     )
 
 
+def host() -> Host | None:
+    """Give what the installed itk-elastix is one of; None where it is missing or fits none."""
+    version = installed("itk-elastix")
+    return next((known for known in HOSTS if version is not None and known.has(version)), None)
+
+
+def built_hosts() -> list[Host]:
+    """Give what this installation has compiled files for; nothing in a source folder."""
+    return [known for known in HOSTS if (_PACKAGE / known.folder).is_dir()]
+
+
+def host_folder() -> Path | None:
+    """Give the folder of the compiled files for the installed itk-elastix, where there is one."""
+    known = host()
+    return _PACKAGE / known.folder if known in built_hosts() and known is not None else None
+
+
 def check() -> None:
     """Check the installed torch and itk-elastix, without importing either.
 
@@ -84,6 +149,7 @@ def check() -> None:
     """
     found = [(requirement, installed(requirement.distribution)) for requirement in REQUIREMENTS]
     if all(version is not None and requirement.allows(version) for requirement, version in found):
+        _check_host()
         return
     state = " and ".join(
         f"{requirement.distribution} {version or '(none)'}" for requirement, version in found
@@ -96,3 +162,30 @@ def check() -> None:
         f"  {sys.executable} -m pip install {command}"
     )
     raise VersionMismatchError(message)
+
+
+def _check_host() -> None:
+    """Check that there are compiled files for the installed itk-elastix.
+
+    Raises:
+        VersionMismatchError: It is newer than this package, or none of those this was built for.
+    """
+    known, version = host(), installed("itk-elastix")
+    if known is None:
+        message = (
+            f"itk-elastix {version} is not known to fit: impact-plugin is for "
+            f"{' or '.join(ITK_ELASTIX)}. Mend it with:\n"
+            f'  {sys.executable} -m pip install "itk-elastix=={ITK_ELASTIX[-1]}"'
+        )
+        raise VersionMismatchError(message)
+    built = built_hosts()
+    if built and known not in built:
+        message = (
+            f"itk-elastix {version} fits impact-plugin, but this one was built without it. It has: "
+            f"{', '.join(map(str, built))}. Mend it with:\n"
+            f'  {sys.executable} -m pip install "itk-elastix=={built[-1].itk_elastix[-1]}"\n'
+            "or build it for the one installed:\n"
+            f"  {sys.executable} -m pip install --force-reinstall --no-deps "
+            "--no-binary impact-plugin impact-plugin"
+        )
+        raise VersionMismatchError(message)

@@ -73,6 +73,8 @@ def examine(quick: bool = False) -> Report:
     facts["system"] = f"{platform.platform()}, {os.cpu_count()} processors"
     for name in _DISTRIBUTIONS:
         facts[name] = _versions.installed(name) or "not installed"
+    built = map(str, _versions.built_hosts())
+    facts["built for"] = ", ".join(built) or "no elastix: nothing is compiled here"
     try:
         _versions.check()
     except _versions.VersionMismatchError as error:
@@ -165,7 +167,7 @@ def _examine_torch(report: Report) -> None:
         if not report.problems:
             report.problems.append(
                 f"torch cannot be imported: {reason[0]}. Install it again: "
-                f'{sys.executable} -m pip install --force-reinstall "torch==2.13.*"'
+                f'{sys.executable} -m pip install --force-reinstall "{_versions.REQUIREMENTS[0]}"'
             )
         return
     found = json.loads(run.stdout.splitlines()[-1])
