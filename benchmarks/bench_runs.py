@@ -75,7 +75,7 @@ def digest(content: bytes) -> str:
 def identities(peer: Path) -> dict[str, str]:
     """What each method's measurements depend on, besides the parameters: our binaries, versions."""
     package = _folder("impact_plugin")
-    ours = sorted([*package.glob("*.so"), *package.parent.glob("itk_elastix.libs/libImpact*.so")])
+    ours = sorted([*package.rglob("*.so"), *package.parent.glob("itk_elastix.libs/libImpact*.so")])
     host = f"itk-elastix {version('itk-elastix')}"
     return {
         "peer": peer.name,

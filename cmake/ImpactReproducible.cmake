@@ -7,13 +7,10 @@
 
 include_guard(GLOBAL)
 
-cmake_path(GET _impact_torch_dir PARENT_PATH _impact_torch_packages)
 cmake_path(GET _impact_pybind11_dir PARENT_PATH _impact_pybind11_packages)
-foreach(_impact_variable IN ITEMS
-    CMAKE_CURRENT_SOURCE_DIR CMAKE_BINARY_DIR IMPACT_HEADERS_DIR
-    IMPACT_ELASTIX_SOURCE_DIR IMPACT_ITK_SOURCE_DIR IMPACT_ELASTIX_BINARY_DIR IMPACT_ITK_BINARY_DIR
-    _impact_torch_packages _impact_pybind11_packages)
-  set(_impact_folder "${${_impact_variable}}")
+foreach(_impact_folder IN ITEMS
+    "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_BINARY_DIR}" ${_impact_header_folders}
+    ${_impact_torch_packages} "${_impact_pybind11_packages}")
   if(IS_DIRECTORY "${_impact_folder}")
     cmake_path(GET _impact_folder FILENAME _impact_name)
     if(_impact_folder STREQUAL CMAKE_CURRENT_SOURCE_DIR OR _impact_name STREQUAL "site-packages"

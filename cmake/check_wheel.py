@@ -40,15 +40,15 @@ LOADER = {"ld-linux-x86-64.so.2"}
 BINARIES = {
     rf"impact_plugin/_core{_SUFFIX}": BASE,
     rf"impact_plugin/_networks_api{_SUFFIX}": CORE,
-    rf"impact_plugin/_elastix{_SUFFIX}": ITK,
+    rf"impact_plugin/elastix-[\d.]+/_elastix{_SUFFIX}": ITK,
     r"impact_plugin/libimpact_base\.so": set[str](),
     r"impact_plugin/torch-\d+\.\d+/libimpact_core\.so": TORCH | BASE,
-    r"impact_plugin/libimpact_elastix\.so": CORE | ITK,
+    r"impact_plugin/elastix-[\d.]+/libimpact_elastix\.so": CORE | ITK,
     r"itk_elastix\.libs/libImpactMetric\.so": set[str](),
 }
 """The binaries, and what each links of ours and of other wheels."""
 
-SEARCHED = {"$ORIGIN", "$ORIGIN/..", "$ORIGIN/../itk", "$ORIGIN/../../torch/lib"}
+SEARCHED = {"$ORIGIN", "$ORIGIN/..", "$ORIGIN/../../itk", "$ORIGIN/../../torch/lib"}
 """The folders in which binaries may look for others."""
 
 _METADATA = r"impact_plugin-[^/]+\.dist-info/"
@@ -56,7 +56,7 @@ _FILES = (
     r"impact_plugin/([a-z_]+/)*[a-z_0-9]+\.(py|pyi)",
     r"impact_plugin/py\.typed",
     r"impact_plugin/([a-z_]+/)*[a-z_.]+\.(json|html|j2|css|js)",
-    r"impact_plugin/host_classes\.txt",
+    r"impact_plugin/elastix-[\d.]+/host_classes\.txt",
     r"impact_plugin/parameter_maps/\w+\.(txt|md)",
     _METADATA + r"(METADATA|WHEEL|RECORD|entry_points\.txt)",
     _METADATA + r"licenses/(LICENSE|compiled_in/\w+/[\w.]+)",

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from supported_versions import hosts
+
 PROBE_SECONDS = 20  # an unreachable host is given up this soon
 FETCH_SECONDS = 3600  # ITK's archive is 388 MiB
 
@@ -48,7 +50,7 @@ ELASTIX = Source(
     variable="IMPACT_ELASTIX_SOURCE_DIR",
     version_file="CMake/elastixVersion.cmake",
     repository="https://github.com/SuperElastix/elastix.git",
-    commit="ef34ca99d84c226d1bb72d534c8a201526a5c034",
+    commit=hosts()[0].commit,
     package="elastix=5.3.1-1",
     archive="elastix_5.3.1.orig.tar.gz",
     sha256="e891f2ad234d7cc8a87a08daf04c04c2da80dbe32e2629a03aefd51f591579a5",

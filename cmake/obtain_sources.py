@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from adapt_elastix import obtain_later
 from fetch_sources import (
     ELASTIX,
     ITK,
@@ -158,6 +159,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             metavar="DIR",
             help=f"sources of {source.name} {source.version} (default: ${source.variable})",
         )
+    parser.add_argument(
+        "--elastix-commit",
+        default=ELASTIX.commit,
+        metavar="COMMIT",
+        help=f"the commit of elastix, one of those in versions.json (default: {ELASTIX.version}'s)",
+    )
     parser.add_argument("--cmake", default="cmake", help="the cmake command")
     parser.add_argument("--cxx", default=os.environ.get("CXX", "c++"), help="the C++ compiler")
     parser.add_argument(
@@ -179,7 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(elastix / "Testing")
             return
         with locked(cache):
-            elastix = obtain(ELASTIX, given_elastix, cache)
+            if options.elastix_commit == ELASTIX.commit:
+                elastix = obtain(ELASTIX, given_elastix, cache)
+            else:
+                elastix = obtain_later(options.elastix_commit, given_elastix, cache)
             itk = obtain(ITK, given_itk, cache)
             build = configure(elastix, itk, cache, options.cmake, options.cxx, options.extra)
     except SourceError as error:

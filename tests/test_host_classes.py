@@ -7,71 +7,70 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 import describe_host
 from describe_host import Library
-from helpers.host_versions import host_library
+from helpers import skips
+from helpers.host_versions import HOSTS, INSTALLED, LATEST, folder_of, host_library, packages
 from helpers.programs import write_parameters
 from helpers.registrations import pair
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(sysconfig.get_path("platlib"))
+FOLDER = folder_of(INSTALLED)
 
 
-def expected() -> dict[str, tuple[int, str]]:
-    """Give the size and the sum of functions of each virtual table in the installed list."""
-    lines = (SITE / "impact_plugin/host_classes.txt").read_text().splitlines()
-    words = [line.split() for line in lines if line.startswith("class ")]
+def expected(folder: str = FOLDER) -> dict[str, tuple[int, str]]:
+    """Give the size and the sum of functions of each virtual table in an installed list."""
+    path = SITE / "impact_plugin" / folder / "host_classes.txt"
+    if not path.exists():
+        skips.skip_or_fail("IMPACT_REQUIRE_HOSTS", f"the plugin is not built for {folder}")
+    words = [line.split() for line in path.read_text().splitlines() if line.startswith("class ")]
     return {table: (int(size), functions) for _, table, size, functions in words}
 
 
-def found(host: Library) -> dict[str, tuple[int, str]]:
+def found(host: Library, tables: Iterable[str]) -> dict[str, tuple[int, str]]:
     """Give the same of a library, for those tables that it has."""
-    slots = host.slots(expected().keys() & host.tables.keys())
+    slots = host.slots(set(tables) & host.tables.keys())
     return {
         table: (host.tables[table], describe_host.digest(functions))
         for table, functions in slots.items()
     }
 
 
-def test_list_names_what_the_plugin_calls() -> None:
-    tables = expected()
+@pytest.mark.parametrize("folder", LATEST)
+def test_list_names_what_the_plugin_calls(folder: str) -> None:
+    tables = expected(folder)
     assert len(tables) > 200
     for name in (
         "_ZTVN7elastix13ConfigurationE",  # only functions of it are called
-        "_ZTVN3itk21ParameterMapInterfaceE",
         "_ZTVN3itk34AdvancedBSplineDeformableTransformIdLj3ELj3EEE",  # only looked for
         "_ZTVN3itk18ImageToImageMetricINS_5ImageIfLj3EEES2_EE",  # inherited from
     ):
         assert name in tables
 
 
-@pytest.mark.parametrize("version", ["0.25.2", "0.25.3"])
+@pytest.mark.parametrize("version", [v for host in HOSTS for v in host.itk_elastix])
 def test_supported_versions_fit(version: str) -> None:
     """Sizes, and which function stands at which place."""
-    assert found(describe_host.read(host_library(version))) == expected()
+    tables = expected(folder_of(version))
+    assert found(describe_host.read(host_library(version)), tables) == tables
 
 
-def test_next_version_does_not_fit() -> None:
-    tables, other = expected(), found(describe_host.read(host_library("0.25.4")))
+def test_hosts_do_not_fit_each_other() -> None:
+    """The lists tell them apart: else one would do for both."""
+    old, new = LATEST
+    tables = expected(old)
+    other = found(describe_host.read(host_library(LATEST[new])), tables)
     assert other["_ZTVN7elastix13ConfigurationE"][0] == 400
     assert tables["_ZTVN7elastix13ConfigurationE"][0] == 392
     assert "_ZTVN3itk21ParameterMapInterfaceE" in tables.keys() - other.keys()
-
-
-def packages(folder: Path, *own: str) -> Path:
-    """Make a folder of links to the installed packages, in some of which files can be replaced."""
-    for entry in SITE.iterdir():
-        if entry.name not in own:
-            (folder / entry.name).symlink_to(entry)
-    for name in own:
-        (folder / name).mkdir()
-        for entry in (SITE / name).iterdir():
-            (folder / name / entry.name).symlink_to(entry)
-    return folder
+    tables = expected(new)
+    assert found(describe_host.read(host_library(LATEST[old])), tables) != tables
 
 
 def replace(path: Path, text: str) -> None:
@@ -79,13 +78,16 @@ def replace(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+OTHER = next(version for folder, version in LATEST.items() if folder != FOLDER)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packages with the library of the next version under the version number of this one."""
+    """Packages with the library of another version under the version number of this one."""
     site = packages(tmp_path_factory.mktemp("site"), "itk", "impact_plugin", "itk_elastix.libs")
     library = site / "itk/_ElastixPython.abi3.so"
     library.unlink()
-    library.symlink_to(host_library("0.25.4"))
+    library.symlink_to(host_library(OTHER))
     return site
 
 
@@ -100,17 +102,56 @@ def run_in(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[st
     )
 
 
-def test_loader_refuses_other_classes(site: Path, tmp_path: Path, layers: dict[int, str]) -> None:
-    images = [image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3))]
-    write_parameters(tmp_path / "map.txt", Metric="Impact", ModelsPath=layers[3])
-    files = ("-f", images[0], "-m", images[1], "-p", tmp_path / "map.txt", "-out", tmp_path)
+def log_of_refusal(site: Path, folder: Path, layers: dict[int, str]) -> str:
+    images = [image.write(folder / f"{n}.mha") for n, image in enumerate(pair(3))]
+    write_parameters(folder / "map.txt", Metric="Impact", ModelsPath=layers[3])
+    files = ("-f", images[0], "-m", images[1], "-p", folder / "map.txt", "-out", folder)
     run = run_in(site, "impact_plugin.command_line", "elastix", *files)
     assert run.returncode == 1, run.stdout + run.stderr
-    log = (tmp_path / "elastix.log").read_text()
+    return (folder / "elastix.log").read_text()
+
+
+def test_loader_refuses_other_classes(site: Path, tmp_path: Path, layers: dict[int, str]) -> None:
+    """As an interrupted upgrade leaves them. Which version the library is of, is known."""
+    log = log_of_refusal(site, tmp_path, layers)
     library = site / "itk/_ElastixPython.abi3.so"
-    assert f"{library} is not the elastix this plugin was built for (elastix 5.3.1" in log
-    assert "it has no class itk::ParameterMapInterface" in log
-    assert "Reinstall with: python -m pip install" in log
+    assert MIXED in log
+    assert str(library) in log
+    assert f'--force-reinstall --no-deps "itk-elastix=={INSTALLED}"' in log
+    assert 'Metric "Impact" cannot be loaded: ' in log
+
+
+def test_loader_refuses_classes_of_none(tmp_path: Path, layers: dict[int, str]) -> None:
+    """Each folder is compared, and each difference told."""
+    site = packages(tmp_path / "site", "impact_plugin", "itk_elastix.libs")
+    lists = list(site.glob("impact_plugin/elastix-*/host_classes.txt"))
+    for path in lists:
+        text = path.read_text().replace("ConfigurationE 392 ", "ConfigurationE 384 ")
+        replace(path, text.replace("ConfigurationE 400 ", "ConfigurationE 384 "))
+    log = log_of_refusal(site, tmp_path, layers)
+    assert f"is not the elastix of itk-elastix {INSTALLED} that this plugin was built for" in log
+    for path in lists:
+        assert f"{path.parent.name}: " in log
+    assert "elastix::Configuration has 392 bytes, and not 384" in log
+    assert "Run: python -m pip install --force-reinstall --no-deps impact-plugin" in log
+
+
+def test_loader_refuses_a_plugin_of_another_folder(tmp_path: Path, layers: dict[int, str]) -> None:
+    """The list fits and the plugin beside it is for another elastix."""
+    site = packages(tmp_path / "site", "impact_plugin", "itk_elastix.libs")
+    plugin = site / "impact_plugin" / FOLDER / "libimpact_elastix.so"
+    code = plugin.read_bytes()
+    assert code.count(FOLDER.encode() + b"\0") == 1
+    plugin.unlink()
+    plugin.write_bytes(code.replace(FOLDER.encode() + b"\0", b"elastix-9.99.9\0"))
+    log = log_of_refusal(site, tmp_path, layers)
+    assert (
+        f"{FOLDER}/libimpact_elastix.so was built for another elastix, that of elastix-9.9" in log
+    )
+    assert "files of two are mixed" in log
+
+
+MIXED = f"has the classes of itk-elastix {OTHER}, but its metadata say {INSTALLED}"
 
 
 def refusal_by_doctor(site: Path) -> str:
@@ -124,13 +165,13 @@ def refusal_by_doctor(site: Path) -> str:
 
 
 def test_doctor_tells_what_the_loader_will_say(site: Path) -> None:
-    assert "it has no class itk::ParameterMapInterface" in refusal_by_doctor(site)
+    assert MIXED in refusal_by_doctor(site)
 
 
 def test_older_cpp_library(tmp_path: Path) -> None:
     """A symbol version that the process's libstdc++ does not have yet."""
     site = packages(tmp_path, "impact_plugin", "itk_elastix.libs")
-    description = site / "impact_plugin/host_classes.txt"
+    description = site / "impact_plugin" / FOLDER / "host_classes.txt"
     text = description.read_text()
     replace(description, "needs libstdc++.so.6 GLIBCXX_3.4.99\n" + text)
     expected = "lacks GLIBCXX_3.4.99 in libstdc++.so.6. Install a newer one"

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import re
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers import host_versions
 from helpers.itk_process import ItkError, ItkProcess
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import impact, pair, translation_error
+from impact_plugin import _versions
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages, made of links to the installed ones, in which versions can be faked."""
-    folder = tmp_path_factory.mktemp("site")
-    installed = Path(sysconfig.get_path("platlib"))
-    # Folders in which something changes, and those on whose own path the linker's search rests.
-    ours = [f"impact_plugin/{path.name}" for path in (installed / "impact_plugin").glob("torch-*")]
-    own = {"itk", "itk_elastix.libs", "torch", "impact_plugin", *ours}
-    for parent in ("", *own):
-        (folder / parent).mkdir(parents=True, exist_ok=True)
-        for entry in (installed / parent).iterdir():
-            if str(entry.relative_to(installed)) not in own:
-                (folder / parent / entry.name).symlink_to(entry)
-    return folder
+    own = ("itk", "itk_elastix.libs", "torch", "impact_plugin")
+    return host_versions.packages(tmp_path_factory.mktemp("site"), *own)
 
 
 @pytest.fixture
@@ -59,8 +51,10 @@ def test_other_versions_than_built_for(
         assert "1:ItNr" not in error.value.log
         pids.add(process.pid)
 
-    needed = ("Needed: torch==2.13.* and itk-elastix>=0.25.2,<0.25.4", "Run: python -m pip install")
-    built_for = "is not the version this plugin was built for ("
+    needed = (
+        f"Needed: {_versions.requirements()[0]} and itk-elastix>=0.25.2,<0.26",
+        "Run: python -m pip install",
+    )
 
     # Hidden from the beginning, with its metadata: itk imports torch where it finds that.
     metadata = next(site.glob("torch-*.dist-info"))
@@ -70,9 +64,30 @@ def test_other_versions_than_built_for(
     hidden.rename(site / "torch")
     hidden_metadata.rename(metadata)
 
-    other = elastix.rename(site / "itk_elastix-0.25.4.dist-info")
-    refusal("itk-elastix 0.25.4 in ", built_for + "0.25.", *needed)
+    for version in ("0.25.1", "0.26.0"):
+        other = elastix.rename(site / f"itk_elastix-{version}.dist-info")
+        refusal(f"itk-elastix {version} in ", "(0.25.2 or 0.25.3 or 0.25.4)", *needed)
+        other.rename(elastix)
+    # Within pip's range, but newer than what is known: pip would take it again.
+    other = elastix.rename(site / "itk_elastix-0.25.5.dist-info")
+    refusal("itk-elastix 0.25.5 in ", 'Run: python -m pip install "itk-elastix==0.25.4"')
     other.rename(elastix)
+
+    # An upgrade that was interrupted: the metadata of both.
+    second = site / "itk_elastix-0.25.1.dist-info"
+    second.mkdir()
+    refusal("the metadata of itk-elastix 0.25.1 and 0.25.", "mixed", "pip uninstall itk-elastix")
+    second.rmdir()
+
+    # What it fits was not built into this wheel.
+    folder = site / "impact_plugin" / host_versions.folder_of(host_versions.INSTALLED)
+    hidden_folder = folder.rename(tmp_path / folder.name)
+    others = [path.name for path in (site / "impact_plugin").glob("elastix-*")]
+    if others:
+        refusal(" fits, but the plugin in ", f"was built without it. It has: {others[0]}", "Run: ")
+    else:
+        refusal(f"there is no {folder.name}/host_classes.txt in ", "--force-reinstall")
+    hidden_folder.rename(folder)
 
     for version in ("2.12.1", "2.14.0+cpu", "2.130.0"):
         version_file.unlink()
@@ -91,16 +106,15 @@ def test_other_versions_than_built_for(
     other.rename(tmp_path / "other")
     refusal("torch 2.13", "(none: its folders torch-* are missing)")
     (tmp_path / "other").rename(of_torch)
-    for library in (
-        "libimpact_base.so",
-        f"{of_torch.name}/libimpact_core.so",
-        "libimpact_elastix.so",
+    for path in (
+        site / "impact_plugin" / "libimpact_base.so",
+        of_torch / "libimpact_core.so",
+        folder / "libimpact_elastix.so",
     ):
-        path = site / "impact_plugin" / library
         plugin = path.rename(hidden)
         refusal(
             "opening ",
-            f"impact_plugin/{library} failed: ",
+            f"{path.name} failed: ",
             "pip install --force-reinstall --no-deps impact-plugin",
         )
         plugin.rename(path)

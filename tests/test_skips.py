@@ -157,7 +157,7 @@ def write_wheel(path: Path) -> None:
     """Write a wheel with nothing but the library that is looked for."""
     info = "itk_elastix-0.25.2.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(host_versions.LIBRARY, "a library")
+        wheel.writestr("itk/_ElastixPython.abi3.so", "a library")
         wheel.writestr(
             f"{info}/METADATA", "Metadata-Version: 2.1\nName: itk-elastix\nVersion: 0.25.2\n"
         )

@@ -10,7 +10,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-import torch
+
+from impact_plugin import _versions
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(sysconfig.get_path("platlib"))
@@ -22,15 +23,16 @@ TORCH = {"libtorch.so", "libtorch_cpu.so", "libc10.so"}
 ITK = {"_ElastixPython.abi3.so"}
 BASE = {"libimpact_base.so"}
 CORE = BASE | {"libimpact_core.so"}
-TORCH_FOLDER = f"impact_plugin/torch-{'.'.join(torch.__version__.split('.')[:2])}"
+TORCHES = [f"impact_plugin/torch-{built}" for built in _versions.built_torches()]
+HOSTS = [f"impact_plugin/{host.folder}" for host in _versions.built_hosts()]
 # All binaries, and what they link beside the C++ runtime.
 LINKED = {
     f"impact_plugin/_core{SUFFIX}": BASE,
     f"impact_plugin/_networks_api{SUFFIX}": CORE,
-    f"impact_plugin/_elastix{SUFFIX}": ITK,
+    **{f"{folder}/_elastix{SUFFIX}": ITK for folder in HOSTS},
     "impact_plugin/libimpact_base.so": set[str](),
-    f"{TORCH_FOLDER}/libimpact_core.so": TORCH | BASE,
-    "impact_plugin/libimpact_elastix.so": CORE | ITK,
+    **{f"{folder}/libimpact_core.so": TORCH | BASE for folder in TORCHES},
+    **{f"{folder}/libimpact_elastix.so": CORE | ITK for folder in HOSTS},
     "itk_elastix.libs/libImpactMetric.so": set(),
 }
 
@@ -112,8 +114,8 @@ def test_search_paths_are_relative(path: str) -> None:
     expected = {
         frozenset(BASE): {"$ORIGIN"},
         frozenset(CORE): {"$ORIGIN"},
-        frozenset(ITK): {"$ORIGIN", "$ORIGIN/../itk"},
-        frozenset(CORE | ITK): {"$ORIGIN", "$ORIGIN/../itk"},
+        frozenset(ITK): {"$ORIGIN/..", "$ORIGIN/../../itk"},
+        frozenset(CORE | ITK): {"$ORIGIN/..", "$ORIGIN/../../itk"},
         frozenset(TORCH | BASE): {"$ORIGIN/..", "$ORIGIN/../../torch/lib"},
         frozenset(): set[str](),
     }
@@ -128,7 +130,7 @@ def test_elastix_finds_the_plugin_by_its_bare_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["impact_plugin/libimpact_elastix.so", "itk_elastix.libs/libImpactMetric.so"]
+    "path", [f"{HOSTS[0]}/libimpact_elastix.so", "itk_elastix.libs/libImpactMetric.so"]
 )
 def test_install_function_is_exported(path: str) -> None:
     assert re.search(
@@ -166,14 +168,14 @@ def unstripped(path: str) -> Path:
     ("path", "classes"),
     [
         (
-            "impact_plugin/libimpact_elastix.so",
+            f"{HOSTS[0]}/libimpact_elastix.so",
             ("26AdvancedImageToImageMetric", "N7elastix10MetricBase", "18ImageToImageFilter"),
         ),
         (
             f"impact_testing{SUFFIX}",
             ("N3itk9TransformI", "17AdvancedTransform", "26AdvancedImageToImageMetric"),
         ),
-        (f"impact_plugin/_elastix{SUFFIX}", ("MersenneTwister",)),
+        (f"{HOSTS[0]}/_elastix{SUFFIX}", ("MersenneTwister",)),
     ],
 )
 def test_virtual_tables_are_those_of_the_host(path: str, classes: tuple[str, ...]) -> None:

@@ -1,18 +1,22 @@
-"""The library of elastix in other versions of the itk-elastix wheel, kept in the build's cache."""
+"""Other versions of itk-elastix than the installed one, kept in the build's cache."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-import zipfile
+import importlib.metadata
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
-from fetch_sources import cache_directory
+import obtain_hosts
+import supported_versions
+from fetch_sources import SourceError
 from helpers import skips
 
-LIBRARY = "itk/_ElastixPython.abi3.so"
+SITE = Path(sysconfig.get_path("platlib"))
+INSTALLED = importlib.metadata.version("itk-elastix")
+HOSTS = supported_versions.hosts()
+LATEST = {host.folder: host.itk_elastix[-1] for host in HOSTS}
+"""Of each layout of classes the last version: what tests of both run with."""
 
 
 def host_library(version: str) -> Path:
@@ -21,24 +25,76 @@ def host_library(version: str) -> Path:
     Where pip cannot get it, as without a network, the test is skipped, or fails with
     IMPACT_REQUIRE_DOWNLOADS=1.
     """
-    folder = cache_directory() / f"itk-elastix-{version}"
-    library = folder / LIBRARY
-    if library.exists():
-        return library
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary", ":all:", "--dest", temporary, f"itk-elastix=={version}"]
-        # Constraints say what to test with: make's, in the environment, and those of pip's own
-        # files, which an empty value would leave standing.
-        environment = {**os.environ, "PIP_CONSTRAINT": os.devnull}
-        run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        wheels = list(Path(temporary).glob("*.whl"))
-        if run.returncode != 0 or not wheels:
-            reason = f"pip cannot download itk-elastix {version}: {run.stderr.strip()[-300:]}"
-            skips.skip_or_fail("IMPACT_REQUIRE_DOWNLOADS", reason)
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            unpacked = Path(wheel.extract(LIBRARY, temporary))
-        library.parent.mkdir(exist_ok=True)
-        unpacked.rename(library)
-    return library
+    return _obtained(obtain_hosts.host_library, version)
+
+
+def host_package(version: str) -> Path:
+    """Give the folder of all that is in that version's wheel; likewise."""
+    return _obtained(obtain_hosts.host_wheel, version)
+
+
+def folder_of(version: str) -> str:
+    """Give the name of the folder of what is built for a version."""
+    (folder,) = (host.folder for host in HOSTS if version in host.itk_elastix)
+    return folder
+
+
+def packages(folder: Path, *own: str) -> Path:
+    """Make a folder of links to the installed packages, in some of which files can be replaced.
+
+    Args:
+        folder: Empty.
+        own: Packages that become folders with links in them, and their folders of the same kind:
+            what is found from the path of such a file by ``..`` is in ``folder``.
+    """
+    for entry in SITE.iterdir():
+        if entry.name not in own:
+            (folder / entry.name).symlink_to(entry)
+    for name in own:
+        (folder / name).mkdir()
+        for entry in (SITE / name).iterdir():
+            if entry.is_dir() and (entry.name.startswith(("elastix-", "torch-")) or name == "itk"):
+                _link_all(entry, folder / name / entry.name)
+            else:
+                (folder / name / entry.name).symlink_to(entry)
+    return folder
+
+
+def packages_with(folder: Path, version: str) -> Path:
+    """Make packages as installed, links, but with another version of itk-elastix.
+
+    Where the installed plugin was not built for that version, the test is skipped, or fails with
+    IMPACT_REQUIRE_HOSTS=1.
+
+    Args:
+        folder: Empty.
+        version: The installed one is as good as another.
+    """
+    if not (SITE / "impact_plugin" / folder_of(version)).is_dir():
+        reason = f"the plugin is not built for itk-elastix {version}: IMPACT_HOSTS, docs/build.md"
+        skips.skip_or_fail("IMPACT_REQUIRE_HOSTS", reason)
+    wheel = host_package(version)
+    packages(folder, "itk", "impact_plugin", "itk_elastix.libs")
+    (folder / f"itk_elastix-{INSTALLED}.dist-info").unlink()
+    for path in importlib.metadata.files("itk-elastix") or []:
+        if path.parts[0] in ("itk", "itk_elastix.libs") and path.suffix != ".pyc":
+            (folder / path).unlink()
+    for file in wheel.rglob("*"):
+        target = folder / file.relative_to(wheel)
+        if file.is_file():
+            target.parent.mkdir(exist_ok=True, parents=True)
+            target.symlink_to(file)
+    return folder
+
+
+def _link_all(source: Path, target: Path) -> None:
+    target.mkdir()
+    for entry in source.iterdir():
+        (target / entry.name).symlink_to(entry)
+
+
+def _obtained(obtain: Callable[[str], Path], version: str) -> Path:
+    try:
+        return obtain(version)
+    except SourceError as error:
+        skips.skip_or_fail("IMPACT_REQUIRE_DOWNLOADS", str(error))

@@ -51,3 +51,12 @@ IMPACT_INSTALL_FUNCTION(elastix::ComponentDatabase * database)
 {
   return elastix::Install(*database);
 }
+
+#ifdef IMPACT_HOST_FOLDER
+/** The folder that this library was built for: the loader refuses one that lies in another. */
+extern "C" __attribute__((visibility("default"))) const char *
+ImpactMetricHostFolder()
+{
+  return IMPACT_HOST_FOLDER;
+}
+#endif

@@ -35,6 +35,11 @@ ImpactMetric<TElastix>::BeforeRegistration()
   const std::string      label = this->GetComponentLabel();
   impact::ParsedSettings parsed = impact::parseSettings(
     ParameterMapOf(configuration), label, static_cast<int>(numberOfLevels), static_cast<int>(FixedImageDimension));
+  // Later elastixes warn of each parameter that they were not asked for, and we have taken ours from the whole map.
+  for (const std::string & name : impact::namesRead(parsed))
+  {
+    configuration.HasParameter(name);
+  }
   std::vector<impact::Finding> findings = parsed.findings;
   this->CheckNumbersOfImages(findings);
 

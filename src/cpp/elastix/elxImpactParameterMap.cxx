@@ -1,23 +1,38 @@
 #include "elxImpactParameterMap.h"
 
+#include <type_traits>
+
 namespace elastix
 {
 namespace
 {
 
-using InterfaceMember = const itk::ParameterMapInterface::Pointer Configuration::*;
+/** The map is behind a pointer in elastix 5.3.1, and held by value later. */
+template <typename TInterface>
+const impact::ParameterMap &
+MapOf(const TInterface & interface)
+{
+  if constexpr (std::is_same_v<TInterface, itk::ParameterMapInterface>)
+  {
+    return interface.GetParameterMap();
+  }
+  else
+  {
+    return interface->GetParameterMap();
+  }
+}
 
-InterfaceMember interfaceMember();
+const impact::ParameterMap & MapBehind(const Configuration & configuration);
 
 /** elastix's Configuration answers for single names alone; the map behind it is private. C++ lets an explicit
  * instantiation name a private member, which is how we come by it. */
-template <InterfaceMember VMember>
+template <auto VMember>
 struct Access
 {
-  friend InterfaceMember
-  interfaceMember()
+  friend const impact::ParameterMap &
+  MapBehind(const Configuration & configuration)
   {
-    return VMember;
+    return MapOf(configuration.*VMember);
   }
 };
 
@@ -28,7 +43,7 @@ template struct Access<&Configuration::m_ParameterMapInterface>;
 impact::ParameterMap
 ParameterMapOf(const Configuration & configuration)
 {
-  return (configuration.*interfaceMember())->GetParameterMap();
+  return MapBehind(configuration);
 }
 
 } // namespace elastix

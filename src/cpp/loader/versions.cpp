@@ -1,5 +1,7 @@
 #include "versions.h"
 
+#include "known_hosts.h"
+
 #include <dlfcn.h>
 #include <link.h>
 
@@ -9,6 +11,7 @@
 #include <iterator>
 #include <sstream>
 #include <string_view>
+#include <vector>
 
 namespace impact
 {
@@ -41,11 +44,13 @@ loadedLibrary(const std::string & beginning)
   return search.found;
 }
 
-/** The version of a distribution in a site-packages folder, from the name of its .dist-info; empty if unknown. */
-std::string
-distributionVersion(const fs::path & site, const std::string & name)
+/** The versions of a distribution in a site-packages folder, from the names of its .dist-info: one, unless an upgrade
+ * was interrupted. */
+std::vector<std::string>
+distributionVersions(const fs::path & site, const std::string & name)
 {
-  std::error_code error;
+  std::vector<std::string> versions;
+  std::error_code          error;
   for (const auto & entry : fs::directory_iterator(site, error))
   {
     const std::string file = entry.path().filename().string();
@@ -53,10 +58,11 @@ distributionVersion(const fs::path & site, const std::string & name)
     if (file.rfind(name + "-", 0) == 0 && file.size() > ending.size() &&
         file.compare(file.size() - ending.size(), ending.size(), ending) == 0)
     {
-      return file.substr(name.size() + 1, file.size() - name.size() - 1 - ending.size());
+      versions.push_back(file.substr(name.size() + 1, file.size() - name.size() - 1 - ending.size()));
     }
   }
-  return {};
+  std::sort(versions.begin(), versions.end());
+  return versions;
 }
 
 /** The version that a torch package states in its version.py; empty if unknown. */
@@ -73,12 +79,6 @@ torchVersion(const fs::path & package)
     }
   }
   return {};
-}
-
-bool
-isOfSeries(const std::string & version, const std::string & series)
-{
-  return version == series || version.rfind(series + ".", 0) == 0;
 }
 
 /** Whether a library was compiled with _GLIBCXX_USE_CXX11_ABI=0: its strings are others then, and so are the names of
@@ -150,34 +150,59 @@ std::string
 neededVersions(const std::vector<std::string> & torches)
 {
   const std::string torch = requirement(torches);
-  const std::string itkElastix = "itk-elastix>=0.25.2,<0.25.4";
-  return "Needed: " + torch + " and " + itkElastix + ". Run: python -m pip install \"" + torch + "\" \"" + itkElastix +
-         "\"";
+  return "Needed: " + torch + " and itk-elastix" IMPACT_ITK_ELASTIX_RANGE ". Run: python -m pip install \"" + torch +
+         "\" \"itk-elastix" IMPACT_ITK_ELASTIX_RANGE "\"";
 }
 
 
-void
+std::string
 checkItkElastix(const Host & host, const std::vector<std::string> & torches)
 {
-  const std::string built = " is not the version this plugin was built for (";
-  const std::string elastix = IMPACT_ITK_ELASTIX_VERSION ", which is elastix " IMPACT_ELASTIX_VERSION "). ";
+  std::string all;
+  for (const KnownHost & known : knownHosts())
+  {
+    all += (all.empty() ? "" : " or ") + versionsOf(known);
+  }
   if (host.path.filename().string().rfind("_ElastixPython", 0) != 0)
   {
     fail(host,
-         "the elastix in " + host.path.string() + " is not the one this plugin was built for (itk-elastix " + elastix +
-           "Use that one, or build the plugin for yours: cmake/build_elastix.py, which docs/build.md explains.");
+         "the elastix in " + host.path.string() + " is not one this plugin was built for (that of itk-elastix " + all +
+           "). Use that one, or build the plugin for yours: cmake/build_elastix.py, which docs/build.md explains.");
   }
-  const fs::path    site = host.path.parent_path().parent_path();
-  const std::string version = distributionVersion(site, "itk_elastix");
-  if (!isOfSeries(version, "0.25.2") && !isOfSeries(version, "0.25.3"))
+  const fs::path                 site = host.path.parent_path().parent_path();
+  const std::vector<std::string> versions = distributionVersions(site, "itk_elastix");
+  if (versions.size() > 1)
+  {
+    std::string several;
+    for (const std::string & each : versions)
+    {
+      several += (several.empty() ? "" : " and ") + each;
+    }
+    fail(host,
+         site.string() + " has the metadata of itk-elastix " + several +
+           ": files of two versions are mixed, as an interrupted upgrade leaves them. Run: python -m pip uninstall "
+           "itk-elastix, once for each of them, then: python -m pip install "
+           "\"itk-elastix" IMPACT_ITK_ELASTIX_RANGE "\"");
+  }
+  const std::string version = versions.empty() ? "" : versions.front();
+  if (knownHost(version) == nullptr)
   {
     fail(host,
-         "itk-elastix " + orUnknown(version) + " in " + site.string() + built + elastix + neededVersions(torches));
+         "itk-elastix " + orUnknown(version) + " in " + site.string() +
+           " is not a version this plugin can be built for (" + all + "). " +
+           (isNewerThanKnown(version)
+              ? "Run: python -m pip install \"itk-elastix==" + knownHosts().back().versions.back() + "\""
+              : neededVersions(torches)));
   }
   // elastix has ITK inside; the images come from ITK's own wheel.
-  if (const std::string itk = distributionVersion(site, "itk_core"); !itk.empty() && !isOfSeries(itk, "5.4"))
+  for (const std::string & itk : distributionVersions(site, "itk_core"))
   {
-    fail(host, "ITK " + itk + " in " + site.string() + built + "ITK 5.4). Run: python -m pip install \"itk==5.4.*\"");
+    if (!isOfSeries(itk, "5.4"))
+    {
+      fail(host,
+           "ITK " + itk + " in " + site.string() +
+             " is not the version this plugin was built for (ITK 5.4). Run: python -m pip install \"itk==5.4.*\"");
+    }
   }
   if (!dlsym(host.handle, "_ZN7elastix3log5errorERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE") &&
       dlsym(host.handle, "_ZN7elastix3log5errorERKSs"))
@@ -188,6 +213,7 @@ checkItkElastix(const Host & host, const std::vector<std::string> & torches)
            "are none of the other. " +
            neededVersions(torches));
   }
+  return version;
 }
 
 

@@ -9,10 +9,17 @@
 namespace impact
 {
 
-/** Compares the itk-elastix and ITK of the host's wheel with those the plugin was built for. Fails where they do not
- * fit.
- */
-void checkItkElastix(const Host & host, const std::vector<std::string> & torches);
+#ifdef IMPACT_STANDALONE
+constexpr const char * reinstall = "Build elastix and the plugin again: cmake/build_elastix.py";
+#else
+constexpr const char * reinstall = "Reinstall with: python -m pip install --force-reinstall --no-deps impact-plugin";
+#endif
+
+/** Compares the itk-elastix and ITK of the host's wheel with those that the plugin can be built for. Fails where they
+ * do not fit.
+ * \param torches the minor versions of torch that fit
+ * \return the version of itk-elastix, one that knownHost() has */
+std::string checkItkElastix(const Host & host, const std::vector<std::string> & torches);
 
 /** The minor versions of torch, 2.13, that a plugin was built for, in order: it has a folder torch-2.13 for each. */
 std::vector<std::string> torchesOf(const std::filesystem::path & plugin);

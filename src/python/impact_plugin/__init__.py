@@ -26,6 +26,7 @@ import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin import _versions
 from impact_plugin.registration import register
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ try:
     __version__ = importlib.metadata.version("impact-plugin")
 except importlib.metadata.PackageNotFoundError:  # a source tree on PYTHONPATH, not installed
     __version__ = "0+uninstalled"
+
+
+# Compiled modules that link elastix lie in a folder for that elastix: as if beside this file.
+if _folder := _versions.host_folder():
+    __path__.append(str(_folder))
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)

@@ -1,13 +1,22 @@
-"""Which torch and itk-elastix the compiled parts fit, and what to say when others are found."""
+"""Which torch and itk-elastix the compiled parts fit, and what to say when others are found.
+
+``versions.json`` beside this file is the one place that says which: CMake and the loader read it
+too. Versions of itk-elastix whose classes are laid out alike share a folder of compiled files, such
+as ``elastix-0.25.2``.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
+import json
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
 
 
 class VersionMismatchError(ImportError):
@@ -38,38 +47,28 @@ class Requirement:
         return f"{self.distribution}{self.specifier}"
 
 
-# What a wheel may have parts for. pyproject.toml says the same for pip; tests/test_python_api.py
-# compares the two. 0.25.2 and 0.25.3 are elastix 5.3.1. 0.25.4 is a later elastix, whose classes
-# are laid out differently.
-TORCH = Requirement("torch", ">=2.8,<2.16", (2, 8), (2, 16))
-ITK_ELASTIX = Requirement("itk-elastix", ">=0.25.2,<0.25.4", (0, 25, 2), (0, 25, 4))
+@dataclass(frozen=True)
+class Host:
+    """Versions of itk-elastix whose classes are laid out alike.
 
-
-def built_torches() -> list[tuple[int, ...]]:
-    """Give the minor versions of torch that this installation has parts for, in order.
-
-    A binary fits one: torch's C++ interface changes with every one.
+    Args:
+        folder: Of the compiled files for them, in this package.
+        itk_elastix: The versions.
+        elastix: The version of elastix in them, as it says itself.
+        commit: That elastix's commit.
     """
-    folders = Path(__file__).parent.glob("torch-*")
-    return sorted(release(folder.name.removeprefix("torch-")) for folder in folders)
 
+    folder: str
+    itk_elastix: tuple[str, ...]
+    elastix: str
+    commit: str
 
-def requirements() -> tuple[Requirement, Requirement]:
-    """Give the versions of torch and itk-elastix that this installation fits.
+    def has(self, version: str) -> bool:
+        """Tell whether a version is one of these; what follows its third number does not matter."""
+        return any(release(version)[:3] == release(own) for own in self.itk_elastix)
 
-    A release has parts for every torch that fits at all, what is built from source for the one it
-    was built with; a source tree has none.
-    """
-    built = built_torches()
-    if not built:
-        return TORCH, ITK_ELASTIX
-    names = [".".join(map(str, numbers)) for numbers in built]
-    *major, minor = built[-1]
-    below = (*major, minor + 1)
-    if len(built) == 1:
-        return Requirement("torch", f"=={names[0]}.*", built[0], below), ITK_ELASTIX
-    specifier = f">={names[0]},<{'.'.join(map(str, below))}"
-    return Requirement("torch", specifier, built[0], below), ITK_ELASTIX
+    def __str__(self) -> str:
+        return f"{self.folder} (for itk-elastix {' or '.join(self.itk_elastix)})"
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -83,6 +82,59 @@ def release(version: str) -> tuple[int, ...]:
     """
     match = re.match(r"v?(\d+(?:\.\d+)*)", version)
     return tuple(int(number) for number in match.group(1).split(".")) if match else ()
+
+
+def range_of(first: str, last: str) -> str:
+    """Give all versions from the first to before the minor version after the last, as pip does."""
+    major, minor = release(last)[:2]
+    return f">={first},<{major}.{minor + 1}"
+
+
+_FITTING = json.loads((_PACKAGE / "versions.json").read_text(encoding="utf-8"))
+TORCH_MINORS: tuple[str, ...] = tuple(_FITTING["torch"])
+HOSTS = tuple(
+    Host(**{**row, "itk_elastix": tuple(row["itk_elastix"])}) for row in _FITTING["hosts"]
+)
+ITK_ELASTIX_VERSIONS = tuple(version for host in HOSTS for version in host.itk_elastix)
+"""All versions of itk-elastix that are known to fit."""
+
+
+def _whole(distribution: str, versions: Sequence[str]) -> Requirement:
+    """Allow the first of some versions to the last, and what follows it within its minor one."""
+    *before, last = release(versions[-1])[:2]
+    specifier = range_of(versions[0], versions[-1])
+    return Requirement(distribution, specifier, release(versions[0]), (*before, last + 1))
+
+
+# What a wheel may have parts for. pyproject.toml says the same for pip; tests/test_python_api.py
+# compares the two.
+TORCH = _whole("torch", TORCH_MINORS)
+ITK_ELASTIX = _whole("itk-elastix", ITK_ELASTIX_VERSIONS)
+
+
+def built_torches() -> list[str]:
+    """Give the minor versions of torch that this installation has parts for, in order.
+
+    A binary fits one: torch's C++ interface changes with every one.
+    """
+    return sorted(
+        (path.name.removeprefix("torch-") for path in _PACKAGE.glob("torch-*")), key=release
+    )
+
+
+def requirements() -> tuple[Requirement, Requirement]:
+    """Give the versions of torch and itk-elastix that this installation fits.
+
+    A release has parts for every torch that fits at all, what is built from source for the one it
+    was built with; a source tree has none.
+    """
+    built = built_torches()
+    if not built:
+        return TORCH, ITK_ELASTIX
+    torch = _whole("torch", built)
+    if len(built) == 1:
+        torch = dataclasses.replace(torch, specifier=f"=={built[0]}.*")
+    return torch, ITK_ELASTIX
 
 
 def installed(distribution: str) -> str | None:
@@ -101,6 +153,23 @@ def describe() -> str:
     )
 
 
+def host() -> Host | None:
+    """Give what the installed itk-elastix is one of; None where it is missing or fits none."""
+    version = installed("itk-elastix")
+    return next((known for known in HOSTS if version is not None and known.has(version)), None)
+
+
+def built_hosts() -> list[Host]:
+    """Give what this installation has compiled files for; nothing in a source folder."""
+    return [known for known in HOSTS if (_PACKAGE / known.folder).is_dir()]
+
+
+def host_folder() -> Path | None:
+    """Give the folder of the compiled files for the installed itk-elastix, where there is one."""
+    known = host()
+    return _PACKAGE / known.folder if known in built_hosts() and known is not None else None
+
+
 def check() -> None:
     """Check the installed torch and itk-elastix, without importing either.
 
@@ -111,6 +180,7 @@ def check() -> None:
     needed = requirements()
     found = [(requirement, installed(requirement.distribution)) for requirement in needed]
     if all(version is not None and requirement.allows(version) for requirement, version in found):
+        _check_host()
         return
     raise VersionMismatchError(_mismatch(found))
 
@@ -125,8 +195,8 @@ def folder_of_torch(version: str | None) -> Path:
         VersionMismatchError: There is no such folder.
     """
     for built in built_torches():
-        if version is not None and release(version)[: len(built)] == built:
-            return Path(__file__).parent / f"torch-{'.'.join(map(str, built))}"
+        if version is not None and release(version)[:2] == release(built):
+            return _PACKAGE / f"torch-{built}"
     torch, itk_elastix = requirements()
     found = [(torch, version), (itk_elastix, installed(itk_elastix.distribution))]
     raise VersionMismatchError(_mismatch(found))
@@ -146,3 +216,30 @@ def _mismatch(found: Sequence[tuple[Requirement, str | None]]) -> str:
         f"impact-plugin needs {needed}, and found {state}. "
         f"Its compiled parts fit no other version. Mend it with:\n  {install_command()}"
     )
+
+
+def _check_host() -> None:
+    """Check that there are compiled files for the installed itk-elastix.
+
+    Raises:
+        VersionMismatchError: It is newer than this package, or none of those this was built for.
+    """
+    known, version = host(), installed("itk-elastix")
+    if known is None:
+        message = (
+            f"itk-elastix {version} is not known to fit: impact-plugin is for "
+            f"{' or '.join(ITK_ELASTIX_VERSIONS)}. Mend it with:\n"
+            f'  {sys.executable} -m pip install "itk-elastix=={ITK_ELASTIX_VERSIONS[-1]}"'
+        )
+        raise VersionMismatchError(message)
+    built = built_hosts()
+    if built and known not in built:
+        message = (
+            f"itk-elastix {version} fits impact-plugin, but this one was built without it. It has: "
+            f"{', '.join(map(str, built))}. Mend it with:\n"
+            f'  {sys.executable} -m pip install "itk-elastix=={built[-1].itk_elastix[-1]}"\n'
+            "or build it for the one installed:\n"
+            f"  {sys.executable} -m pip install --force-reinstall --no-deps "
+            "--no-binary impact-plugin impact-plugin"
+        )
+        raise VersionMismatchError(message)

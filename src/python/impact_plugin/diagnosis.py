@@ -73,6 +73,8 @@ def examine(quick: bool = False) -> Report:
     facts["system"] = f"{platform.platform()}, {os.cpu_count()} processors"
     for name in _DISTRIBUTIONS:
         facts[name] = _versions.installed(name) or "not installed"
+    built = map(str, _versions.built_hosts())
+    facts["built for"] = ", ".join(built) or "no elastix: nothing is compiled here"
     try:
         _versions.check()
     except _versions.VersionMismatchError as error:

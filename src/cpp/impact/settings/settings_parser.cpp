@@ -298,4 +298,19 @@ parseSettings(const ParameterMap & map, const std::string & label, int numberOfL
   return parsed;
 }
 
+
+std::set<std::string>
+namesRead(const ParsedSettings & parsed)
+{
+  std::set<std::string> names;
+  for (const LevelSettings & level : parsed.levels)
+  {
+    for (const auto & [parameter, name] : level.names)
+    {
+      names.insert(name);
+    }
+  }
+  return names;
+}
+
 } // namespace impact

@@ -4,6 +4,7 @@
 #include "impact/settings/parameter_reader.h"
 #include "impact/settings/settings.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,5 +23,8 @@ struct ParsedSettings
  * parameter. No file is opened and no model is run. */
 ParsedSettings
 parseSettings(const ParameterMap & map, const std::string & label, int numberOfLevels, int imageDimension);
+
+/** The parameters of the map that were read, as the user wrote them: not those that stand there without being used. */
+std::set<std::string> namesRead(const ParsedSettings & parsed);
 
 } // namespace impact

@@ -46,14 +46,12 @@ def _said(pattern: str, log: str) -> str | None:
 
 def describe() -> Record:
     """Describe this machine, and the plugin's binary, which has no version of its own."""
-    from impact_plugin import registration
-
-    package = Path(registration.__file__).parent
+    folder = _versions.host_folder()
     return {
         "system": platform.platform(),
         **processor(),
         "processors": os.cpu_count(),
-        "plugin_sha256": _sha256_of(package / "libimpact_elastix.so"),
+        "plugin_sha256": folder and _sha256_of(folder / "libimpact_elastix.so"),
         "variables": {
             name: value for name, value in sorted(os.environ.items()) if _VARIABLES.fullmatch(name)
         },
