@@ -7,9 +7,9 @@
 #
 # and impact_host, IMPACT_ELASTIX_SOURCE_DIR and IMPACT_ITK_SOURCE_DIR for the first of them.
 #
-# IMPACT_HOSTS names versions of itk-elastix, whose wheels are downloaded ("0.25.2;0.25.4": one wheel of ours for all of
-# them); empty: the one installed. IMPACT_ELASTIX_SOURCE_DIR and IMPACT_ITK_SOURCE_DIR (CMake or environment variables, both
-# optional) name sources. With IMPACT_HEADERS_DIR the headers are those that benchmarks/pack_headers.py has packed for one
+# IMPACT_HOSTS (CMake or environment variable) names versions of itk-elastix, whose wheels are downloaded ("0.25.2;0.25.4": one
+# wheel of ours for all of them); empty: the one installed. IMPACT_ELASTIX_SOURCE_DIR and IMPACT_ITK_SOURCE_DIR (CMake or
+# environment variables, both optional) name sources. With IMPACT_HEADERS_DIR the headers are those that benchmarks/pack_headers.py has packed for one
 # host: no sources, no network.
 #
 # Needs what ImpactHost.cmake has found. Leaves IMPACT_BUILT_HOSTS, the folders; IMPACT_ITK_ELASTIX_VERSION and
@@ -21,11 +21,14 @@ include(ImpactVersions)
 set(IMPACT_ELASTIX_SOURCE_DIR "" CACHE PATH "Sources of elastix 5.3.1; empty: looked for, see docs/build.md")
 set(IMPACT_ITK_SOURCE_DIR "" CACHE PATH "Sources of ITK 5.4.7; empty: looked for, see docs/build.md")
 set(IMPACT_HEADERS_DIR "" CACHE PATH "What benchmarks/pack_headers.py packed; empty: the sources of elastix and ITK")
-set(IMPACT_HOSTS "" CACHE STRING "Versions of itk-elastix to build for, separated by ; or commas. Empty: the one installed")
 
 # The versions to build for, and for each the folder of its library.
 function(_impact_choose_hosts installed installed_dir)
-  string(REPLACE "," ";" versions "${IMPACT_HOSTS}")
+  set(wanted "${IMPACT_HOSTS}")
+  if(NOT wanted)
+    set(wanted "$ENV{IMPACT_HOSTS}")
+  endif()
+  string(REPLACE "," ";" versions "${wanted}")
   if(NOT versions)
     set(versions "${installed}")
     if(NOT installed)
@@ -44,7 +47,7 @@ function(_impact_choose_hosts installed installed_dir)
         "Run: ${Python_EXECUTABLE} -m pip install 'itk-elastix${IMPACT_ITK_ELASTIX_RANGE}'")
     endif()
     if(folder IN_LIST folders)
-      message(FATAL_ERROR "IMPACT_HOSTS names two versions with the same classes: ${IMPACT_HOSTS}. One of ${folder} is enough.")
+      message(FATAL_ERROR "IMPACT_HOSTS names two versions with the same classes: ${wanted}. One of ${folder} is enough.")
     endif()
     list(APPEND folders "${folder}")
     set(directory "${installed_dir}")
