@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CMAKE_DEFINES ?=
 export SKBUILD_CMAKE_DEFINE := IMPACT_TESTS=ON$(if $(CMAKE_DEFINES),;$(CMAKE_DEFINES))
 
-.PHONY: help venv lock wheel check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
+.PHONY: help venv lock wheel release-wheel matrix check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make lint     ruff, mypy, clang-format, the order of includes, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
+	@echo "make release-wheel  one wheel for every torch and itk-elastix; make matrix  try it with each of them"
 	@echo "make check-wheel, reproducible, sdist-check, lock   docs/build.md, The wheel"
 	@echo "make clean    remove what was built and $(VENV)"
 
@@ -95,6 +96,23 @@ reproducible: venv
 	tests/run_reproducible.sh $(CURDIR)/$(BIN)/python
 sdist-check: venv
 	tests/run_sdist.sh $(CURDIR)/$(BIN)/python
+
+# One wheel for every torch and every itk-elastix that fits (versions.json), some half an hour of two cores; then that it is
+# sound, and its name the platform that it fits. Torches that are not installed are downloaded, a gigabyte each, and of each
+# the headers and libraries to link kept in the cache.
+FITTING = $(BIN)/python cmake/supported_versions.py
+release-wheel: venv
+	rm -rf dist/release && mkdir -p dist/release
+	IMPACT_TORCH_SERIES="$$($(FITTING) torch)" IMPACT_HOSTS="$$($(FITTING) hosts)" \
+	  $(BIN)/pip wheel --verbose --no-deps --no-build-isolation -C build-dir=build/release --wheel-dir dist/release .
+	$(BIN)/python cmake/check_wheel.py --tag --largest 12e6 dist/release/*.whl
+	$(BIN)/cmake --install build/release --component testing --prefix dist/testing > /dev/null
+
+# That wheel in fresh environments: each torch with the last itk-elastix, each itk-elastix with the last torch. Some 7 GB
+# at a time and five minutes a pair. Others: PAIRS="2.8,0.25.3 2.15,0.25.4".
+PAIRS ?= $(shell $(FITTING) pairs)
+matrix:
+	$(BIN)/python tests/run_matrix.py dist/release/*.whl dist/testing $(PAIRS)
 
 install: $(VENV)/installed.stamp
 

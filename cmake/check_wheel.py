@@ -276,10 +276,14 @@ def main() -> int:
     parser.add_argument(
         "--tag", action="store_true", help="rename to the platform tag that the binaries allow"
     )
+    parser.add_argument("--largest", type=float, help="bytes that a wheel may have, as a file")
     options = parser.parse_args()
     failed = False
     for path in options.wheels:
         report = check(path)
+        size = path.stat().st_size
+        if options.largest and size > options.largest:
+            report.faults.append(f"{size} bytes, expected at most {options.largest:.0f}")
         for fault in report.faults:
             print(f"{path.name}: {fault}", file=sys.stderr)
         failed = failed or bool(report.faults)

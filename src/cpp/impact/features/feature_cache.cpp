@@ -123,8 +123,8 @@ keyOf(const Model & model, const ModelSettings & settings, const ModelInput & in
   std::ostringstream text;
   text << std::hexfloat << "version " << version << " torch " << TORCH_VERSION << " processor " << processorName()
        << " device " << input.voxels.device().type() << " model "
-       << model.fileSum([&] { return sumOfFile(model.path()); }) << " dimension " << settings.dimension << " channels "
-       << settings.numberOfChannels << " mask ";
+       << model.memory().fileSums.of(model.path(), [&] { return sumOfFile(model.path()); }) << " dimension "
+       << settings.dimension << " channels " << settings.numberOfChannels << " mask ";
   for (const bool selected : settings.layersMask)
   {
     text << selected;

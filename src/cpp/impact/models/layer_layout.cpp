@@ -274,7 +274,7 @@ measureLayouts(const Model &             model,
   if (const ConvolutionChain * const chain =
         device.is_cpu() ? model.chain(mask, dimension, numberOfChannels, ChainUse::Images) : nullptr)
   {
-    Model::Layouts layouts;
+    ModelMemory::Layouts layouts;
     for (const ConvolutionChain::Layer & layer : chain->description())
     {
       layouts.emplace_back(layer.layout);
@@ -282,21 +282,21 @@ measureLayouts(const Model &             model,
     return layouts;
   }
   const auto [low, high] = rangeOf(context);
-  const Model::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
-  const Model::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
+  const ModelMemory::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
+  const ModelMemory::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
   for (const auto & key : { measuredKey, failedKey })
   {
-    if (const auto known = model.layoutMemory().find(key); known != model.layoutMemory().end())
+    if (auto known = model.memory().layouts.find(key))
     {
-      return known->second;
+      return *std::move(known);
     }
   }
 
   // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most. In an
   // image of few voxels normalisation makes each depend on all others by more than what is counted: in 2D it takes a
   // longer side to have as many.
-  Model::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
-  bool           all = false;
+  ModelMemory::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
+  bool                 all = false;
   for (const std::int64_t side : { 24, 64, 512 })
   {
     if (all || (side == 512 && dimension == 3))
@@ -318,7 +318,7 @@ measureLayouts(const Model &             model,
     }
     all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
   }
-  model.layoutMemory()[all ? measuredKey : failedKey] = layouts;
+  model.memory().layouts.keep(all ? measuredKey : failedKey, layouts);
   return layouts;
 }
 

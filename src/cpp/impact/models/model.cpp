@@ -122,12 +122,8 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
 ModelPointer
 ModelRepository::get(const std::string & path, at::Device device, bool mixedPrecision)
 {
-  ModelPointer & model = m_Models[{ path, device.str(), mixedPrecision }];
-  if (!model)
-  {
-    model = loadTorchScript(path, device, mixedPrecision);
-  }
-  return model;
+  return m_Models.of({ path, device.str(), mixedPrecision },
+                     [&] { return loadTorchScript(path, device, mixedPrecision); });
 }
 
 at::Device

@@ -4,6 +4,7 @@
 #include "impact/api/model_repository.h"
 #include "impact/base/error.h"
 #include "impact/base/geometry.h"
+#include "impact/base/memo.h"
 #include "impact/runtime/torch_headers.h"
 
 #include <functional>
@@ -36,7 +37,40 @@ enum class ChainUse
   Patches
 };
 
-/** A feature extractor: whatever the file format, a tensor goes in and one tensor per layer comes out. */
+/** What a run on a small input told of a layer. */
+struct TriedLayer
+{
+  std::int64_t channels;
+  double       voxels; // for each voxel of the input
+  bool         differentiable;
+};
+
+/** What a run on a small input told. */
+struct ModelTrial
+{
+  std::vector<TriedLayer> layers;
+  double                  bytes{ 0.0 }; // that it took at its peak, for each voxel of the input
+};
+
+/** What is found out about a model while it is used, each once: images and levels share it. Thread-safe. */
+struct ModelMemory
+{
+  /** By dimension, number of channels, mask and, for those that could not be measured, the range of intensities in
+   * which that was tried. */
+  using Layouts = std::vector<std::optional<LayerLayout>>;
+  using LayoutKey = std::tuple<int, int, std::vector<bool>, double, double>;
+  Memo<LayoutKey, Layouts> layouts;
+
+  /** By number of channels, mask, shape of the input and whether it was to be differentiated. */
+  using TrialKey = std::tuple<int, std::vector<bool>, std::vector<std::int64_t>, bool>;
+  Memo<TrialKey, ModelTrial> trials;
+
+  /** What tells the model's file from others, by its path. */
+  Memo<std::string, std::string> fileSums;
+};
+
+/** A feature extractor: whatever the file format, a tensor goes in and one tensor per layer comes out. Thread-safe:
+ * what is const may be called from several threads. */
 class Model
 {
 public:
@@ -69,55 +103,15 @@ public:
   std::vector<at::Tensor>
   selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const;
 
-  /** The layouts measured so far, by dimension, number of channels, mask and, for those that could not be measured, the
-   * range of intensities in which that was tried: a memory for measureLayouts. */
-  using Layouts = std::vector<std::optional<LayerLayout>>;
-  using LayoutKey = std::tuple<int, int, std::vector<bool>, double, double>;
-  using LayoutMemory = std::map<LayoutKey, Layouts>;
-
-  LayoutMemory &
-  layoutMemory() const
+  /** What has been found out about it so far. */
+  ModelMemory &
+  memory() const
   {
-    return m_LayoutMemory;
-  }
-
-  /** What a run on a small input told of a layer. */
-  struct TriedLayer
-  {
-    std::int64_t channels;
-    double       voxels; // for each voxel of the input
-    bool         differentiable;
-  };
-
-  /** What a run on a small input told. */
-  struct Trial
-  {
-    std::vector<TriedLayer> layers;
-    double                  bytes{ 0.0 }; // that it took at its peak, for each voxel of the input
-  };
-
-  /** The runs so far, by number of channels, mask, size of the input and whether it was to be differentiated: a memory
-   * for checkLevel, which would try a model for both images and every level. */
-  using TrialMemory = std::map<std::tuple<int, std::vector<bool>, std::vector<std::int64_t>, bool>, Trial>;
-
-  TrialMemory &
-  trialMemory() const
-  {
-    return m_TrialMemory;
-  }
-
-  /** What tells the model's file from others; made by \p make where it is first wanted. */
-  const std::string &
-  fileSum(const std::function<std::string()> & make) const
-  {
-    m_FileSum = m_FileSum.empty() ? make() : m_FileSum;
-    return m_FileSum;
+    return *m_Memory;
   }
 
 private:
-  mutable std::string  m_FileSum;
-  mutable TrialMemory  m_TrialMemory;
-  mutable LayoutMemory m_LayoutMemory;
+  std::unique_ptr<ModelMemory> m_Memory{ std::make_unique<ModelMemory>() };
 };
 
 using ModelPointer = std::shared_ptr<const Model>;
@@ -128,13 +122,14 @@ using ModelPointer = std::shared_ptr<const Model>;
  * \throws ParameterError naming the file and what to do */
 ModelPointer loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision = false);
 
+/** The models of a registration, each file read once. Thread-safe. */
 class ModelRepository
 {
 public:
   ModelPointer get(const std::string & path, at::Device device, bool mixedPrecision = false);
 
 private:
-  std::map<std::tuple<std::string, std::string, bool>, ModelPointer> m_Models; // by path, device, mixed precision
+  Memo<std::tuple<std::string, std::string, bool>, ModelPointer> m_Models; // by path, device, mixed precision
 };
 
 /** The device of the parameter GPU. \throws Error when there is no such GPU. */

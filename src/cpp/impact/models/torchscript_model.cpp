@@ -244,18 +244,17 @@ public:
   const ConvolutionChain *
   chain(const std::vector<bool> & mask, int dimension, int numberOfChannels, ChainUse use) const override
   {
-    auto & known = m_Chains[{ mask, dimension, numberOfChannels }];
-    if (!known.looked)
+    if (!m_Device.is_cpu() || m_ScalarType != at::kFloat)
     {
-      known.looked = true;
-      known.chain =
-        m_Device.is_cpu() && m_ScalarType == at::kFloat ? makeChain(mask, dimension, numberOfChannels) : nullptr;
+      return nullptr;
     }
-    if (use == ChainUse::Patches && known.chain && !known.takesPatches)
-    {
-      known.takesPatches = givesTheSamePatches(*this, *known.chain, mask, dimension, numberOfChannels);
-    }
-    return use == ChainUse::Images || known.takesPatches.value_or(false) ? known.chain.get() : nullptr;
+    const ChainKey                 key{ mask, dimension, numberOfChannels };
+    const ConvolutionChain * const found =
+      m_Chains->of(key, [&] { return makeChain(mask, dimension, numberOfChannels); }).get();
+    const bool fits = found && (use == ChainUse::Images || m_ChainsForPatches->of(key, [&] {
+                        return givesTheSamePatches(*this, *found, mask, dimension, numberOfChannels);
+                      }));
+    return fits ? found : nullptr;
   }
 
 private:
@@ -269,12 +268,8 @@ private:
 
   using ChainPointer = std::shared_ptr<const ConvolutionChain>;
 
-  struct KnownChain
-  {
-    bool                looked{ false };
-    ChainPointer        chain;        // null: there is none
-    std::optional<bool> takesPatches; // none: not compared yet
-  };
+  /** Mask, dimension, number of channels. */
+  using ChainKey = std::tuple<std::vector<bool>, int, int>;
 
   /** The network as a chain, where it is one, and where the chain was seen to give what the network gives. */
   ChainPointer
@@ -362,7 +357,9 @@ private:
   at::ScalarType            m_ScalarType{ at::kFloat };
   mutable std::atomic<bool> m_WasStopped{ false };
 
-  mutable std::map<std::tuple<std::vector<bool>, int, int>, KnownChain> m_Chains;
+  /** What was found out about it as a chain: null where it is none, and whether one gives the same for patches. */
+  std::unique_ptr<Memo<ChainKey, ChainPointer>> m_Chains{ std::make_unique<Memo<ChainKey, ChainPointer>>() };
+  std::unique_ptr<Memo<ChainKey, bool>>         m_ChainsForPatches{ std::make_unique<Memo<ChainKey, bool>>() };
 };
 
 } // namespace

@@ -193,7 +193,7 @@ private:
   channelsOf(const TriedModel & tried)
   {
     Channels channels;
-    for (const Model::TriedLayer & layer : tried.trial.layers)
+    for (const TriedLayer & layer : tried.trial.layers)
     {
       channels.push_back(layer.channels);
     }

@@ -53,9 +53,9 @@ FeatureMapMemory::add(const ModelSettings &             model,
   double       weights = 0.0; // of tiles
   for (std::size_t i = 0; i < tried.trial.layers.size(); ++i)
   {
-    const Model::TriedLayer & layer = tried.trial.layers[i];
-    const double              perChannel = image * layer.voxels;
-    const double              made = perChannel * static_cast<double>(layer.channels);
+    const TriedLayer & layer = tried.trial.layers[i];
+    const double       perChannel = image * layer.voxels;
+    const double       made = perChannel * static_cast<double>(layer.channels);
     const double ofLayer = m_KeptPart * (components[i] > 0 ? perChannel * static_cast<double>(components[i]) : made);
     all += made;
     largest = std::max(largest, made);
@@ -90,7 +90,7 @@ FeatureMapMemory::tooMuch(at::Device device) const
 }
 
 double
-patchBytes(const ModelSettings & model, const Model::Trial & trial, bool isFixed, std::int64_t samples)
+patchBytes(const ModelSettings & model, const ModelTrial & trial, bool isFixed, std::int64_t samples)
 {
   std::int64_t voxels = 1;
   for (const std::int64_t length : model.patchSize)
@@ -98,7 +98,7 @@ patchBytes(const ModelSettings & model, const Model::Trial & trial, bool isFixed
     voxels *= length;
   }
   std::int64_t channels = 0;
-  for (const Model::TriedLayer & layer : trial.layers)
+  for (const TriedLayer & layer : trial.layers)
   {
     channels += layer.channels;
   }

@@ -16,10 +16,10 @@ namespace impact
 /** What a trial told of a model, and how its runs over an image will go. */
 struct TriedModel
 {
-  Model::Trial trial;
-  double       voxelsAtOnce{ 0.0 }; // of an image, a slice or a tile, with what it is carried on by
-  double       padding{ 1.0 };      // voxels of the image with that, for each voxel without
-  bool         isTiled{ false };
+  ModelTrial trial;
+  double     voxelsAtOnce{ 0.0 }; // of an image, a slice or a tile, with what it is carried on by
+  double     padding{ 1.0 };      // voxels of the image with that, for each voxel without
+  bool       isTiled{ false };
 
   /** \param extractor made for images of that grid */
   void describeRuns(const FeatureExtractor & extractor, const ModelSettings & model, const Grid & grid);
@@ -57,6 +57,6 @@ private:
 };
 
 /** Bytes of the patches of all samples, of their gradients, and of what the network keeps for the way back. */
-double patchBytes(const ModelSettings & model, const Model::Trial & trial, bool isFixed, std::int64_t samples);
+double patchBytes(const ModelSettings & model, const ModelTrial & trial, bool isFixed, std::int64_t samples);
 
 } // namespace impact

@@ -38,7 +38,7 @@ trialSize(const ModelSettings & model, const Grid & image, std::int64_t most)
   return size;
 }
 
-Model::Trial
+ModelTrial
 tryModel(const LevelSettings &               settings,
          const ModelSettings &               model,
          const std::array<std::int64_t, 3> & size,
@@ -54,7 +54,7 @@ tryModel(const LevelSettings &               settings,
       chain && chain->accepts(size))
   {
     // It was tried when it was compared with the network, and holds for images of any size.
-    Model::Trial ofChain;
+    ModelTrial ofChain;
     for (const ConvolutionChain::Layer & layer : chain->description())
     {
       const auto & stride = layer.layout.stride;
@@ -63,7 +63,8 @@ tryModel(const LevelSettings &               settings,
     ofChain.bytes = static_cast<double>(chain->bytesOfImage(size)) / static_cast<double>(c10::multiply_integers(size));
     return ofChain;
   }
-  Model::Trial & trial = loaded.trialMemory()[{ model.numberOfChannels, model.layersMask, shape, differentiated }];
+  const ModelMemory::TrialKey key{ model.numberOfChannels, model.layersMask, shape, differentiated };
+  ModelTrial                  trial = loaded.memory().trials.find(key).value_or(ModelTrial());
   if (trial.layers.empty())
   {
     const at::Device device = context.statistics.device();
@@ -79,9 +80,10 @@ tryModel(const LevelSettings &               settings,
       trial.layers.push_back({ layer.size(1), of / voxels, layer.requires_grad() });
     }
     trial.bytes = static_cast<double>(bytes) / voxels;
+    loaded.memory().trials.keep(key, trial);
     checkRepeats(model, size, loaded, context);
   }
-  for (const Model::TriedLayer & layer : trial.layers)
+  for (const TriedLayer & layer : trial.layers)
   {
     if (differentiated && !layer.differentiable)
     {

@@ -1,0 +1,139 @@
+"""Try one wheel with several torches and several itk-elastixes: ``make matrix``.
+
+For each pair a fresh environment, in which pip installs torch (the build for CUDA, as most users
+have it), itk-elastix and the wheel, and in which the tests of `TESTS` run from this checkout:
+derivatives, the lung pair in both modes, the same bits for any number of threads, the exit of the
+process in each order of imports; then `impact-plugin doctor`. It is removed afterwards: some 7 GB
+each. Prints a table, which docs/build.md has, and ends with exit code 1 where a pair failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = (
+    "tests/test_gradients.py",
+    "tests/test_lung_pair.py",
+    "tests/test_same_result.py",
+    "tests/test_process.py",
+)
+# What the tests import beside the wheel and what it asks for.
+TOOLS = ("pytest>=9", "scipy", "nibabel", "playwright")
+
+
+@dataclass
+class Row:
+    """How a pair of versions did.
+
+    Args:
+        torch: The version that pip took, "2.15.0+cu130".
+        itk_elastix: Likewise.
+        passed: Whether all went well.
+        text: pytest's closing line, or what failed.
+        seconds: For all of it, downloads included.
+    """
+
+    torch: str
+    itk_elastix: str
+    passed: bool
+    text: str
+    seconds: float
+
+
+def try_pair(wheel: Path, testing: Path, torch: str, itk_elastix: str) -> Row:
+    """Try one pair.
+
+    Args:
+        wheel: To install.
+        testing: The folder with the module for tests of each torch, impact_testing-2.15.
+        torch: Its minor version, or the whole one.
+        itk_elastix: Its version.
+    """
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="impact-matrix-") as folder:
+        python = Path(folder) / "bin" / "python"
+        # pip's own settings of a development machine hold torch at one version and one build.
+        environment = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_CONSTRAINT": ""}
+        environment |= {"PIP_FIND_LINKS": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        environment = {n: v for n, v in environment.items() if not n.startswith("PYTHON")}
+
+        def run(*command: str | Path, quiet: bool = True) -> str:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0 or not quiet:
+                print(done.stdout + done.stderr, flush=True)
+            if done.returncode != 0:
+                raise subprocess.CalledProcessError(done.returncode, command, done.stdout)
+            return done.stdout
+
+        found = (torch, itk_elastix)
+        try:
+            run(sys.executable, "-m", "venv", folder)
+            # Three =: a version with a local part, the build for the CPU, is another one.
+            exact = f"torch==={torch}" if torch.count(".") > 1 else f"torch=={torch}.*"
+            run(python, "-m", "pip", "install", exact, f"itk-elastix=={itk_elastix}", wheel)
+            run(python, "-m", "pip", "install", *TOOLS)
+            code = (
+                "import importlib.metadata as m; print(*map(m.version, ('torch', 'itk-elastix')))"
+            )
+            version, host = run(python, "-c", code).split()
+            found = (version, host)
+            site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))")
+            for module in (testing / f"impact_testing-{_minor(version)}").iterdir():
+                shutil.copy(module, site.strip())
+            run(python.with_name("impact-plugin"), "doctor", quiet=False)
+            tested = run(
+                python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, quiet=False
+            )
+        except subprocess.CalledProcessError as error:
+            last = (error.stdout or "").strip().splitlines()[-1:] or [""]
+            text = f"{Path(str(error.cmd[0])).name} {error.cmd[1]}: {last[0]}"
+            return Row(*found, False, text, time.monotonic() - begin)
+        return Row(*found, True, tested.strip().splitlines()[-1], time.monotonic() - begin)
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def table(rows: list[Row]) -> str:
+    """Give the rows as docs/build.md has them."""
+    lines = ["| torch | itk-elastix | | pytest's closing line | minutes |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row.torch} | {row.itk_elastix} | {'passed' if row.passed else 'FAILED'} "
+        f"| {row.text.strip('= ')} | {row.seconds / 60:.1f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Try the pairs that the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("testing", type=Path, help="folder with impact_testing-<torch> for each")
+    parser.add_argument("pairs", nargs="+", metavar="TORCH,ITK_ELASTIX", help="as in 2.15,0.25.4")
+    options = parser.parse_args()
+    wheel, testing = options.wheel.resolve(), options.testing.resolve()
+    rows = []
+    for pair in options.pairs:
+        torch, _, itk_elastix = pair.partition(",")
+        print(f"torch {torch}, itk-elastix {itk_elastix}", flush=True)
+        rows.append(try_pair(wheel, testing, torch, itk_elastix))
+        print(table(rows[-1:]), flush=True)
+    print(table(rows))
+    return 0 if all(row.passed for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
