@@ -23,9 +23,9 @@ inline std::vector<Row> rows;
 
 extern "C" std::size_t allocatedSize(const void * object);
 
-/** An object of a class, made by the host's own New(), which each class's own virtual CreateAnother() calls; that needs no
- * object, only the table. Null where the host does not have the class's table, or where New() makes an object of another
- * class. */
+/** An object of a class, made by the host's own New(), which each class's own virtual CreateAnother() calls; that needs
+ * no object, only the table. Null where the host does not have the class's table, or where New() makes an object of
+ * another class. */
 template <typename TClass>
 itk::LightObject::Pointer
 madeByHost()
