@@ -20,8 +20,8 @@ from pathlib import Path
 
 from fetch_sources import (
     ELASTIX,
-    SourceError,
     Source,
+    SourceError,
     UnavailableError,
     announce,
     check_version,
@@ -48,7 +48,9 @@ def adapt_configuration(text: str) -> str:
         "  std::unique_ptr<bool[]> m_IsParameterAccessed{};"
     )
     text = _replaced(_CONFIGURATION, text, pointer, by_value)
-    text = _replaced(_CONFIGURATION, text, "#include <map>\n", "#include <map>\n#include <memory>\n")
+    text = _replaced(
+        _CONFIGURATION, text, "#include <map>\n", "#include <map>\n#include <memory>\n"
+    )
     text = _replaced(
         _CONFIGURATION,
         text,
@@ -64,12 +66,12 @@ def adapt_configuration(text: str) -> str:
     # Every function that asks the map for a parameter says so first.
     text = text.replace("m_ParameterMapInterface->", "m_ParameterMapInterface.")
     asking = (
-        r"(?m)^( +)((?:bool +found = |return )m_ParameterMapInterface\.(?:ReadParameter|HasParameter|"
-        r"GetValues|RetrieveValues<T>|CountNumberOfParameterEntries)\()"
+        r"(?m)^( +)((?:bool +found = |return )m_ParameterMapInterface\.(?:ReadParameter|"
+        r"HasParameter|GetValues|RetrieveValues<T>|CountNumberOfParameterEntries)\()"
     )
     text, count = re.subn(asking, r"\1this->AccessParameter(parameterName);\n\1\2", text)
     if count != 9:
-        raise _unfit(_CONFIGURATION, f"9 functions that read parameters, but {count}")
+        raise _unfit(_CONFIGURATION, f"9 functions that read parameters, and found {count}")
     return _replaced(
         _CONFIGURATION,
         text,

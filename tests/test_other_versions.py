@@ -50,7 +50,10 @@ def test_other_versions_than_built_for(
         assert "1:ItNr" not in error.value.log
         pids.add(process.pid)
 
-    needed = ("Needed: torch>=2.8,<2.16 and itk-elastix>=0.25.2,<0.26", "Run: python -m pip install")
+    needed = (
+        "Needed: torch>=2.8,<2.16 and itk-elastix>=0.25.2,<0.26",
+        "Run: python -m pip install",
+    )
     built_for = "is not the version this plugin was built for ("
 
     # Hidden from the beginning, with its metadata: itk imports torch where it finds that.

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.host_versions import HOSTS, host_library
+from supported_versions import Host
+
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(sysconfig.get_path("platlib"))
 HOST = SITE / "itk" / "_ElastixPython.abi3.so"
@@ -19,13 +22,21 @@ SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 RUNTIME = {"libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}
 TORCH = {"libtorch.so", "libtorch_cpu.so", "libc10.so"}
 ITK = {"_ElastixPython.abi3.so"}
+BUILT = [host for host in HOSTS if (SITE / "impact_plugin" / host.folder).is_dir()]
+OF_HOST = {
+    f"_elastix{SUFFIX}": ITK,
+    f"_metric{SUFFIX}": TORCH | ITK,
+    "libimpact_elastix.so": TORCH | ITK,
+}
 # All binaries, and what they link beside the C++ runtime.
 LINKED = {
     f"impact_plugin/_core{SUFFIX}": TORCH,
-    f"impact_plugin/_elastix{SUFFIX}": ITK,
-    f"impact_plugin/_metric{SUFFIX}": TORCH | ITK,
-    "impact_plugin/libimpact_elastix.so": TORCH | ITK,
     "itk_elastix.libs/libImpactMetric.so": set(),
+    **{
+        f"impact_plugin/{host.folder}/{name}": linked
+        for host in BUILT
+        for name, linked in OF_HOST.items()
+    },
 }
 
 
@@ -67,6 +78,7 @@ def test_files(files: set[str]) -> None:
         "impact_plugin/py.typed",
         "impact_plugin/_core.pyi",
         "impact_plugin/demo/__main__.py",
+        "impact_plugin/versions.json",
         "impact_plugin/parameter_maps/ct_cbct.txt",
         "impact_plugin/parameter_maps/mind.txt",
     } <= found["package"]
@@ -91,7 +103,7 @@ def test_files(files: set[str]) -> None:
 
 def test_nothing_of_torch_or_itk_is_bundled(files: set[str]) -> None:
     assert {path for path in files if ".so" in path} == set(LINKED)
-    assert sum((SITE / path).stat().st_size for path in files) < 20e6
+    assert sum((SITE / path).stat().st_size for path in files) < 12e6 + 8e6 * len(BUILT)
 
 
 @pytest.mark.parametrize("path", LINKED)
@@ -103,7 +115,9 @@ def test_what_is_linked(path: str) -> None:
 def test_search_paths_are_relative(path: str) -> None:
     assert entries(SITE / path, "RPATH") == set()
     found = {folder for entry in entries(SITE / path, "RUNPATH") for folder in entry.split(":")}
-    assert found == ({"$ORIGIN/../itk", "$ORIGIN/../torch/lib"} if LINKED[path] else set())
+    up = "$ORIGIN" + "/.." * path.count("/")
+    expected = {f"{up}/torch/lib"} | ({f"{up}/itk"} if LINKED[path] >= ITK else set())
+    assert found == (expected if LINKED[path] else set())
 
 
 def test_elastix_finds_the_plugin_by_its_bare_name() -> None:
@@ -148,30 +162,33 @@ def unstripped(path: str) -> Path:
     )
 
 
+@pytest.mark.parametrize("host", BUILT, ids=lambda host: host.folder)
 @pytest.mark.parametrize(
-    ("path", "classes"),
+    ("name", "classes"),
     [
         (
-            "impact_plugin/libimpact_elastix.so",
+            "libimpact_elastix.so",
             ("26AdvancedImageToImageMetric", "N7elastix10MetricBase", "18ImageToImageFilter"),
         ),
         (
-            f"impact_plugin/_metric{SUFFIX}",
+            f"_metric{SUFFIX}",
             ("N3itk9TransformI", "17AdvancedTransform", "26AdvancedImageToImageMetric"),
         ),
-        (f"impact_plugin/_elastix{SUFFIX}", ("MersenneTwister",)),
+        (f"_elastix{SUFFIX}", ("MersenneTwister",)),
     ],
 )
-def test_virtual_tables_are_those_of_the_host(path: str, classes: tuple[str, ...]) -> None:
+def test_virtual_tables_are_those_of_the_host(
+    host: Host, name: str, classes: tuple[str, ...]
+) -> None:
     """Classes that both define have as many virtual functions in both.
 
     Compiled without ITK_LEGACY_REMOVE, itk::Transform has two more than in the wheel, and calling
     any function after them corrupts memory.
     """
-    ours = virtual_tables(readelf("-s", unstripped(path)))
-    host = virtual_tables(readelf("--dyn-syms", HOST))
-    common = ours.keys() & host.keys()
-    for name in classes:
-        assert any(name in symbol for symbol in common), f"{name} is not among those compared"
-    different = {name: (ours[name], host[name]) for name in common if ours[name] != host[name]}
+    ours = virtual_tables(readelf("-s", unstripped(f"impact_plugin/{host.folder}/{name}")))
+    theirs = virtual_tables(readelf("--dyn-syms", host_library(host.itk_elastix[-1])))
+    common = ours.keys() & theirs.keys()
+    for each in classes:
+        assert any(each in symbol for symbol in common), f"{each} is not among those compared"
+    different = {each: (ours[each], theirs[each]) for each in common if ours[each] != theirs[each]}
     assert different == {}

@@ -11,7 +11,6 @@ import obtain_hosts
 import supported_versions
 from fetch_sources import SourceError
 from helpers import skips
-from obtain_hosts import LIBRARY
 
 SITE = Path(sysconfig.get_path("platlib"))
 INSTALLED = importlib.metadata.version("itk-elastix")
@@ -44,10 +43,11 @@ def packages(folder: Path, *own: str) -> Path:
     """Make a folder of links to the installed packages, in some of which files can be replaced.
 
     Args:
-        folder: Empty.
+        folder: Empty, or not there yet.
         own: Packages that become folders with links in them, and their folders of the same kind:
             what is found from the path of such a file by ``..`` is in ``folder``.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     for entry in SITE.iterdir():
         if entry.name not in own:
             (folder / entry.name).symlink_to(entry)
@@ -68,7 +68,7 @@ def packages_with(folder: Path, version: str) -> Path:
     IMPACT_REQUIRE_HOSTS=1.
 
     Args:
-        folder: Empty.
+        folder: Empty, or not there yet.
         version: The installed one is as good as another.
     """
     if not (SITE / "impact_plugin" / folder_of(version)).is_dir():

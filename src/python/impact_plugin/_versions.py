@@ -90,7 +90,10 @@ def range_of(first: str, last: str) -> str:
 
 _FITTING = json.loads((_PACKAGE / "versions.json").read_text(encoding="utf-8"))
 TORCH_MINORS: tuple[str, ...] = tuple(_FITTING["torch"])
-HOSTS = tuple(Host(**{**row, "itk_elastix": tuple(row["itk_elastix"])}) for row in _FITTING["hosts"])
+HOSTS = tuple(
+    Host(row["folder"], tuple(row["itk_elastix"]), row["elastix"], row["commit"])
+    for row in _FITTING["hosts"]
+)
 ITK_ELASTIX = tuple(version for host in HOSTS for version in host.itk_elastix)
 """All versions of itk-elastix that are known to fit."""
 
