@@ -112,7 +112,7 @@ release-wheel: venv
 # at a time and five minutes a pair. Others: PAIRS="2.8,0.25.3 2.15,0.25.4".
 PAIRS ?= $(shell $(FITTING) pairs)
 matrix:
-	$(BIN)/python tests/run_matrix.py dist/release/*.whl dist/testing $(PAIRS)
+	PYTHONPATH=cmake $(BIN)/python tests/run_matrix.py dist/release/*.whl dist/testing $(PAIRS)
 
 install: $(VENV)/installed.stamp
 

@@ -22,8 +22,8 @@ if [[ ${1-} == pack ]]; then
   python=$root/.venv/bin/python
   [[ -x $python ]] || { echo "There is no build to pack: run make install first." >&2; exit 1; }
   mkdir -p "$kit/wheels"
-  builds=("$root"/build/*/impact_host.cmake)
-  "$python" "$root/benchmarks/pack_headers.py" "$(dirname "${builds[0]}")" "$kit/headers" --ninja "$root/.venv/bin/ninja"
+  builds=("$root"/build/*/elastix-0.25.2/impact_host.cmake)
+  "$python" "$root/benchmarks/pack_headers.py" "$(dirname "$(dirname "${builds[0]}")")" "$kit/headers" --host elastix-0.25.2 --ninja "$root/.venv/bin/ninja"
   "$python" -m pip download --quiet --no-deps --dest "$kit/wheels" itk-elastix==0.25.3
   "$python" -m pip download --quiet --dest "$kit/wheels" "${tools[@]}"
   testing=$("$python" "$root/cmake/obtain_sources.py" --print-data)

@@ -29,7 +29,10 @@ def files_read(build: Path, ninja: str) -> set[Path]:
 
 
 def settings_of(build: Path) -> dict[str, list[str]]:
-    """The lists that the build's impact_host.cmake sets, by name.
+    """The lists that an impact_host.cmake sets, by name.
+
+    Args:
+        build: The folder with that file: of a host, in the build folder.
 
     Raises:
         FileNotFoundError: The build has been configured from packed headers, or not at all.
@@ -38,13 +41,14 @@ def settings_of(build: Path) -> dict[str, list[str]]:
     return {name: value.split(";") for name, value in re.findall(r'set\((\w+) "(.*)"\)', text)}
 
 
-def pack(build: Path, output: Path, ninja: str) -> int:
+def pack(build: Path, output: Path, ninja: str, host: str) -> int:
     """Pack what a build has read.
 
     Args:
         build: The build folder, with all built.
         output: The folder to write; what it held is deleted.
         ninja: The program.
+        host: The folder of one elastix that was built for, such as elastix-0.25.2.
 
     Returns:
         The number of files.
@@ -52,7 +56,7 @@ def pack(build: Path, output: Path, ninja: str) -> int:
     Raises:
         ValueError: The build has read none of its headers.
     """
-    settings = settings_of(build)
+    settings = settings_of(build / host)
     folders = [Path(folder) for folder in settings["_impact_include_dirs"]]
     elastix = Path(settings["IMPACT_ELASTIX_SOURCE_DIR"][0])
     root = Path(os.path.commonpath([*folders, elastix]))
@@ -86,8 +90,9 @@ def main() -> None:
     parser.add_argument("build", type=Path, help="the build folder, e.g. build/cp311-...")
     parser.add_argument("output", type=Path, help="the folder to write")
     parser.add_argument("--ninja", default="ninja")
+    parser.add_argument("--host", default="elastix-0.25.2", help="an elastix that was built for")
     options = parser.parse_args()
-    count = pack(options.build.resolve(), options.output, options.ninja)
+    count = pack(options.build.resolve(), options.output, options.ninja, options.host)
     size = sum(file.stat().st_size for file in options.output.rglob("*") if file.is_file())
     print(f"packed {count} files, {size / 2**20:.1f} MiB, into {options.output}")
 

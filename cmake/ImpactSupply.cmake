@@ -10,6 +10,7 @@ execute_process(
   COMMAND "${CMAKE_COMMAND}" -E env --unset=PYTHONPYCACHEPREFIX
     "${Python_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/bill_of_materials.py" "${_impact_bill}"
     --version "${SKBUILD_PROJECT_VERSION_FULL}" --compiler "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
+    --hosts ${IMPACT_BUILT_HOSTS}
   COMMAND_ERROR_IS_FATAL ANY)
 install(FILES "${_impact_bill}" DESTINATION "${SKBUILD_METADATA_DIR}/sboms")
 

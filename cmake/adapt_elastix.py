@@ -66,12 +66,12 @@ def adapt_configuration(text: str) -> str:
     # Every function that asks the map for a parameter says so first.
     text = text.replace("m_ParameterMapInterface->", "m_ParameterMapInterface.")
     asking = (
-        r"(?m)^( +)((?:bool +found = |return )m_ParameterMapInterface\."
-        r"(?:ReadParameter|HasParameter|GetValues|RetrieveValues<T>|CountNumberOfParameterEntries)\()"
+        r"(?m)^( +)((?:bool +found = |return )m_ParameterMapInterface\.(?:ReadParameter|"
+        r"HasParameter|GetValues|RetrieveValues<T>|CountNumberOfParameterEntries)\()"
     )
     text, count = re.subn(asking, r"\1this->AccessParameter(parameterName);\n\1\2", text)
     if count != 9:
-        raise _unfit(_CONFIGURATION, f"9 functions that read parameters, but {count}")
+        raise _unfit(_CONFIGURATION, f"9 functions that read parameters, and found {count}")
     return _replaced(
         _CONFIGURATION,
         text,

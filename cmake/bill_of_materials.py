@@ -14,10 +14,12 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fetch_sources import ELASTIX, ITK, Source
+from supported_versions import Host, hosts
 
 Component = dict[str, Any]
 
@@ -30,8 +32,15 @@ def property_of(name: str, value: str) -> Component:
     return {"name": f"impact-plugin:{name}", "value": value}
 
 
-def of_source(source: Source, how: str, license_id: str) -> Component:
-    """Describe elastix or ITK, of which headers and few sources are compiled in."""
+def of_source(source: Source, how: str, license_id: str, others: Sequence[Host] = ()) -> Component:
+    """Describe elastix or ITK, of which headers and few sources are compiled in.
+
+    Args:
+        source: The sources.
+        how: What of them is where.
+        license_id: Of the sources.
+        others: Hosts of another commit.
+    """
     repository = source.repository.removesuffix(".git")
     owner, _, name = repository.removeprefix("https://github.com/").partition("/")
     return {
@@ -43,6 +52,15 @@ def of_source(source: Source, how: str, license_id: str) -> Component:
         "purl": f"pkg:github/{owner.lower()}/{name.lower()}@{source.commit}",
         "externalReferences": [
             {"type": "vcs", "url": repository, "comment": f"commit {source.commit}"},
+            *(
+                {
+                    "type": "vcs",
+                    "url": repository,
+                    "comment": f"for itk-elastix {' and '.join(host.itk_elastix)} as in commit "
+                    f"{host.commit}",
+                }
+                for host in others
+            ),
             {
                 "type": "source-distribution",
                 "url": f"{repository}/releases",
@@ -91,8 +109,12 @@ def within_itk(name: str, license_id: str) -> Component:
     }
 
 
-def components() -> list[Component]:
-    """Describe all that is compiled in."""
+def components(built: Sequence[str] = ()) -> list[Component]:
+    """Describe all that is compiled in.
+
+    Args:
+        built: The folders of the hosts that the wheel was built for.
+    """
     itk = of_source(ITK, f"headers: {_INCLUDED}; the library comes from itk-elastix", "Apache-2.0")
     itk["components"] = [within_itk("Eigen", "MPL-2.0"), within_itk("VXL", "BSD-3-Clause")]
     return [
@@ -101,6 +123,7 @@ def components() -> list[Component]:
             f"headers, elxMainExeUtilities.cxx and the main functions: {_INCLUDED}; the library "
             "comes from itk-elastix",
             "Apache-2.0",
+            [host for host in hosts() if host.folder in built and host.commit != ELASTIX.commit],
         ),
         itk,
         of_package("pybind11", f"headers: {_INCLUDED}", "BSD-3-Clause"),
@@ -109,14 +132,15 @@ def components() -> list[Component]:
     ]
 
 
-def bill(version: str, compiler: str) -> Component:
+def bill(version: str, compiler: str, built: Sequence[str] = ()) -> Component:
     """Make the whole document.
 
     Args:
         version: Of this package.
         compiler: Name and version.
+        built: The folders of the hosts that it was built for.
     """
-    parts = components()
+    parts = components(built)
     metadata: Component = {
         "lifecycles": [{"phase": "build"}],
         "component": {
@@ -159,8 +183,9 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--version", required=True, help="of impact-plugin")
     parser.add_argument("--compiler", required=True, help="name and version")
+    parser.add_argument("--hosts", nargs="*", default=[], help="folders, as in versions.json")
     options = parser.parse_args()
-    text = json.dumps(bill(options.version, options.compiler), indent=2)
+    text = json.dumps(bill(options.version, options.compiler, options.hosts), indent=2)
     options.output.write_text(f"{text}\n", encoding="utf-8")
 
 

@@ -29,6 +29,8 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
+from supported_versions import hosts
+
 TORCH = {"libtorch.so", "libtorch_cpu.so", "libc10.so"}
 ITK = {"_ElastixPython.abi3.so"}
 BASE = {"libimpact_base.so"}
@@ -37,14 +39,26 @@ _SUFFIX = r"\.cpython-3\d+-x86_64-linux-gnu\.so"
 LOADER = {"ld-linux-x86-64.so.2"}
 """What starts every program; auditwheel's lists leave it out."""
 
+_HOSTS = [re.escape(host.folder) for host in hosts()]
+OF_HOST = {
+    rf"_elastix{_SUFFIX}": ITK,
+    r"libimpact_elastix\.so": CORE | ITK,
+    r"host_classes\.txt": set[str](),
+}
+"""What the folder of each elastix has that a wheel was built for, one at least."""
+
 BINARIES = {
     rf"impact_plugin/_core{_SUFFIX}": BASE,
     rf"impact_plugin/_networks_api{_SUFFIX}": CORE,
-    rf"impact_plugin/elastix-[\d.]+/_elastix{_SUFFIX}": ITK,
     r"impact_plugin/libimpact_base\.so": set[str](),
     r"impact_plugin/torch-\d+\.\d+/libimpact_core\.so": TORCH | BASE,
-    r"impact_plugin/elastix-[\d.]+/libimpact_elastix\.so": CORE | ITK,
     r"itk_elastix\.libs/libImpactMetric\.so": set[str](),
+    **{
+        f"impact_plugin/{folder}/{name}": links
+        for folder in _HOSTS
+        for name, links in OF_HOST.items()
+        if links
+    },
 }
 """The binaries, and what each links of ours and of other wheels."""
 
@@ -56,7 +70,7 @@ _FILES = (
     r"impact_plugin/([a-z_]+/)*[a-z_0-9]+\.(py|pyi)",
     r"impact_plugin/py\.typed",
     r"impact_plugin/([a-z_]+/)*[a-z_.]+\.(json|html|j2|css|js)",
-    r"impact_plugin/elastix-[\d.]+/host_classes\.txt",
+    rf"impact_plugin/({'|'.join(_HOSTS)})/host_classes\.txt",
     r"impact_plugin/parameter_maps/\w+\.(txt|md)",
     _METADATA + r"(METADATA|WHEEL|RECORD|entry_points\.txt)",
     _METADATA + r"licenses/(LICENSE|compiled_in/\w+/[\w.]+)",
@@ -65,6 +79,9 @@ _FILES = (
 _NEEDED = (
     "impact_plugin/__init__.py",
     "impact_plugin/py.typed",
+    r"impact_plugin/versions\.json",
+    rf"impact_plugin/_core{_SUFFIX}",
+    r"itk_elastix\.libs/libImpactMetric\.so",
     "impact_plugin/parameter_maps/mind.txt",
     r".*\.dist-info/licenses/LICENSE",
     r".*\.dist-info/licenses/compiled_in/elastix/(LICENSE)",
@@ -212,7 +229,13 @@ def _check_names(names: list[str]) -> Iterator[str]:
     for name in names:
         if not any(re.fullmatch(pattern, name) for pattern in (*_FILES, *BINARIES)):
             yield f"{name}: not one of the files meant"
-    for pattern in (*_NEEDED, *BINARIES):
+    built = [
+        folder for folder in _HOSTS if any(re.match(f"impact_plugin/{folder}/", n) for n in names)
+    ]
+    if not built:
+        yield f"impact_plugin/({'|'.join(_HOSTS)}): missing, all of them"
+    of_hosts = [f"impact_plugin/{folder}/{name}" for folder in built for name in OF_HOST]
+    for pattern in (*_NEEDED, *of_hosts):
         if not any(re.fullmatch(pattern, name) for name in names):
             yield f"{pattern}: missing"
 

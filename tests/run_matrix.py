@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from supported_versions import hosts
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = (
     "tests/test_gradients.py",
@@ -89,7 +91,7 @@ def try_pair(wheel: Path, testing: Path, torch: str, itk_elastix: str) -> Row:
             version, host = run(python, "-c", code).split()
             found = (version, host)
             site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('platlib'))")
-            for module in (testing / f"impact_testing-{_minor(version)}").iterdir():
+            for module in _testing_module(testing, version, host):
                 shutil.copy(module, site.strip())
             run(python.with_name("impact-plugin"), "doctor", quiet=False)
             tested = run(
@@ -102,8 +104,12 @@ def try_pair(wheel: Path, testing: Path, torch: str, itk_elastix: str) -> Row:
         return Row(*found, True, tested.strip().splitlines()[-1], time.monotonic() - begin)
 
 
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
+def _testing_module(testing: Path, torch: str, itk_elastix: str) -> list[Path]:
+    """Find the module for tests of a pair: a part, or the one for what the build had installed."""
+    minor = ".".join(torch.split(".")[:2])
+    (folder,) = (host.folder for host in hosts() if itk_elastix in host.itk_elastix)
+    part = testing / "impact_testing-parts" / f"torch-{minor}" / folder
+    return list(part.glob("*.so")) or list(testing.glob("impact_testing.*.so"))
 
 
 def table(rows: list[Row]) -> str:

@@ -145,9 +145,7 @@ def test_loader_refuses_a_plugin_of_another_folder(tmp_path: Path, layers: dict[
     plugin.unlink()
     plugin.write_bytes(code.replace(FOLDER.encode() + b"\0", b"elastix-9.99.9\0"))
     log = log_of_refusal(site, tmp_path, layers)
-    assert (
-        f"{FOLDER}/libimpact_elastix.so was built for another elastix, that of elastix-9.9" in log
-    )
+    assert f"{FOLDER}/libimpact_elastix.so was built for another elastix, that of elastix-9" in log
     assert "files of two are mixed" in log
 
 

@@ -65,18 +65,18 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compared(build: Path, version: str) -> dict[str, tuple[int, int]]:
     """Give what the headers say and what the host does, by class or member."""
+    host = host_package(version) / "itk"
+    probe = build / f"libhost_data-{folder_of(version)}.so"
     run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            _LOAD,
-            host_package(version) / "itk/_ElastixPython.abi3.so",
-            build / f"libhost_data-{folder_of(version)}.so",
-        ],
+        [sys.executable, "-c", _LOAD, host / "_ElastixPython.abi3.so", probe],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "LD_PRELOAD": str(build / "liballocations.so")},
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(build / "liballocations.so"),
+            "LD_LIBRARY_PATH": str(host),
+        },
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
     lines = [line.split("\t") for line in run.stdout.splitlines() if line]
@@ -94,7 +94,7 @@ def test_sizes_and_places_are_those_of_the_host(build: Path, version: str) -> No
     # Not an empty comparison.
     sizes = [where for where in found if re.fullmatch(r"N(3itk|7elastix)\w+", where)]
     assert len(sizes) > 80
-    assert sum(" to its second base" in where for where in found) == 39
+    assert sum(" to its second base" in where for where in found) == 36
     assert "N7elastix13ConfigurationE" in sizes
     assert "N3itk34AdvancedBSplineDeformableTransformIdLj3ELj3EEE" in sizes
     assert sum("::" in where for where in found) > 45

@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.pack_headers import pack
 
+HOST = "elastix-0.25.2"
+
 
 def a_build(tmp_path: Path, read: list[str]) -> tuple[Path, str]:
     """A build folder, and a ninja that says which files it has read."""
@@ -18,9 +20,9 @@ def a_build(tmp_path: Path, read: list[str]) -> tuple[Path, str]:
         (tmp_path / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "cache" / name).write_text(name)
     build = tmp_path / "build"
-    build.mkdir()
+    (build / HOST).mkdir(parents=True)
     folders = ";".join(str(tmp_path / "cache" / n) for n in ("itk/Core", "itk/IO", "made"))
-    (build / "impact_host.cmake").write_text(
+    (build / HOST / "impact_host.cmake").write_text(
         f'set(_impact_flags "-msse2;-fno")\nset(_impact_include_dirs "{folders}")\n'
         f'set(IMPACT_ELASTIX_SOURCE_DIR "{tmp_path}/cache/elastix")\n'
     )
@@ -39,7 +41,7 @@ def test_what_was_read_is_packed_and_found_where_it_lies(tmp_path: Path) -> None
     build, ninja = a_build(tmp_path, read)
     output = tmp_path / "packed"
     (output / "stale").mkdir(parents=True)
-    assert pack(build, output, ninja) == 3
+    assert pack(build, output, ninja, HOST) == 3
     packed = {str(p.relative_to(output)) for p in output.rglob("*") if p.is_file()}
     assert packed == {"itk/Core/a.h", "elastix/Main/m.cxx", "made/b.h", "impact_host.cmake"}
     assert (output / "itk/Core/a.h").read_text() == "itk/Core/a.h"
@@ -54,4 +56,4 @@ def test_what_was_read_is_packed_and_found_where_it_lies(tmp_path: Path) -> None
 def test_a_build_that_has_read_nothing(tmp_path: Path) -> None:
     build, ninja = a_build(tmp_path, ["/bin/sh"])
     with pytest.raises(ValueError, match="build it first"):
-        pack(build, tmp_path / "packed", ninja)
+        pack(build, tmp_path / "packed", ninja, HOST)

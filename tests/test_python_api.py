@@ -14,11 +14,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tomlkit
 
 import impact_plugin
+from helpers import host_versions
 from impact_plugin import _versions, command_line, registration
 from impact_plugin.demo import landmarks, metaimage, runs
 from impact_plugin.engine.log import ElastixLog
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def python(code: str, *arguments: str) -> str:
@@ -63,9 +67,10 @@ def set_versions(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> Non
 
 
 @pytest.mark.parametrize("torch", ["2.13.0", "2.13.0+cpu", "2.13.1+cu130"])
-@pytest.mark.parametrize("itk_elastix", ["0.25.2", "0.25.3"])
+@pytest.mark.parametrize("itk_elastix", ["0.25.2", "0.25.3", "0.25.4", "0.25.3.1"])
 def test_versions_that_fit(monkeypatch: pytest.MonkeyPatch, torch: str, itk_elastix: str) -> None:
     set_versions(monkeypatch, torch=torch, itk_elastix=itk_elastix)
+    monkeypatch.setattr(_versions, "built_hosts", lambda: list(_versions.HOSTS))
     _versions.check()
 
 
@@ -76,7 +81,7 @@ def test_versions_that_fit(monkeypatch: pytest.MonkeyPatch, torch: str, itk_elas
         ("torch", "2.14.0"),
         ("torch", None),
         ("itk_elastix", "0.25.1"),
-        ("itk_elastix", "0.25.4"),
+        ("itk_elastix", "0.26.0"),
         ("itk_elastix", None),
     ],
 )
@@ -87,16 +92,57 @@ def test_versions_that_do_not_fit(
     found = f"{distribution.replace('_', '-')} {version or '(none)'}"
     with pytest.raises(_versions.VersionMismatchError, match=re.escape(found)) as error:
         _versions.check()
-    command = f'{sys.executable} -m pip install "torch==2.13.*" "itk-elastix>=0.25.2,<0.25.4"'
+    torch = _versions.requirements()[0]
+    command = f'{sys.executable} -m pip install "{torch}" "itk-elastix>=0.25.2,<0.26"'
     assert str(error.value).endswith(command)
 
 
+def test_version_that_is_newer_than_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip's range allows it, and so would install it again."""
+    set_versions(monkeypatch, itk_elastix="0.25.5")
+    known = "0.25.2 or 0.25.3 or 0.25.4"
+    with pytest.raises(_versions.VersionMismatchError, match=re.escape(known)) as error:
+        _versions.check()
+    assert str(error.value).endswith('-m pip install "itk-elastix==0.25.4"')
+
+
+def test_version_that_was_not_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_versions(monkeypatch, itk_elastix="0.25.4")
+    old = _versions.HOSTS[0]
+    monkeypatch.setattr(_versions, "built_hosts", lambda: [old])
+    has = re.escape(
+        "was built without it. It has: elastix-0.25.2 (for itk-elastix 0.25.2 or 0.25.3)"
+    )
+    with pytest.raises(_versions.VersionMismatchError, match=has) as error:
+        _versions.check()
+    assert '-m pip install "itk-elastix==0.25.3"' in str(error.value)
+    assert "--no-binary impact-plugin" in str(error.value)
+
+
+def test_compiled_modules_come_from_the_folder_of_the_host() -> None:
+    from impact_plugin import _elastix
+
+    folder = _versions.host_folder()
+    assert folder is not None
+    assert _elastix.__file__ is not None
+    assert Path(_elastix.__file__).parent == folder
+    assert folder.name == host_versions.folder_of(host_versions.INSTALLED)
+
+
 def test_pip_is_told_the_same_versions() -> None:
-    stated = {text.replace(" ", "") for text in importlib.metadata.requires("impact-plugin") or []}
-    for requirement in (_versions.TORCH, _versions.ITK_ELASTIX):
-        name, clauses = requirement.distribution, set(requirement.specifier.split(","))
-        matching = [text for text in stated if re.match(rf"{name}[=<>]", text)]
-        assert [set(text.removeprefix(name).split(",")) for text in matching] == [clauses]
+    """The requirements of the package, and those of its build."""
+    both = (_versions.TORCH, _versions.ITK_ELASTIX)
+    wanted = {each.distribution: set(each.specifier.split(",")) for each in both}
+    project = tomlkit.parse((ROOT / "pyproject.toml").read_text())
+    for stated in (
+        importlib.metadata.requires("impact-plugin") or [],
+        project["build-system"]["requires"],
+        project["dependency-groups"]["build"],
+    ):
+        texts = [text.replace(" ", "") for text in stated]
+        for name, clauses in wanted.items():
+            matching = [text for text in texts if re.match(rf"{name}[=<>]", text)]
+            assert [set(text.removeprefix(name).split(",")) for text in matching] == [clauses]
 
 
 # Registration
@@ -191,7 +237,7 @@ def test_wrong_version_stops_the_program(
     capsys: pytest.CaptureFixture[str],
     fake_elastix: list[list[str]],
 ) -> None:
-    set_versions(monkeypatch, itk_elastix="0.25.4")
+    set_versions(monkeypatch, itk_elastix="0.24.1")
     assert command_line.elastix_main(["--version"]) == 1
     assert "impact-elastix: impact-plugin needs" in capsys.readouterr().err
     assert not fake_elastix

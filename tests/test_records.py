@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 import impact_plugin
+from helpers.host_versions import folder_of
 from helpers.pairs import image_array, sitk_pair, squares, voxels
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import impact, pair
@@ -154,9 +155,16 @@ def test_versions_and_machine(record: dict[str, Any]) -> None:
     assert versions["elastix"] == "5.3.1"
     assert versions["ITK headers"].startswith("5.4.")
     assert versions["glibc"] == platform.libc_ver()[1]
-    plugin = Path(impact_plugin.__file__).with_name("libimpact_elastix.so")
+    package = Path(impact_plugin.__file__).parent
+    torch = ".".join(versions["torch"].split(".")[:2])
+    libraries = (
+        package / folder_of(versions["itk-elastix"]) / "libimpact_elastix.so",
+        package / "libimpact_base.so",
+        package / f"torch-{torch}" / "libimpact_core.so",
+    )
     machine = record["machine"]
-    assert machine["plugin_sha256"] == sha256(plugin.read_bytes())
+    sums = "".join(sha256(library.read_bytes()) for library in libraries)
+    assert machine["plugin_sha256"] == sha256(sums.encode())
     assert machine["processor"] in Path("/proc/cpuinfo").read_text()
     assert machine["gpus"] == {}
 

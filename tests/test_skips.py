@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import obtain_hosts
 from helpers import host_versions, skips
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,7 +158,7 @@ def write_wheel(path: Path) -> None:
     """Write a wheel with nothing but the library that is looked for."""
     info = "itk_elastix-0.25.2.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("itk/_ElastixPython.abi3.so", "a library")
+        wheel.writestr(obtain_hosts.LIBRARY, "a library")
         wheel.writestr(
             f"{info}/METADATA", "Metadata-Version: 2.1\nName: itk-elastix\nVersion: 0.25.2\n"
         )

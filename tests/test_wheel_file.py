@@ -15,10 +15,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import check_wheel
-from helpers import wheels
+from helpers import host_versions, wheels
 
 ROOT = Path(__file__).resolve().parent.parent
-PLUGIN = "impact_plugin/libimpact_elastix.so"
+FOLDER = f"impact_plugin/{host_versions.folder_of(host_versions.INSTALLED)}"
+PLUGIN = f"{FOLDER}/libimpact_elastix.so"
 INFO = "impact_plugin-0.1.0.dist-info"
 
 
@@ -66,6 +67,13 @@ def test_foreign_and_missing_files(files: dict[str, bytes], tmp_path: Path) -> N
         assert f"{name}: not one of the files meant" in found
     less = {name: data for name, data in files.items() if not name.endswith("licenses/LICENSE")}
     assert any("licenses/LICENSE: missing" in fault for fault in faults(tmp_path, less))
+    # Of the folder of an elastix all or nothing; of these folders one at least.
+    less = {name: data for name, data in files.items() if name != f"{FOLDER}/host_classes.txt"}
+    (fault,) = faults(tmp_path, less)
+    assert fault.endswith(r"/host_classes\.txt: missing")
+    less = {name: data for name, data in files.items() if "/elastix-" not in name}
+    (fault,) = faults(tmp_path, less)
+    assert fault.endswith("missing, all of them")
     less = {name: data for name, data in files.items() if "/sboms/" not in name}
     assert any("cdx" in fault and "missing" in fault for fault in faults(tmp_path, less))
 
@@ -91,10 +99,10 @@ def test_paths_of_the_machine(
 
 
 def test_search_paths(files: dict[str, bytes], tmp_path: Path) -> None:
-    elsewhere = files[PLUGIN].replace(b"$ORIGIN/../itk", b"/opt/itk/0.25x")
+    elsewhere = files[PLUGIN].replace(b"$ORIGIN/../../itk", b"/opt/itk-0.25.999")
     assert elsewhere != files[PLUGIN]
     found = faults(tmp_path, files | {PLUGIN: elsewhere})
-    assert f"{PLUGIN}: looks for libraries in /opt/itk/0.25x" in found
+    assert f"{PLUGIN}: looks for libraries in /opt/itk-0.25.999" in found
 
 
 def test_libraries_that_no_platform_has(files: dict[str, bytes], tmp_path: Path) -> None:
@@ -161,6 +169,11 @@ def test_bill_has_what_is_compiled_in(bill: str, files: dict[str, bytes]) -> Non
         assert source.commit in part["purl"]
         hashes = [h["content"] for r in part["externalReferences"] for h in r.get("hashes", [])]
         assert hashes == [source.sha256]
+    references = [r.get("comment", "") for r in found["elastix"]["externalReferences"]]
+    for host in host_versions.HOSTS:
+        built = any(name.startswith(f"impact_plugin/{host.folder}/") for name in files)
+        named = any(host.commit in text for text in references)
+        assert named == (built or host.commit == fetch_sources.ELASTIX.commit)
     assert found["torch"]["version"].startswith("2.13.")
     assert [part["name"] for part in found["ITK"]["components"]] == ["Eigen", "VXL"]
     licensed = {

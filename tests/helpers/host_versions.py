@@ -43,10 +43,11 @@ def packages(folder: Path, *own: str) -> Path:
     """Make a folder of links to the installed packages, in some of which files can be replaced.
 
     Args:
-        folder: Empty.
+        folder: Empty, or not there yet.
         own: Packages that become folders with links in them, and their folders of the same kind:
             what is found from the path of such a file by ``..`` is in ``folder``.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     for entry in SITE.iterdir():
         if entry.name not in own:
             (folder / entry.name).symlink_to(entry)
@@ -67,7 +68,7 @@ def packages_with(folder: Path, version: str) -> Path:
     IMPACT_REQUIRE_HOSTS=1.
 
     Args:
-        folder: Empty.
+        folder: Empty, or not there yet.
         version: The installed one is as good as another.
     """
     if not (SITE / "impact_plugin" / folder_of(version)).is_dir():
@@ -76,6 +77,12 @@ def packages_with(folder: Path, version: str) -> Path:
     wheel = host_package(version)
     packages(folder, "itk", "impact_plugin", "itk_elastix.libs")
     (folder / f"itk_elastix-{INSTALLED}.dist-info").unlink()
+    if folder_of(version) != folder_of(INSTALLED):
+        torch = ".".join(importlib.metadata.version("torch").split(".")[:2])
+        parts = SITE / "impact_testing-parts" / f"torch-{torch}" / folder_of(version)
+        for module in parts.iterdir():
+            (folder / module.name).unlink()
+            (folder / module.name).symlink_to(module)
     for path in importlib.metadata.files("itk-elastix") or []:
         if path.parts[0] in ("itk", "itk_elastix.libs") and path.suffix != ".pyc":
             (folder / path).unlink()

@@ -134,7 +134,7 @@ except importlib.metadata.PackageNotFoundError:  # a source tree on PYTHONPATH, 
     __version__ = "0+uninstalled"
 
 
-# Compiled modules that link elastix lie in a folder for that elastix: as if beside this file.
+# Compiled modules that link elastix are in a folder of that elastix: found as if they lay here.
 if _folder := _versions.host_folder():
     __path__.append(str(_folder))
 

@@ -93,7 +93,8 @@ def range_of(first: str, last: str) -> str:
 _FITTING = json.loads((_PACKAGE / "versions.json").read_text(encoding="utf-8"))
 TORCH_MINORS: tuple[str, ...] = tuple(_FITTING["torch"])
 HOSTS = tuple(
-    Host(**{**row, "itk_elastix": tuple(row["itk_elastix"])}) for row in _FITTING["hosts"]
+    Host(row["folder"], tuple(row["itk_elastix"]), row["elastix"], row["commit"])
+    for row in _FITTING["hosts"]
 )
 ITK_ELASTIX_VERSIONS = tuple(version for host in HOSTS for version in host.itk_elastix)
 """All versions of itk-elastix that are known to fit."""
@@ -200,6 +201,19 @@ def folder_of_torch(version: str | None) -> Path:
     torch, itk_elastix = requirements()
     found = [(torch, version), (itk_elastix, installed(itk_elastix.distribution))]
     raise VersionMismatchError(_mismatch(found))
+
+
+def libraries() -> tuple[Path, ...]:
+    """Give the compiled libraries of the metric for the installed torch and itk-elastix.
+
+    Empty where one of the two is missing or fits none of what was built.
+    """
+    host, torch = host_folder(), installed("torch")
+    for built in built_torches():
+        if host and torch and release(torch)[:2] == release(built):
+            core = _PACKAGE / f"torch-{built}" / "libimpact_core.so"
+            return host / "libimpact_elastix.so", _PACKAGE / "libimpact_base.so", core
+    return ()
 
 
 def install_command() -> str:

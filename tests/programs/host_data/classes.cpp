@@ -26,7 +26,6 @@
 #include "AdaptiveStochasticGradientDescent/elxAdaptiveStochasticGradientDescent.h"
 #include "AdvancedAffineTransform/elxAdvancedAffineTransform.h"
 #include "AdvancedBSplineTransform/elxAdvancedBSplineTransform.h"
-#include "AdvancedMattesMutualInformation/elxAdvancedMattesMutualInformationMetric.h"
 #include "AdvancedMeanSquares/elxAdvancedMeanSquaresMetric.h"
 #include "AdvancedNormalizedCorrelation/elxAdvancedNormalizedCorrelationMetric.h"
 #include "EulerTransform/elxEulerTransform.h"
@@ -91,7 +90,6 @@ compareComponents()
   compareComponent<Elastix, elx::ElastixBase>();
   compareComponent<elx::AdvancedMeanSquaresMetric<Elastix>, elx::MetricBase<Elastix>>();
   compareComponent<elx::AdvancedNormalizedCorrelationMetric<Elastix>, elx::MetricBase<Elastix>>();
-  compareComponent<elx::AdvancedMattesMutualInformationMetric<Elastix>, elx::MetricBase<Elastix>>();
   compareComponent<elx::MultiResolutionRegistration<Elastix>, elx::RegistrationBase<Elastix>>();
   compareComponent<elx::MultiMetricMultiResolutionRegistration<Elastix>, elx::RegistrationBase<Elastix>>();
   compareComponent<elx::AdaptiveStochasticGradientDescent<Elastix>, elx::OptimizerBase<Elastix>>();

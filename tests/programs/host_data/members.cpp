@@ -115,6 +115,7 @@ compareTransforms()
     static void
     at(BSpline & transform)
     {
+      const std::string            dimension = std::to_string(VDimension);
       typename BSpline::RegionType region;
       region.GetModifiableSize().Fill(5);
       region.GetModifiableIndex().Fill(1);
@@ -126,42 +127,43 @@ compareTransforms()
       transform.SetGridSpacing(spacing);
       transform.SetGridOrigin(origin);
       transform.SetGridDirection(direction);
-      compare("BSpline::m_GridRegion", transform.*(&Peek::m_GridRegion) == region);
-      compare("BSpline::m_GridSpacing", transform.*(&Peek::m_GridSpacing) == spacing);
-      compare("BSpline::m_GridOrigin", transform.*(&Peek::m_GridOrigin) == origin);
-      compare("BSpline::m_GridDirection", transform.*(&Peek::m_GridDirection) == direction);
+      compare("BSpline" + dimension + "::m_GridRegion", transform.*(&Peek::m_GridRegion) == region);
+      compare("BSpline" + dimension + "::m_GridSpacing", transform.*(&Peek::m_GridSpacing) == spacing);
+      compare("BSpline" + dimension + "::m_GridOrigin", transform.*(&Peek::m_GridOrigin) == origin);
+      compare("BSpline" + dimension + "::m_GridDirection", transform.*(&Peek::m_GridDirection) == direction);
       const typename BSpline::ParametersType parameters(transform.GetNumberOfParameters(), 0.5);
       transform.SetParameters(parameters);
-      compare("BSpline::m_InputParametersPointer", transform.*(&Peek::m_InputParametersPointer) == &parameters);
-      compare("BSpline::GetCoefficientImages",
+      compare("BSpline" + dimension + "::m_InputParametersPointer",
+              transform.*(&Peek::m_InputParametersPointer) == &parameters);
+      compare("BSpline" + dimension + "::GetCoefficientImages",
               transform.GetCoefficientImages()[VDimension - 1]->GetBufferPointer() ==
                 parameters.data_block() + parameters.size() / VDimension * (VDimension - 1));
-      compare("BSpline::GetSplineOrder", transform.GetSplineOrder() == 3);
+      compare("BSpline" + dimension + "::GetSplineOrder", transform.GetSplineOrder() == 3);
     }
   };
   const auto bspline = typedByHost<BSpline>();
   Peek::at(*bspline);
 
+  const std::string dimension = std::to_string(VDimension);
   using Combination = itk::AdvancedCombinationTransform<double, VDimension>;
-  struct PeekCombination : Combination
-  {
-    static void
-    at(Combination & combination, BSpline & initial, BSpline & current)
-    {
-      combination.SetInitialTransform(&initial);
-      combination.SetCurrentTransform(&current);
-      combination.SetUseComposition(true);
-      compare("Combination::GetInitialTransform", combination.GetInitialTransform() == &initial);
-      compare("Combination::GetCurrentTransform", combination.GetCurrentTransform() == &current);
-      compare("Combination::GetUseComposition", combination.GetUseComposition());
-      // The host counts by its own place of the two.
-      compare("Combination::GetNumberOfTransforms", combination.GetNumberOfTransforms() == 2);
-    }
-  };
-  if (const auto combination = typedByHost<Combination>())
-  {
-    PeekCombination::at(*combination, *typedByHost<BSpline>(), *bspline);
-  }
+  using Matrix = itk::AdvancedMatrixOffsetTransformBase<double, VDimension, VDimension>;
+  const auto combination = typedByHost<Combination>();
+  const auto matrix = typedByHost<Matrix>();
+  auto       values = Matrix::MatrixType::GetIdentity();
+  values[0][1] = 0.25;
+  matrix->SetMatrix(values);
+  compare("MatrixOffset" + dimension + "::GetMatrix", matrix->GetMatrix()[0][1] == 0.25);
+  // Here it is headers that set: what the host's virtual functions say depends on where they look.
+  combination->SetUseComposition(true);
+  combination->SetCurrentTransform(matrix);
+  compare("Combination" + dimension + "::m_CurrentTransform",
+          combination->GetNumberOfParameters() == matrix->GetNumberOfParameters());
+  compare("Combination" + dimension + "::m_InitialTransform without", combination->IsLinear());
+  combination->SetInitialTransform(bspline);
+  compare("Combination" + dimension + "::m_InitialTransform",
+          !combination->IsLinear() && combination->GetInitialTransform() == bspline);
+  compare("Combination" + dimension + "::m_UseComposition",
+          combination->GetUseComposition() && !combination->GetUseAddition());
 }
 
 using MetricType = elastix::AdvancedMeanSquaresMetric<ElastixType>;

@@ -55,7 +55,7 @@ def machines(then: Record, now: Record) -> list[str]:
     if changed := {*then["instructions"]} ^ {*now["instructions"]}:
         found.append(f"one of the two processors lacks {', '.join(sorted(changed))}")
     if then["plugin_sha256"] != now["plugin_sha256"]:
-        found.append("the plugin's binary (libimpact_elastix.so) is another build")
+        found.append("the plugin's binary (libimpact_*.so) is another build")
     names = sorted({*then["variables"], *now["variables"]})
     for name in names:
         before, after = then["variables"].get(name), now["variables"].get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import re
@@ -46,12 +47,11 @@ def _said(pattern: str, log: str) -> str | None:
 
 def describe() -> Record:
     """Describe this machine, and the plugin's binary, which has no version of its own."""
-    folder = _versions.host_folder()
     return {
         "system": platform.platform(),
         **processor(),
         "processors": os.cpu_count(),
-        "plugin_sha256": folder and _sha256_of(folder / "libimpact_elastix.so"),
+        "plugin_sha256": _sha256_of(_versions.libraries()),
         "variables": {
             name: value for name, value in sorted(os.environ.items()) if _VARIABLES.fullmatch(name)
         },
@@ -59,8 +59,11 @@ def describe() -> Record:
 
 
 @functools.cache
-def _sha256_of(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None
+def _sha256_of(paths: tuple[Path, ...]) -> str | None:
+    """Give the checksum of several files, one after the other; None where one is missing."""
+    if not paths or not all(path.is_file() for path in paths):
+        return None
+    return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
 
 
 @functools.cache
