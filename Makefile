@@ -6,6 +6,8 @@ PYTHON ?= python3
 # from scratch.
 BUILD_FLAGS ?= --no-build-isolation
 PYTEST_FLAGS ?=
+# Processes that share the files of tests: many tests wait, for itk to be imported or for one thread. Each wants some GiB.
+PYTEST_WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -138,7 +140,7 @@ browser:
 
 test: install check-wheel browser
 	tests/run_clean_install.sh dist/*.whl
-	$(BIN)/pytest $(PYTEST_FLAGS)
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 # The pictures of docs/seeing.md, from the lung CT pair of elastix's test data.
 screenshots: install browser
