@@ -193,9 +193,11 @@ def test_doctor_finds_this_installation_sound() -> None:
     facts = report["facts"]
     assert facts["torch"].startswith("2.13")
     assert facts["elastix"] == "5.3.1"
+    assert "elastix-0.25.2 (for itk-elastix 0.25.2 or 0.25.3)" in facts["built for"]
     assert facts["plugin"].endswith("libImpactMetric.so")
     guard = (
-        r"versions fit, 2\d\d virtual tables are as built for \(itk-elastix 0\.25\..*, torch 2\.13"
+        r"versions fit, 2\d\d virtual tables are as built for "
+        r"\(elastix-0\.25\.\d for itk-elastix 0\.25\.\d, torch 2\.13"
     )
     assert re.match(guard, facts["ABI guard"])
     assert facts["test registration"].startswith("off by 0.")

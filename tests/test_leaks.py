@@ -20,7 +20,7 @@ from helpers import skips
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 COUNT = int(os.environ.get("IMPACT_LEAK_RUNS", "20"))
-OURS = re.compile(r"/(impact_plugin|itk_elastix\.libs)/[^/]*\.so")
+OURS = re.compile(r"/(impact_plugin(/(elastix|torch)-[^/]+)?|itk_elastix\.libs)/[^/]*\.so")
 
 pytestmark = pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "__lsan_do_leak_check"),
