@@ -58,8 +58,10 @@ pip install --quiet "${from[@]}" --no-deps --ignore-installed itk-elastix==0.25.
 PATH=$work/venv/bin:$PATH
 echo "gpu.sh: building against torch $("$work/venv/bin/python" -c 'import torch; print(torch.__version__)')"
 rm -rf "$work/dist"
-pip wheel --quiet --no-deps --no-build-isolation "--config-settings=build-dir=$work/build" "${headers[@]}" \
+pip wheel --quiet --no-deps --no-build-isolation "--config-settings=build-dir=$work/build" --config-settings=cmake.define.IMPACT_TESTS=ON "${headers[@]}" \
   --wheel-dir "$work/dist" "$root"
 pip install --quiet --no-deps --no-index --force-reinstall "$work"/dist/*.whl
+cmake --install "$work/build" --component testing \
+  --prefix "$("$work/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" >/dev/null
 data=${data:-$("$work/venv/bin/python" "$root/cmake/obtain_sources.py" --print-data)}
 exec "$work/venv/bin/python" "$root/benchmarks/gpu.py" "$data" "$@"

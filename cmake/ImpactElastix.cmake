@@ -9,8 +9,8 @@
 #
 # IMPACT_HOSTS (CMake or environment variable) names versions of itk-elastix, whose wheels are downloaded ("0.25.2;0.25.4": one
 # wheel of ours for all of them); empty: the one installed. IMPACT_ELASTIX_SOURCE_DIR and IMPACT_ITK_SOURCE_DIR (CMake or
-# environment variables, both optional) name sources. With IMPACT_HEADERS_DIR the headers are those that benchmarks/pack_headers.py has packed for one
-# host: no sources, no network.
+# environment variables, both optional) name sources. With IMPACT_HEADERS_DIR the headers are those that
+# benchmarks/pack_headers.py has packed for one host: no sources, no network.
 #
 # Needs what ImpactHost.cmake has found. Leaves IMPACT_BUILT_HOSTS, the folders; IMPACT_ITK_ELASTIX_VERSION and
 # IMPACT_ELASTIX_VERSION in the cache; and _impact_header_folders, which are not to be named in binaries.
@@ -24,11 +24,7 @@ set(IMPACT_HEADERS_DIR "" CACHE PATH "What benchmarks/pack_headers.py packed; em
 
 # The versions to build for, and for each the folder of its library.
 function(_impact_choose_hosts installed installed_dir)
-  set(wanted "${IMPACT_HOSTS}")
-  if(NOT wanted)
-    set(wanted "$ENV{IMPACT_HOSTS}")
-  endif()
-  string(REPLACE "," ";" versions "${wanted}")
+  impact_wanted(versions IMPACT_HOSTS)
   if(NOT versions)
     set(versions "${installed}")
     if(NOT installed)
@@ -47,7 +43,7 @@ function(_impact_choose_hosts installed installed_dir)
         "Run: ${Python_EXECUTABLE} -m pip install 'itk-elastix${IMPACT_ITK_ELASTIX_RANGE}'")
     endif()
     if(folder IN_LIST folders)
-      message(FATAL_ERROR "IMPACT_HOSTS names two versions with the same classes: ${wanted}. One of ${folder} is enough.")
+      message(FATAL_ERROR "IMPACT_HOSTS names two versions with the same classes: ${versions}. One of ${folder} is enough.")
     endif()
     list(APPEND folders "${folder}")
     set(directory "${installed_dir}")

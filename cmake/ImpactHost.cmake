@@ -15,18 +15,15 @@ include(ImpactVersions)
 # than the installed one are downloaded; without it the installed one.
 function(_impact_choose_torches installed_version)
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" installed "${installed_version}")
-  set(wanted "${IMPACT_TORCH_SERIES}")
-  if(NOT wanted)
-    set(wanted "$ENV{IMPACT_TORCH_SERIES}")
-  endif()
-  string(REPLACE "," ";" wanted "${wanted}")
+  impact_wanted(wanted IMPACT_TORCH_SERIES)
   if(NOT wanted)
     set(wanted "${installed}")
   endif()
   foreach(series IN LISTS wanted)
     if(NOT series IN_LIST IMPACT_TORCH_MINORS)
       message(FATAL_ERROR
-        "impact-plugin needs torch${IMPACT_TORCH_RANGE}: found torch ${series}.\n"
+        "impact-plugin needs torch${IMPACT_TORCH_RANGE}: found torch ${series} (of IMPACT_TORCH_SERIES, or else the installed "
+        "one); known are the minor versions ${IMPACT_TORCH_MINORS}.\n"
         "Run: ${Python_EXECUTABLE} -m pip install 'torch${IMPACT_TORCH_RANGE}'")
     endif()
   endforeach()

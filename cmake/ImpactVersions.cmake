@@ -69,6 +69,16 @@ function(_impact_read_versions)
 endfunction()
 _impact_read_versions()
 
+# What a CMake variable asks for, or else the environment variable of that name: versions, separated by ; or commas.
+function(impact_wanted result variable)
+  set(wanted "${${variable}}")
+  if(NOT wanted)
+    set(wanted "$ENV{${variable}}")
+  endif()
+  string(REPLACE "," ";" wanted "${wanted}")
+  set(${result} "${wanted}" PARENT_SCOPE)
+endfunction()
+
 # The folder for a version of itk-elastix; empty where none fits. What comes after the third number does not matter: 0.25.3.1.
 function(impact_host_folder variable version)
   set(${variable} "" PARENT_SCOPE)

@@ -56,7 +56,7 @@ def try_pair(wheel: Path, testing: Path, torch: str, itk_elastix: str) -> Row:
 
     Args:
         wheel: To install.
-        testing: The folder with the module for tests of each torch, impact_testing-2.15.
+        testing: The folder with the modules for tests, as `make release-wheel` leaves them.
         torch: Its minor version, or the whole one.
         itk_elastix: Its version.
     """
@@ -105,11 +105,18 @@ def try_pair(wheel: Path, testing: Path, torch: str, itk_elastix: str) -> Row:
 
 
 def _testing_module(testing: Path, torch: str, itk_elastix: str) -> list[Path]:
-    """Find the module for tests of a pair: a part, or the one for what the build had installed."""
+    """Find the module for tests of a pair.
+
+    Raises:
+        FileNotFoundError: The wheel was built without that pair.
+    """
     minor = ".".join(torch.split(".")[:2])
     (folder,) = (host.folder for host in hosts() if itk_elastix in host.itk_elastix)
     part = testing / "impact_testing-parts" / f"torch-{minor}" / folder
-    return list(part.glob("*.so")) or list(testing.glob("impact_testing.*.so"))
+    found = list(part.glob("impact_testing.*.so"))
+    if not found:
+        raise FileNotFoundError(f"{part} has no impact_testing: build it, make release-wheel")
+    return found
 
 
 def table(rows: list[Row]) -> str:
@@ -127,7 +134,7 @@ def main() -> int:
     """Try the pairs that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("testing", type=Path, help="folder with impact_testing-<torch> for each")
+    parser.add_argument("testing", type=Path, help="folder of the modules for tests: dist/testing")
     parser.add_argument("pairs", nargs="+", metavar="TORCH,ITK_ELASTIX", help="as in 2.15,0.25.4")
     options = parser.parse_args()
     wheel, testing = options.wheel.resolve(), options.testing.resolve()

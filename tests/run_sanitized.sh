@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=".venv/bin/python"
 build="build/sanitize"
 PATH="$PWD/.venv/bin:$PATH" cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-  "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG" -DIMPACT_SANITIZE=ON "-DPython_EXECUTABLE=$PWD/$python" >"$build.log" 2>&1 ||
+  "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG" -DIMPACT_SANITIZE=ON -DIMPACT_TESTS=ON "-DPython_EXECUTABLE=$PWD/$python" >"$build.log" 2>&1 ||
   { cat "$build.log"; exit 1; }
 PATH="$PWD/.venv/bin:$PATH" cmake --build "$build" --parallel ${SANITIZE_JOBS:+"$SANITIZE_JOBS"}
 
@@ -16,7 +16,7 @@ site="$PWD/$build/site"
 rm -rf "$site"
 mkdir -p "$site"
 ln -s "$installed"/* "$site"
-rm "$site"/impact_plugin "$site"/itk_elastix.libs "$site"/itk
+rm "$site"/impact_plugin "$site"/impact_testing* "$site"/itk_elastix.libs "$site"/itk
 # Folders on whose own path the linker's search rests.
 mkdir "$site"/impact_plugin "$site"/itk_elastix.libs "$site"/itk
 ln -s "$installed"/itk/* "$site/itk"
@@ -24,6 +24,7 @@ ln -s "$installed"/itk_elastix.libs/* "$site/itk_elastix.libs"
 cp -r src/python/impact_plugin/. "$site/impact_plugin"
 rm "$site/itk_elastix.libs/libImpactMetric.so"
 PATH="$PWD/.venv/bin:$PATH" cmake --install "$build" --prefix "$site" >/dev/null
+PATH="$PWD/.venv/bin:$PATH" cmake --install "$build" --component testing --prefix "$site" >/dev/null
 
 compiler="${CXX:-c++}"
 export LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so)"

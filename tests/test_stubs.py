@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,14 @@ impact_plugin\._networks_api\.(Checked\w+|LayerLayout|LevelCheck|MeasuredLayer)\
 def test_stubs_match_the_modules(tmp_path: Path) -> None:
     allowlist = tmp_path / "allowed.txt"
     allowlist.write_text(ALLOWED)
-    modules = ("impact_plugin._core", "impact_plugin._networks_api", "impact_plugin._elastix")
+    modules = [f"impact_plugin.{name}" for name in ("_core", "_networks_api", "_elastix")]
+    modules.append("impact_testing")
     options = ("--concise", "--ignore-unused-allowlist", "--allowlist", str(allowlist))
     opened = "import impact_plugin._networks; from mypy.stubtest import main; main()"
     run = subprocess.run(
         [sys.executable, "-c", opened, *modules, *options],
         cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(Path(__file__).parent)},  # the stub of impact_testing
         capture_output=True,
         text=True,
         check=False,
