@@ -42,7 +42,8 @@ def host_wheel(version: str) -> Path:
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        # -I: an isolated build hides pip from its own Python by PYTHONPATH.
+        command = [sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary", ":all:", "--dest", temporary, f"itk-elastix=={version}"]
         # Constraints say what to build and test with: make's, in the environment, and those of
         # pip's own files, which an empty value would leave standing.
