@@ -49,7 +49,7 @@ halfOf(float value)
   std::uint32_t bits;
   __builtin_memcpy(&bits, &rounded, sizeof(bits));
   bits = isSubnormal ? bits - 0x3F000000U : (bits + 0xFFFU + ((bits >> 13) & 1U)) >> 13; // ties to even
-  return static_cast<std::uint16_t>(bits | (value < 0.0F ? 0x8000U : 0U));
+  return static_cast<std::uint16_t>(bits | (__builtin_signbit(value) ? 0x8000U : 0U));   // also of -0
 #endif
 }
 
