@@ -18,11 +18,12 @@ FLOAT = 4  # bytes
 METRICS = {
     "peer": "Impact",
     "ours": "Impact",
+    "torch": "Impact",  # ours, with its own chains of convolutions off: torch runs the networks
     "mi": "AdvancedMattesMutualInformation",
     "ncc": "AdvancedNormalizedCorrelation",
 }
 ALL = tuple(METRICS)
-BOTH = ("peer", "ours")
+BOTH = ("peer", "ours", "torch")
 
 
 @dataclass(frozen=True)

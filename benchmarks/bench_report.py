@@ -98,6 +98,7 @@ class Report:
             ("Time per iteration", self._iterations()),
             ("Start of a level, and memory", self._starts()),
             ("Whole registrations", self._whole()),
+            ("What our own convolutions bring", self._chains()),
             ("Floors", self._floors()),
             ("Growth", self._growth()),
             ("Threads", self._threads()),
@@ -171,6 +172,19 @@ class Report:
                 rows.append([case.name, *cells])
         head = ["case", "stock, s", "ours, s", "stock / ours"]
         return table([*head, "stock, GiB", "ours, GiB", "stock / ours"], rows)
+
+    def _chains(self) -> str:
+        rows = []
+        for case in self._measured():
+            quantity = "start" if case.mode == "Static" and not case.whole else "iteration_ms"
+            cells = [self.cell(case.name, method, quantity) for method in ("torch", "ours")]
+            if all(cells):
+                brings = self.ratio(case.name, "torch", "ours", quantity)
+                what = "start, s" if quantity == "start" else "iteration, ms"
+                rows.append([case.name, what, *cells, brings])
+        return "Networks by torch alone (`IMPACT_CHAINS=off`), and as they are:\n\n" + table(
+            ["case", "", "by torch", "ours", "by torch / ours"], rows
+        )
 
     def _whole(self) -> str:
         stages = ["start", "estimation", "iterations", "resampling", "total", "peak", "landmarks"]

@@ -28,7 +28,7 @@ from impact_plugin.engine.log import ElastixLog  # noqa: E402
 
 TIMEOUT = 900  # seconds of one registration
 SPARE = 2**30  # bytes of memory left to the rest of the machine
-PLUGINS = {"peer": "ImpactMetricCuda", "ours": "ImpactMetric"}
+PLUGINS = {"peer": "ImpactMetricCuda", "ours": "ImpactMetric", "torch": "ImpactMetric"}
 
 Record = dict[str, Any]
 """What one run gave: numbers by name, or the reason of its failure under `failed`."""
@@ -77,9 +77,11 @@ def identities(peer: Path) -> dict[str, str]:
     package = _folder("impact_plugin")
     ours = sorted([*package.rglob("*.so"), *package.parent.glob("itk_elastix.libs/libImpact*.so")])
     host = f"itk-elastix {version('itk-elastix')}"
+    code = digest(b"".join(library.read_bytes() for library in ours))
     return {
         "peer": peer.name,
-        "ours": digest(b"".join(library.read_bytes() for library in ours)),
+        "ours": code,
+        "torch": code,
         "mi": host,
         "ncc": host,
     }
@@ -200,8 +202,10 @@ def measurements(log: str, levels: list[list[float]], seconds: float) -> Record:
 
 
 def environment_of(method: str, threads: int, peer: Path) -> dict[str, str]:
-    """The environment of a run: its threads, and the peer in our place where it is the method."""
+    """The environment of a run: its threads, the peer in our place, our chains off."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    if method == "torch":
+        environment["IMPACT_CHAINS"] = "off"
     if method == "peer":
         path = [str(peer), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(path)

@@ -406,6 +406,45 @@ def test_kernels_of_other_processors(processor: str) -> None:
     assert " passed" in run.stdout
 
 
+def test_chains_can_be_turned_off(tmp_path: Path) -> None:
+    """By IMPACT_CHAINS; features differ by rounding alone. A wrong value is refused."""
+    path = _save(tmp_path, "like M730", 3, 1)
+    code = f"""
+import numpy as np
+from impact_plugin import _core, _networks
+print(_networks.Network({path!r}).runs_as_chain([True], 3, 1))
+pixels = np.random.default_rng(3).normal(0, 100, (9, 10, 11)).astype(np.float32)
+image = _core.Image(pixels, np.ones(3), np.zeros(3), np.eye(3))
+values = {{"ModelsPath": [{path!r}], "VoxelSize": ["1*1*1"], "Mode": ["Static"]}}
+levels, findings = _core.parse_settings(values, 1, 3)
+assert not findings, findings
+maps = _networks.feature_maps(image, levels[0].fixed_models[0])
+np.save({str(tmp_path)!r} + "/features.npy", maps[0][0])
+"""
+
+    def run(value: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "IMPACT_CHAINS": value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    features = []
+    for value in ("on", "off", ""):
+        done = run(value)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(value != "off")
+        features.append(np.load(tmp_path / "features.npy"))
+    np.testing.assert_allclose(features[0], features[1], rtol=1e-4, atol=1e-4)
+    assert not np.array_equal(features[0], features[1])
+    np.testing.assert_array_equal(features[0], features[2])
+    refused = run("no")
+    assert refused.returncode != 0
+    assert 'IMPACT_CHAINS is "no". Allowed: on, ' in refused.stderr
+
+
 def test_unknown_processor(tmp_path: Path) -> None:
     """A wrong name is refused with what is allowed."""
     path = _save(tmp_path, "like M730", 3, 1)

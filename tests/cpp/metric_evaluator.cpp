@@ -79,9 +79,11 @@ public:
     m_Metric->SetImageSampler(sampler);
     m_Metric->SetNumberOfWorkUnits(options.threads);
     m_Metric->SetUseMultiThread(true);
-    LevelSettings settings = parsed.levels.back();
-    settings.asOnGpu = options.asOnGpu;
-    m_Metric->SetLevelSettings(settings);
+    m_Metric->SetLevelSettings(parsed.levels.back());
+    if (options.asOnGpu)
+    {
+      m_Metric->SetEngine(Engine::Torch);
+    }
     m_Metric->SetMessageWriter([this](const std::string & message) { m_Messages.push_back(message); });
     if (!options.derivativeScales.empty())
     {
@@ -106,7 +108,7 @@ public:
   bool
   evaluatesOnDevice() const override
   {
-    return m_Metric->GetEvaluatesOnDevice();
+    return m_Metric->GetLevel()->GetEvaluatesOnDevice();
   }
 
   std::vector<std::string>
@@ -152,7 +154,7 @@ public:
   std::string
   describeFeatures() const override
   {
-    return m_Metric->DescribeFeatures();
+    return m_Metric->GetLevel()->DescribeFeatures();
   }
 
 private:

@@ -35,6 +35,7 @@ register_similarity(py::module_ & module)
           const SimilarityInput        input{ fixed.view(),
                                               moving.view(),
                                               settings,
+                                              Engine::Kernels,
                                               makeModelRepository(),
                                               seed,
                                               nullptr,

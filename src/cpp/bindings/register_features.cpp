@@ -43,7 +43,7 @@ register_features(py::module_ & module)
       double               value = 0.0;
       {
         const py::gil_scoped_release release;
-        value = distanceOf(chosen, f, m, samples, channels, room, byTorch);
+        value = distanceOf(chosen, f, m, samples, channels, room, byTorch ? Engine::Torch : Engine::Kernels);
       }
       return std::make_pair(value, gradient);
     },

@@ -265,11 +265,12 @@ ImpactMetric<TElastix>::Initialize()
     throw ImpactError(__FILE__, __LINE__, std::string("Metric \"Impact\" cannot run:\n") + impact::messageOf(error));
   }
   timer.Stop();
-  const std::string features = this->GetFeaturesAreAside()
-                                 ? "  Features are made while elastix estimates its step size\n"
-                                 : this->DescribeFeatures();
+  impact::MetricLevel & level = *this->GetLevel();
+  const std::string     features = level.GetFeaturesAreAside()
+                                     ? "  Features are made while elastix estimates its step size\n"
+                                     : level.DescribeFeatures();
   log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level << ":\n"
-                                 << impact::describe(this->GetLevelSettings()) << features << this->DescribeDevice()
+                                 << impact::describe(this->GetLevelSettings()) << features << level.DescribeDevice()
                                  << "Initialization of Impact metric took: "
                                  << static_cast<std::int64_t>(timer.GetMean() * 1000) << " ms.");
 }
@@ -281,7 +282,7 @@ ImpactMetric<TElastix>::AfterFeaturesAside(const double seconds) const
 {
   log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level
                                  << ", features made in " << static_cast<std::int64_t>(seconds * 1000) << " ms:\n"
-                                 << this->DescribeFeatures());
+                                 << this->GetLevel()->DescribeFeatures());
 }
 
 
@@ -306,17 +307,17 @@ template <typename TElastix>
 void
 ImpactMetric<TElastix>::AfterEachResolution()
 {
+  impact::MetricLevel & level = *this->GetLevel();
   log::info("Metric \"Impact\", resolution level " + std::to_string(this->GetLevelSettings().level) +
-            " took: " + this->DescribeTimes() + ".");
-  if (!this->GetFailure().empty())
+            " took: " + level.GetTimes().describe() + ".");
+  if (const std::string & failure = level.Failure(); !failure.empty())
   {
     throw ImpactError(__FILE__,
                       __LINE__,
-                      this->GetFeaturesAreAside()
-                        ? "Metric \"Impact\" cannot run:\n" + this->GetFailure()
-                        : "Metric \"Impact\" cannot go on (resolution level " +
-                            std::to_string(this->GetLevelSettings().level) + ", iteration " +
-                            std::to_string(m_IterationsOfLevel) + "):\n" + this->GetFailure());
+                      level.GetFeaturesAreAside() ? "Metric \"Impact\" cannot run:\n" + failure
+                                                  : "Metric \"Impact\" cannot go on (resolution level " +
+                                                      std::to_string(this->GetLevelSettings().level) + ", iteration " +
+                                                      std::to_string(m_IterationsOfLevel) + "):\n" + failure);
   }
 }
 

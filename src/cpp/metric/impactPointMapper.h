@@ -4,9 +4,9 @@
 #include "itkAdvancedBSplineDeformableTransformBase.h"
 #include "itkAdvancedCombinationTransform.h"
 
-#include "impact/api/known_transform.h"
 #include "impact/base/geometry.h"
 #include "impact/kernels/processor.h"
+#include "impactPointMapping.h"
 
 #include <algorithm>
 #include <cstring>
@@ -16,27 +16,23 @@
 namespace impact
 {
 
-/** Maps points by a transform of elastix, many at a time, and pulls gradients back from them to its parameters.
+/** What a transform of elastix does to points.
  *
  * What is known is done here: cubic B-splines by their formula, transforms that are linear in the point through the
  * sums of gradients and of their products with points, which is all that their parameters see. Everything else goes
  * through the virtual functions of the transform. A transform before the optimised one (elastix's initial transform,
- * composed) is known where it is linear. Thread-safe but for Set() and Update(). */
+ * composed) is known where it is linear. */
 template <unsigned int VDimension>
-class PointMapper
+class PointMapper final : public PointMapping
 {
 public:
   using TransformType = itk::AdvancedTransform<double, VDimension, VDimension>;
   using PointType = typename TransformType::InputPointType;
 
-  /** \param transform must outlive this object */
-  void
-  Set(const TransformType & transform)
+  explicit PointMapper(const TransformType & transform)
+    : m_Transform(&transform)
+    , m_Current(&transform)
   {
-    m_Transform = &transform;
-    m_Current = &transform;
-    m_Initial = nullptr;
-    m_Grid = {};
     if (const auto * combination = dynamic_cast<const CombinationType *>(&transform))
     {
       const TransformType * const initial = combination->GetInitialTransform();
@@ -57,15 +53,14 @@ public:
     m_Kind = m_BSpline ? Kind::BSpline : m_Current->IsLinear() ? Kind::Linear : Kind::Unknown;
     if (m_Kind == Kind::Unknown)
     {
-      m_Current = m_Transform;
+      m_Current = m_Transform.GetPointer();
       m_Initial = nullptr;
     }
     m_InitialIsLinear = !m_Initial || m_Initial->IsLinear();
   }
 
-  /** To be called where the parameters have changed. */
   void
-  Update()
+  Update() override
   {
     if (m_Kind == Kind::Unknown)
     {
@@ -82,16 +77,14 @@ public:
     }
   }
 
-  /** Whether all of the transform is known, so that GetKnown() describes it. */
   bool
-  IsKnown() const
+  IsKnown() const override
   {
     return m_Kind != Kind::Unknown && m_InitialIsLinear;
   }
 
-  /** The transform as plain numbers, until the next Update(). */
   KnownTransform
-  GetKnown() const
+  GetKnown() const override
   {
     KnownTransform known{};
     known.isBSpline = m_Kind == Kind::BSpline;
@@ -101,9 +94,8 @@ public:
     return known;
   }
 
-  /** \param points 3 numbers each, as the result */
   void
-  Map(const double * points, std::size_t count, double * result) const
+  Map(const double * points, std::size_t count, double * result) const override
   {
     if (m_Kind == Kind::Unknown)
     {
@@ -128,9 +120,8 @@ public:
     }
   }
 
-  /** How many numbers the gradients of points are added up in. */
   std::size_t
-  NumberOfSums() const
+  NumberOfSums() const override
   {
     switch (m_Kind)
     {
@@ -144,18 +135,16 @@ public:
     return m_Transform->GetNumberOfParameters();
   }
 
-  /** How many of the sums a point adds to. */
   std::size_t
-  SumsPerPoint() const
+  SumsPerPoint() const override
   {
     return m_Kind == Kind::BSpline  ? (VDimension == 3 ? 256 : 64)
            : m_Kind == Kind::Linear ? 12
                                     : m_Transform->GetNumberOfNonZeroJacobianIndices();
   }
 
-  /** Adds the gradients with respect to the points that these points are mapped to. */
   void
-  AddGradients(const double * points, const double * gradients, std::size_t count, double * sums) const
+  AddGradients(const double * points, const double * gradients, std::size_t count, double * sums) const override
   {
     if (m_Kind == Kind::Unknown)
     {
@@ -171,7 +160,7 @@ public:
     }
     if (m_Kind == Kind::BSpline)
     {
-      geometryKernels().pullBack(m_Grid, points, gradients, static_cast<std::int64_t>(count), sums);
+      geometryKernels().pullBackToCoefficients(m_Grid, points, gradients, static_cast<std::int64_t>(count), sums);
       return;
     }
     for (std::size_t n = 0; n < count; ++n)
@@ -190,9 +179,8 @@ public:
     }
   }
 
-  /** The derivative with respect to the parameters that those sums amount to. */
   void
-  FromSums(const double * sums, double * derivative, std::size_t numberOfParameters) const
+  FromSums(const double * sums, double * derivative, std::size_t numberOfParameters) const override
   {
     switch (m_Kind)
     {
@@ -382,16 +370,16 @@ private:
     }
   }
 
-  const TransformType * m_Transform{ nullptr };
-  const TransformType * m_Current{ nullptr }; // the part with the parameters
-  const TransformType * m_Initial{ nullptr }; // what comes before it; null: nothing
-  const BSplineType *   m_BSpline{ nullptr };
-  Kind                  m_Kind{ Kind::Unknown };
-  bool                  m_InitialIsLinear{ true };
-  BSplineGrid           m_Grid{}; // its matrix and offset are the initial transform's, of linear transforms too
-  std::vector<double>   m_Coefficients;
-  double                m_LinearMatrix[9]{};
-  double                m_LinearOffset[3]{};
+  typename TransformType::ConstPointer m_Transform;
+  const TransformType *                m_Current;            // the part with the parameters
+  const TransformType *                m_Initial{ nullptr }; // what comes before it; null: nothing
+  const BSplineType *                  m_BSpline{ nullptr };
+  Kind                                 m_Kind{ Kind::Unknown };
+  bool                                 m_InitialIsLinear{ true };
+  BSplineGrid         m_Grid{}; // its matrix and offset are the initial transform's, of linear transforms too
+  std::vector<double> m_Coefficients;
+  double              m_LinearMatrix[9]{};
+  double              m_LinearOffset[3]{};
 };
 
 } // namespace impact

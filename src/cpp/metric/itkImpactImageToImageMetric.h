@@ -1,14 +1,14 @@
 #ifndef itkImpactImageToImageMetric_h
 #define itkImpactImageToImageMetric_h
 
-#include "impact/api/similarity.h"
-#include "impactIntensity.h"
-#include "impactPointMapper.h"
+#include "impact/api/engine.h"
+#include "impactMetricLevel.h"
 #include "itkAdvancedImageToImageMetric.h"
 
 #include <functional>
-#include <future>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace itk
@@ -20,14 +20,8 @@ namespace itk
  *
  * Boussot et al., IMPACT: A Generic Semantic Loss for Multimodal Medical Image Registration, arXiv:2503.24121.
  *
- * This class does the geometry and the chain rule, over its own threads; the features and their comparison are
- * impact::StaticSimilarity's (features made once per level) or impact::PatchSimilarity's (features of patches around
- * every sample, at every evaluation).
- *
- * In Static mode d(value)/d(mu) = sum over samples s of (d(value)/dy_s)^T dT/dmu(x_s). In Jacobian mode the sum runs
- * over every voxel of every patch, each with the transform's derivative at its own place.
- *
- * Sums are made in an order that does not depend on the number of threads: same input, same result to the bit.
+ * This class is what depends on the types of the images: the samples, where the transform and the masks put them, and
+ * what elastix asks. Between Initialize() and the next, or Release(), all else is an impact::MetricLevel's.
  *
  * \ingroup RegistrationMetrics
  */
@@ -98,12 +92,22 @@ public:
     m_MessageWriter = std::move(writer);
   }
 
+  /** Who is to do the arithmetic; by default the engine that the level's settings ask for. */
+  void
+  SetEngine(impact::Engine engine)
+  {
+    m_Engine = engine;
+  }
+
   /** Where FeaturesMapUpdateInterval asks for it: the next evaluation makes the moving features anew, from the moving
    * image warped by the transform as it then is. */
   void
   RequestMovingFeatures()
   {
-    m_MovingFeaturesAreDue = m_LevelSettings.featuresMapUpdateInterval > 0;
+    if (m_Level)
+    {
+      m_Level->RequestMovingFeatures();
+    }
   }
 
   /** Makes the features of the images at this level (Static) or readies the networks (Jacobian).
@@ -121,39 +125,23 @@ public:
   /** Lets go of features, networks and models. */
   void Release();
 
-  /** Whether features are being made, or waiting to be asked for, since Initialize() left them to other threads. */
-  bool
-  GetFeaturesAreAside() const
+  /** The level that Initialize() has begun; null before it, and after Release(). */
+  impact::MetricLevel *
+  GetLevel() const
   {
-    return m_Making.valid() && !m_StaticSimilarity;
+    return m_Level.get();
   }
 
-  /** One line per feature map of this level, or for patches smaller than asked for, for the log. */
-  std::string DescribeFeatures() const;
-
-  /** One line on what runs on the level's GPU, for the log; empty on the CPU. */
-  std::string DescribeDevice() const;
-
-  /** Whether evaluations stay on the level's device from the sample points to the derivative. */
-  bool
-  GetEvaluatesOnDevice() const
-  {
-    return m_WhyNotOnDevice.empty();
-  }
-
-  /** One line on where the time since Initialize() went, for the log. */
-  std::string DescribeTimes() const;
-
-  /** Why the last evaluation failed, in the user's terms; empty where it did not. */
-  const std::string &
+  /** Why the last evaluation of the level failed, in the user's terms; empty where it did not. */
+  std::string
   GetFailure() const
   {
-    return m_Failure;
+    return m_Level ? m_Level->Failure() : std::string();
   }
 
 protected:
   ImpactImageToImageMetric();
-  ~ImpactImageToImageMetric() override;
+  ~ImpactImageToImageMetric() override = default;
 
   /** Called once the features are there that Initialize() left to other threads. \param seconds how long they took */
   virtual void
@@ -167,142 +155,59 @@ protected:
 private:
   using FixedPointType = typename Superclass::FixedImagePointType;
   using MovingPointType = typename Superclass::MovingImagePointType;
-  using FixedIntensityType = impact::Intensity<TFixedImage>;
-  using MovingIntensityType = impact::Intensity<TMovingImage>;
 
-  /** The samples that count: those that map inside the moving image and its mask. Three numbers a point. */
-  struct ValidSamples
-  {
-    std::vector<double> fixedPoints;
-    std::vector<double> movingPoints;
+  /** Interpolates both images alike, or a perfect match would not be one. */
+  void MakeIntensities(impact::MetricLevelInput & input) const;
 
-    std::size_t
-    size() const
-    {
-      return fixedPoints.size() / 3;
-    }
-  };
+  /** How many threads elastix gives. */
+  int GetNumberOfThreads() const;
 
-  /** Fixed points, with the gradients with respect to what they are mapped to: what the chain rule runs over, in
-   * batches of at most so many. */
-  struct PointGradients
-  {
-    std::size_t numberOfBatches{ 0 };
-    std::size_t perBatch{ 0 };
-    /** Writes three numbers each. \return how many there are in the batch */
-    std::function<std::size_t(std::size_t batch, double * points, double * gradients)> fill;
-  };
+  /** The user's MovingImageDerivativeScales, where there are any, as what gradients are multiplied by. */
+  std::optional<impact::Matrix> GetGradientScale() const;
 
-  /** Makes the features of both images: here and now, or aside. */
-  void MakeFeatures(const impact::SimilarityInput & input);
+  /** What keeps an evaluation from staying on the device; empty: nothing. */
+  std::string FindWhyNotOnDevice(const impact::PointMapping & mapping) const;
 
-  /** Waits for features that are made aside, and helps. \throws what kept them from being made, each time. */
-  void WaitForFeatures() const;
-
-  /** Tells the message writer; the first message of a level alone. */
-  void Say(const std::string & message) const;
-
-  /** Lets go of the features of the level; waits for the end of what is made aside. */
-  void DropFeatures();
+  /** The moving mask, for the device; none where there is none. */
+  std::optional<impact::DeviceGeometry::Mask> GetMaskForDevice() const;
 
   /** Keeps why an evaluation failed, besides throwing it: elastix's optimizers pass on a copy of what is thrown. */
   MeasureType Evaluate(const ParametersType & parameters, DerivativeType * derivative) const;
 
-  MeasureType EvaluateSamples(const ParametersType & parameters, DerivativeType * derivative) const;
-
   MeasureType
-  EvaluateStatic(const ValidSamples & samples, const ParametersType & parameters, DerivativeType * derivative) const;
+  EvaluateLevel(impact::MetricLevel & level, const ParametersType & parameters, DerivativeType * derivative) const;
 
-  MeasureType EvaluatePatches(const ValidSamples & samples, DerivativeType * derivative) const;
+  /** The sampler's points, three numbers each. */
+  std::vector<double> GetSamplePoints() const;
 
-  /** All of an evaluation on the level's device. */
-  MeasureType EvaluateOnDevice(DerivativeType * derivative) const;
-
-  /** What keeps an evaluation from staying on the device; empty: nothing. */
-  std::string FindWhyNotOnDevice() const;
-
-  /** What the device is to know of the moving mask and of the user's MovingImageDerivativeScales. */
-  impact::DeviceGeometry GetDeviceGeometry() const;
-
-  ValidSamples MapSamples() const;
-
-  /** The numbers of the samples, those near each other in a row: their patches then find in the cache what others have
-   * read. */
-  static std::vector<std::size_t> OrderOfPlace(const ValidSamples & samples);
-
-  void ChainRule(const PointGradients & points, DerivativeType & derivative) const;
-
-  /** Warps the moving image by the transform, whose parameters these are, and makes the moving features from it. */
-  void UpdateMovingFeatures(const ParametersType & parameters) const;
+  /** Maps the sampler's points, and keeps what maps inside the moving image and its mask. */
+  impact::Samples MapSamples(impact::MetricLevel & level) const;
 
   /** The place of each sample in the image warped by T_k at the last update, to first order:
    * x + (dT_k/dx)^-1 (T(x) - T_k(x)).
    *
-   * \param toWarped receives (dT_k/dx)^-1 at each sample: the derivative of that place with respect to T(x) */
-  std::vector<double> WarpedPoints(const ValidSamples &          samples,
-                                   const ParametersType &        parameters,
-                                   std::vector<impact::Matrix> & toWarped) const;
+   * \param parametersOfWarp those of T_k
+   * \param parameters       those of T, which hold before and after */
+  impact::WarpedSamples WarpSamples(impact::MetricLevel &       level,
+                                    const impact::Samples &     samples,
+                                    const std::vector<double> & parametersOfWarp,
+                                    const ParametersType &      parameters) const;
 
-  /** Runs the networks on some patches of both images, so that what they refuse is said before the first iteration. */
-  void TryPatches() const;
-
-  /** The user's MovingImageDerivativeScales, where there are any. */
-  void ScaleGradient(double * gradient) const;
-
-  impact::LevelSettings            m_LevelSettings;
-  impact::ModelRepositoryPointer   m_Models;
-  std::shared_ptr<impact::Workers> m_Workers;
-  uint64_t                         m_Seed{ 0 };
-
-  std::vector<float>                                m_FixedPixels; // where the images are not of float
-  std::vector<float>                                m_MovingPixels;
-  typename FixedIntensityType::BSplineType::Pointer m_FixedBSpline; // where the order is 2 or more
-  FixedIntensityType                                m_FixedIntensity;
-  MovingIntensityType                               m_MovingIntensity;
-  impact::Matrix                                    m_MovingDirection{};
-  mutable std::unique_ptr<impact::StaticSimilarity> m_StaticSimilarity;
-  std::unique_ptr<impact::PatchSimilarity>          m_PatchSimilarity;
-  std::function<void(const impact::MapToWrite &)>   m_MapWriter;
-  std::function<void(const std::string &)>          m_MessageWriter;
-  mutable bool                                      m_HasSpoken{ false }; // at this level
-  std::string                                       m_WhyNotOnDevice{ "it has not begun" };
-
-  mutable impact::PointMapper<FixedImageDimension> m_Mapper;
-
-  mutable impact::StageTimes m_Times;
-
-  mutable std::string m_Failure;
-
-  // Memory of an evaluation, used again by the next.
-  mutable std::vector<std::vector<double>> m_Sums; // of the chain rule
-  mutable impact::PatchSimilarity::Patches m_FixedPatches;
-  mutable impact::PatchSimilarity::Patches m_MovingPatches;
-  mutable impact::PatchSimilarity::Patches m_MovingGradients;
-
-  mutable std::vector<double> m_PointsOnDevice; // the sampler's, as they last went up
-
-  // The transform at the last update of the moving features, and whether they are to be made anew.
-  mutable ParametersType m_ParametersOfWarp;
-  mutable bool           m_MovingFeaturesAreDue{ false };
-
-  // What other threads make while elastix does without the metric, on one thread.
-  struct BackgroundFeatures
-  {
-    std::unique_ptr<impact::StaticSimilarity> similarity;
-    std::shared_ptr<std::vector<std::string>> messages; // for the user, who must not hear of them from there
-    double                                    seconds{ 0.0 };
-  };
-  bool                                                            m_MakesFeaturesAside{ false };
-  mutable std::shared_future<std::shared_ptr<BackgroundFeatures>> m_Making;
+  impact::LevelSettings                           m_LevelSettings;
+  impact::ModelRepositoryPointer                  m_Models;
+  std::optional<impact::Engine>                   m_Engine;
+  uint64_t                                        m_Seed{ 0 };
+  bool                                            m_MakesFeaturesAside{ false };
+  std::function<void(const impact::MapToWrite &)> m_MapWriter;
+  std::function<void(const std::string &)>        m_MessageWriter;
+  std::shared_ptr<impact::Workers>                m_Workers; // of one level after the other
+  std::unique_ptr<impact::MetricLevel>            m_Level;
 };
 
 } // namespace itk
 
 #ifndef ITK_MANUAL_INSTANTIATION
 #  include "itkImpactImageToImageMetric.hxx"
-#  include "itkImpactImageToImageMetricDevice.hxx"
-#  include "itkImpactImageToImageMetricPatches.hxx"
-#  include "itkImpactImageToImageMetricStatic.hxx"
 #endif
 
 #endif

@@ -6,8 +6,13 @@
 #include "impact/api/messages.h"
 #include "impact/base/python_gil.h"
 #include "impactGridOf.h"
+#include "impactPointMapper.h"
+#include "impactSplineIntensity.h"
+
+#include "itkMath.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace itk
@@ -19,24 +24,6 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ImpactImageToImageMetric()
   this->SetUseImageSampler(true);
   this->SetUseFixedImageLimiter(false);
   this->SetUseMovingImageLimiter(false);
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::~ImpactImageToImageMetric()
-{
-  this->DropFeatures();
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-void
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::DropFeatures()
-{
-  const impact::PythonGilRelease gilRelease;
-  m_Making = {};
-  m_StaticSimilarity.reset();
-  m_PatchSimilarity.reset();
 }
 
 
@@ -67,79 +54,158 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
 {
   Superclass::Initialize();
 
-  this->DropFeatures(); // those of the last level, before those of this one are made
+  m_Level.reset(); // the last one's features, before those of this one are made
 
-  impact::SimilarityInput input;
-  input.fixed = ViewOf(*this->GetFixedImage(), m_FixedPixels);
-  input.moving = ViewOf(*this->GetMovingImage(), m_MovingPixels);
-  input.settings = m_LevelSettings;
-  input.models = m_Models;
-  input.seed = m_Seed;
-  input.writer = m_MapWriter;
-  m_HasSpoken = false;
-  input.log = [this](const std::string & message) { this->Say(message); };
-  // elastix's threader may make many more work units than there are threads to run them.
-  const auto numberOfThreads =
-    static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
-                                                         this->m_Threader->GetMaximumNumberOfThreads(),
-                                                         MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
-                                            : 1);
+  impact::MetricLevelInput  input;
+  impact::SimilarityInput & similarity = input.similarity;
+  similarity.fixed = ViewOf(*this->GetFixedImage(), input.fixedPixels);
+  similarity.moving = ViewOf(*this->GetMovingImage(), input.movingPixels);
+  similarity.settings = m_LevelSettings;
+  similarity.engine = m_Engine.value_or(impact::engineOf(m_LevelSettings));
+  similarity.models = m_Models;
+  similarity.seed = m_Seed;
+  similarity.writer = m_MapWriter;
+  const int numberOfThreads = this->GetNumberOfThreads();
   if (!m_Workers || m_Workers->numberOfThreads() != numberOfThreads)
   {
     m_Workers = std::make_shared<impact::Workers>(numberOfThreads);
   }
-  input.workers = m_Workers;
-  m_Times = {};
-  input.times = &m_Times;
+  similarity.workers = m_Workers;
 
-  // Both images are interpolated alike, or a perfect match would not be one.
-  const auto * movingBSpline =
-    dynamic_cast<const typename MovingIntensityType::BSplineType *>(this->m_Interpolator.GetPointer());
-  if (movingBSpline && movingBSpline->GetSplineOrder() < 2)
+  this->MakeIntensities(input);
+  input.mapping = std::make_unique<impact::PointMapper<FixedImageDimension>>(*(this->m_AdvancedTransform));
+  input.gradientScale = this->GetGradientScale();
+  if (similarity.engine == impact::Engine::Torch)
   {
-    movingBSpline = nullptr;
+    input.whyNotOnDevice = this->FindWhyNotOnDevice(*input.mapping);
+    if (input.whyNotOnDevice.empty())
+    {
+      similarity.deviceGeometry = { this->GetMaskForDevice(), input.gradientScale };
+    }
   }
-  m_FixedBSpline = nullptr;
-  if (movingBSpline && m_LevelSettings.mode == impact::Mode::Jacobian)
-  {
-    m_FixedBSpline = FixedIntensityType::BSplineType::New();
-    m_FixedBSpline->SetSplineOrder(movingBSpline->GetSplineOrder());
-    m_FixedBSpline->SetInputImage(this->GetFixedImage());
-  }
-  m_FixedIntensity.Set(*this->GetFixedImage(), input.fixed, m_FixedBSpline);
-  m_MovingIntensity.Set(*this->GetMovingImage(), input.moving, movingBSpline);
-  m_MovingDirection = input.moving.grid.direction;
-  m_MovingFeaturesAreDue = m_LevelSettings.featuresMapUpdateInterval > 0;
-  m_Mapper.Set(*(this->m_AdvancedTransform));
-  m_WhyNotOnDevice = this->FindWhyNotOnDevice();
-  m_PointsOnDevice.clear();
-  if (this->GetEvaluatesOnDevice())
-  {
-    input.deviceGeometry = this->GetDeviceGeometry();
-  }
-
-  const impact::PythonGilRelease gilRelease;
-  const impact::StageTimer       timer(&m_Times, impact::Stage::Features);
-  if (m_LevelSettings.mode == impact::Mode::Static)
-  {
-    this->MakeFeatures(input);
-  }
-  else
-  {
-    m_PatchSimilarity = std::make_unique<impact::PatchSimilarity>(input);
-    this->TryPatches();
-  }
+  input.mayMakeFeaturesAside = m_MakesFeaturesAside;
+  input.tell = m_MessageWriter;
+  m_Level = std::make_unique<impact::MetricLevel>(std::move(input));
 }
 
 
 template <typename TFixedImage, typename TMovingImage>
 void
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::Say(const std::string & message) const
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::MakeIntensities(impact::MetricLevelInput & input) const
 {
-  if (m_MessageWriter && !std::exchange(m_HasSpoken, true))
+  const auto make = [](const auto & image, const impact::ImageView & view, const auto * bspline) {
+    using ImageType = std::remove_const_t<std::remove_reference_t<decltype(image)>>;
+    return bspline ? std::unique_ptr<impact::Intensity>(
+                       std::make_unique<impact::SplineIntensity<ImageType>>(image, view, *bspline))
+                   : std::make_unique<impact::Intensity>(view);
+  };
+  const auto * bspline = dynamic_cast<const typename impact::SplineIntensity<TMovingImage>::BSplineType *>(
+    this->m_Interpolator.GetPointer());
+  if (bspline && bspline->GetSplineOrder() < 2)
   {
-    m_MessageWriter(message);
+    bspline = nullptr;
   }
+  typename impact::SplineIntensity<TFixedImage>::BSplineType::Pointer ofFixed;
+  if (bspline && m_LevelSettings.mode == impact::Mode::Jacobian)
+  {
+    ofFixed = impact::SplineIntensity<TFixedImage>::BSplineType::New();
+    ofFixed->SetSplineOrder(bspline->GetSplineOrder());
+    ofFixed->SetInputImage(this->GetFixedImage());
+  }
+  input.fixed = make(*this->GetFixedImage(), input.similarity.fixed, ofFixed.GetPointer());
+  input.moving = make(*this->GetMovingImage(), input.similarity.moving, bspline);
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+int
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::GetNumberOfThreads() const
+{
+  // elastix's threader may make many more work units than there are threads to run them.
+  return static_cast<int>(this->m_UseMultiThread ? std::min({ this->GetNumberOfWorkUnits(),
+                                                              this->m_Threader->GetMaximumNumberOfThreads(),
+                                                              MultiThreaderBase::GetGlobalMaximumNumberOfThreads() })
+                                                 : 1);
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+std::optional<impact::Matrix>
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::GetGradientScale() const
+{
+  if (!this->GetUseMovingImageDerivativeScales())
+  {
+    return std::nullopt;
+  }
+  // D diag(scales) D^T, where D has the axes along which the scales hold.
+  impact::Matrix axes{ { { 1.0, 0.0, 0.0 }, { 0.0, 1.0, 0.0 }, { 0.0, 0.0, 1.0 } } };
+  if (this->GetScaleGradientWithRespectToMovingImageOrientation())
+  {
+    axes = impact::GridOf(*this->GetMovingImage()).direction;
+  }
+  impact::Vector scales{ 1.0, 1.0, 1.0 };
+  std::copy_n(this->GetMovingImageDerivativeScales().Begin(), MovingImageDimension, scales.begin());
+  impact::Matrix result{};
+  for (std::size_t i = 0; i < 3; ++i)
+  {
+    for (std::size_t j = 0; j < 3; ++j)
+    {
+      for (std::size_t axis = 0; axis < 3; ++axis)
+      {
+        result[i][j] += axes[i][axis] * scales[axis] * axes[j][axis];
+      }
+    }
+  }
+  return result;
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+std::string
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::FindWhyNotOnDevice(const impact::PointMapping & mapping) const
+{
+  if (!mapping.IsKnown())
+  {
+    return std::string("the transform ") + this->m_AdvancedTransform->GetNameOfClass() +
+           ", or one before it, is known to elastix alone";
+  }
+  if (m_LevelSettings.featuresMapUpdateInterval > 0)
+  {
+    return "FeaturesMapUpdateInterval warps the moving image";
+  }
+  const auto * const bspline = dynamic_cast<const typename impact::SplineIntensity<TMovingImage>::BSplineType *>(
+    this->m_Interpolator.GetPointer());
+  if (bspline && bspline->GetSplineOrder() > 1 && m_LevelSettings.mode == impact::Mode::Jacobian)
+  {
+    return "images are interpolated by B-splines of order " + std::to_string(bspline->GetSplineOrder());
+  }
+  const auto * const mask = this->GetMovingImageMask();
+  if (mask && !mask->GetObjectToWorldTransform()->GetMatrix().GetVnlMatrix().is_identity())
+  {
+    return "the moving mask is not an image in the space of the images";
+  }
+  return {};
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+std::optional<impact::DeviceGeometry::Mask>
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::GetMaskForDevice() const
+{
+  const auto * const mask = this->GetMovingImageMask();
+  if (!mask)
+  {
+    return std::nullopt;
+  }
+  const auto &                 image = *mask->GetImage();
+  impact::DeviceGeometry::Mask result;
+  result.grid = impact::GridOf(image);
+  const auto * const from = image.GetBufferPointer();
+  result.voxels.resize(static_cast<std::size_t>(result.grid.numberOfVoxels()));
+  std::transform(from, from + result.voxels.size(), result.voxels.begin(), [mask](const auto value) {
+    return mask->GetUseMaskValue() ? value == mask->GetMaskValue() : value != 0;
+  });
+  return result;
 }
 
 
@@ -175,21 +241,26 @@ auto
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersType & parameters,
                                                               DerivativeType *       derivative) const -> MeasureType
 {
-  m_Failure.clear();
+  if (!m_Level)
+  {
+    itkExceptionMacro("Metric \"Impact\": Initialize() has not been called");
+  }
+  std::string & failure = m_Level->Failure();
+  failure.clear();
   try
   {
-    return this->EvaluateSamples(parameters, derivative);
+    return this->EvaluateLevel(*m_Level, parameters, derivative);
   }
   catch (const ExceptionObject & error)
   {
     // What comes before is the name of the class, with its address.
     const std::string text = error.GetDescription();
     const auto        place = text.find("): ");
-    m_Failure = place == std::string::npos ? text : text.substr(place + 3);
-    m_Failure.erase(m_Failure.find_last_not_of("\n") + 1);
-    if (m_Failure.find("Too many samples map outside") != std::string::npos)
+    failure = place == std::string::npos ? text : text.substr(place + 3);
+    failure.erase(failure.find_last_not_of("\n") + 1);
+    if (failure.find("Too many samples map outside") != std::string::npos)
     {
-      m_Failure +=
+      failure +=
         ". Check the initial transform, the origins of the images and the masks; where the images once did "
         "overlap, choose a smaller MaximumStepLength. Where the fixed image shows much more than the moving one, "
         "give a fixed mask of what both show (-fMask), or a smaller RequiredRatioOfValidSamples (0.25 by "
@@ -199,72 +270,91 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Evaluate(const ParametersTy
   }
   catch (const std::exception & error)
   {
-    m_Failure = impact::messageOf(error);
-    itkExceptionMacro("Metric \"Impact\": " << m_Failure);
+    failure = impact::messageOf(error);
+    itkExceptionMacro("Metric \"Impact\": " << failure);
   }
 }
 
 
 template <typename TFixedImage, typename TMovingImage>
 auto
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSamples(const ParametersType & parameters,
-                                                                     DerivativeType * derivative) const -> MeasureType
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateLevel(impact::MetricLevel &  level,
+                                                                   const ParametersType & parameters,
+                                                                   DerivativeType * derivative) const -> MeasureType
 {
-  this->WaitForFeatures();
-  this->BeforeThreadedGetValueAndDerivative(parameters);
-  ++m_Times.evaluations;
-
-  const impact::PythonGilRelease gilRelease;
-  impact::StageTimer             mapping(&m_Times, impact::Stage::Mapping);
-  m_Mapper.Update();
-  if (this->GetEvaluatesOnDevice())
+  if (const std::optional<double> seconds = level.WaitForFeatures())
   {
-    mapping.stop();
-    return this->EvaluateOnDevice(derivative);
+    this->AfterFeaturesAside(*seconds);
   }
-  const ValidSamples samples = this->MapSamples();
-  mapping.stop();
-  this->m_NumberOfPixelsCounted = samples.size();
-  this->CheckNumberOfSamples();
+  this->BeforeThreadedGetValueAndDerivative(parameters);
+  std::optional<impact::DerivativeView> view;
   if (derivative)
   {
     derivative->SetSize(this->GetNumberOfParameters());
     derivative->Fill(0.0);
+    view = impact::DerivativeView{ derivative->data_block(), derivative->GetSize() };
   }
+  ++level.GetTimes().evaluations;
+
+  const impact::PythonGilRelease gilRelease;
+  impact::StageTimer             mapping(&level.GetTimes(), impact::Stage::Mapping);
+  level.GetMapping().Update();
+  if (level.GetEvaluatesOnDevice())
+  {
+    mapping.stop();
+    const impact::DeviceResult result = level.EvaluateOnDevice(this->GetSamplePoints(), view);
+    this->m_NumberOfPixelsCounted = static_cast<SizeValueType>(result.numberOfSamples);
+    this->CheckNumberOfSamples();
+    return result.value;
+  }
+  const impact::Samples samples = this->MapSamples(level);
+  mapping.stop();
+  this->m_NumberOfPixelsCounted = samples.size();
+  this->CheckNumberOfSamples();
   if (samples.size() == 0)
   {
     return 0.0;
   }
-  if (m_MovingFeaturesAreDue)
+  if (!level.GetWarpsMovingImage())
   {
-    this->UpdateMovingFeatures(parameters);
+    return level.Evaluate(samples, nullptr, view);
   }
-  return m_StaticSimilarity ? this->EvaluateStatic(samples, parameters, derivative)
-                            : this->EvaluatePatches(samples, derivative);
+  const std::vector<double> & ofWarp = level.UpdateMovingFeatures({ parameters.begin(), parameters.end() });
+  const impact::WarpedSamples warped = this->WarpSamples(level, samples, ofWarp, parameters);
+  return level.Evaluate(samples, &warped, view);
 }
 
 
 template <typename TFixedImage, typename TMovingImage>
-auto
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> ValidSamples
+std::vector<double>
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::GetSamplePoints() const
 {
-  const auto &      sampleContainer = *(this->GetImageSampler()->GetOutput());
-  const std::size_t count = sampleContainer.size();
-  ValidSamples      all;
-  std::vector<char> valid(count, 0);
-  all.fixedPoints.assign(3 * count, 0.0);
-  all.movingPoints.assign(3 * count, 0.0);
+  const auto &        sampleContainer = *(this->GetImageSampler()->GetOutput());
+  std::vector<double> points(3 * sampleContainer.size(), 0.0);
+  for (std::size_t s = 0; s < sampleContainer.size(); ++s)
+  {
+    std::copy_n(sampleContainer[s].m_ImageCoordinates.Begin(), FixedImageDimension, points.begin() + 3 * s);
+  }
+  return points;
+}
 
-  constexpr std::size_t perChunk = 256;
-  m_Workers->run((count + perChunk - 1) / perChunk, [&](std::size_t chunk) {
+
+template <typename TFixedImage, typename TMovingImage>
+impact::Samples
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples(impact::MetricLevel & level) const
+{
+  impact::Samples all;
+  all.fixedPoints = this->GetSamplePoints();
+  all.movingPoints.assign(all.fixedPoints.size(), 0.0);
+  const std::size_t count = all.size();
+  std::vector<char> valid(count, 0);
+
+  constexpr std::size_t        perChunk = 256;
+  const impact::PointMapping & mapping = level.GetMapping();
+  level.GetWorkers().run((count + perChunk - 1) / perChunk, [&](std::size_t chunk) {
     const std::size_t begin = chunk * perChunk;
     const std::size_t end = std::min(count, begin + perChunk);
-    for (std::size_t s = begin; s < end; ++s)
-    {
-      const FixedPointType & fixedPoint = sampleContainer[s].m_ImageCoordinates;
-      std::copy_n(fixedPoint.Begin(), FixedImageDimension, all.fixedPoints.begin() + 3 * s);
-    }
-    m_Mapper.Map(all.fixedPoints.data() + 3 * begin, end - begin, all.movingPoints.data() + 3 * begin);
+    mapping.Map(all.fixedPoints.data() + 3 * begin, end - begin, all.movingPoints.data() + 3 * begin);
     for (std::size_t s = begin; s < end; ++s)
     {
       MovingPointType movingPoint;
@@ -291,82 +381,62 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::MapSamples() const -> Valid
 
 
 template <typename TFixedImage, typename TMovingImage>
-void
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::ChainRule(const PointGradients & points,
-                                                               DerivativeType &       derivative) const
+impact::WarpedSamples
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::WarpSamples(impact::MetricLevel &       level,
+                                                                 const impact::Samples &     samples,
+                                                                 const std::vector<double> & parametersOfWarp,
+                                                                 const ParametersType &      parameters) const
 {
-  const impact::StageTimer timer(&m_Times, impact::Stage::ChainRule);
+  impact::WarpedSamples warped{ samples.fixedPoints, std::vector<impact::Matrix>(samples.size()) };
+  const auto &          transform = *(this->m_AdvancedTransform);
 
-  // Each chunk has sums of its own, added up in order: how many depends on the problem alone, never on the threads.
-  // More sums than what is added to them would cost more than they save.
-  const std::size_t     numberOfSums = std::max<std::size_t>(1, m_Mapper.NumberOfSums());
-  const std::size_t     additions = points.numberOfBatches * points.perBatch * m_Mapper.SumsPerPoint();
-  constexpr std::size_t mostSums = std::size_t{ 1 } << 25;
-  const std::size_t     mostChunks = std::min<std::size_t>({ 16, points.numberOfBatches, mostSums / numberOfSums + 1 });
-  const std::size_t     numberOfChunks = std::clamp<std::size_t>(additions / (16 * numberOfSums), 1, mostChunks);
-  m_Sums.resize(numberOfChunks);
-  m_Workers->run(numberOfChunks, [&](std::size_t chunk) {
-    std::vector<double> & sums = m_Sums[chunk];
-    sums.assign(numberOfSums, 0.0);
-    std::vector<double> fixedPoints(3 * points.perBatch);
-    std::vector<double> gradients(3 * points.perBatch);
-    const std::size_t   end = points.numberOfBatches * (chunk + 1) / numberOfChunks;
-    for (std::size_t batch = points.numberOfBatches * chunk / numberOfChunks; batch < end; ++batch)
-    {
-      const std::size_t count = points.fill(batch, fixedPoints.data(), gradients.data());
-      m_Mapper.AddGradients(fixedPoints.data(), gradients.data(), count, sums.data());
-    }
-  });
+  // Transforms keep a pointer to what they are given: whatever happens, it is the caller's again at the end.
+  struct Parameters
+  {
+    const Self *           metric;
+    const ParametersType & after;
+    ParametersType         during;
 
-  std::vector<double> & total = m_Sums.front();
-  constexpr std::size_t perTask = 8192;
-  m_Workers->run((numberOfSums + perTask - 1) / perTask, [&](std::size_t task) {
-    const std::size_t end = std::min(numberOfSums, (task + 1) * perTask);
-    for (std::size_t chunk = 1; chunk < numberOfChunks; ++chunk)
+    ~Parameters() { metric->SetTransformParameters(after); }
+  } parametersGuard{ this, parameters, ParametersType(parametersOfWarp.size()) };
+  std::copy(parametersOfWarp.begin(), parametersOfWarp.end(), parametersGuard.during.begin());
+  this->SetTransformParameters(parametersGuard.during);
+  constexpr std::size_t perChunk = 256;
+  level.GetWorkers().run((samples.size() + perChunk - 1) / perChunk, [&](std::size_t chunk) {
+    for (std::size_t s = chunk * perChunk; s < std::min(samples.size(), (chunk + 1) * perChunk); ++s)
     {
-      const std::vector<double> & sums = m_Sums[chunk];
-      for (std::size_t i = task * perTask; i < end; ++i)
+      FixedPointType fixedPoint;
+      std::copy_n(samples.fixedPoints.begin() + 3 * s, FixedImageDimension, fixedPoint.Begin());
+      const MovingPointType movingPoint = this->TransformPoint(fixedPoint);
+
+      typename Superclass::AdvancedTransformType::SpatialJacobianType spatialJacobian;
+      transform.GetSpatialJacobian(fixedPoint, spatialJacobian);
+      impact::Matrix jacobian{ { { 1.0, 0.0, 0.0 }, { 0.0, 1.0, 0.0 }, { 0.0, 0.0, 1.0 } } };
+      for (unsigned int i = 0; i < FixedImageDimension; ++i)
       {
-        total[i] += sums[i];
+        for (unsigned int j = 0; j < FixedImageDimension; ++j)
+        {
+          jacobian[i][j] = spatialJacobian(i, j);
+        }
+      }
+      // Where the transform has folded space onto itself there is no way back: the sample stays where it is.
+      double squares = 0.0;
+      for (const impact::Vector & row : jacobian)
+      {
+        squares += row[0] * row[0] + row[1] * row[1] + row[2] * row[2];
+      }
+      const bool invertible = std::abs(impact::determinant(jacobian)) > 1e-3 * std::pow(squares / 3.0, 1.5);
+      warped.toWarped[s] = invertible ? impact::inverse(jacobian) : impact::Matrix{};
+      for (unsigned int i = 0; i < FixedImageDimension; ++i)
+      {
+        for (unsigned int j = 0; j < FixedImageDimension; ++j)
+        {
+          warped.points[3 * s + i] += warped.toWarped[s][i][j] * (samples.movingPoints[3 * s + j] - movingPoint[j]);
+        }
       }
     }
   });
-  m_Mapper.FromSums(total.data(), derivative.data_block(), derivative.GetSize());
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-void
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::ScaleGradient(double * const gradient) const
-{
-  if (!this->GetUseMovingImageDerivativeScales())
-  {
-    return;
-  }
-  const auto scales = this->GetMovingImageDerivativeScales();
-  if (!this->GetScaleGradientWithRespectToMovingImageOrientation())
-  {
-    for (unsigned int i = 0; i < MovingImageDimension; ++i)
-    {
-      gradient[i] *= scales[i];
-    }
-    return;
-  }
-  const impact::Matrix & direction = m_MovingDirection;
-  impact::Vector         scaled{};
-  for (unsigned int axis = 0; axis < MovingImageDimension; ++axis)
-  {
-    double along = 0.0;
-    for (unsigned int i = 0; i < MovingImageDimension; ++i)
-    {
-      along += direction[i][axis] * gradient[i];
-    }
-    for (unsigned int i = 0; i < MovingImageDimension; ++i)
-    {
-      scaled[i] += direction[i][axis] * scales[axis] * along;
-    }
-  }
-  std::copy_n(scaled.begin(), MovingImageDimension, gradient);
+  return warped;
 }
 
 
@@ -374,34 +444,9 @@ template <typename TFixedImage, typename TMovingImage>
 void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::Release()
 {
-  this->DropFeatures();
+  m_Level.reset();
   m_Models.reset();
   m_Workers.reset();
-  m_FixedPixels = {};
-  m_MovingPixels = {};
-  m_Sums = {};
-  m_PointsOnDevice = {};
-  m_FixedPatches = {};
-  m_MovingPatches = {};
-  m_MovingGradients = {};
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-std::string
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::DescribeTimes() const
-{
-  return m_Times.describe();
-}
-
-
-template <typename TFixedImage, typename TMovingImage>
-std::string
-ImpactImageToImageMetric<TFixedImage, TMovingImage>::DescribeFeatures() const
-{
-  return m_StaticSimilarity  ? m_StaticSimilarity->describe()
-         : m_PatchSimilarity ? m_PatchSimilarity->describe()
-                             : std::string();
 }
 
 } // namespace itk

@@ -10,7 +10,7 @@ using namespace impact::unit;
 namespace
 {
 
-const auto all = compiledFor(geometryKernelsV1, geometryKernelsV3, geometryKernelsV4);
+const auto all = compiledFor(IMPACT_OF_EACH_KIND(geometryKernels));
 
 using Point = std::array<double, 3>;
 
@@ -176,7 +176,7 @@ TEST_CASE("Points outside the inner region of a B-spline stay where the linear t
   }
 }
 
-TEST_CASE("pullBack of a B-spline is the transposed of map")
+TEST_CASE("pullBackToCoefficients is the transposed of map")
 {
   // map(x) - linear(x) = B c is linear in the coefficients c: g . B c = (B^T g) . c for all g and c.
   for (const int dimension : { 2, 3 })
@@ -191,7 +191,7 @@ TEST_CASE("pullBack of a B-spline is the transposed of map")
       std::vector<double> mapped(points.size());
       kernels.map(of.grid, points.data(), 41, mapped.data());
       std::vector<double> sums(of.coefficients.size(), 0.0);
-      kernels.pullBack(of.grid, points.data(), gradients.data(), 41, sums.data());
+      kernels.pullBackToCoefficients(of.grid, points.data(), gradients.data(), 41, sums.data());
       double forth = 0.0;
       double size = 0.0;
       for (std::size_t n = 0; n < points.size(); ++n)

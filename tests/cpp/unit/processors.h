@@ -23,18 +23,16 @@ struct Compiled
 };
 
 /** Those that this machine runs, all of them where IMPACT_PROCESSOR is not set. */
-template <typename Kernels>
+template <typename Kernels, typename... Others>
 std::vector<Compiled<Kernels>>
-compiledFor(const Kernels & v1, const Kernels & v3, const Kernels & v4)
+compiledFor(const Kernels & v1, const Others &... others)
 {
-  std::vector<Compiled<Kernels>> all{ { "x86-64", v1 } };
-  if (processor() >= Processor::V3)
+  const std::vector<const Kernels *> of{ &v1, &others... };
+  const char * const                 names[]{ "x86-64", "x86-64-v3", "x86-64-v4" };
+  std::vector<Compiled<Kernels>>     all;
+  for (std::size_t kind = 0; kind <= static_cast<std::size_t>(processor()); ++kind)
   {
-    all.push_back({ "x86-64-v3", v3 });
-  }
-  if (processor() >= Processor::V4)
-  {
-    all.push_back({ "x86-64-v4", v4 });
+    all.push_back({ names[kind], *of[kind] });
   }
   return all;
 }

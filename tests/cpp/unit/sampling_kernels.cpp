@@ -11,7 +11,7 @@ using namespace impact::unit;
 namespace
 {
 
-const auto all = compiledFor(samplingKernelsV1, samplingKernelsV3, samplingKernelsV4);
+const auto all = compiledFor(IMPACT_OF_EACH_KIND(samplingKernels));
 
 constexpr std::int64_t size[3]{ 5, 4, 3 };
 constexpr double       spacing[3]{ 1.0, 2.5, 0.8 };
@@ -93,7 +93,7 @@ TEST_CASE("Features are interpolated linearly, whatever the number of channels")
   }
 }
 
-TEST_CASE("pullBack gives the slope of a weighted sum of features")
+TEST_CASE("pullBackToPoints gives the slope of a weighted sum of features")
 {
   constexpr std::int64_t channels = 5;
   Numbers                numbers(2);
@@ -140,7 +140,7 @@ TEST_CASE("pullBack gives the slope of a weighted sum of features")
     std::vector<float> partials(count * 3 * channels);
     kernels.gather(grid, points.data(), count, nullptr, channels, values.data(), partials.data());
     std::vector<double> found(expected.size());
-    kernels.pullBack(grid, partials.data(), weights.data(), count, channels, found.data());
+    kernels.pullBackToPoints(grid, partials.data(), weights.data(), count, channels, found.data());
     CHECK(relativeError(found, expected) < 1e-5);
   }
 }

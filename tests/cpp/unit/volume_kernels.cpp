@@ -11,93 +11,72 @@ using namespace impact::unit;
 namespace
 {
 
-const auto all = compiledFor(volumeKernelsV1, volumeKernelsV3, volumeKernelsV4);
+const auto all = compiledFor(IMPACT_OF_EACH_KIND(volumeKernels));
 
 constexpr std::int32_t channels = 32;
 
-/** A 3 x 3 x depth convolution of one channel with zeros around it, by its definition. Taps x fastest. */
-std::vector<double>
-convolved(const SmallPlan & plan, const std::vector<float> & from)
-{
-  const auto [nx, ny, nz] = std::array{ plan.size[0], plan.size[1], plan.size[2] };
-  std::vector<double> to;
-  for (int z = 0; z < nz; ++z)
-  {
-    for (int y = 0; y < ny; ++y)
-    {
-      for (int x = 0; x < nx; ++x)
-      {
-        for (int c = 0; c < plan.channels; ++c)
-        {
-          double sum = plan.bias ? plan.bias[c] : 0.0;
-          int    tap = 0;
-          for (int dz = 0; dz < plan.depth; ++dz)
-          {
-            for (int dy = -1; dy <= 1; ++dy)
-            {
-              for (int dx = -1; dx <= 1; ++dx, ++tap)
-              {
-                const int at[3]{ x + dx, y + dy, z + dz - plan.depth / 2 };
-                if (at[0] >= 0 && at[0] < nx && at[1] >= 0 && at[1] < ny && at[2] >= 0 && at[2] < nz)
-                {
-                  sum += static_cast<double>(from[static_cast<std::size_t>(at[0] + nx * (at[1] + ny * at[2]))]) *
-                         plan.weights[tap * plan.channels + c];
-                }
-              }
-            }
-          }
-          to.push_back(sum);
-        }
-      }
-    }
-  }
-  return to;
-}
-
 } // namespace
 
-TEST_CASE("Small convolutions are what they are by definition, and their way back is the transposed")
+TEST_CASE("Lines of a convolution of one channel are what they are by definition")
 {
   for (const auto & [name, kernels] : all)
   {
-    for (std::int32_t nx = 2; nx <= kernels.longestLine; ++nx)
+    for (const std::int32_t nx : { 1, 2, 3, 5, 7, 13 })
     {
-      for (const std::int32_t depth : { 3, 1 })
+      // 3 x 3 x 3 taps, two voxels apart along y.
+      constexpr std::int32_t   ny = 5;
+      const std::ptrdiff_t     pitch = nx + 2;
+      const std::ptrdiff_t     slice = pitch * (ny + 4);
+      std::vector<ptrdiff_t>   offsets;
+      Numbers                  numbers(static_cast<unsigned int>(nx));
+      const auto               weights = numbers.many<float>(27 * channels, -1.0, 1.0);
+      const auto               bias = numbers.many<float>(channels, -1.0, 1.0);
+      const std::vector<float> from = numbers.many<float>(static_cast<std::size_t>(3 * slice), -1.0, 1.0);
+      for (std::ptrdiff_t tap = 0; tap < 27; ++tap)
       {
-        Numbers         numbers(static_cast<unsigned int>(nx));
-        const auto      weights = numbers.many<float>(static_cast<std::size_t>(9 * depth * channels), -1.0, 1.0);
-        const auto      bias = numbers.many<float>(channels, -1.0, 1.0);
-        const SmallPlan plan{ { nx, 4, depth == 1 ? 1 : 3 }, depth, weights.data(), bias.data(), channels };
-        const auto      voxels = static_cast<std::size_t>(plan.size[0] * plan.size[1] * plan.size[2]);
-        const auto      from = numbers.many<float>(voxels, -1.0, 1.0);
-        CAPTURE(name);
-        CAPTURE(nx);
-        CAPTURE(depth);
-        std::vector<float> to(voxels * channels);
-        kernels.convolveSmall(plan, from.data(), to.data());
-        CHECK(relativeError(to, convolved(plan, from)) < 1e-5);
-
-        const auto         gradient = numbers.many<float>(voxels * channels, -1.0, 1.0);
-        std::vector<float> back(voxels);
-        kernels.convolveSmallBack(plan, gradient.data(), back.data());
-        SmallPlan withoutBias = plan;
-        withoutBias.bias = nullptr;
-        const auto forth = convolved(withoutBias, from);
-        double     ofGradient = 0.0;
-        double     size = 0.0;
-        for (std::size_t i = 0; i < forth.size(); ++i)
-        {
-          ofGradient += forth[i] * gradient[i];
-          size += std::abs(forth[i] * gradient[i]);
-        }
-        double ofBack = 0.0;
-        for (std::size_t i = 0; i < voxels; ++i)
-        {
-          ofBack += static_cast<double>(back[i]) * from[i];
-        }
-        CHECK(std::abs(ofGradient - ofBack) < 1e-5 * size);
+        offsets.push_back(tap / 9 * slice + tap / 3 % 3 * 2 * pitch + tap % 3);
       }
+      std::vector<double> expected;
+      for (std::ptrdiff_t v = 0; v < ny * nx; ++v)
+      {
+        for (std::size_t c = 0; c < channels; ++c)
+        {
+          double sum = bias[c];
+          for (std::size_t tap = 0; tap < 27; ++tap)
+          {
+            const std::ptrdiff_t at = v / nx * pitch + v % nx + offsets[tap];
+            sum += static_cast<double>(from[static_cast<std::size_t>(at)]) * weights[tap * channels + c];
+          }
+          expected.push_back(sum);
+        }
+      }
+      CAPTURE(name);
+      CAPTURE(nx);
+      std::vector<float> to(expected.size());
+      kernels.convolveLines(
+        { nx, pitch, offsets.data(), 27, weights.data(), bias.data(), channels }, from.data(), ny, to.data());
+      CHECK(relativeError(to, expected) < 1e-5);
     }
+  }
+}
+
+TEST_CASE("Taps are added to where they belong, and nothing else is")
+{
+  for (const auto & [name, kernels] : all)
+  {
+    Numbers                           numbers(3);
+    const std::vector<float>          products = numbers.many<float>(10, -1.0, 1.0);
+    const std::vector<float>          before = numbers.many<float>(40, -1.0, 1.0);
+    const std::vector<std::ptrdiff_t> offsets{ 2, 11, 30 };
+    std::vector<float>                expected = before;
+    for (std::size_t i = 0; i < 9; ++i)
+    {
+      expected[static_cast<std::size_t>(offsets[i / 3]) + i % 3] += products[i];
+    }
+    CAPTURE(name);
+    std::vector<float> to = before;
+    kernels.addTaps(products.data(), offsets.data(), 3, to.data());
+    CHECK(to == expected);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "impact/api/engine.h"
 #include "impact/api/layout.h"
 #include "impact/base/export.h"
 #include "impact/base/geometry.h"
@@ -77,13 +78,13 @@ IMPACT_API std::vector<ImageFeatures> featuresOf(const ImageView & image, const 
  *
  * \param fixed, moving samples x channels numbers each, row by row
  * \param gradient null, or room for as many numbers: the derivative with respect to the moving ones
- * \param byTorch by torch's operations also where there is a quicker way; for tests */
+ */
 IMPACT_API double distanceOf(Distance       kind,
                              const double * fixed,
                              const double * moving,
                              std::int64_t   samples,
                              std::int64_t   channels,
                              double *       gradient = nullptr,
-                             bool           byTorch = false);
+                             Engine         engine = Engine::Kernels);
 
 } // namespace impact

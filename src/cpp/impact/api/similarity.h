@@ -1,5 +1,6 @@
 #pragma once
 
+#include "impact/api/engine.h"
 #include "impact/api/known_transform.h"
 #include "impact/api/model_repository.h"
 #include "impact/base/export.h"
@@ -13,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 /** The similarity stage as the geometry and chain-rule stages see it: plain arrays in, value and gradient out.
@@ -69,6 +71,7 @@ struct SimilarityInput
   ImageView              fixed;
   ImageView              moving;
   LevelSettings          settings;
+  Engine                 engine{ Engine::Kernels }; // that of the settings' device, or torch's
   ModelRepositoryPointer models;
   std::uint64_t          seed{ 0 };
 
@@ -143,13 +146,46 @@ public:
   /** One line for each model whose patches are smaller than the settings say, for the log. */
   std::string describe() const;
 
-  /** Starts an evaluation: draws the planes in which 2D models see a 3D image, and the channels. */
-  void draw(std::size_t numberOfSamples);
+  /** Where the voxels of patches lie around their samples, mm along the axes of the fixed image given as physical
+   * vectors, x fastest. The same for all samples but those of a 2D model in a 3D image. Refers to the similarity. */
+  class Placement
+  {
+  public:
+    struct OfModel
+    {
+      const std::vector<std::vector<Vector>> * fixed; // one per plane
+      const std::vector<std::vector<Vector>> * moving;
+      std::vector<std::size_t>                 planeOfSample;
+    };
 
-  /** Where the voxels of a patch lie around its sample, mm along the axes of the fixed image given as physical vectors,
-   * x fastest. The same for all samples but those of a 2D model in a 3D image. */
-  const std::vector<Vector> & fixedOffsets(std::size_t model, std::size_t sample) const;
-  const std::vector<Vector> & movingOffsets(std::size_t model, std::size_t sample) const;
+    explicit Placement(std::vector<OfModel> models)
+      : m_Models(std::move(models))
+    {}
+
+    const std::vector<Vector> &
+    fixed(std::size_t model, std::size_t sample) const
+    {
+      return (*m_Models[model].fixed)[m_Models[model].planeOfSample[sample]];
+    }
+
+    const std::vector<Vector> &
+    moving(std::size_t model, std::size_t sample) const
+    {
+      return (*m_Models[model].moving)[m_Models[model].planeOfSample[sample]];
+    }
+
+    const std::vector<std::size_t> &
+    planeOfSample(std::size_t model) const
+    {
+      return m_Models[model].planeOfSample;
+    }
+
+  private:
+    std::vector<OfModel> m_Models;
+  };
+
+  /** For an evaluation; draws the planes in which 2D models see a 3D image. */
+  Placement draw(std::size_t numberOfSamples);
 
   /** One array per model: N patches, the voxels of each in the order of its offsets. */
   using Patches = std::vector<std::vector<float>>;

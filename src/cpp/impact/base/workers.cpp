@@ -23,7 +23,11 @@ spinUntil(const Condition & condition)
     {
       return true;
     }
+#ifdef __x86_64__
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
   }
   return condition();
 }

@@ -8,14 +8,14 @@ namespace impact
 const SpectralKernels &
 spectralKernels()
 {
-  return chosen(spectralKernelsV1, spectralKernelsV3, spectralKernelsV4);
+  return chosen(IMPACT_OF_EACH_KIND(spectralKernels));
 }
 
 
 const VolumeKernels &
 volumeKernels()
 {
-  return chosen(volumeKernelsV1, volumeKernelsV3, volumeKernelsV4);
+  return chosen(IMPACT_OF_EACH_KIND(volumeKernels));
 }
 
 } // namespace impact

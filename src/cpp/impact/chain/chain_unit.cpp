@@ -25,37 +25,6 @@ padLast(const at::Tensor & tensor, std::int64_t to)
 
 } // namespace
 
-FloatBuffer &
-scratch(int number)
-{
-  thread_local std::array<FloatBuffer, 3> buffers;
-  return buffers[static_cast<std::size_t>(number)];
-}
-
-void
-serially(std::int64_t count, const std::function<void(std::int64_t)> & task)
-{
-  for (std::int64_t i = 0; i < count; ++i)
-  {
-    task(i);
-  }
-}
-
-float *
-FloatBuffer::get(std::size_t count)
-{
-  constexpr std::size_t alignment = 64;
-  if (count > m_Count)
-  {
-    m_Count = 0;
-    m_Floats.reset(); // the old ones go first
-    m_Floats.reset(new float[count + alignment / sizeof(float)]);
-    m_Count = count;
-  }
-  const auto address = reinterpret_cast<std::uintptr_t>(m_Floats.get());
-  return reinterpret_cast<float *>((address + alignment - 1) / alignment * alignment);
-}
-
 ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
   : m_Unit(unit)
   , m_Channels(unit.weight.size(0))
@@ -124,23 +93,23 @@ ConvolutionUnit::extend(LayerLayout & layout) const
 }
 
 void
-ConvolutionUnit::forward(const float *      input,
-                         const ChannelMap * maps,
-                         std::int64_t       count,
-                         const Size &       size,
-                         float *            output,
-                         TaskLoop           loop) const
+ConvolutionUnit::convolve(const Work & work, const TaskLoop & loop) const
 {
-  const Slices all{ 0, outputSize(size)[2] };
   switch (m_Kind)
   {
     case Kind::Spectral:
-      return convolveSpectrally(input, maps, count, size, false, all, output, loop);
+      return convolveSpectrally(work, false, loop);
     case Kind::Single:
-      return forwardSingle(input, count, size, all, output, loop);
+      return forwardSingle(work, loop);
     case Kind::General:
-      return forwardGenerally(input, maps, count, size, all, output, loop);
+      return forwardGenerally(work, loop);
   }
+}
+
+void
+ConvolutionUnit::forward(const Volumes & volumes, const TaskLoop & loop) const
+{
+  convolve({ volumes, { 0, volumes.size[2] }, { 0, outputSize(volumes.size)[2] } }, loop);
 }
 
 ConvolutionUnit::Slices
@@ -152,81 +121,38 @@ ConvolutionUnit::inputSlices(const Size & size, const Slices & output) const
 }
 
 void
-ConvolutionUnit::forwardSlices(const float *      input,
-                               const ChannelMap * map,
-                               const Size &       size,
-                               const Slices &     slices,
-                               float *            output) const
+ConvolutionUnit::forwardSlices(const Volumes & volumes, const Slices & slices, const TaskLoop & loop) const
 {
-  // As if the whole volume were there: no other slice is read.
-  const float * const whole = input - inputSlices(size, slices).begin * size[0] * size[1] * m_In;
-  const Size          out = outputSize(size);
-  float * const       wholeOutput = output - slices.begin * out[0] * out[1] * m_Out;
-  switch (m_Kind)
-  {
-    case Kind::Spectral:
-      return convolveSpectrally(whole, map, 1, size, false, slices, wholeOutput, inParallel);
-    case Kind::Single:
-      return forwardSingle(whole, 1, size, slices, wholeOutput, inParallel);
-    case Kind::General:
-      return forwardGenerally(whole, map, 1, size, slices, wholeOutput, inParallel);
-  }
+  convolve({ volumes, inputSlices(volumes.size, slices), slices }, loop);
 }
 
 void
-ConvolutionUnit::backward(const float * gradient,
-                          std::int64_t  count,
-                          const Size &  size,
-                          float *       inputGradient,
-                          TaskLoop      loop) const
+ConvolutionUnit::backward(const float *    gradient,
+                          std::int64_t     count,
+                          const Size &     size,
+                          float *          inputGradient,
+                          const TaskLoop & loop) const
 {
   if (m_Kind == Kind::Spectral)
   {
-    return convolveSpectrally(gradient, nullptr, count, size, true, { 0, size[2] }, inputGradient, loop);
+    const Slices all{ 0, size[2] };
+    return convolveSpectrally({ { gradient, nullptr, count, size, inputGradient }, all, all }, true, loop);
   }
   const std::int64_t in = voxelsOf(size) * m_In;
   const std::int64_t out = voxelsOf(outputSize(size)) * m_Out;
-  loop(count, [&](std::int64_t n) {
+  loop.run(count, [&](std::int64_t n, ChainWorkspace & workspace) {
     if (m_Kind == Kind::Single)
     {
-      backwardSingle(gradient + n * out, size, inputGradient + n * in);
+      backwardSingle(gradient + n * out, size, inputGradient + n * in, workspace);
     }
     else
     {
-      backwardGenerally(gradient + n * out, size, inputGradient + n * in);
+      backwardGenerally(gradient + n * out, size, inputGradient + n * in, workspace);
     }
   });
 }
 
-void
-ConvolutionUnit::Moments::add(const Moments & other)
-{
-  if (voxels == 0.0)
-  {
-    *this = other;
-    return;
-  }
-  // Chan, Golub and LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
-  const double total = voxels + other.voxels;
-  for (std::size_t c = 0; c < mean.size(); ++c)
-  {
-    const double difference = other.mean[c] - mean[c];
-    mean[c] += difference * other.voxels / total;
-    squares[c] += other.squares[c] + difference * difference * voxels * other.voxels / total;
-  }
-  voxels = total;
-}
-
-void
-ConvolutionUnit::Moments::of(const float * x, std::int64_t count, std::int64_t channels)
-{
-  voxels = static_cast<double>(count);
-  mean.resize(static_cast<std::size_t>(channels));
-  squares.resize(static_cast<std::size_t>(channels));
-  volumeKernels().moments(x, count, static_cast<std::int32_t>(channels), mean.data(), squares.data());
-}
-
-ConvolutionUnit::Moments
+Moments
 ConvolutionUnit::momentsOf(const float * output, std::int64_t voxels) const
 {
   // Chunks of a fixed size, added up in order.
@@ -265,9 +191,9 @@ ConvolutionUnit::mapFrom(const Moments & moments, float * storage) const
 }
 
 ChannelMap
-ConvolutionUnit::mapOf(const float * output, std::int64_t voxels, float * storage) const
+ConvolutionUnit::mapOf(const float * output, std::int64_t voxels, float * storage, ChainWorkspace & workspace) const
 {
-  thread_local Moments moments;
+  Moments & moments = workspace.moments;
   if (isNormalizedByInstance())
   {
     moments.of(output, std::min(voxelsOfMoments, voxels), m_Out);

@@ -1,35 +1,17 @@
 #pragma once
 
 #include "impact/api/layout.h"
-#include "impact/base/workers.h"
 #include "impact/chain/chain_description.h"
 #include "impact/chain/chain_kernels.h"
+#include "impact/chain/chain_workspace.h"
+#include "impact/chain/spectrum.h"
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 
 namespace impact
 {
-
-/** How the tasks of a volume are done: one after the other, or inParallel(). */
-using TaskLoop = void (*)(std::int64_t count, const std::function<void(std::int64_t)> & task);
-void serially(std::int64_t count, const std::function<void(std::int64_t)> & task);
-
-/** Memory for floats, aligned for vectors, not initialised. */
-class FloatBuffer
-{
-public:
-  float * get(std::size_t count);
-
-private:
-  std::unique_ptr<float[]> m_Floats;
-  std::size_t              m_Count{ 0 };
-};
-
-/** Memory that a thread uses again and again, for what does not outlive a call. */
-FloatBuffer & scratch(int number);
 
 /** One unit of a chain, ready to run. Channels are padded with empty ones to a multiple of 32; the first unit of a
  * chain sees one channel. Thread-safe. */
@@ -90,45 +72,32 @@ public:
   /** Which slices of input these slices of output are made from. */
   Slices inputSlices(const Size & size, const Slices & output) const;
 
-  /** Convolves some slices of one volume, over the threads.
-   *
-   * \param input the first of inputSlices()
-   * \param map to be applied to the input on the way in; null: as it is
-   * \param size of the whole input
-   * \param output the first of those slices */
-  void forwardSlices(const float *      input,
-                     const ChannelMap * map,
-                     const Size &       size,
-                     const Slices &     slices,
-                     float *            output) const;
+  /** Volumes that lie one after the other, to be convolved. */
+  struct Volumes
+  {
+    const float *      input;
+    const ChannelMap * maps; // one per volume, applied to the input on the way in; null: as it is
+    std::int64_t       count;
+    Size               size; // of the whole input
+    float *            output;
+  };
 
-  /** Convolves volumes that lie one after the other.
+  void forward(const Volumes & volumes, const TaskLoop & loop) const;
+
+  /** Convolves some slices of one volume.
    *
-   * \param maps one per volume, to be applied to the input on the way in; null: as it is */
-  void forward(const float *      input,
-               const ChannelMap * maps,
-               std::int64_t       count,
-               const Size &       size,
-               float *            output,
-               TaskLoop           loop) const;
+   * \param volumes one; input points to the first of inputSlices(), output to the first of those slices */
+  void forwardSlices(const Volumes & volumes, const Slices & slices, const TaskLoop & loop) const;
 
   /** The gradient with respect to the input as the convolution saw it, maps applied.
    *
    * \param size of the input
    * \param gradient with respect to the output; overwritten nowhere */
-  void
-  backward(const float * gradient, std::int64_t count, const Size & size, float * inputGradient, TaskLoop loop) const;
-
-  /** Mean and sum of squared differences from it, for each channel, of so many voxels; parts of a volume add up. */
-  struct Moments
-  {
-    double              voxels{ 0.0 };
-    std::vector<double> mean;
-    std::vector<double> squares;
-
-    void of(const float * x, std::int64_t count, std::int64_t channels);
-    void add(const Moments & other);
-  };
+  void backward(const float *    gradient,
+                std::int64_t     count,
+                const Size &     size,
+                float *          inputGradient,
+                const TaskLoop & loop) const;
 
   Moments momentsOf(const float * output, std::int64_t voxels) const;
 
@@ -138,7 +107,7 @@ public:
   ChannelMap mapFrom(const Moments & moments, float * storage) const;
 
   /** The same, from the voxels themselves. */
-  ChannelMap mapOf(const float * output, std::int64_t voxels, float * storage) const;
+  ChannelMap mapOf(const float * output, std::int64_t voxels, float * storage, ChainWorkspace & workspace) const;
 
 private:
   static constexpr std::int64_t channelBlock = 32;
@@ -161,43 +130,28 @@ private:
 
   struct Spectrum
   {
-    std::array<std::int32_t, 3> length{};
-    std::vector<std::int32_t>   slots;
-    std::int32_t                count{ 0 };
-    std::int32_t                realCount{ 0 };
-    at::Tensor                  weights;
+    SpectrumShape      shape;
+    std::vector<float> weights; // empty: not yet made
   };
 
   const Spectrum & spectrum(const Size & size, bool backward) const;
 
-  void convolveSpectrally(const float *      input,
-                          const ChannelMap * maps,
-                          std::int64_t       count,
-                          const Size &       size,
-                          bool               backward,
-                          const Slices &     slices,
-                          float *            output,
-                          TaskLoop           loop) const;
+  /** Some slices of some volumes: what there is of the input, and what is wanted of the output. */
+  struct Work
+  {
+    Volumes volumes;
+    Slices  from;   // the slices of each volume that lie in the input
+    Slices  slices; // those that the output has room for
+  };
 
-  void forwardSingle(const float *  input,
-                     std::int64_t   count,
-                     const Size &   size,
-                     const Slices & slices,
-                     float *        output,
-                     TaskLoop       loop) const;
-  void backwardSingle(const float * gradient, const Size & size, float * inputGradient) const;
-  void forwardGenerally(const float *      input,
-                        const ChannelMap * maps,
-                        std::int64_t       count,
-                        const Size &       size,
-                        const Slices &     slices,
-                        float *            output,
-                        TaskLoop           loop) const;
-  void backwardGenerally(const float * gradient, const Size & size, float * inputGradient) const;
-
-  /** Whether VolumeKernels::convolveSmall does volumes of this size. */
-  bool      isSmall(const Size & size) const;
-  SmallPlan smallPlan(const Size & size) const;
+  void convolve(const Work & work, const TaskLoop & loop) const;
+  void convolveSpectrally(const Work & work, bool backward, const TaskLoop & loop) const;
+  void forwardSingle(const Work & work, const TaskLoop & loop) const;
+  void forwardGenerally(const Work & work, const TaskLoop & loop) const;
+  void
+  backwardSingle(const float * gradient, const Size & size, float * inputGradient, ChainWorkspace & workspace) const;
+  void
+  backwardGenerally(const float * gradient, const Size & size, float * inputGradient, ChainWorkspace & workspace) const;
 
   Size                        paddedSize(const Size & size) const;
   std::vector<std::ptrdiff_t> tapOffsets(const Size & padded) const;

@@ -41,57 +41,21 @@ ConvolutionUnit::tapOffsets(const Size & padded) const
   return offsets;
 }
 
-bool
-ConvolutionUnit::isSmall(const Size & size) const
-{
-  bool threes = m_Kind == Kind::Single && m_Unit.dilation == Size{ 1, 1, 1 };
-  for (std::size_t axis = 0; axis < 3; ++axis)
-  {
-    const bool three = m_Unit.kernel[axis] == 3 && m_Unit.padding[axis] == 1;
-    const bool one = axis == 2 && m_Unit.kernel[axis] == 1 && m_Unit.padding[axis] == 0;
-    threes = threes && (three || one);
-  }
-  return threes && size[0] >= 2 && size[0] <= volumeKernels().longestLine;
-}
-
-SmallPlan
-ConvolutionUnit::smallPlan(const Size & size) const
-{
-  return {
-    { static_cast<std::int32_t>(size[0]), static_cast<std::int32_t>(size[1]), static_cast<std::int32_t>(size[2]) },
-    static_cast<std::int32_t>(m_Unit.kernel[2]),
-    m_Weights.const_data_ptr<float>(),
-    m_Bias.defined() ? m_Bias.const_data_ptr<float>() : nullptr,
-    static_cast<std::int32_t>(m_Out)
-  };
-}
-
 void
-ConvolutionUnit::forwardSingle(const float *  input,
-                               std::int64_t   count,
-                               const Size &   size,
-                               const Slices & slices,
-                               float *        output,
-                               TaskLoop       loop) const
+ConvolutionUnit::forwardSingle(const Work & work, const TaskLoop & loop) const
 {
-  if (isSmall(size) && slices.begin == 0 && slices.end == size[2])
-  {
-    const SmallPlan plan = smallPlan(size);
-    return loop(count, [&](std::int64_t n) {
-      volumeKernels().convolveSmall(plan, input + n * voxelsOf(size), output + n * voxelsOf(size) * m_Out);
-    });
-  }
+  const auto & [volumes, from, slices] = work;
+  const Size & size = volumes.size;
   // A copy of the slices that are read, with room for the padding.
   const Size         padded = paddedSize(size);
   const Size         out = outputSize(size);
   const auto         offsets = tapOffsets(padded);
   const std::int64_t depth = slices.end - slices.begin + reach();
   const auto         voxels = static_cast<std::size_t>(depth * padded[1] * padded[0]);
-  FloatBuffer        own;
-  FloatBuffer &      buffer = loop == &serially ? scratch(1) : own;
-  for (std::int64_t n = 0; n < count; ++n)
+  float * const      copy = loop.own().volume.get(voxels);
+  for (std::int64_t n = 0; n < volumes.count; ++n)
   {
-    float * const copy = buffer.get(voxels);
+    const float * const input = volumes.input + n * (from.end - from.begin) * size[1] * size[0];
     std::memset(copy, 0, voxels * sizeof(float));
     for (std::int64_t slice = 0; slice < depth; ++slice)
     {
@@ -99,40 +63,40 @@ ConvolutionUnit::forwardSingle(const float *  input,
       for (std::int64_t y = 0; z >= 0 && z < size[2] && y < size[1]; ++y)
       {
         std::memcpy(copy + (slice * padded[1] + y + m_Unit.padding[1]) * padded[0] + m_Unit.padding[0],
-                    input + n * voxelsOf(size) + (z * size[1] + y) * size[0],
+                    input + ((z - from.begin) * size[1] + y) * size[0],
                     static_cast<std::size_t>(size[0]) * sizeof(float));
       }
     }
-    const LinePlan plan{ static_cast<std::int32_t>(out[0]),
-                         static_cast<std::ptrdiff_t>(padded[0]),
-                         offsets.data(),
-                         static_cast<std::int32_t>(m_Taps),
-                         m_Weights.const_data_ptr<float>(),
-                         m_Bias.defined() ? m_Bias.const_data_ptr<float>() : nullptr,
-                         static_cast<std::int32_t>(m_Out) };
-    loop(slices.end - slices.begin, [&](std::int64_t slice) {
+    const LinePlan     plan{ static_cast<std::int32_t>(out[0]),
+                             static_cast<std::ptrdiff_t>(padded[0]),
+                             offsets.data(),
+                             static_cast<std::int32_t>(m_Taps),
+                             m_Weights.const_data_ptr<float>(),
+                             m_Bias.defined() ? m_Bias.const_data_ptr<float>() : nullptr,
+                             static_cast<std::int32_t>(m_Out) };
+    const std::int64_t number = slices.end - slices.begin;
+    loop.run(number, [&](std::int64_t slice, ChainWorkspace & /*workspace*/) {
       volumeKernels().convolveLines(plan,
                                     copy + slice * padded[1] * padded[0],
                                     static_cast<std::int32_t>(out[1]),
-                                    output + (n * voxelsOf(out) + (slices.begin + slice) * out[1] * out[0]) * m_Out);
+                                    volumes.output + (n * number + slice) * out[1] * out[0] * m_Out);
     });
   }
 }
 
 void
-ConvolutionUnit::backwardSingle(const float * gradient, const Size & size, float * inputGradient) const
+ConvolutionUnit::backwardSingle(const float *    gradient,
+                                const Size &     size,
+                                float *          inputGradient,
+                                ChainWorkspace & workspace) const
 {
-  if (isSmall(size))
-  {
-    return volumeKernels().convolveSmallBack(smallPlan(size), gradient, inputGradient);
-  }
   const Size                  padded = paddedSize(size);
   const Size                  out = outputSize(size);
   const auto                  offsets = tapOffsets(padded);
   const std::int64_t          columns = m_TransposedWeights.size(1);
   const auto                  paddedVoxels = static_cast<std::size_t>(voxelsOf(padded));
-  float * const               sums = scratch(1).get(paddedVoxels + 1); // addTaps() writes one more
-  float * const               products = scratch(2).get(static_cast<std::size_t>(rowsAtOnce * columns) + 1);
+  float * const               sums = workspace.volume.get(paddedVoxels + 1); // addTaps() writes one more
+  float * const               products = workspace.products.get(static_cast<std::size_t>(rowsAtOnce * columns) + 1);
   std::vector<std::ptrdiff_t> lines; // the first taps of lines of three, where the kernel is made of such
   for (std::size_t tap = 0; m_Unit.kernel[0] == 3 && m_Unit.dilation[0] == 1 && tap < offsets.size(); tap += 3)
   {
@@ -187,50 +151,41 @@ ConvolutionUnit::backwardSingle(const float * gradient, const Size & size, float
 }
 
 void
-ConvolutionUnit::forwardGenerally(const float *      input,
-                                  const ChannelMap * maps,
-                                  std::int64_t       count,
-                                  const Size &       size,
-                                  const Slices &     slices,
-                                  float *            output,
-                                  TaskLoop           loop) const
+ConvolutionUnit::forwardGenerally(const Work & work, const TaskLoop & loop) const
 {
+  const auto & [volumes, from, slices] = work;
+  const Size &             size = volumes.size;
   const Size               out = outputSize(size);
-  const std::int64_t       inVoxels = voxelsOf(size);
-  const std::int64_t       outVoxels = voxelsOf(out);
-  const Slices             from = inputSlices(size, slices);
   const std::int64_t       inBegin = from.begin * size[0] * size[1];
-  const std::int64_t       inEnd = from.end * size[0] * size[1];
+  const std::int64_t       inVoxels = (from.end - from.begin) * size[0] * size[1];
   const std::int64_t       outBegin = slices.begin * out[0] * out[1];
-  const std::int64_t       outEnd = slices.end * out[0] * out[1];
+  const std::int64_t       outVoxels = (slices.end - slices.begin) * out[0] * out[1];
   const std::vector<float> zeros(static_cast<std::size_t>(m_In), 0.0F);
-  FloatBuffer              mapped;
-  for (std::int64_t n = 0; n < count; ++n)
+  for (std::int64_t n = 0; n < volumes.count; ++n)
   {
-    const float * volume = input + n * inVoxels * m_In;
-    if (maps)
+    const float * volume = volumes.input + n * inVoxels * m_In;
+    float * const output = volumes.output + n * outVoxels * m_Out;
+    if (volumes.maps)
     {
-      FloatBuffer &          buffer = loop == &serially ? scratch(1) : mapped;
-      float * const          to = buffer.get(static_cast<std::size_t>((inEnd - inBegin) * m_In)) - inBegin * m_In;
+      float * const          to = loop.own().volume.get(static_cast<std::size_t>(inVoxels * m_In));
       constexpr std::int64_t chunk = 4096;
-      loop((inEnd - inBegin + chunk - 1) / chunk, [&](std::int64_t c) {
-        const std::int64_t begin = inBegin + c * chunk;
-        volumeKernels().apply(volume + begin * m_In,
-                              std::min(chunk, inEnd - begin),
+      loop.run((inVoxels + chunk - 1) / chunk, [&, volume](std::int64_t c, ChainWorkspace & /*workspace*/) {
+        volumeKernels().apply(volume + c * chunk * m_In,
+                              std::min(chunk, inVoxels - c * chunk),
                               static_cast<std::int32_t>(m_In),
-                              maps[n],
-                              to + begin * m_In);
+                              volumes.maps[n],
+                              to + c * chunk * m_In);
       });
       volume = to;
     }
-    loop((outEnd - outBegin + rowsAtOnce - 1) / rowsAtOnce, [&](std::int64_t block) {
+    loop.run((outVoxels + rowsAtOnce - 1) / rowsAtOnce, [&](std::int64_t block, ChainWorkspace & /*workspace*/) {
       std::vector<const float *>      rows(static_cast<std::size_t>(m_Taps * rowsAtOnce));
       std::array<float *, rowsAtOnce> to{};
       for (std::int64_t r = 0; r < rowsAtOnce; ++r)
       {
-        const std::int64_t wanted = outBegin + block * rowsAtOnce + r;
-        const std::int64_t v = std::min(wanted, outEnd - 1);
-        to[static_cast<std::size_t>(r)] = wanted < outEnd ? output + (n * outVoxels + v) * m_Out : nullptr;
+        const std::int64_t wanted = block * rowsAtOnce + r;
+        const std::int64_t v = outBegin + std::min(wanted, outVoxels - 1); // in the whole output
+        to[static_cast<std::size_t>(r)] = wanted < outVoxels ? output + wanted * m_Out : nullptr;
         const Size at{ v % out[0], v / out[0] % out[1], v / out[0] / out[1] };
         for (std::int64_t tap = 0; tap < m_Taps; ++tap)
         {
@@ -246,7 +201,8 @@ ConvolutionUnit::forwardGenerally(const float *      input,
             inside = inside && i >= 0 && i < size[axis];
             index = index * size[axis] + i;
           }
-          rows[static_cast<std::size_t>(tap * rowsAtOnce + r)] = inside ? volume + index * m_In : zeros.data();
+          rows[static_cast<std::size_t>(tap * rowsAtOnce + r)] =
+            inside ? volume + (index - inBegin) * m_In : zeros.data();
         }
       }
       volumeKernels().multiplyRows(rows.data(),
@@ -261,7 +217,10 @@ ConvolutionUnit::forwardGenerally(const float *      input,
 }
 
 void
-ConvolutionUnit::backwardGenerally(const float * gradient, const Size & size, float * inputGradient) const
+ConvolutionUnit::backwardGenerally(const float *    gradient,
+                                   const Size &     size,
+                                   float *          inputGradient,
+                                   ChainWorkspace & workspace) const
 {
   const Size                      out = outputSize(size);
   const std::int64_t              columns = m_TransposedWeights.size(2);
@@ -269,7 +228,7 @@ ConvolutionUnit::backwardGenerally(const float * gradient, const Size & size, fl
   const std::vector<float>        zeros(static_cast<std::size_t>(m_Out), 0.0F);
   std::vector<const float *>      rows(static_cast<std::size_t>(m_Taps * rowsAtOnce));
   std::array<float *, rowsAtOnce> to{};
-  float * const                   products = scratch(2).get(static_cast<std::size_t>(rowsAtOnce * columns));
+  float * const                   products = workspace.products.get(static_cast<std::size_t>(rowsAtOnce * columns));
   for (std::int64_t first = 0; first < voxels; first += rowsAtOnce)
   {
     for (std::int64_t r = 0; r < rowsAtOnce; ++r)

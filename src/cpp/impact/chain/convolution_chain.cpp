@@ -1,6 +1,10 @@
 #include "impact/chain/convolution_chain.h"
 
+#include "impact/base/error.h"
+
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 namespace impact
 {
@@ -56,6 +60,24 @@ applyTo(at::Tensor & layer, const ChannelMap & map, std::int64_t padded)
   });
 }
 
+/** Whoever doubts a result, or measures, may have torch run all networks. */
+bool
+chainsAreWanted()
+{
+  static const bool wanted = [] {
+    const char * const given = std::getenv("IMPACT_CHAINS");
+    const std::string  value = given ? given : "";
+    if (!value.empty() && value != "on" && value != "off")
+    {
+      throw Error("The environment variable IMPACT_CHAINS is \"" + value +
+                  "\". Allowed: on, chains of convolutions run in the plugin's own code where they can; off, all "
+                  "networks run in torch; or unset, which is on.");
+    }
+    return value != "off";
+  }();
+  return wanted;
+}
+
 float
 rectified(float value, float slope)
 {
@@ -80,12 +102,23 @@ struct ConvolutionChain::Block
   std::vector<AtUnit> units;
 };
 
+/** What one thread at a time works with, on its way through the chain with a block of patches. */
+struct ConvolutionChain::Workspace
+{
+  ChainWorkspace             ofUnits;
+  Block                      block;     // where it is not kept
+  FloatBuffer                quick;     // the output of a quick first unit
+  std::array<FloatBuffer, 2> gradients; // with respect to the output of a unit, and to its input
+};
+
 ConvolutionChain::Tape::Tape() = default;
 ConvolutionChain::Tape::~Tape() = default;
 
 ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension)
   : m_Dimension(dimension)
   , m_Outputs(description.outputs)
+  , m_OfTasks(std::make_unique<Pool<ChainWorkspace>>())
+  , m_OfBlocks(std::make_unique<Pool<Workspace>>())
 {
   for (const ChainUnit & unit : description.units)
   {
@@ -93,12 +126,14 @@ ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dim
   }
 }
 
+ConvolutionChain::~ConvolutionChain() = default;
+
 std::shared_ptr<const ConvolutionChain>
 ConvolutionChain::make(const ChainDescription & description, int dimension, int numberOfChannels)
 {
   spectralKernels(); // says what is wrong with the environment, if anything, before anything is run
   const at::Tensor & first = description.units.front().weight;
-  if (first.dim() != dimension + 2 || first.size(1) != numberOfChannels)
+  if (!chainsAreWanted() || first.dim() != dimension + 2 || first.size(1) != numberOfChannels)
   {
     return nullptr;
   }
@@ -222,6 +257,8 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
   std::vector<float> mapStorage;
   FloatBuffer        inputSlices;
   FloatBuffer        outputSlices;
+  ChainWorkspace     own;
+  const TaskLoop     loop(own, m_OfTasks.get());
 
   for (std::size_t u = 0; u < m_Units.size(); ++u)
   {
@@ -250,7 +287,7 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
     const bool       keep = !isLast && !(u == 0 && unit.isQuick());
     const at::Tensor output = keep ? at::empty({ size[2] * perSlice }, at::kFloat) : at::Tensor();
 
-    ConvolutionUnit::Moments moments;
+    Moments moments;
     for (std::int64_t first = 0; first < size[2]; first += slicesAtOnce)
     {
       const ConvolutionUnit::Slices slices{ first, std::min(size[2], first + slicesAtOnce) };
@@ -260,10 +297,10 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
       {
         const ConvolutionUnit & before = *m_Units[u - 1];
         const std::int64_t      perInputSlice = all[u][0] * all[u][1] * before.paddedChannels();
-        float * const made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
-        const auto    itsInput = before.inputSlices(all[u - 1], from);
-        before.forwardSlices(
-          grey.const_data_ptr<float>() + itsInput.begin * all[0][0] * all[0][1], nullptr, all[u - 1], from, made);
+        float * const       made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
+        const auto          itsInput = before.inputSlices(all[u - 1], from);
+        const float * const itsSlices = grey.const_data_ptr<float>() + itsInput.begin * all[0][0] * all[0][1];
+        before.forwardSlices({ itsSlices, nullptr, 1, all[u - 1], made }, from, loop);
         input = made;
       }
       else
@@ -273,7 +310,7 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
       }
       const auto    count = static_cast<std::size_t>((slices.end - slices.begin) * perSlice);
       float * const to = keep ? output.data_ptr<float>() + first * perSlice : outputSlices.get(count);
-      unit.forwardSlices(input, u > 0 ? &map : nullptr, all[u], slices, to);
+      unit.forwardSlices({ input, u > 0 ? &map : nullptr, 1, all[u], to }, slices, loop);
       if (unit.isNormalizedByInstance())
       {
         moments.add(unit.momentsOf(to, static_cast<std::int64_t>(count) / padded));
@@ -320,18 +357,19 @@ ConvolutionChain::passUnit(std::size_t               u,
                            std::int64_t              count,
                            const std::vector<Size> & sizes,
                            bool                      again,
-                           Block &                   block) const
+                           Block &                   block,
+                           Workspace &               workspace) const
 {
-  const ConvolutionUnit &  unit = *m_Units[u];
-  AtUnit &                 at = block.units[u];
-  const AtUnit * const     before = u > 0 ? &block.units[u - 1] : nullptr;
-  const std::int64_t       channels = unit.paddedChannels();
-  const std::int64_t       voxels = voxelsOf(sizes[u + 1]);
-  thread_local FloatBuffer ofQuick;
-  FloatBuffer &            output = u == 0 && unit.isQuick() ? ofQuick : at.output;
+  const ConvolutionUnit & unit = *m_Units[u];
+  AtUnit &                at = block.units[u];
+  const AtUnit * const    before = u > 0 ? &block.units[u - 1] : nullptr;
+  const std::int64_t      channels = unit.paddedChannels();
+  const std::int64_t      voxels = voxelsOf(sizes[u + 1]);
+  FloatBuffer &           output = u == 0 && unit.isQuick() ? workspace.quick : at.output;
   at.values = output.get(static_cast<std::size_t>(count * voxels * channels));
-  unit.forward(
-    before ? before->values : patches, before ? before->maps.data() : nullptr, count, sizes[u], at.values, serially);
+  const float * const input = before ? before->values : patches;
+  unit.forward({ input, before ? before->maps.data() : nullptr, count, sizes[u], at.values },
+               TaskLoop(workspace.ofUnits));
   if (again)
   {
     return;
@@ -341,7 +379,7 @@ ConvolutionChain::passUnit(std::size_t               u,
   for (std::int64_t n = 0; n < count; ++n)
   {
     at.maps[static_cast<std::size_t>(n)] =
-      unit.mapOf(at.values + n * voxels * channels, voxels, storage + 4 * n * channels);
+      unit.mapOf(at.values + n * voxels * channels, voxels, storage + 4 * n * channels, workspace.ofUnits);
   }
 }
 
@@ -379,15 +417,15 @@ ConvolutionChain::patchFeatures(const at::Tensor &         patches,
   }
   const float * const from = patches.const_data_ptr<float>();
   inParallel(numberOfBlocks, [&](std::int64_t b) {
-    thread_local Block own;
-    Block &            block =
-      tape && static_cast<std::size_t>(b) < tape->m_Kept ? *tape->m_Blocks[static_cast<std::size_t>(b)] : own;
-    const std::int64_t first = b * perBlock;
-    const std::int64_t count = std::min(perBlock, number - first);
+    const Pool<Workspace>::Loan workspace(*m_OfBlocks);
+    const bool                  kept = tape && static_cast<std::size_t>(b) < tape->m_Kept;
+    Block &                     block = kept ? *tape->m_Blocks[static_cast<std::size_t>(b)] : (*workspace).block;
+    const std::int64_t          first = b * perBlock;
+    const std::int64_t          count = std::min(perBlock, number - first);
     block.units.resize(m_Units.size());
     for (std::size_t u = 0; u < m_Units.size(); ++u)
     {
-      passUnit(u, from + first * voxelsOf(size), count, all, false, block);
+      passUnit(u, from + first * voxelsOf(size), count, all, false, block, *workspace);
     }
     for (std::size_t layer = 0; layer < m_Outputs.size(); ++layer)
     {
@@ -460,11 +498,11 @@ ConvolutionChain::pullBackLast(const AtUnit &                     at,
 }
 
 at::Tensor
-ConvolutionChain::pullBack(const at::Tensor &              patches,
-                           const Size &                    size,
-                           const std::vector<Place> &      places,
-                           Tape &                          tape,
-                           const std::vector<at::Tensor> & featureGradients) const
+ConvolutionChain::pullBackToIntensities(const at::Tensor &              patches,
+                                        const Size &                    size,
+                                        const std::vector<Place> &      places,
+                                        Tape &                          tape,
+                                        const std::vector<at::Tensor> & featureGradients) const
 {
   const auto                 all = sizes(size);
   const std::int64_t         number = patches.size(0);
@@ -486,20 +524,20 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
   const float * const input = patches.const_data_ptr<float>();
   float * const       output = result.data_ptr<float>();
   inParallel(numberOfBlocks, [&](std::int64_t b) {
-    thread_local Block                      own;
-    thread_local std::array<FloatBuffer, 2> buffers;
-    const std::int64_t                      first = b * perBlock;
-    const std::int64_t                      count = std::min(perBlock, number - first);
-    const bool                              kept = static_cast<std::size_t>(b) < tape.m_Kept;
-    Block &                                 block = kept ? *tape.m_Blocks[static_cast<std::size_t>(b)] : own;
+    const Pool<Workspace>::Loan loan(*m_OfBlocks);
+    Workspace &                 workspace = *loan;
+    const std::int64_t          first = b * perBlock;
+    const std::int64_t          count = std::min(perBlock, number - first);
+    const bool                  kept = static_cast<std::size_t>(b) < tape.m_Kept;
+    Block &                     block = kept ? *tape.m_Blocks[static_cast<std::size_t>(b)] : workspace.block;
     block.units.resize(m_Units.size());
     const std::size_t missing = kept ? (m_Units.front()->isQuick() ? 1 : 0) : m_Units.size();
     for (std::size_t u = 0; u < missing; ++u)
     {
-      passUnit(u, input + first * voxelsOf(size), count, all, kept, block);
+      passUnit(u, input + first * voxelsOf(size), count, all, kept, block, workspace);
     }
-    float * gradient = buffers[0].get(static_cast<std::size_t>(count * largest));
-    float * next = buffers[1].get(static_cast<std::size_t>(count * largest));
+    float * gradient = workspace.gradients[0].get(static_cast<std::size_t>(count * largest));
+    float * next = workspace.gradients[1].get(static_cast<std::size_t>(count * largest));
     for (std::size_t u = m_Units.size(); u-- > 0;)
     {
       const ConvolutionUnit & unit = *m_Units[u];
@@ -533,7 +571,8 @@ ConvolutionChain::pullBack(const at::Tensor &              patches,
                                   at.maps[static_cast<std::size_t>(n)],
                                   gradient + n * perPatch);
       }
-      unit.backward(gradient, count, all[u], u == 0 ? output + first * voxelsOf(size) : next, serially);
+      float * const toInput = u == 0 ? output + first * voxelsOf(size) : next;
+      unit.backward(gradient, count, all[u], toInput, TaskLoop(workspace.ofUnits));
       std::swap(gradient, next);
     }
   });

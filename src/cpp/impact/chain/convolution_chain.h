@@ -19,6 +19,7 @@ public:
   /** \return null where the description does not begin with a grey image, repeated in the number of channels */
   static std::shared_ptr<const ConvolutionChain>
   make(const ChainDescription & description, int dimension, int numberOfChannels);
+  ~ConvolutionChain();
 
   /** The sizes of the selected layers. */
   std::vector<Size> layerSizes(const Size & input) const;
@@ -69,7 +70,7 @@ public:
    * \param patches N x voxels, float, contiguous
    * \param size of a patch
    * \param places one per selected layer
-   * \param tape null, or receives what pullBack() wants, as far as it fits into a gigabyte
+   * \param tape null, or receives what pullBackToIntensities() wants, as far as it fits into a gigabyte
    * \return for each selected layer N x C */
   std::vector<at::Tensor>
   patchFeatures(const at::Tensor & patches, const Size & size, const std::vector<Place> & places, Tape * tape) const;
@@ -77,15 +78,16 @@ public:
   /** The gradient with respect to the patches of what has these gradients with respect to their features.
    *
    * \return N x voxels */
-  at::Tensor pullBack(const at::Tensor &              patches,
-                      const Size &                    size,
-                      const std::vector<Place> &      places,
-                      Tape &                          tape,
-                      const std::vector<at::Tensor> & featureGradients) const;
+  at::Tensor pullBackToIntensities(const at::Tensor &              patches,
+                                   const Size &                    size,
+                                   const std::vector<Place> &      places,
+                                   Tape &                          tape,
+                                   const std::vector<at::Tensor> & featureGradients) const;
 
 private:
   struct AtUnit;
   struct Block;
+  struct Workspace;
 
   ConvolutionChain(const ChainDescription & description, int dimension);
 
@@ -114,11 +116,16 @@ private:
                 std::int64_t              count,
                 const std::vector<Size> & sizes,
                 bool                      again,
-                Block &                   block) const;
+                Block &                   block,
+                Workspace &               workspace) const;
 
   int                                           m_Dimension;
   std::vector<std::size_t>                      m_Outputs; // the unit that ends with each layer
   std::vector<std::unique_ptr<ConvolutionUnit>> m_Units;
+
+  // Memory for who is at work, whichever image or patch it is.
+  std::unique_ptr<Pool<ChainWorkspace>> m_OfTasks;
+  std::unique_ptr<Pool<Workspace>>      m_OfBlocks;
 };
 
 /** See ConvolutionChain. */

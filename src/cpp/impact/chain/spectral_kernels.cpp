@@ -216,8 +216,7 @@ enterAlongX(const SpectralPlan &  plan,
         }
         continue;
       }
-      const float * const line =
-        tile.input +
+      const std::ptrdiff_t line =
         ((static_cast<std::ptrdiff_t>(inputZ) * size[1] + inputY) * size[0] + tile.begin[0]) * plan.channelsIn +
         channel;
       Vec x[N];
@@ -227,7 +226,7 @@ enterAlongX(const SpectralPlan &  plan,
         x[i] = Vec{};
         if (i >= first && i < last)
         {
-          x[i] = load(line + static_cast<std::ptrdiff_t>(i) * plan.channelsIn);
+          x[i] = load(tile.input + (line + static_cast<std::ptrdiff_t>(i) * plan.channelsIn));
           if (enters)
           {
             x[i] = scale * x[i] + shift;
@@ -262,8 +261,8 @@ leaveAlongX(const SpectralPlan & plan,
   const std::ptrdiff_t step = plan.channelsOut;
   const std::ptrdiff_t stepOfY = size[0] * step;
   const std::ptrdiff_t stepOfZ = size[1] * stepOfY;
-  float * const        first =
-    tile.output + tile.begin[2] * stepOfZ + tile.begin[1] * stepOfY + tile.begin[0] * step + channel;
+  const std::ptrdiff_t first =
+    (tile.begin[2] - tile.firstSlice) * stepOfZ + tile.begin[1] * stepOfY + tile.begin[0] * step + channel;
   for (int z = tile.keep[2]; z < endOfZ; ++z)
   {
     for (int y = tile.keep[1]; y < endOfY; ++y)
@@ -276,13 +275,13 @@ leaveAlongX(const SpectralPlan & plan,
       }
       Vec x[N];
       transformToReal<N>(k, x);
-      float * const line = first + z * stepOfZ + y * stepOfY;
+      const std::ptrdiff_t line = first + z * stepOfZ + y * stepOfY;
 #pragma GCC unroll 12
       for (int i = 0; i < N; ++i)
       {
         if (i >= begin && i < end)
         {
-          store(line + i * step, x[i] + bias);
+          store(tile.output + (line + i * step), x[i] + bias);
         }
       }
     }
@@ -457,8 +456,9 @@ addProduct(const float *  in,
   const std::ptrdiff_t imaginary = static_cast<std::ptrdiff_t>(channelsIn) * channelsOut;
   Vec                  sums[rows][vectorsOfColumns]{};
   // The weights of the next frequency are what would be waited for.
-  const float * next = weights + 2 * imaginary;
-  for (int k = 0; k < channelsIn; ++k, ++in, weights += channelsOut, next += channelsOut)
+  auto next = reinterpret_cast<std::uintptr_t>(weights) + static_cast<std::size_t>(2 * imaginary) * sizeof(float);
+  for (int k = 0; k < channelsIn;
+       ++k, ++in, weights += channelsOut, next += static_cast<std::size_t>(channelsOut) * sizeof(float))
   {
     Vec w[vectorsOfColumns];
 #pragma GCC unroll 2
@@ -466,7 +466,7 @@ addProduct(const float *  in,
     {
       if (part != Part::Sum)
       {
-        __builtin_prefetch(next + v * lanes);
+        __builtin_prefetch(reinterpret_cast<const float *>(next) + v * lanes);
       }
       w[v] = load(weights + v * lanes);
       if (part == Part::Sum)

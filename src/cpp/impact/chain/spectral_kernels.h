@@ -40,7 +40,8 @@ struct SpectralPlan
 struct SpectralTile
 {
   const float * input;  // the volume: z, y, x, channelsIn
-  float *       output; // likewise, channelsOut
+  float *       output; // likewise, channelsOut; of the volume's slices those from firstSlice on
+  std::int32_t  firstSlice;
   std::int32_t  begin[3];
   std::int32_t  keep[3];    // the first voxel of the tile whose result is right, along x, y, z
   std::int32_t  keepEnd[3]; // one past the last

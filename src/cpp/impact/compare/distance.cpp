@@ -121,13 +121,13 @@ public:
 } // namespace
 
 at::Tensor
-distance(Distance kind, const at::Tensor & fixed, const at::Tensor & moving, bool byTorch)
+distance(Distance kind, const at::Tensor & fixed, const at::Tensor & moving, Engine engine)
 {
   if (fixed.size(0) == 0)
   {
     return moving.to(at::kDouble).sum();
   }
-  if (isBySample(kind) && fixed.is_cpu() && !byTorch)
+  if (isBySample(kind) && engine == Engine::Kernels)
   {
     return BySample::apply(fixed, moving, static_cast<std::int64_t>(kind));
   }

@@ -14,7 +14,7 @@ distanceOf(Distance       kind,
            std::int64_t   samples,
            std::int64_t   channels,
            double *       gradient,
-           bool           byTorch)
+           Engine         engine)
 {
   const TorchScope scope(nullptr);
   at::AutoGradMode gradientsOn(true);
@@ -23,7 +23,7 @@ distanceOf(Distance       kind,
   };
   at::Tensor m = tensorOf(moving);
   m.set_requires_grad(gradient != nullptr);
-  const at::Tensor value = distance(kind, tensorOf(fixed), m, byTorch);
+  const at::Tensor value = distance(kind, tensorOf(fixed), m, engine);
   if (gradient)
   {
     const at::Tensor back = torch::autograd::grad({ value }, { m })[0].contiguous();

@@ -55,9 +55,9 @@ sampleFeatures(const FeatureMap & map,
                const at::Tensor & points,
                const at::Tensor & channels,
                bool               withGradient,
-               bool               byTorch)
+               Engine             engine)
 {
-  if (byTorch || !map.rows.is_cpu())
+  if (engine == Engine::Torch)
   {
     auto [values, partials] = deviceGridOf(map).interpolate(map.rows, points, channels, withGradient);
     return { values, partials };
@@ -84,13 +84,13 @@ sampleFeatures(const FeatureMap & map,
 }
 
 at::Tensor
-pullBack(const FeatureMap &      map,
-         const at::Tensor &      points,
-         const SampledFeatures & sampled,
-         const at::Tensor &      gradient,
-         bool                    byTorch)
+pullBackToPoints(const FeatureMap &      map,
+                 const at::Tensor &      points,
+                 const SampledFeatures & sampled,
+                 const at::Tensor &      gradient,
+                 Engine                  engine)
 {
-  if (byTorch || !map.rows.is_cpu())
+  if (engine == Engine::Torch)
   {
     return deviceGridOf(map).perMillimetre((sampled.partials * gradient.unsqueeze(1)).sum(2));
   }
@@ -102,7 +102,7 @@ pullBack(const FeatureMap &      map,
   const float * const from = dense.const_data_ptr<float>();
   double * const      to = result.data_ptr<double>();
   forSamples(points.size(0), [&](std::int64_t first, std::int64_t count) {
-    samplingKernels().pullBack(
+    samplingKernels().pullBackToPoints(
       grid, partials + 3 * first * wanted, from + first * wanted, count, wanted, to + 3 * first);
   });
   return result;

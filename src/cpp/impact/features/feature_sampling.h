@@ -1,5 +1,6 @@
 #pragma once
 
+#include "impact/api/engine.h"
 #include "impact/features/feature_map.h"
 
 namespace impact
@@ -10,7 +11,7 @@ struct SampledFeatures
 {
   at::Tensor values; // N x channels, float, without a graph
 
-  /** What pullBack() wants: N x 3 x channels, the derivatives along the axes of the map. */
+  /** What pullBackToPoints() wants: N x 3 x channels, the derivatives along the axes of the map. */
   at::Tensor partials;
 };
 
@@ -18,21 +19,21 @@ struct SampledFeatures
  *
  * \param points N x 3, physical, mm, double
  * \param channels the columns wanted; undefined: all
- * \param byTorch  by torch's operations on the CPU, too, where kernels of our own would do it */
+ * \param engine   kernels only for a map on the CPU */
 SampledFeatures sampleFeatures(const FeatureMap & map,
                                const at::Tensor & points,
                                const at::Tensor & channels,
                                bool               withGradient,
-                               bool               byTorch = false);
+                               Engine             engine);
 
 /** The way back: what a gradient with respect to those features is with respect to the points.
  *
  * \param gradient N x channels
  * \return N x 3, double, per mm */
-at::Tensor pullBack(const FeatureMap &      map,
-                    const at::Tensor &      points,
-                    const SampledFeatures & sampled,
-                    const at::Tensor &      gradient,
-                    bool                    byTorch = false);
+at::Tensor pullBackToPoints(const FeatureMap &      map,
+                            const at::Tensor &      points,
+                            const SampledFeatures & sampled,
+                            const at::Tensor &      gradient,
+                            Engine                  engine);
 
 } // namespace impact

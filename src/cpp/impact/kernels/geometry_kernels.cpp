@@ -414,7 +414,11 @@ map(const BSplineGrid & grid, const double * points, std::int64_t count, double 
 }
 
 void
-pullBack(const BSplineGrid & grid, const double * points, const double * gradients, std::int64_t count, double * sums)
+pullBackToCoefficients(const BSplineGrid & grid,
+                       const double *      points,
+                       const double *      gradients,
+                       std::int64_t        count,
+                       double *            sums)
 {
   grid.size[2] > 1 ? pullBackPoints<true>(grid, points, gradients, count, sums)
                    : pullBackPoints<false>(grid, points, gradients, count, sums);
@@ -513,6 +517,6 @@ interpolate(const VoxelGrid & grid, const double * points, std::int64_t count, f
 
 } // namespace
 
-const GeometryKernels IMPACT_GEOMETRY_KERNELS{ map, pullBack, interpolate };
+const GeometryKernels IMPACT_GEOMETRY_KERNELS{ map, pullBackToCoefficients, interpolate };
 
 } // namespace impact

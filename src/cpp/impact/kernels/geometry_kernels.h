@@ -43,11 +43,11 @@ struct GeometryKernels
 
   /** Adds to `sums`, laid out as the coefficients, what gradients with respect to the transformed points are with
    * respect to the coefficients. */
-  void (*pullBack)(const BSplineGrid & grid,
-                   const double *      points,
-                   const double *      gradients,
-                   std::int64_t        count,
-                   double *            sums);
+  void (*pullBackToCoefficients)(const BSplineGrid & grid,
+                                 const double *      points,
+                                 const double *      gradients,
+                                 std::int64_t        count,
+                                 double *            sums);
 
   /** The image at points, linearly interpolated, and its derivative there, per mm, where `gradients` is not null.
    * Beyond the outermost voxel centres the edge's value holds and the derivative across the edge is zero. */

@@ -13,10 +13,14 @@ Processor
 processor()
 {
   static const Processor found = [] {
+#ifdef __x86_64__
     __builtin_cpu_init();
     const Processor here = __builtin_cpu_supports("x86-64-v4")   ? Processor::V4
                            : __builtin_cpu_supports("x86-64-v3") ? Processor::V3
                                                                  : Processor::V1;
+#else
+    const Processor here = Processor::V1;
+#endif
     // Results differ in their last bits from one kind to another: who compares machines may ask for the lesser one's.
     const char * const wanted = std::getenv("IMPACT_PROCESSOR");
     const std::string  name = wanted ? wanted : "";
@@ -38,19 +42,23 @@ processor()
 const char *
 processorName()
 {
+#ifdef __x86_64__
   return processor() == Processor::V4 ? "x86-64-v4" : processor() == Processor::V3 ? "x86-64-v3" : "x86-64";
+#else
+  return "armv8-a";
+#endif
 }
 
 const SamplingKernels &
 samplingKernels()
 {
-  return chosen(samplingKernelsV1, samplingKernelsV3, samplingKernelsV4);
+  return chosen(IMPACT_OF_EACH_KIND(samplingKernels));
 }
 
 const GeometryKernels &
 geometryKernels()
 {
-  return chosen(geometryKernelsV1, geometryKernelsV3, geometryKernelsV4);
+  return chosen(IMPACT_OF_EACH_KIND(geometryKernels));
 }
 
 } // namespace impact

@@ -3,10 +3,13 @@
 #include "impact/kernels/geometry_kernels.h"
 #include "impact/kernels/sampling_kernels.h"
 
+#include <cstddef>
+
 namespace impact
 {
 
-/** The kinds of processor that kernels are compiled for: their level of x86-64. */
+/** The kinds of processor that kernels are compiled for: their level of x86-64. Of other processors there is one kind,
+ * the first. */
 enum class Processor
 {
   V1,
@@ -20,12 +23,20 @@ Processor processor();
 
 const char * processorName();
 
+// The same kernels, compiled for each kind.
+#ifdef __x86_64__
+#  define IMPACT_OF_EACH_KIND(kernels) kernels##V1, kernels##V3, kernels##V4
+#else
+#  define IMPACT_OF_EACH_KIND(kernels) kernels##V1
+#endif
+
 /** Of the same kernels, compiled for each kind, those for this machine's. */
-template <typename Kernels>
+template <typename Kernels, typename... Others>
 const Kernels &
-chosen(const Kernels & v1, const Kernels & v3, const Kernels & v4)
+chosen(const Kernels & v1, const Others &... others)
 {
-  return processor() == Processor::V4 ? v4 : processor() == Processor::V3 ? v3 : v1;
+  const Kernels * const of[]{ &v1, &others... };
+  return *of[static_cast<std::size_t>(processor())];
 }
 
 const GeometryKernels & geometryKernels();

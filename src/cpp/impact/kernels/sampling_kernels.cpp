@@ -225,12 +225,12 @@ halve(const float * from, std::int64_t count, std::uint16_t * to)
 }
 
 void
-pullBack(const FeatureGrid & grid,
-         const float *       partials,
-         const float *       gradients,
-         std::int64_t        count,
-         std::int64_t        wanted,
-         double *            result)
+pullBackToPoints(const FeatureGrid & grid,
+                 const float *       partials,
+                 const float *       gradients,
+                 std::int64_t        count,
+                 std::int64_t        wanted,
+                 double *            result)
 {
   for (std::int64_t s = 0; s < count; ++s)
   {
@@ -266,6 +266,6 @@ pullBack(const FeatureGrid & grid,
 
 } // namespace
 
-const SamplingKernels IMPACT_SAMPLING_KERNELS{ gather, fitsHalf, halve, pullBack };
+const SamplingKernels IMPACT_SAMPLING_KERNELS{ gather, fitsHalf, halve, pullBackToPoints };
 
 } // namespace impact

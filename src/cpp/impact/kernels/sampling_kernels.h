@@ -41,12 +41,12 @@ struct SamplingKernels
   void (*halve)(const float * from, std::int64_t count, std::uint16_t * to);
 
   /** What gradients with respect to such values, count x wanted, are with respect to the points: three numbers each. */
-  void (*pullBack)(const FeatureGrid & grid,
-                   const float *       partials,
-                   const float *       gradients,
-                   std::int64_t        count,
-                   std::int64_t        wanted,
-                   double *            result);
+  void (*pullBackToPoints)(const FeatureGrid & grid,
+                           const float *       partials,
+                           const float *       gradients,
+                           std::int64_t        count,
+                           std::int64_t        wanted,
+                           double *            result);
 };
 
 extern const SamplingKernels samplingKernelsV4;

@@ -376,11 +376,13 @@ PatchModel::derivative(const Tape::Batch & batch, const std::vector<at::Tensor> 
 }
 
 at::Tensor
-PatchModel::pullBack(const at::Tensor & patches, Tape & tape, const std::vector<at::Tensor> & featureGradients) const
+PatchModel::pullBackToIntensities(const at::Tensor &              patches,
+                                  Tape &                          tape,
+                                  const std::vector<at::Tensor> & featureGradients) const
 {
   if (m_Chain)
   {
-    return m_Chain->pullBack(patches, m_Size, m_Places, tape.ofChain, featureGradients);
+    return m_Chain->pullBackToIntensities(patches, m_Size, m_Places, tape.ofChain, featureGradients);
   }
   std::map<std::int64_t, Tape::Batch> kept = std::move(tape.batches);
   tape.batches.clear();

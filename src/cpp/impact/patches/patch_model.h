@@ -67,12 +67,14 @@ public:
    * layer.
    *
    * \param patches N x voxels, float, on the model's device
-   * \param tape null, or receives what pullBack() wants, as far as it fits into memory
+   * \param tape null, or receives what pullBackToIntensities() wants, as far as it fits into memory
    * \return for each selected layer N x channels, without a graph */
   std::vector<at::Tensor> features(const at::Tensor & patches, Tape * tape) const;
 
   /** The way back: what gradients with respect to those features are with respect to the patches, N x voxels. */
-  at::Tensor pullBack(const at::Tensor & patches, Tape & tape, const std::vector<at::Tensor> & featureGradients) const;
+  at::Tensor pullBackToIntensities(const at::Tensor &              patches,
+                                   Tape &                          tape,
+                                   const std::vector<at::Tensor> & featureGradients) const;
 
   /** Where the voxels of a patch lie around its centre, mm, physical.
    *

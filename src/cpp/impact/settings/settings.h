@@ -60,7 +60,6 @@ struct LevelSettings
   Mode        mode{ Mode::Jacobian };
   int         gpu{ -1 };                       // index of the GPU, or -1 for the CPU
   bool        useMixedPrecision{ false };      // half precision for networks on a GPU, for Static maps anywhere
-  bool        asOnGpu{ false };                // the GPU's way through an evaluation on the CPU: for tests
   int         featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
   std::string featureMapsFolder;               // where feature maps are written; empty: nowhere
   std::vector<ModelSettings> fixedModels;

@@ -41,7 +41,7 @@ public:
     , m_Times(input.times)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
-    , m_ByTorch(!m_Device.is_cpu() || input.settings.asOnGpu)
+    , m_Engine(input.engine)
   {
     if (input.deviceGeometry)
     {
@@ -60,7 +60,7 @@ public:
                           m_Device,
                           input.log);
       };
-      Pair pair{ modelFor(fixed, input.fixed), modelFor(moving, input.moving), {}, {}, {}, {}, {} };
+      Pair pair{ modelFor(fixed, input.fixed), modelFor(moving, input.moving), {}, {}, {}, {} };
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
         throw Error("Models \"" + fixed.settings.path + "\" and \"" + moving.settings.path +
@@ -87,23 +87,25 @@ public:
     PatchModel                       moving;
     std::vector<std::vector<Vector>> fixedOffsets; // one per plane
     std::vector<std::vector<Vector>> movingOffsets;
-    std::vector<std::size_t>         planeOfSample;
     TorchPatches::Offsets            fixedOnDevice; // where evaluateOnDevice() is to be called
     TorchPatches::Offsets            movingOnDevice;
   };
 
-  void
+  Placement
   draw(std::size_t numberOfSamples)
   {
-    for (Pair & pair : m_Pairs)
+    std::vector<Placement::OfModel> models;
+    for (const Pair & pair : m_Pairs)
     {
-      pair.planeOfSample.assign(numberOfSamples, 0);
-      const auto planes = static_cast<std::int64_t>(pair.fixedOffsets.size());
+      std::vector<std::size_t> planeOfSample(numberOfSamples, 0);
+      const auto               planes = static_cast<std::int64_t>(pair.fixedOffsets.size());
       for (std::size_t s = 0; planes > 1 && s < numberOfSamples; ++s)
       {
-        pair.planeOfSample[s] = static_cast<std::size_t>(m_Random.below(planes));
+        planeOfSample[s] = static_cast<std::size_t>(m_Random.below(planes));
       }
+      models.push_back({ &pair.fixedOffsets, &pair.movingOffsets, std::move(planeOfSample) });
     }
+    return Placement(std::move(models));
   }
 
   void
@@ -161,17 +163,18 @@ public:
     {
       return {};
     }
-    draw(static_cast<std::size_t>(m_Samples->count()));
+    const Placement         placement = draw(static_cast<std::size_t>(m_Samples->count()));
     at::Tensor              value;
     at::Tensor              sums = withGradient ? m_Samples->transform().makeSums() : at::Tensor();
     std::vector<at::Tensor> finite; // whether, of each model; asked of the device at the end
     std::size_t             firstLayer = 0;
-    for (Pair & pair : m_Pairs)
+    for (std::size_t i = 0; i < m_Pairs.size(); ++i)
     {
+      Pair &     pair = m_Pairs[i];
       StageTimer sampling(m_Times, Stage::Sampling);
       if (pair.fixedOffsets.size() > 1)
       {
-        pair.fixedOnDevice.planes = m_Patches->uploadPlanes(pair.planeOfSample);
+        pair.fixedOnDevice.planes = m_Patches->uploadPlanes(placement.planeOfSample(i));
         pair.movingOnDevice.planes = pair.fixedOnDevice.planes;
       }
       const at::Tensor fixed = m_Patches->fixed(*m_Samples, pair.fixedOnDevice);
@@ -289,7 +292,7 @@ private:
         const at::Tensor f = reduced(firstLayer + i, fixedFeatures[i], fixedFeatures[i]);
         const at::Tensor m = reduced(firstLayer + i, fixedFeatures[i], movingFeatures[i]);
         const at::Tensor channels = drawChannels(m_Random, layer, f.size(1), m_Device);
-        total = total + layer.weight * distance(layer.distance, columns(f, channels), columns(m, channels), m_ByTorch);
+        total = total + layer.weight * distance(layer.distance, columns(f, channels), columns(m, channels), m_Engine);
       }
     }
     if (gradient)
@@ -297,7 +300,7 @@ private:
       const auto featureGradients = torch::autograd::grad({ total }, movingFeatures);
       timer.stop();
       const StageTimer back(m_Times, Stage::Network);
-      *gradient = pair.moving.pullBack(moving, m_Tape, featureGradients);
+      *gradient = pair.moving.pullBackToIntensities(moving, m_Tape, featureGradients);
       if (!finite && !allFinite(*gradient))
       {
         throw Error("Model file \"" + pair.moving.path() +
@@ -331,7 +334,7 @@ private:
   StageTimes *             m_Times;
   Random                   m_Random;
   at::Device               m_Device;
-  bool                     m_ByTorch; // rather than by kernels of the CPU
+  Engine                   m_Engine;
   std::vector<Pair>        m_Pairs;
 
   // Where evaluateOnDevice() is to be called:
@@ -372,24 +375,10 @@ PatchSimilarity::describe() const
   return text;
 }
 
-void
+PatchSimilarity::Placement
 PatchSimilarity::draw(std::size_t numberOfSamples)
 {
-  m_Implementation->draw(numberOfSamples);
-}
-
-const std::vector<Vector> &
-PatchSimilarity::fixedOffsets(std::size_t model, std::size_t sample) const
-{
-  const auto & pair = m_Implementation->pair(model);
-  return pair.fixedOffsets[pair.planeOfSample[sample]];
-}
-
-const std::vector<Vector> &
-PatchSimilarity::movingOffsets(std::size_t model, std::size_t sample) const
-{
-  const auto & pair = m_Implementation->pair(model);
-  return pair.movingOffsets[pair.planeOfSample[sample]];
+  return m_Implementation->draw(numberOfSamples);
 }
 
 void

@@ -37,7 +37,7 @@ public:
     , m_Times(input.times)
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
-    , m_ByTorch(!m_Device.is_cpu() || input.settings.asOnGpu)
+    , m_Engine(input.engine)
     , m_SamplesAtOnce(samplesAtOnce, m_Device, "sample", input.log)
     , m_Cache(m_Settings.useMixedPrecision ? std::nullopt : FeatureCache::ofEnvironment())
     , m_Writer(input.writer)
@@ -188,14 +188,14 @@ private:
 
       at::AutoGradMode gradients(gradient != nullptr);
       movingFeatures.set_requires_grad(gradient != nullptr);
-      const at::Tensor term = layer.weight * distance(layer.distance, fixedFeatures, movingFeatures, m_ByTorch);
+      const at::Tensor term = layer.weight * distance(layer.distance, fixedFeatures, movingFeatures, m_Engine);
       value = value.defined() ? value + term.detach() : term.detach();
       if (gradient)
       {
         const at::Tensor ofFeatures = torch::autograd::grad({ term }, { movingFeatures })[0];
         timer.stop();
         const StageTimer back(m_Times, Stage::Sampling);
-        const at::Tensor ofPoints = pullBack(m_Moving[i], moving, sampled, ofFeatures, m_ByTorch);
+        const at::Tensor ofPoints = pullBackToPoints(m_Moving[i], moving, sampled, ofFeatures, m_Engine);
         *gradient = gradient->defined() ? *gradient + ofPoints : ofPoints;
       }
     }
@@ -206,15 +206,15 @@ private:
   SampledFeatures
   sample(const FeatureMap & map, const at::Tensor & points, const at::Tensor & channels, bool withGradient)
   {
-    if (!m_ByTorch)
+    if (m_Engine == Engine::Kernels)
     {
-      return sampleFeatures(map, points, channels, withGradient);
+      return sampleFeatures(map, points, channels, withGradient, m_Engine);
     }
     std::vector<at::Tensor> values;
     std::vector<at::Tensor> partials;
     m_SamplesAtOnce.run(points.size(0), [&](std::int64_t first, std::int64_t number) {
       const SampledFeatures part =
-        sampleFeatures(map, points.narrow(0, first, number), channels, withGradient, m_ByTorch);
+        sampleFeatures(map, points.narrow(0, first, number), channels, withGradient, m_Engine);
       values.push_back(part.values);
       if (withGradient)
       {
@@ -375,7 +375,7 @@ private:
   StageTimes *             m_Times;
   Random                   m_Random;
   at::Device               m_Device;
-  bool                     m_ByTorch; // rather than by kernels of the CPU
+  Engine                   m_Engine;
   Batches                  m_SamplesAtOnce;
   std::vector<FeatureMap>  m_Fixed;
   std::vector<FeatureMap>  m_Moving;

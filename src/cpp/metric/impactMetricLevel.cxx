@@ -1,0 +1,229 @@
+#include "impactMetricLevel.h"
+
+#include "impact/base/error.h"
+#include "impact/base/python_gil.h"
+
+#include <chrono>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+namespace impact
+{
+
+MetricLevel::MetricLevel(MetricLevelInput && input)
+  : m_Input(std::move(input))
+  , m_Context{ std::move(m_Input.fixed),
+               std::move(m_Input.moving),
+               std::move(m_Input.mapping),
+               m_Input.similarity.workers,
+               m_Input.gradientScale,
+               {},
+               {} }
+{
+  m_Input.similarity.times = &m_Context.times;
+  m_Input.similarity.log = [this](const std::string & message) { this->Tell(message); };
+
+  const PythonGilRelease gilRelease;
+  const StageTimer       timer(&m_Context.times, Stage::Features);
+  if (m_Input.similarity.settings.mode == Mode::Static)
+  {
+    this->MakeFeatures();
+  }
+  else
+  {
+    m_State.emplace<PatchEvaluation>(m_Input.similarity).TryPatches(m_Context);
+  }
+}
+
+
+MetricLevel::~MetricLevel()
+{
+  const PythonGilRelease gilRelease;
+  m_State = {}; // waits for the end of what is made aside
+  m_Context.workers->limit(std::numeric_limits<int>::max());
+}
+
+
+void
+MetricLevel::MakeFeatures()
+{
+  const SimilarityInput & input = m_Input.similarity;
+  const bool aside = m_Input.mayMakeFeaturesAside && m_Context.workers->numberOfThreads() > 1 && !input.writer &&
+                     StaticSimilarity::runsOnWorkers(input);
+  if (!aside || !this->MakeAside())
+  {
+    this->BecomeStatic(std::make_unique<StaticSimilarity>(input));
+  }
+}
+
+
+bool
+MetricLevel::MakeAside()
+{
+  const auto make = [this] {
+    const ThreadWithoutPython noPython;
+    const auto                begin = StageTimer::Clock::now();
+    const auto                made = std::make_shared<FeaturesMadeAside>();
+    made->similarity = std::make_unique<StaticSimilarity>(m_Input.similarity);
+    made->seconds = std::chrono::duration<double>(StageTimer::Clock::now() - begin).count();
+    return made;
+  };
+  const int numberOfThreads = m_Context.workers->numberOfThreads();
+  m_Context.workers->limit(numberOfThreads - 1);
+  m_IsMakingAside = true;
+  try
+  {
+    m_State = Making(std::async(std::launch::async, make));
+    return true;
+  }
+  catch (const std::system_error &) // the machine gives no more threads
+  {
+    m_IsMakingAside = false;
+    m_Context.workers->limit(numberOfThreads);
+    return false;
+  }
+}
+
+
+void
+MetricLevel::BecomeStatic(std::unique_ptr<StaticSimilarity> similarity)
+{
+  m_State.emplace<StaticEvaluation>(std::move(similarity));
+}
+
+
+std::optional<double>
+MetricLevel::WaitForFeatures()
+{
+  const auto * const making = std::get_if<Making>(&m_State);
+  if (!making)
+  {
+    return std::nullopt;
+  }
+  std::shared_ptr<FeaturesMadeAside> made;
+  {
+    const PythonGilRelease gilRelease;
+    const StageTimer       timer(&m_Context.times, Stage::Features);
+    m_Context.workers->limit(std::numeric_limits<int>::max());
+    made = making->get();
+  }
+  m_IsMakingAside = false;
+  this->BecomeStatic(std::move(made->similarity));
+  m_Context.times.secondsAside = made->seconds;
+  for (const std::string & message : m_Untold)
+  {
+    this->Tell(message);
+  }
+  return made->seconds;
+}
+
+
+void
+MetricLevel::RequestMovingFeatures()
+{
+  if (auto * const evaluation = std::get_if<StaticEvaluation>(&m_State))
+  {
+    evaluation->RequestWarp();
+  }
+}
+
+
+const std::vector<double> &
+MetricLevel::UpdateMovingFeatures(const std::vector<double> & parameters)
+{
+  return std::get<StaticEvaluation>(m_State).WarpWhereDue(m_Context, parameters);
+}
+
+
+double
+MetricLevel::Evaluate(const Samples &                       samples,
+                      const WarpedSamples * const           warped,
+                      const std::optional<DerivativeView> & derivative)
+{
+  if (auto * const evaluation = std::get_if<PatchEvaluation>(&m_State))
+  {
+    return evaluation->Evaluate(m_Context, samples, derivative);
+  }
+  return std::get<StaticEvaluation>(m_State).Evaluate(m_Context, samples, warped, derivative);
+}
+
+
+DeviceResult
+MetricLevel::EvaluateOnDevice(std::vector<double> && points, const std::optional<DerivativeView> & derivative)
+{
+  const KnownTransform transform = m_Context.mapping->GetKnown();
+  DeviceEvaluation     evaluation{ &transform, nullptr };
+  if (points != m_PointsOnDevice)
+  {
+    m_PointsOnDevice = std::move(points);
+    evaluation.newPoints = &m_PointsOnDevice;
+  }
+  DeviceResult result;
+  try
+  {
+    const bool withGradient = derivative.has_value();
+    if (auto * const patches = std::get_if<PatchEvaluation>(&m_State))
+    {
+      result = patches->GetSimilarity().evaluateOnDevice(evaluation, withGradient);
+    }
+    else
+    {
+      result = std::get<StaticEvaluation>(m_State).GetSimilarity().evaluateOnDevice(evaluation, withGradient);
+    }
+  }
+  catch (const std::exception &)
+  {
+    m_PointsOnDevice.clear();
+    throw;
+  }
+  if (derivative && !result.sums.empty())
+  {
+    m_Context.mapping->FromSums(result.sums.data(), derivative->values, derivative->size);
+  }
+  return result;
+}
+
+
+std::string
+MetricLevel::DescribeFeatures()
+{
+  if (auto * const patches = std::get_if<PatchEvaluation>(&m_State))
+  {
+    return patches->GetSimilarity().describe();
+  }
+  auto * const features = std::get_if<StaticEvaluation>(&m_State);
+  return features ? features->GetSimilarity().describe() : std::string();
+}
+
+
+std::string
+MetricLevel::DescribeDevice() const
+{
+  const int number = m_Input.similarity.settings.gpu;
+  if (number < 0)
+  {
+    return {};
+  }
+  const std::string gpu = "  On GPU " + std::to_string(number);
+  return this->GetEvaluatesOnDevice()
+           ? gpu + ": features, distances, mapping of points and chain rule\n"
+           : gpu + ": features and distances. On the CPU: mapping of points and chain rule, because " +
+               m_Input.whyNotOnDevice + "\n";
+}
+
+
+void
+MetricLevel::Tell(const std::string & message)
+{
+  if (m_IsMakingAside) // from the thread that does: the user must not hear of it from there
+  {
+    m_Untold.push_back(message);
+  }
+  else if (m_Input.tell && !std::exchange(m_HasTold, true))
+  {
+    m_Input.tell(message);
+  }
+}
+
+} // namespace impact
