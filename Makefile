@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CMAKE_DEFINES ?=
 export SKBUILD_CMAKE_DEFINE := IMPACT_TESTS=ON$(if $(CMAKE_DEFINES),;$(CMAKE_DEFINES))
 
-.PHONY: help doctest venv lock wheel release-wheel matrix check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
+.PHONY: help doctest venv lock wheel release-wheel release-wheels matrix matrix-pair aarch64 check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
 	@echo "make release-wheel  one wheel for every torch and itk-elastix; make matrix  try it with each of them"
+	@echo "make aarch64  compile everything for aarch64, and run the C++ unit tests in an emulator"
 	@echo "make check-wheel, reproducible, sdist-check, lock   docs/build.md, The wheel"
 	@echo "make clean    remove what was built and $(VENV)"
 
@@ -108,20 +109,39 @@ sdist-check: venv
 
 # One wheel for every torch and every itk-elastix that fits (versions.json), some half an hour of two cores; then that it is
 # sound, and its name the platform that it fits. Torches that are not installed are downloaded, a gigabyte each, and of each
-# the headers and libraries to link kept in the cache.
+# the headers and libraries to link kept in the cache. For another Python: PYTHON=python3.13 VENV=.venv-3.13; for each that the
+# machine has, release-wheels: what is of no Python is compiled once.
 FITTING = $(BIN)/python cmake/supported_versions.py
+OF_PYTHON = $$($(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 release-wheel: venv
-	rm -rf dist/release && mkdir -p dist/release
+	mkdir -p dist/release && rm -f dist/release/*-$(OF_PYTHON)-*.whl
 	IMPACT_TORCH_SERIES="$$($(FITTING) torch)" IMPACT_HOSTS="$$($(FITTING) hosts)" \
 	  $(BIN)/pip wheel --verbose --no-deps --no-build-isolation -C build-dir=build/release --wheel-dir dist/release .
-	$(BIN)/python cmake/check_wheel.py --tag --largest 12e6 dist/release/*.whl
+	$(BIN)/python cmake/check_wheel.py --tag --largest 12e6 dist/release/*-$(OF_PYTHON)-*.whl
 	$(BIN)/cmake --install build/release --component testing --prefix dist/testing > /dev/null
+
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+release-wheels:
+	@set -e; for python in $(PYTHONS); do \
+	  if version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then \
+	    $(MAKE) release-wheel PYTHON=$$python VENV=.venv-$$version; \
+	  else echo "$$python: not on this machine"; fi; done
 
 # That wheel in fresh environments: each torch with the last itk-elastix, each itk-elastix with the last torch. Some 7 GB
 # at a time and five minutes a pair. Others: PAIRS="2.8,0.25.3 2.15,0.25.4".
 PAIRS ?= $(shell $(FITTING) pairs)
 matrix:
-	PYTHONPATH=cmake $(BIN)/python tests/run_matrix.py dist/release/*.whl dist/testing $(PAIRS)
+	PYTHONPATH=cmake $(BIN)/python tests/run_matrix.py dist/release/*-$(OF_PYTHON)-*.whl dist/testing $(PAIRS)
+
+# One pair of it, with the wheel that make test tries, where that was built for that torch, too: CI's.
+PAIR ?= 2.15,0.25.4
+matrix-pair: install
+	PYTHONPATH=cmake $(BIN)/python tests/run_matrix.py --quick dist/*.whl \
+	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" $(PAIR)
+
+# Everything compiled for aarch64, and the C++ unit tests in an emulator: ten minutes.
+aarch64: venv doctest
+	tests/run_aarch64.sh $(CURDIR)/$(BIN)/python
 
 install: $(VENV)/installed.stamp
 

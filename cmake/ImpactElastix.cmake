@@ -65,7 +65,7 @@ endfunction()
 # Where the headers are, into a file of its own, which sets IMPACT_ELASTIX_SOURCE_DIR and the like.
 function(_impact_obtain_headers commit file)
   set(tools "")
-  foreach(variable IN ITEMS CMAKE_MAKE_PROGRAM CMAKE_C_COMPILER CMAKE_CXX_COMPILER)
+  foreach(variable IN ITEMS CMAKE_MAKE_PROGRAM CMAKE_C_COMPILER CMAKE_CXX_COMPILER CMAKE_TOOLCHAIN_FILE)
     if(${variable})
       list(APPEND tools "-D${variable}=${${variable}}")
     endif()

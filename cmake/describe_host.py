@@ -45,13 +45,13 @@ class Library:
         found: dict[str, dict[int, frozenset[str]]] = {table: {} for _, table in spans}
         for line in readelf("-r", self.path):
             words = line.split()  # offset, info, kind, then: value, name, +, addend, or an address
-            if len(words) < 4 or not words[2].startswith("R_X86_64_"):
+            if len(words) < 4 or not words[2].startswith(("R_X86_64_", "R_AARCH64_")):
                 continue
             place = int(words[0], 16)
             span = bisect.bisect_right(begins, place) - 1
             if span < 0 or place >= spans[span][0] + self.tables[spans[span][1]]:
                 continue
-            if words[2] == "R_X86_64_RELATIVE":
+            if words[2].endswith("_RELATIVE"):
                 names = frozenset(self.functions.get(int(words[3], 16), ()))
             else:
                 names = frozenset({words[4].partition("@")[0]} if len(words) > 4 else ())
