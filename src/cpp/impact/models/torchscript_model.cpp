@@ -1,16 +1,13 @@
 #include "impact/models/model.h"
 
 #include "impact/base/error.h"
-#include "impact/base/text.h"
 #include "impact/chain/chain_description.h"
 #include "impact/chain/convolution_chain.h"
-#include "impact/models/archive_check.h"
-#include "impact/models/archive_weights.h"
+#include "impact/models/admission.h"
 #include "impact/models/chain_proof.h"
 #include "impact/models/layer_layout.h"
 #include "impact/models/operators_in_pieces.h"
 #include "impact/models/time_limit.h"
-#include "impact/models/torchscript_graph.h"
 #include "impact/runtime/device.h"
 #include "impact/runtime/torch_messages.h"
 
@@ -18,8 +15,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <mutex>
 
 namespace impact
@@ -116,45 +111,13 @@ public:
     : m_Path(std::move(path))
     , m_Module(std::move(module))
     , m_Device(device)
-    , m_MixedPrecision(mixedPrecision && device.is_cuda())
+    , m_MixedPrecision(mixedPrecision)
     , m_Extra(extraArguments(m_Module.get_method("forward").function().getSchema(), m_Path))
   {
-    m_Module.eval();
-    // Half precision is for storage: gradients on their way back would underflow in it.
-    bool asksForHalf = false;
-    for (const torch::jit::Module & part : m_Module.modules())
-    {
-      for (const torch::jit::Method & method : part.get_methods())
-      {
-        torch::jit::Block & block = *torch::jit::toGraphFunction(method.function()).graph()->block();
-        moveDeviceConstants(block, m_Device);
-        loopsAskForTime(block);
-        takeRemaindersSafely(block);
-        if (!m_Device.is_cpu() && !m_MixedPrecision)
-        {
-          convolveInSinglePrecision(block);
-        }
-        asksForHalf = asksForHalf || convertsToHalf(block);
-      }
-    }
-    bool isHalf = false;
     for (const at::Tensor & parameter : m_Module.parameters())
     {
-      isHalf = isHalf || parameter.scalar_type() == at::kHalf;
-    }
-    if (isHalf && !asksForHalf)
-    {
-      m_Module.to(at::kFloat);
-    }
-    for (at::Tensor parameter : m_Module.parameters())
-    {
-      parameter.set_requires_grad(false);
       m_ScalarType = parameter.is_floating_point() ? parameter.scalar_type() : m_ScalarType;
     }
-    // Torch keeps the simplified graphs of functions, also of those that many modules call, as they are first wanted:
-    // by a run below, not simplified at all. A chain is read from them, whenever it is wanted, so they are made now.
-    const torch::jit::GraphOptimizerEnabledGuard simplified(true);
-    torch::jit::toGraphFunction(m_Module.get_method("forward").function()).optimized_graph();
   }
 
   std::vector<at::Tensor>
@@ -367,53 +330,8 @@ private:
 ModelPointer
 loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision)
 {
-  const std::string advice = " Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
-                             "current folder; impact_plugin.models.mind() writes one.";
-  std::error_code   ignored;
-  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored) &&
-      !std::filesystem::is_regular_file(path, ignored))
-  {
-    // Reading a pipe or a device may never end.
-    throw ParameterError("ModelsPath", "\"" + path + "\" is a pipe or a device, and no file." + advice);
-  }
-  {
-    std::ifstream file(path, std::ios::binary);
-    char          byte{};
-    if (!file)
-    {
-      throw ParameterError("ModelsPath", "file \"" + path + "\" does not exist or cannot be read." + advice);
-    }
-    if (!file.get(byte))
-    {
-      throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder." + advice);
-    }
-  }
-  const auto refuseDamage = [&](const std::optional<std::string> & damage) {
-    if (damage)
-    {
-      throw ParameterError(
-        "ModelsPath",
-        "file \"" + path + "\" is not a TorchScript model that can be used, because it is damaged: " + asUtf8(*damage) +
-          ". Fetch it again." + advice);
-    }
-  };
-  refuseDamage(damageOf(path));
-  try
-  {
-    // Before it is opened: code that runs then, and the way to a GPU, read weights already.
-    refuseDamage(missingWeightsOf(path));
-    return std::make_shared<TorchScriptModel>(path, torch::jit::load(path, device), device, mixedPrecision);
-  }
-  catch (const Error &)
-  {
-    throw;
-  }
-  catch (const std::exception & error)
-  {
-    throw ParameterError("ModelsPath",
-                         "file \"" + path +
-                           "\" is not a TorchScript model that this torch can open: " + firstLine(error) + advice);
-  }
+  const bool isMixed = mixedPrecision && device.is_cuda();
+  return std::make_shared<TorchScriptModel>(path, admitted(path, device, isMixed), device, isMixed);
 }
 
 } // namespace impact

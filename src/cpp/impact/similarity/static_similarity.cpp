@@ -9,12 +9,12 @@
 #include "impact/models/model_view.h"
 #include "impact/runtime/batches.h"
 #include "impact/runtime/torch_scope.h"
+#include "impact/similarity/feature_map_writer.h"
 #include "impact/tensors/torch_samples.h"
 
 #include "impact/base/error.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <sstream>
 
@@ -40,7 +40,7 @@ public:
     , m_Engine(input.engine)
     , m_SamplesAtOnce(samplesAtOnce, m_Device, "sample", input.log)
     , m_Cache(m_Settings.useMixedPrecision ? std::nullopt : FeatureCache::ofEnvironment())
-    , m_Writer(input.writer)
+    , m_Writer(input.writer, input.settings.level)
     , m_Log(input.log)
   {
     if (input.deviceGeometry)
@@ -83,9 +83,9 @@ public:
     if (m_WarpedGrids.empty())
     {
       checkChannels();
-      write("Moving", m_Settings.movingModels, m_Moving);
+      m_Writer.layers("Moving", m_Settings.movingModels, m_Moving);
     }
-    write("Fixed", m_Settings.fixedModels, m_Fixed);
+    m_Writer.layers("Fixed", m_Settings.fixedModels, m_Fixed);
   }
 
   void
@@ -103,7 +103,7 @@ public:
       reduce(m_Moving, first);
     }
     checkChannels();
-    write("Moving", m_Settings.movingModels, m_Moving);
+    m_Writer.layers("Moving", m_Settings.movingModels, m_Moving);
   }
 
   const std::vector<Grid> &
@@ -260,11 +260,7 @@ private:
   {
     const ModelSettings & settings = (isFixed ? m_Settings.fixedModels : m_Settings.movingModels)[number];
     const Model &         model = *(isFixed ? m_FixedModels : m_MovingModels)[number];
-    if (m_Writer)
-    {
-      const at::Tensor voxels = input.voxels.cpu().contiguous();
-      m_Writer({ inputFileName(isFixed ? "Fixed" : "Moving", input.grid), input.grid, 1, voxels.data_ptr<float>() });
-    }
+    m_Writer.input(isFixed ? "Fixed" : "Moving", input);
     const auto make = [&] { return makeFeatureMaps(model, settings, input); };
     auto       made =
       m_Cache && lasting ? m_Cache->get(model, settings, input, make) : FeatureCache::Maps{ make(), false, {} };
@@ -320,48 +316,6 @@ private:
     }
   }
 
-  /** Fixed_<level>_<voxel sizes, mm>. */
-  std::string
-  inputFileName(const std::string & side, const Grid & grid) const
-  {
-    std::ostringstream name;
-    name << side << "_" << m_Settings.level;
-    for (std::size_t axis = 0; axis < static_cast<std::size_t>(grid.dimension); ++axis)
-    {
-      name << "_" << grid.spacing[axis];
-    }
-    return name.str();
-  }
-
-  /** Fixed_<level>_<model>, and _<layer> where several of the model are selected. */
-  void
-  write(const std::string & side, const std::vector<ModelSettings> & models, const std::vector<FeatureMap> & maps) const
-  {
-    const auto nameOf = [](const ModelSettings & model) { return std::filesystem::path(model.path).stem().string(); };
-    auto       map = maps.begin();
-    for (std::size_t i = 0; m_Writer && i < models.size(); ++i)
-    {
-      const auto alike = std::count_if(
-        models.begin(), models.end(), [&](const ModelSettings & other) { return nameOf(other) == nameOf(models[i]); });
-      // Models of the same name are told apart by their number.
-      const std::string model = nameOf(models[i]) + (alike > 1 ? "-" + std::to_string(i) : "");
-      for (std::size_t layer = 0; layer < models[i].layersMask.size(); ++layer)
-      {
-        if (!models[i].layersMask[layer])
-        {
-          continue;
-        }
-        const std::string suffix = numberOfSelectedLayers(models[i]) > 1 ? "_" + std::to_string(layer) : "";
-        const at::Tensor  rows = map->rows.cpu().to(at::kFloat).contiguous();
-        m_Writer({ side + "_" + std::to_string(m_Settings.level) + "_" + model + suffix,
-                   map->grid,
-                   rows.size(1),
-                   rows.data_ptr<float>() });
-        ++map;
-      }
-    }
-  }
-
   at::Tensor
   toTensor(const std::vector<double> & points) const
   {
@@ -387,7 +341,7 @@ private:
   std::vector<std::optional<PrincipalComponents>> m_Reductions; // one per selected layer
   std::optional<FeatureCache>                     m_Cache;
   std::size_t                                     m_FromCache{ 0 };
-  std::function<void(const MapToWrite &)>         m_Writer;
+  FeatureMapWriter                                m_Writer;
   std::function<void(const std::string &)>        m_Log;
 
   // Only where the moving features are made anew every few iterations:
