@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from impact_plugin import models
 
 # TorchScript works on, though torch says at each load that its successor is torch.export.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning"
+)
 
 Model = Callable[[torch.Tensor], list[torch.Tensor]]
 CASES = [((9, 13), 1, 2), ((12, 7), 2, 1), ((6, 8, 11), 1, 2), ((7, 5, 6), 2, 3)]

@@ -14,7 +14,9 @@ from torch.nn import functional
 from impact_plugin import models
 
 # TorchScript works on, though torch says at each load that its successor is torch.export.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning"
+)
 
 
 class Residual(nn.Module):

@@ -133,6 +133,7 @@ class Sums(nn.Module):
 def save(module: nn.Module, path: Path, *, training: bool = False) -> Path:
     """Write a module as TorchScript, in evaluation mode or, as one forgets, in training mode."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        for category in (DeprecationWarning, FutureWarning):  # the latter from torch 2.14 on
+            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=category)
         torch.jit.save(torch.jit.script(module.train(training)), str(path))
     return path

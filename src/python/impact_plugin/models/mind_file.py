@@ -59,7 +59,8 @@ def mind(
     from impact_plugin._mind import MindSSC
 
     with warnings.catch_warnings(), replacing(target) as unfinished:
-        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        for category in (DeprecationWarning, FutureWarning):  # the latter from torch 2.14 on
+            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=category)
         script = torch.jit.script(MindSSC(radius, dilation, dimension).eval())
         with unfinished.open("wb") as file:  # torch itself ends the process where a disk is full
             torch.jit.save(script, file)
