@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from helpers import host_versions, wheels
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = f"impact_plugin/{host_versions.folder_of(host_versions.INSTALLED)}"
 PLUGIN = f"{FOLDER}/libimpact_elastix.so"
-INFO = "impact_plugin-0.1.0.dist-info"
+VERSION = version("impact-plugin")
+INFO = f"impact_plugin-{VERSION}.dist-info"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,7 @@ def test_libraries_that_no_platform_has(files: dict[str, bytes], tmp_path: Path)
 
 def test_names_that_promise_too_much(files: dict[str, bytes], tmp_path: Path) -> None:
     tag = check_wheel.check(wheels.built()).tag
-    name = "impact_plugin-0.1.0-cp311-cp311-{}.whl"
+    name = f"impact_plugin-{VERSION}-cp311-cp311-{{}}.whl"
     assert faults(tmp_path, files, name.format(tag)) == []
     (fault,) = faults(tmp_path, files, name.format("manylinux_2_17_x86_64"))
     assert fault == f"its name promises manylinux_2_17_x86_64, and the binaries want {tag}"
@@ -182,7 +184,7 @@ def test_bill_has_what_is_compiled_in(bill: str, files: dict[str, bytes]) -> Non
     }
     assert licensed == {"elastix", "itk", "eigen", "vxl", "pybind11", "torch"}
     metadata = json.loads(bill)["metadata"]
-    assert metadata["component"]["version"] == "0.1.0"
+    assert metadata["component"]["version"] == VERSION
     assert str(ROOT) not in bill
 
 
@@ -190,7 +192,7 @@ def test_bill_is_the_same_for_the_same(tmp_path: Path) -> None:
     script = ROOT / "cmake" / "bill_of_materials.py"
     texts = []
     for name, epoch in (("a", "1700000000"), ("b", "1700000000"), ("c", "1800000000")):
-        arguments = [str(tmp_path / name), "--version", "0.1.0", "--compiler", "GNU 12.2.0"]
+        arguments = [str(tmp_path / name), "--version", VERSION, "--compiler", "GNU 12.2.0"]
         subprocess.run(
             [sys.executable, str(script), *arguments],
             check=True,

@@ -208,7 +208,7 @@ def _check_mask(path: Path | None, mask: sitk.Image | None) -> None:
 
     if path is None or mask is None:
         return
-    values = sitk.GetArrayViewFromImage(conversion.to_sitk(path))
-    if not np.array_equal(values, sitk.GetArrayViewFromImage(mask)):
+    given = conversion.to_sitk(path)  # a view does not keep its image
+    if not np.array_equal(sitk.GetArrayViewFromImage(given), sitk.GetArrayViewFromImage(mask)):
         message = f"the mask {str(path)!r} has values other than 0 and 1: write it with these"
         raise ValueError(message)
