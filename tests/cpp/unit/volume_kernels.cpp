@@ -15,7 +15,91 @@ const auto all = compiledFor(IMPACT_OF_EACH_KIND(volumeKernels));
 
 constexpr std::int32_t channels = 32;
 
+/** A 3 x 3 x depth convolution of one channel with zeros around it, by its definition. Taps x fastest. */
+std::vector<double>
+convolved(const SmallPlan & plan, const std::vector<float> & from)
+{
+  const auto [nx, ny, nz] = std::array{ plan.size[0], plan.size[1], plan.size[2] };
+  std::vector<double> to;
+  for (int z = 0; z < nz; ++z)
+  {
+    for (int y = 0; y < ny; ++y)
+    {
+      for (int x = 0; x < nx; ++x)
+      {
+        for (int c = 0; c < plan.channels; ++c)
+        {
+          double sum = plan.bias ? plan.bias[c] : 0.0;
+          int    tap = 0;
+          for (int dz = 0; dz < plan.depth; ++dz)
+          {
+            for (int dy = -1; dy <= 1; ++dy)
+            {
+              for (int dx = -1; dx <= 1; ++dx, ++tap)
+              {
+                const int at[3]{ x + dx, y + dy, z + dz - plan.depth / 2 };
+                if (at[0] >= 0 && at[0] < nx && at[1] >= 0 && at[1] < ny && at[2] >= 0 && at[2] < nz)
+                {
+                  sum += static_cast<double>(from[static_cast<std::size_t>(at[0] + nx * (at[1] + ny * at[2]))]) *
+                         plan.weights[tap * plan.channels + c];
+                }
+              }
+            }
+          }
+          to.push_back(sum);
+        }
+      }
+    }
+  }
+  return to;
+}
+
 } // namespace
+
+TEST_CASE("Small convolutions are what they are by definition, and their way back is the transposed")
+{
+  for (const auto & [name, kernels] : all)
+  {
+    for (std::int32_t nx = 2; nx <= kernels.longestLine; ++nx)
+    {
+      for (const std::int32_t depth : { 3, 1 })
+      {
+        Numbers         numbers(static_cast<unsigned int>(nx));
+        const auto      weights = numbers.many<float>(static_cast<std::size_t>(9 * depth * channels), -1.0, 1.0);
+        const auto      bias = numbers.many<float>(channels, -1.0, 1.0);
+        const SmallPlan plan{ { nx, 4, depth == 1 ? 1 : 3 }, depth, weights.data(), bias.data(), channels };
+        const auto      voxels = static_cast<std::size_t>(plan.size[0] * plan.size[1] * plan.size[2]);
+        const auto      from = numbers.many<float>(voxels, -1.0, 1.0);
+        CAPTURE(name);
+        CAPTURE(nx);
+        CAPTURE(depth);
+        std::vector<float> to(voxels * channels);
+        kernels.convolveSmall(plan, from.data(), to.data());
+        CHECK(relativeError(to, convolved(plan, from)) < 1e-5);
+
+        const auto         gradient = numbers.many<float>(voxels * channels, -1.0, 1.0);
+        std::vector<float> back(voxels);
+        kernels.convolveSmallBack(plan, gradient.data(), back.data());
+        SmallPlan withoutBias = plan;
+        withoutBias.bias = nullptr;
+        const auto forth = convolved(withoutBias, from);
+        double     ofGradient = 0.0;
+        double     size = 0.0;
+        for (std::size_t i = 0; i < forth.size(); ++i)
+        {
+          ofGradient += forth[i] * gradient[i];
+          size += std::abs(forth[i] * gradient[i]);
+        }
+        double ofBack = 0.0;
+        for (std::size_t i = 0; i < voxels; ++i)
+        {
+          ofBack += static_cast<double>(back[i]) * from[i];
+        }
+        CHECK(std::abs(ofGradient - ofBack) < 1e-5 * size);
+      }
+    }
+  }
+}
 
 TEST_CASE("Lines of a convolution of one channel are what they are by definition")
 {

@@ -153,6 +153,10 @@ private:
   void
   backwardGenerally(const float * gradient, const Size & size, float * inputGradient, ChainWorkspace & workspace) const;
 
+  /** Whether VolumeKernels::convolveSmall does volumes of this size. */
+  bool      isSmall(const Size & size) const;
+  SmallPlan smallPlan(const Size & size) const;
+
   Size                        paddedSize(const Size & size) const;
   std::vector<std::ptrdiff_t> tapOffsets(const Size & padded) const;
 

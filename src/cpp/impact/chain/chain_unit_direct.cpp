@@ -41,11 +41,44 @@ ConvolutionUnit::tapOffsets(const Size & padded) const
   return offsets;
 }
 
+bool
+ConvolutionUnit::isSmall(const Size & size) const
+{
+  bool threes = m_Kind == Kind::Single && m_Unit.dilation == Size{ 1, 1, 1 };
+  for (std::size_t axis = 0; axis < 3; ++axis)
+  {
+    const bool three = m_Unit.kernel[axis] == 3 && m_Unit.padding[axis] == 1;
+    const bool one = axis == 2 && m_Unit.kernel[axis] == 1 && m_Unit.padding[axis] == 0;
+    threes = threes && (three || one);
+  }
+  return threes && size[0] >= 2 && size[0] <= volumeKernels().longestLine;
+}
+
+SmallPlan
+ConvolutionUnit::smallPlan(const Size & size) const
+{
+  return {
+    { static_cast<std::int32_t>(size[0]), static_cast<std::int32_t>(size[1]), static_cast<std::int32_t>(size[2]) },
+    static_cast<std::int32_t>(m_Unit.kernel[2]),
+    m_Weights.const_data_ptr<float>(),
+    m_Bias.defined() ? m_Bias.const_data_ptr<float>() : nullptr,
+    static_cast<std::int32_t>(m_Out)
+  };
+}
+
 void
 ConvolutionUnit::forwardSingle(const Work & work, const TaskLoop & loop) const
 {
   const auto & [volumes, from, slices] = work;
   const Size & size = volumes.size;
+  if (isSmall(size) && slices.begin == 0 && slices.end == size[2])
+  {
+    const SmallPlan    plan = smallPlan(size);
+    const std::int64_t voxels = voxelsOf(size);
+    return loop.run(volumes.count, [&](std::int64_t n, ChainWorkspace & /*workspace*/) {
+      volumeKernels().convolveSmall(plan, volumes.input + n * voxels, volumes.output + n * voxels * m_Out);
+    });
+  }
   // A copy of the slices that are read, with room for the padding.
   const Size         padded = paddedSize(size);
   const Size         out = outputSize(size);
@@ -90,6 +123,10 @@ ConvolutionUnit::backwardSingle(const float *    gradient,
                                 float *          inputGradient,
                                 ChainWorkspace & workspace) const
 {
+  if (isSmall(size))
+  {
+    return volumeKernels().convolveSmallBack(smallPlan(size), gradient, inputGradient);
+  }
   const Size                  padded = paddedSize(size);
   const Size                  out = outputSize(size);
   const auto                  offsets = tapOffsets(padded);

@@ -1,5 +1,6 @@
 #include "impact/chain/volume_kernels.h"
 
+#include "impact/chain/small_convolutions.h"
 #include "impact/kernels/vectors.h"
 
 namespace impact
@@ -329,7 +330,16 @@ applyBackFrom(const float *        x,
 
 } // namespace
 
-const VolumeKernels IMPACT_VOLUME_KERNELS{ addTaps,       multiplyRows, convolveLines, moments,
-                                           normalization, apply,        applyBackFrom, applyBack };
+const VolumeKernels IMPACT_VOLUME_KERNELS{ longestLine,
+                                           convolveSmallOfAnyLine,
+                                           convolveSmallBackOfAnyLine,
+                                           addTaps,
+                                           multiplyRows,
+                                           convolveLines,
+                                           moments,
+                                           normalization,
+                                           apply,
+                                           applyBackFrom,
+                                           applyBack };
 
 } // namespace impact

@@ -31,9 +31,31 @@ struct LinePlan
   std::int32_t           channels;
 };
 
+/** See VolumeKernels::convolveSmall. */
+struct SmallPlan
+{
+  std::int32_t  size[3]; // of the volume; size[0] from 2 to longestLine
+  std::int32_t  depth;   // of the kernel: 3, or 1 for 3 x 3 x 1
+  const float * weights; // taps x channels
+  const float * bias;    // channels, or null
+  std::int32_t  channels;
+};
+
 /** Loops over volumes of channel-last voxels. Numbers of channels are multiples of 32. */
 struct VolumeKernels
 {
+  /** The longest lines of convolveSmall(): such as fit into the registers. */
+  std::int32_t longestLine;
+
+  /** A 3 x 3 x 3 convolution of one channel with zeros around it, in steps of one voxel. What the zeros take part in,
+   * in a volume of 5 x 5 x 5 a third of all, is left out rather than multiplied.
+   *
+   * \param to volume x channels */
+  void (*convolveSmall)(const SmallPlan & plan, const float * from, float * to);
+
+  /** Its way back: what a gradient with respect to the result is with respect to the channel. */
+  void (*convolveSmallBack)(const SmallPlan & plan, const float * gradient, float * to);
+
   /** Adds lines of three taps each to where they belong: to[offsets[i] + j] += products[3 i + j]. Reads one float
    * beyond the products, and writes one beyond each line, unchanged. */
   void (*addTaps)(const float * products, const std::ptrdiff_t * offsets, std::int32_t lines, float * to);
