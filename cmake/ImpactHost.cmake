@@ -41,6 +41,9 @@ function(_impact_add_torch series torch_dir)
   add_library(impact_torch_${series} INTERFACE)
   if(series VERSION_GREATER_EQUAL 2.14)
     target_compile_features(impact_torch_${series} INTERFACE cxx_std_20) # its headers ask for it
+    # False alarms of GCC 12 and 13 at std::string in C++20.
+    target_compile_options(impact_torch_${series} INTERFACE
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-array-bounds>)
   endif()
   target_include_directories(impact_torch_${series} SYSTEM INTERFACE
     "${include_dir}" "${include_dir}/torch/csrc/api/include")
