@@ -89,18 +89,23 @@ def test_other_versions_than_built_for(
         refusal(f"there is no {folder.name}/host_classes.txt in ", "--force-reinstall")
     hidden_folder.rename(folder)
 
+    built = ", ".join(_versions.built_torches())
     for version in ("2.12.1", "2.14.0+cpu", "2.130.0"):
         version_file.unlink()
         version_file.write_text(
             re.sub(r"(?m)^__version__ = .*", f"__version__ = '{version}'", torch_version)
         )
         refusal(
-            f"torch {version} in ", "is not a version this plugin was built for (2.13)", *needed
+            f"torch {version} in ", f"is not a version this plugin was built for ({built})", *needed
         )
     version_file.write_text(torch_version)
 
     # Parts that a broken upgrade has left out, or taken from another version.
-    of_torch = next((site / "impact_plugin").glob("torch-*"))
+    minor = ".".join(map(str, _versions.release(_versions.installed("torch") or "")[:2]))
+    for each in _versions.built_torches():
+        if each != minor:  # what else CI builds for
+            (site / "impact_plugin" / f"torch-{each}").rename(tmp_path / each)
+    of_torch = site / "impact_plugin" / f"torch-{minor}"
     other = of_torch.rename(site / "impact_plugin/torch-2.9")
     refusal("torch 2.13", "is not a version this plugin was built for (2.9)", "torch==2.9.*")
     other.rename(tmp_path / "other")

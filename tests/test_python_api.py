@@ -119,6 +119,25 @@ def test_version_that_was_not_built_for(monkeypatch: pytest.MonkeyPatch) -> None
     assert "--no-binary impact-plugin" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("built", "expected"),
+    [
+        (["2.13"], "torch==2.13.*"),
+        (["2.13", "2.14", "2.15"], "torch>=2.13,<2.16"),
+        (["2.11", "2.13", "2.15"], "torch>=2.11,<2.16,!=2.12.*,!=2.14.*"),
+    ],
+)
+def test_torches_between_those_that_were_built_for(
+    monkeypatch: pytest.MonkeyPatch, built: list[str], expected: str
+) -> None:
+    """What pip is told to install fits."""
+    monkeypatch.setattr(_versions, "built_torches", lambda: built)
+    torch, _ = _versions.requirements()
+    assert str(torch) == expected
+    for minor in _versions.TORCH_MINORS:
+        assert torch.allows(f"{minor}.1+cpu") == (minor in built)
+
+
 def test_compiled_modules_come_from_the_folder_of_the_host() -> None:
     from impact_plugin import _elastix
 

@@ -104,7 +104,8 @@ numbersOf(const std::string & version)
   return numbers;
 }
 
-/** Minor versions of torch as pip takes them: a range where there are several, which follow one another. */
+/** Minor versions of torch as pip takes them: a range where there are several, without those that are not among them.
+ */
 std::string
 requirement(const std::vector<std::string> & torches)
 {
@@ -112,9 +113,17 @@ requirement(const std::vector<std::string> & torches)
   {
     return torches.empty() ? "torch" : "torch==" + torches.front() + ".*";
   }
-  std::vector<int> last = numbersOf(torches.back());
-  return "torch>=" + torches.front() + ",<" + std::to_string(last[0]) + "." +
-         std::to_string(last.size() > 1 ? last[1] + 1 : 0);
+  const std::vector<int> last = numbersOf(torches.back());
+  std::string            missing;
+  for (std::size_t i = 1; i < torches.size(); ++i)
+  {
+    const std::vector<int> here = numbersOf(torches[i]);
+    for (int minor = numbersOf(torches[i - 1])[1] + 1; minor < here[1]; ++minor)
+    {
+      missing += ",!=" + std::to_string(here[0]) + "." + std::to_string(minor) + ".*";
+    }
+  }
+  return "torch>=" + torches.front() + ",<" + std::to_string(last[0]) + "." + std::to_string(last[1] + 1) + missing;
 }
 
 std::string

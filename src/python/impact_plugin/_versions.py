@@ -32,16 +32,19 @@ class Requirement:
         specifier: The allowed versions, as pip writes them.
         at_least: First allowed release.
         below: First release that is too new.
+        without: Minor versions between that do not fit.
     """
 
     distribution: str
     specifier: str
     at_least: tuple[int, ...]
     below: tuple[int, ...]
+    without: tuple[tuple[int, ...], ...] = ()
 
     def allows(self, version: str) -> bool:
         """Tell whether ``version`` fits; a local part such as ``+cpu`` does not matter."""
-        return self.at_least <= release(version) < self.below
+        found = release(version)
+        return self.at_least <= found < self.below and found[:2] not in self.without
 
     def __str__(self) -> str:
         return f"{self.distribution}{self.specifier}"
@@ -126,7 +129,7 @@ def built_torches() -> list[str]:
 def requirements() -> tuple[Requirement, Requirement]:
     """Give the versions of torch and itk-elastix that this installation fits.
 
-    A release has parts for every torch that fits at all, what is built from source for the one it
+    A release has parts for every torch that fits at all, what is built from source for the ones it
     was built with; a source tree has none.
     """
     built = built_torches()
@@ -134,8 +137,11 @@ def requirements() -> tuple[Requirement, Requirement]:
         return TORCH, ITK_ELASTIX
     torch = _whole("torch", built)
     if len(built) == 1:
-        torch = dataclasses.replace(torch, specifier=f"=={built[0]}.*")
-    return torch, ITK_ELASTIX
+        return dataclasses.replace(torch, specifier=f"=={built[0]}.*"), ITK_ELASTIX
+    between = [minor for minor in TORCH_MINORS if torch.allows(minor) and minor not in built]
+    specifier = torch.specifier + "".join(f",!={minor}.*" for minor in between)
+    without = tuple(release(minor) for minor in between)
+    return dataclasses.replace(torch, specifier=specifier, without=without), ITK_ELASTIX
 
 
 def installed(distribution: str) -> str | None:
