@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,18 +113,34 @@ def try_pair(
 
 
 def _testing_module(testing: Path, torch: str, itk_elastix: str) -> list[Path]:
-    """Find the module for tests of a pair.
-
-    Raises:
-        FileNotFoundError: The wheel was built without that pair.
-    """
+    """Find the module for tests of a pair; nothing where the wheel was built without it."""
     minor = ".".join(torch.split(".")[:2])
-    (folder,) = (host.folder for host in hosts() if itk_elastix in host.itk_elastix)
-    part = testing / "impact_testing-parts" / f"torch-{minor}" / folder
-    found = list(part.glob("impact_testing.*.so"))
-    if not found:
-        raise FileNotFoundError(f"{part} has no impact_testing: build it, make release-wheel")
-    return found
+    folders = [host.folder for host in hosts() if itk_elastix in host.itk_elastix]
+    parts = testing / "impact_testing-parts" / f"torch-{minor}"
+    return [module for each in folders for module in (parts / each).glob("impact_testing.*.so")]
+
+
+def faults(testing: Path, pairs: Sequence[str]) -> Iterator[str]:
+    """Give what keeps pairs from being tried, before gigabytes are downloaded for them.
+
+    Args:
+        testing: As for :func:`try_pair`.
+        pairs: As the command line has them.
+    """
+    known = [version for host in hosts() for version in host.itk_elastix]
+    for pair in pairs:
+        torch, _, itk_elastix = pair.partition(",")
+        if not re.fullmatch(r"\d+\.\d+(\.\d+)?", torch) or itk_elastix not in known:
+            yield (
+                f"{pair!r} is no pair of versions: expected TORCH,ITK_ELASTIX, as in 2.15,0.25.4; "
+                f"of itk-elastix one of {', '.join(known)}"
+            )
+        elif not _testing_module(testing, torch, itk_elastix):
+            yield (
+                f"{pair}: {testing} has no impact_testing for it, so the wheel was built without "
+                "that pair. make release-wheel builds for all, and make for those that "
+                'IMPACT_TORCH_SERIES and IMPACT_HOSTS name ("2.13;2.15", "0.25.3;0.25.4")'
+            )
 
 
 def table(rows: list[Row]) -> str:
@@ -146,6 +163,8 @@ def main() -> int:
     parser.add_argument("pairs", nargs="+", metavar="TORCH,ITK_ELASTIX", help="as in 2.15,0.25.4")
     options = parser.parse_args()
     wheel, testing = options.wheel.resolve(), options.testing.resolve()
+    if found := list(faults(testing, options.pairs)):
+        parser.error("\n".join(found))
     rows = []
     for pair in options.pairs:
         torch, _, itk_elastix = pair.partition(",")

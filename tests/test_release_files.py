@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import check_release
+import run_matrix
 import supported_versions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,3 +74,25 @@ def test_the_workflow_runs_what_there_is() -> None:
         assert (ROOT / script).is_file(), script
     assert WORKFLOW["jobs"]["publish"]["if"] == "github.ref_type == 'tag'"
     assert not re.search(r"secrets\.|password|token:", text)
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        ("2.15,0.25.4", ""),
+        ("2.15.0,0.25.4", ""),
+        ("2.14,0.25.4", "has no impact_testing for it, so the wheel was built without that pair"),
+        ("2.15,0.25.3", "IMPACT_TORCH_SERIES and IMPACT_HOSTS"),
+        ("2.15", "'2.15' is no pair of versions: expected TORCH,ITK_ELASTIX, as in 2.15,0.25.4"),
+        ("2.15,0.26.0", "of itk-elastix one of 0.25.2, 0.25.3, 0.25.4"),
+        ("x,0.25.4", "is no pair of versions"),
+    ],
+)
+def test_pairs_that_cannot_be_tried(tmp_path: Path, pair: str, expected: str) -> None:
+    """They are refused before anything is downloaded."""
+    part = tmp_path / "impact_testing-parts/torch-2.15/elastix-0.25.4"
+    part.mkdir(parents=True)
+    (part / "impact_testing.cpython-311-x86_64-linux-gnu.so").touch()
+    found = list(run_matrix.faults(tmp_path, [pair]))
+    assert len(found) == bool(expected)
+    assert expected in "".join(found)

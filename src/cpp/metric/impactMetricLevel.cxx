@@ -1,6 +1,5 @@
 #include "impactMetricLevel.h"
 
-#include "impact/base/error.h"
 #include "impact/base/python_gil.h"
 
 #include <chrono>

@@ -9,8 +9,6 @@
 #include "impactPointMapper.h"
 #include "impactSplineIntensity.h"
 
-#include "itkMath.h"
-
 #include <algorithm>
 #include <cmath>
 #include <utility>

@@ -108,11 +108,7 @@ TEST_CASE("A transformed convolution is what it is by definition, for each lengt
       const SpectrumShape               shape = SpectrumShape::of({ length, 6, isFlat ? 1 : 6 });
       const std::vector<float>          weights =
         spectrumOf(shape, { convolution.weights.data(), convolution.kernel, convolution.padding(), in * out }, false);
-      SpectralPlan plan{};
-      std::copy(shape.length.begin(), shape.length.end(), plan.length);
-      plan.numberOfFrequencies = static_cast<std::int32_t>(shape.frequencies.size());
-      plan.numberOfRealFrequencies = shape.realCount;
-      plan.slots = shape.slots.data();
+      SpectralPlan plan = shape.plan();
       plan.channelsIn = in;
       plan.channelsOut = out;
       plan.weights = weights.data();

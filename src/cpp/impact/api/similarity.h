@@ -71,7 +71,7 @@ struct SimilarityInput
   ImageView              fixed;
   ImageView              moving;
   LevelSettings          settings;
-  Engine                 engine{ Engine::Kernels }; // that of the settings' device, or torch's
+  Engine                 engine{ Engine::Torch }; // kernels: for the CPU alone
   ModelRepositoryPointer models;
   std::uint64_t          seed{ 0 };
 

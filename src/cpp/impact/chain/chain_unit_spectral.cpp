@@ -41,12 +41,8 @@ ConvolutionUnit::convolveSpectrally(const Work & work, bool backward, const Task
   const auto       in = static_cast<std::int32_t>(backward ? m_Out : m_In);
   const auto       out = static_cast<std::int32_t>(backward ? m_In : m_Out);
 
-  SpectralPlan          plan{};
   const SpectrumShape & shape = spectrum.shape;
-  std::copy(shape.length.begin(), shape.length.end(), plan.length);
-  plan.numberOfFrequencies = static_cast<std::int32_t>(shape.frequencies.size());
-  plan.numberOfRealFrequencies = shape.realCount;
-  plan.slots = shape.slots.data();
+  SpectralPlan          plan = shape.plan();
   plan.channelsIn = in;
   plan.channelsOut = out;
   plan.weights = spectrum.weights.data();

@@ -54,6 +54,17 @@ SpectrumShape::of(const std::array<std::int32_t, 3> & length)
   return result;
 }
 
+SpectralPlan
+SpectrumShape::plan() const
+{
+  SpectralPlan plan{};
+  std::copy(length.begin(), length.end(), plan.length);
+  plan.numberOfFrequencies = static_cast<std::int32_t>(frequencies.size());
+  plan.numberOfRealFrequencies = realCount;
+  plan.slots = slots.data();
+  return plan;
+}
+
 std::vector<float>
 spectrumOf(const SpectrumShape & shape, const SpectrumTaps & taps, bool conjugate)
 {

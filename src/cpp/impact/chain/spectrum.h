@@ -1,5 +1,7 @@
 #pragma once
 
+#include "impact/chain/spectral_kernels.h"
+
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -17,6 +19,9 @@ struct SpectrumShape
 
   /** \param length even; 1 along an axis without taps */
   static SpectrumShape of(const std::array<std::int32_t, 3> & length);
+
+  /** A plan with these frequencies, which must outlive it, and nothing else yet. */
+  SpectralPlan plan() const;
 };
 
 /** The taps of a convolution. */
