@@ -24,7 +24,7 @@ for folder in (ROOT, ROOT / "cmake"):
     sys.path.insert(0, str(folder))
 
 from fetch_sources import ELASTIX, cache_directory  # noqa: E402
-from impact_plugin.engine.log import ElastixLog  # noqa: E402
+from impact_plugin.elastix.log import ElastixLog  # noqa: E402
 
 TIMEOUT = 900  # seconds of one registration
 SPARE = 2**30  # bytes of memory left to the rest of the machine

@@ -22,7 +22,7 @@ import psutil
 import SimpleITK as sitk
 
 from impact_plugin import cohort
-from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.registration.result import RegistrationResult
 
 SIZE = 16
 CALLS = 20

@@ -16,9 +16,10 @@ from click.testing import CliRunner, Result
 import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
 from helpers.parameter_maps import as_text
-from impact_plugin import _versions, diagnosis
+from impact_plugin import _versions
+from impact_plugin.cli import diagnosis
 from impact_plugin.cli.program import program
-from impact_plugin.engine import process
+from impact_plugin.elastix import process
 
 
 def invoke(*arguments: str | Path) -> Result:

@@ -24,7 +24,7 @@ from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
 from impact_plugin.cohort.running import Runner
 from impact_plugin.cohort.shares import Machine
-from impact_plugin.engine import parameter_text
+from impact_plugin.parameters import map_files
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +305,7 @@ def test_models_of_one_variant_only(tmp_path: Path) -> None:
         link.symlink_to(model)
     parameters = impact_plugin.preset_map("mind") | {"ModelsPath": list(links)}
     own = tmp_path / "own.txt"
-    own.write_text(parameter_text.dump(parameters))
+    own.write_text(map_files.dump(parameters))
     variants = [Variant("mind", presets=("mind",)), Variant("own", maps=(str(own),))]
     pair, headers = cohort.Pair("a", {"fixed": "f", "moving": "m"}), {}
     for side, image in zip("fm", sitk_pair(), strict=True):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import impact_plugin
 from helpers.pairs import sitk_pair
 from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.engine import parameter_text
+from impact_plugin.parameters import map_files
 
 FROM_CACHE = "From IMPACT_FEATURE_CACHE: the features of "
 
@@ -23,7 +23,7 @@ def scans(tmp_path: Path) -> Path:
     sitk.WriteImage(fixed, str(tmp_path / "atlas.mha"))
     (tmp_path / "scans").mkdir()
     few = impact_plugin.preset_map("rigid_mind") | {"MaximumNumberOfIterations": ["2"]}
-    (tmp_path / "rigid.txt").write_text(parameter_text.dump(few))
+    (tmp_path / "rigid.txt").write_text(map_files.dump(few))
     for number in range(2):
         name = str(tmp_path / f"scans/s{number}.mha")
         sitk.WriteImage(moving + number * sitk.Cast(moving > 50, moving.GetPixelID()), name)

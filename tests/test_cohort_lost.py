@@ -27,7 +27,7 @@ from impact_plugin.cohort import clusters, work, workers
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
 from impact_plugin.cohort.shares import Machine
-from impact_plugin.engine.errors import RegistrationError
+from impact_plugin.elastix.errors import RegistrationError
 
 TESTS = Path(__file__).resolve().parent
 

@@ -26,10 +26,10 @@ from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin import cohort
 from impact_plugin.cli.program import program
 from impact_plugin.cohort import table
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.viewing import planes
-from impact_plugin.viewing.cohort import cases, comparisons, facts
-from impact_plugin.viewing.cohort.measures import MEASURES
+from impact_plugin.cohort.report import cases, comparisons, facts
+from impact_plugin.cohort.report.measures import MEASURES
+from impact_plugin.images.grid import Geometry
+from impact_plugin.report import planes
 
 HOSTILE = "<script>alert(1)</script> $x_{ $"
 BY_COLUMN = {each.column: each for each in MEASURES}
@@ -338,7 +338,7 @@ def test_a_cohort_without_its_page(
     def full(*_: object) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("impact_plugin.viewing.cohort.page.write", full)
+    monkeypatch.setattr("impact_plugin.cohort.report.page.write", full)
     from impact_plugin.cohort import api
     from impact_plugin.cohort.journal import Journal
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from helpers.pairs import sitk_pair
 from impact_plugin import cohort
-from impact_plugin._files import expanded
+from impact_plugin._io import expanded
 from impact_plugin.cohort import preflight
 
 

@@ -18,7 +18,7 @@ from helpers.parameter_maps import Value, as_text, parameter_map
 from helpers.programs import run
 from helpers.registrations import impact
 from impact_plugin.cli.program import program
-from impact_plugin.records import shape
+from impact_plugin.registration.records import shape
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from impact_plugin.cli.program import program
 from impact_plugin.demo import lung_pair
 from impact_plugin.demo import program as demo
 from impact_plugin.demo.landmarks import Errors
-from impact_plugin.pairwise import presets
+from impact_plugin.registration import presets
 
 
 def pair(testing: Path, out: Path) -> lung_pair.LungPair:

@@ -19,9 +19,10 @@ from helpers.parameter_maps import ParameterMap, Value, parameter_map
 from helpers.registrations import OBLIQUE, SHIFTS
 from impact_plugin import evaluation
 from impact_plugin.check import check_file, check_map
-from impact_plugin.engine import parameter_text, process
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import applying, directions, from_elastix, initial, transformix
+from impact_plugin.elastix import process
+from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters import map_files
+from impact_plugin.transforms import apply, directions, from_elastix, initial, transformix
 from impact_plugin.transforms.chain import Chain
 from test_register_transforms import KINDS, of_kind
 
@@ -246,10 +247,10 @@ def test_every_kind_of_transform(name: str, dimension: int, parameters: dict[str
     of_elastix = fixed.origin + np.random.default_rng(2).uniform(5, 30, (20, dimension))
     points = (of_elastix - fixed.origin) @ axes[0].T + fixed.origin
     expected = (raw(chain, of_elastix) - moving.origin) @ axes[1].T + moving.origin
-    np.testing.assert_allclose(applying.map_points(found, points), expected, atol=5e-6)
+    np.testing.assert_allclose(apply.map_points(found, points), expected, atol=5e-6)
     back = ignored.for_elastix(found)
     np.testing.assert_allclose(
-        applying.map_points(back, of_elastix), raw(chain, of_elastix), atol=5e-6
+        apply.map_points(back, of_elastix), raw(chain, of_elastix), atol=5e-6
     )
 
 
@@ -325,7 +326,7 @@ def test_check_says_it(tmp_path: Path) -> None:
     for image, path in zip(images, paths, strict=True):
         sitk.WriteImage(image, str(path))
     file = tmp_path / "p.txt"
-    file.write_text(parameter_text.dump(ignoring()))
+    file.write_text(map_files.dump(ignoring()))
 
     def said(report: impact_plugin.check.Report) -> list[str]:
         return [f.message for f in report.warnings if f.code == "direction-cosines"]
@@ -352,7 +353,7 @@ def test_elastix_itself(tmp_path: Path) -> None:
         sitk.WriteImage(image, str(path))
     out = tmp_path / "out"
     out.mkdir()
-    (tmp_path / "p.txt").write_text(parameter_text.dump(ignoring()))
+    (tmp_path / "p.txt").write_text(map_files.dump(ignoring()))
     arguments: list[str | Path] = [
         "-f",
         names[0],
@@ -385,7 +386,7 @@ def test_elastix_itself(tmp_path: Path) -> None:
     assert process.run("transformix", command, lines.append) == 0, lines[-9:]
     theirs = sitk.ReadImage(str(tmp_path / "result.mhd"), sitk.sitkFloat32)
     chain = initial.make_chain(transform, *images)
-    ours = applying.warp(chain, images[1], Geometry.of(images[0]), 1, 0.0)
+    ours = apply.warp(chain, images[1], Geometry.of(images[0]), 1, 0.0)
     difference = sitk.GetArrayFromImage(theirs) - sitk.GetArrayFromImage(ours)
     assert np.mean(np.abs(difference) > 1) < 0.01
     # It would not mean the same with another start.

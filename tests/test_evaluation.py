@@ -13,8 +13,8 @@ from monai.metrics import compute_hausdorff_distance
 
 from helpers.evaluated import ALONG_X, FIXED, GEOMETRY, GRID, POINTS, box, image
 from impact_plugin.evaluation import evaluate
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import applying, to_elastix
+from impact_plugin.images.grid import Geometry
+from impact_plugin.transforms import apply, to_elastix
 
 # landmarks
 
@@ -192,7 +192,7 @@ def test_determinant_of_a_b_spline_is_its_own_derivative() -> None:
     transform = sitk.BSplineTransformInitializer(FIXED, [4, 5, 3])
     random = np.random.default_rng(1)
     transform.SetParameters(random.normal(0, 1.5, len(transform.GetParameters())).tolist())
-    image = applying.jacobian_determinant(to_elastix.from_sitk(transform, GEOMETRY), GEOMETRY)
+    image = apply.jacobian_determinant(to_elastix.from_sitk(transform, GEOMETRY), GEOMETRY)
     assert not GEOMETRY.difference(Geometry.of(image))
     step = 1e-4
     for index in random.integers(2, np.array(GRID.size) - 2, (20, 3)).tolist():

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.registrations import GRIDS
 from impact_plugin.evaluation import read_points
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 
 GRID = GRIDS[3]
 GEOMETRY = Geometry(GRID.size, GRID.spacing, GRID.origin, tuple(GRID.direction.ravel().tolist()))

@@ -26,8 +26,8 @@ from helpers.pairs import shift_error, sitk_pair, squares
 from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
 from impact_plugin import models
-from impact_plugin.parameters.elastix_file import ElastixFile
-from impact_plugin.parameters.toml_file import TomlFile
+from impact_plugin.parameters.elastix_text import ElastixFile
+from impact_plugin.parameters.toml_text import TomlFile
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 from helpers.changed_texts import changed_texts
 from impact_plugin import _core
 from impact_plugin.parameters import ParameterError
-from impact_plugin.parameters.elastix_file import ElastixFile
+from impact_plugin.parameters.elastix_text import ElastixFile
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = sorted(

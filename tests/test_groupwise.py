@@ -23,8 +23,8 @@ from helpers.programs import as_points, run, run_elastix
 from helpers.registrations import GRIDS, MODES, SHIFTS, first_value, impact, pair
 from impact_plugin.check import check_map
 from impact_plugin.cli.program import program
-from impact_plugin.engine import process
-from impact_plugin.pairwise import stages
+from impact_plugin.elastix import process
+from impact_plugin.registration import stages
 
 MULTI = "MultiMetricMultiResolutionRegistration"
 STACKS = ("AffineLogStack", "BSplineStack", "EulerStack", "TranslationStack")
@@ -292,7 +292,7 @@ def test_components_that_elastix_does_not_have(
 
 def test_names_are_those_of_elastix(tmp_path: Path, layers: dict[int, str]) -> None:
     """All that Python lets through by name, elastix can make."""
-    from impact_plugin.pairwise import components
+    from impact_plugin.elastix import components
 
     fixed, moving = (image.write(tmp_path / f"{n}.mha") for n, image in enumerate(pair(3)))
     for parameter in ("Registration", "Transform", "ImageSampler", "Interpolator", "Optimizer"):

@@ -29,9 +29,9 @@ from helpers.parameter_maps import as_text, parameter_map
 from helpers.programs import run
 from helpers.registrations import SHIFTS, pair
 from impact_plugin.check.images import ImageError, ImageHeader
-from impact_plugin.engine import process
-from impact_plugin.images import checks, conversion, reading
-from impact_plugin.images.whole import DamagedImageError, check_whole
+from impact_plugin.elastix import process
+from impact_plugin.images import conversion, reading, validation
+from impact_plugin.images.integrity import DamagedImageError, check_whole
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_spacing_below_zero_turns_the_axis_round(whole: Path, tmp_path: Path) ->
     image, usual = sitk.ReadImage(str(file)), sitk_pair()[0]
     assert image.GetSpacing() == usual.GetSpacing()
     assert image.GetDirection()[0] == -usual.GetDirection()[0]
-    checks.check_image(image, "the image")
+    validation.check_image(image, "the image")
 
 
 def test_the_command_line_looks_too(whole: Path, tmp_path: Path) -> None:

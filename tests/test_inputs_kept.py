@@ -14,8 +14,8 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers import programs
 from helpers.pairs import sitk_pair, squares
-from impact_plugin.engine import parameter_text
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters import map_files
 from impact_plugin.transforms import to_elastix
 
 
@@ -33,7 +33,7 @@ class Folder:
         parameters = squares(
             MaximumNumberOfIterations=2, WriteResultImage="true", ResultImageFormat="mha"
         )
-        self.map.write_text(parameter_text.dump(parameters))
+        self.map.write_text(map_files.dump(parameters))
 
     def transform(self, *places: str) -> Path:
         """Write a chain of translations under these names, each builds on the one before."""
@@ -43,7 +43,7 @@ class Folder:
             parameters = to_elastix.translation([1, 2, 3], grid).maps[0]
             parameters["InitialTransformParameterFileName"] = [before]
             path = self.path / place
-            path.write_text(parameter_text.dump(parameters))
+            path.write_text(map_files.dump(parameters))
             before = str(path)
         return path
 

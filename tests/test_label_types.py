@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers.pairs import sitk_pair, squares, voxels
 from impact_plugin import ImageArray
-from impact_plugin.engine import process
+from impact_plugin.elastix import process
 from impact_plugin.evaluation import labels as label_maps
 
 RANDOM = np.random.default_rng(12)

@@ -23,7 +23,7 @@ from helpers.parameter_maps import ParameterMap, Value, as_text
 from helpers.programs import run
 from impact_plugin.cli.program import program
 from impact_plugin.evaluation import evaluate
-from impact_plugin.transforms import applying, initial
+from impact_plugin.transforms import apply, initial
 from impact_plugin.transforms.chain import Chain, files_of
 
 Result = impact_plugin.RegistrationResult
@@ -174,8 +174,8 @@ def check_itk_files(folder: Path, ending: str, composite: bool, truth: Result) -
     points = grid_of(truth.image).random_points(5, margin=0.2)
     for number, end in enumerate((2, 3)):
         stage = sitk.ReadTransform(str(folder / f"TransformParameters.{number}.{ending}"))
-        started = applying.map_points(Chain(truth.chain.maps[: end - 1]), points)
-        whole = applying.map_points(Chain(truth.chain.maps[:end]), points)
+        started = apply.map_points(Chain(truth.chain.maps[: end - 1]), points)
+        whole = apply.map_points(Chain(truth.chain.maps[:end]), points)
         found = [stage.TransformPoint(point) for point in started.tolist()]
         np.testing.assert_allclose(found, whole, atol=1e-6)
         if composite:

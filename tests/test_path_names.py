@@ -21,7 +21,7 @@ import impact_plugin
 from helpers.pairs import shift_error, sitk_pair, squares
 from helpers.parameter_maps import as_text, parameter_map
 from helpers.programs import program_path
-from impact_plugin._files import PathNameError, expanded, utf8_name
+from impact_plugin._io import PathNameError, expanded, utf8_name
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.initial import make_chain
 

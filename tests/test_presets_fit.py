@@ -18,8 +18,8 @@ from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Variant
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise.fitting import Fit, factor_of
+from impact_plugin.images.grid import Geometry
+from impact_plugin.registration.fitting import Fit, factor_of
 
 SHIFT = np.array([4.0, -3.0, 2.0])
 """Voxels by which moving images lie elsewhere than fixed ones."""

@@ -18,9 +18,9 @@ import tomlkit
 
 import impact_plugin
 from helpers import host_versions
-from impact_plugin import _versions, command_line, registration
+from impact_plugin import _plugin, _versions, command_line
 from impact_plugin.demo import landmarks, metaimage, runs
-from impact_plugin.engine.log import ElastixLog
+from impact_plugin.elastix.log import ElastixLog
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -183,15 +183,15 @@ print(results[0])
 
 
 def test_register_without_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(registration, "_installed_files", list)
-    monkeypatch.setattr(registration, "_where_elastix_looks", lambda: [tmp_path / "lib.so"])
-    monkeypatch.setattr(registration, "__file__", str(tmp_path / "impact_plugin" / "x.py"))
+    monkeypatch.setattr(_plugin, "_installed_files", list)
+    monkeypatch.setattr(_plugin, "_where_elastix_looks", lambda: [tmp_path / "lib.so"])
+    monkeypatch.setattr(_plugin, "__file__", str(tmp_path / "impact_plugin" / "x.py"))
     with pytest.raises(FileNotFoundError, match=r"(?s)none of these places.*lib\.so.*pip install"):
-        registration.find_library()
+        _plugin.find_library()
 
 
 def test_register_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "_report", None)
+    monkeypatch.setattr(_plugin, "_report", None)
     set_versions(monkeypatch, torch="2.14.0")
     with pytest.raises(_versions.VersionMismatchError, match=r"torch 2\.14\.0"):
         impact_plugin.register()

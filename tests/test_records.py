@@ -19,8 +19,8 @@ from helpers.host_versions import folder_of
 from helpers.pairs import image_array, sitk_pair, squares, voxels
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import impact, pair
-from impact_plugin import records
-from impact_plugin.records import shape, storage
+from impact_plugin.registration import records
+from impact_plugin.registration.records import shape, storage
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = json.loads(Path(records.__file__).with_name("record.schema.json").read_text())
@@ -110,13 +110,13 @@ def test_images(saved: Path, record: dict[str, Any]) -> None:
 
 
 def test_parameters_are_those_that_elastix_read(saved: Path, record: dict[str, Any]) -> None:
-    from impact_plugin.engine import parameter_text
+    from impact_plugin.parameters import map_files
 
     log = (saved / "out" / record["log"]).read_text()
     assert len(record["stages"]) == 2
     for number, stage in enumerate(record["stages"]):
         text = (saved / "out" / f"Parameters.{number}.txt").read_text()
-        assert parameter_text.dump(stage["parameters"]) == text
+        assert map_files.dump(stage["parameters"]) == text
         assert text.strip() in log
     assert [stage["seed"] for stage in record["stages"]] == [121212, 7]
     assert [stage["devices"] for stage in record["stages"]] == [[], ["cpu"]]
@@ -170,7 +170,7 @@ def test_versions_and_machine(record: dict[str, Any]) -> None:
 
 
 def test_variables_that_matter_are_recorded_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    from impact_plugin.records import machine
+    from impact_plugin.registration.records import machine
 
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("SECRET_TOKEN", "x")
@@ -187,7 +187,7 @@ def test_arguments_are_plain_numbers(record: dict[str, Any]) -> None:
 
 
 def test_a_transform_s_checksum_tells_the_last_bit() -> None:
-    from impact_plugin.records.contents import transform_sha256
+    from impact_plugin.registration.records.contents import transform_sha256
     from impact_plugin.transforms.chain import Chain
 
     one = {"Transform": ["TranslationTransform"], "TransformParameters": ["0.1", "0.2", "0.3"]}
@@ -241,7 +241,7 @@ def test_record_without_a_folder() -> None:
 
 
 def test_a_function_sees_it_before_elastix_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from impact_plugin.engine import process
+    from impact_plugin.elastix import process
 
     monkeypatch.setattr(process, "run", lambda *_: pytest.fail("elastix was started"))
     seen: list[records.Record] = []

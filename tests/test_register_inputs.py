@@ -16,10 +16,10 @@ import impact_plugin
 from helpers.images import Array
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
 from impact_plugin import models
-from impact_plugin.engine import process
+from impact_plugin.elastix import process
 from impact_plugin.images import conversion
 from impact_plugin.images.array import ImageArray
-from impact_plugin.pairwise import model_files
+from impact_plugin.models import resolve
 
 
 def oblique() -> sitk.Image:
@@ -273,12 +273,12 @@ def test_models_that_were_downloaded_are_found(
     monkeypatch.setattr(models, "download", download, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     parameters = {"FixedModelsPath": ["TS/M730.pt TS/M730.pt"], "Metric": ["Impact"]}
-    found = model_files.resolve(parameters, None, "map", tmp_path)
+    found = resolve.resolve(parameters, None, "map", tmp_path)
     assert found["FixedModelsPath"] == [f"{tmp_path / 'hub.pt'} {tmp_path / 'hub.pt'}"]
     with pytest.raises(FileNotFoundError, match=r"map names the model 'TS/M291\.pt', which is in"):
-        model_files.resolve({"ImpactModelsPath0": ["TS/M291.pt"]}, None, "map", tmp_path)
+        resolve.resolve({"ImpactModelsPath0": ["TS/M291.pt"]}, None, "map", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no public model has this name, .*: models=\{'my"):
-        model_files.resolve({"ModelsPath": ["my-own.pt"]}, None, "map", tmp_path)
+        resolve.resolve({"ModelsPath": ["my-own.pt"]}, None, "map", tmp_path)
     assert asked.pop() == "my-own.pt"
     assert asked == ["TS/M730.pt", "TS/M730.pt", "TS/M291.pt"]
 

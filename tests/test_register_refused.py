@@ -15,10 +15,10 @@ import impact_plugin
 from helpers.images import Grid
 from helpers.pairs import sitk_pair, squares
 from impact_plugin import _versions
-from impact_plugin.engine import process
-from impact_plugin.images import checks
+from impact_plugin.elastix import process
+from impact_plugin.images import validation
 from impact_plugin.images.array import ImageArray
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 
 
 @pytest.fixture
@@ -338,10 +338,10 @@ def test_overlap(case: str, swapped: bool, shift: float) -> None:
         fixed, moving = moving, fixed
     moving = replace(moving, origin=tuple(np.add(moving.origin, shift)))
     if overlap:
-        checks.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
+        validation.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
         return
     with pytest.raises(ValueError, match="the images do not overlap as they lie"):
-        checks.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
+        validation.check_overlap(fixed, moving, lambda points: points + shift, "as they lie")
 
 
 def test_overlap_in_two_dimensions() -> None:
@@ -350,7 +350,7 @@ def test_overlap_in_two_dimensions() -> None:
         small = Geometry((3, 3), (1.0, 1.0), (x, 1111.0), (1.0, 0.0, 0.0, 1.0))
         for fixed, moving in ((large, small), (small, large)):
             if overlap:
-                checks.check_overlap(fixed, moving, lambda points: points, "")
+                validation.check_overlap(fixed, moving, lambda points: points, "")
                 continue
             with pytest.raises(ValueError, match="do not overlap"):
-                checks.check_overlap(fixed, moving, lambda points: points, "")
+                validation.check_overlap(fixed, moving, lambda points: points, "")

@@ -12,7 +12,7 @@ from helpers import programs
 from helpers.images import Array, Grid
 from helpers.parameter_maps import ParameterMap, Value, to_map
 from helpers.registrations import GRIDS
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import from_elastix, initial, inverse, to_elastix, transformix
 from impact_plugin.transforms.chain import Chain
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers import programs
 from helpers.pairs import sitk_pair, squares
-from impact_plugin.engine import parameter_text
+from impact_plugin.parameters import map_files
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters = squares(
         MaximumNumberOfIterations=2, WriteResultImage="true", ResultImageFormat="mha"
     )
-    (path / "p.txt").write_text(parameter_text.dump(parameters))
+    (path / "p.txt").write_text(map_files.dump(parameters))
     impact_plugin.register_images(
         *(path / "f.mha", path / "m.mha"),
         parameter_maps=path / "p.txt",

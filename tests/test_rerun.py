@@ -19,7 +19,7 @@ from helpers.pairs import sitk_pair, squares
 from helpers.parameter_maps import Value, parameter_map
 from helpers.registrations import impact
 from impact_plugin.cli.program import program
-from impact_plugin.engine import process
+from impact_plugin.elastix import process
 
 
 def invoke(*arguments: str | Path) -> Result:

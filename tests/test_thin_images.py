@@ -12,7 +12,7 @@ import impact_plugin
 from helpers.images import Array
 from impact_plugin import models
 from impact_plugin.check import ImageHeader, check_map
-from impact_plugin.pairwise import masks
+from impact_plugin.registration import masks
 
 SHIFT = np.array([4.0, -3.0, 0.0])
 

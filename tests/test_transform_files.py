@@ -14,10 +14,10 @@ from helpers.images import Array
 from helpers.pairs import shift_error, sitk_pair, squares
 from impact_plugin import evaluation
 from impact_plugin.check import check_map
-from impact_plugin.engine import process
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.elastix import process
+from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.transforms import applying, from_elastix, initial, to_elastix
+from impact_plugin.transforms import apply, from_elastix, initial, to_elastix
 from impact_plugin.transforms.chain import Chain
 
 SIZE, SPACING, ORIGIN = (12, 14, 10), (2.0, 1.5, 3.0), (5.0, -7.0, 11.0)
@@ -115,7 +115,7 @@ def test_old_files_are_what_transformix_makes_of_them(kind: str, tmp_path: Path)
     from_elastix.to_sitk(chain, 3)  # and not by transformix
     expected = of_transformix(path, tmp_path)
     assert np.abs(expected - POINTS).max() > 0.5
-    np.testing.assert_allclose(applying.map_points(chain, POINTS), expected, atol=2e-6)
+    np.testing.assert_allclose(apply.map_points(chain, POINTS), expected, atol=2e-6)
     found = evaluation.evaluate(path, fixed_points=POINTS, moving_points=expected)
     assert found.after.landmarks is not None
     assert found.after.landmarks.mean < 1e-5
@@ -135,7 +135,7 @@ def test_a_field_without_an_order_is_not_interpolated(tmp_path: Path) -> None:
         "DeformationFieldFileName": f'"{tmp_path}/f.mha"',
     }
     path = written(tmp_path, OF_A_FILE, named)
-    mapped = applying.map_points(Chain.read(path), POINTS)
+    mapped = apply.map_points(Chain.read(path), POINTS)
     np.testing.assert_allclose(mapped, of_transformix(path, tmp_path), atol=2e-6)
 
 
@@ -151,7 +151,7 @@ def test_centre_of_rotation_in_voxels(tmp_path: Path) -> None:
         without=("CenterOfRotationPoint",),
     )
     expected = sitk.Euler3DTransform(place.tolist(), 0.1, 0.2, -0.1, (3, -2, 4))
-    found = applying.map_points(Chain.read(path), POINTS)
+    found = apply.map_points(Chain.read(path), POINTS)
     np.testing.assert_allclose(
         found, [expected.TransformPoint(point) for point in POINTS.tolist()], atol=1e-9
     )
@@ -162,7 +162,7 @@ def test_windows_paths_and_the_older_link(tmp_path: Path) -> None:
     for name in (r"C:\Users\me\out\first.txt", "C:/Users/me/first.txt", r"sub\first.txt"):
         link = {"InitialTransformParametersFileName": f'"{name}"'}
         path = written(tmp_path, OF_A_FILE | link, TRANSLATION)
-        shift = applying.map_points(Chain.read(path), POINTS) - POINTS
+        shift = apply.map_points(Chain.read(path), POINTS) - POINTS
         np.testing.assert_allclose(shift, np.tile([6.0, -4.0, 8.0], (15, 1)), atol=1e-12)
     assert initial.files_of(path) == [path, first]
     # The newer spelling wins, as in elastix.
@@ -216,7 +216,7 @@ AFFINE = sitk.AffineTransform((0.9, 0.1, 0, -0.1, 1.1, 0, 0, 0.05, 1), (3, -2, 4
 
 def read(path: Path) -> Array:
     chain = initial.read(path, GRID)
-    return applying.map_points(chain, POINTS)
+    return apply.map_points(chain, POINTS)
 
 
 def mapped(transform: sitk.Transform) -> Array:
@@ -255,7 +255,7 @@ def test_a_matrix_offset_transform_within_a_composition(tmp_path: Path) -> None:
     spline = sitk.BSplineTransformInitializer(sitk.Image(SIZE, sitk.sitkUInt8), [3, 3, 3])
     composite = sitk.CompositeTransform([inner, spline])
     grid = to_elastix.from_sitk(composite, GRID)
-    np.testing.assert_allclose(applying.map_points(grid, POINTS), mapped(AFFINE), atol=1e-9)
+    np.testing.assert_allclose(apply.map_points(grid, POINTS), mapped(AFFINE), atol=1e-9)
 
 
 def test_refused_files_are_named(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from helpers.images import Scene, shift
 from helpers.registrations import GRIDS
 from impact_plugin import _core, _networks
 from impact_plugin.cli.program import program
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.viewing.features import extraction, scans
-from impact_plugin.viewing.features.colours import Basis
-from impact_plugin.viewing.features.scans import Curve
+from impact_plugin.images.grid import Geometry
+from impact_plugin.report.features import extraction, scans
+from impact_plugin.report.features.colours import Basis
+from impact_plugin.report.features.scans import Curve
 
 ALONG_X = 3.0  # mm, from the fixed to the moving image
 

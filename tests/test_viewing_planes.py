@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.viewing import planes
+from impact_plugin.images.grid import Geometry
+from impact_plugin.report import planes
 
 ANGLE = np.deg2rad(12)
 TILT = np.array([[np.cos(ANGLE), -np.sin(ANGLE), 0], [np.sin(ANGLE), np.cos(ANGLE), 0], [0, 0, 1]])

@@ -22,15 +22,15 @@ from helpers import browser
 from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin.cli.program import program
-from impact_plugin.engine.errors import find_cause
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise import elastix_log
-from impact_plugin.pairwise.follower import Levels
+from impact_plugin.elastix.errors import find_cause
+from impact_plugin.images.grid import Geometry
+from impact_plugin.registration import elastix_log
+from impact_plugin.registration.follower import Levels
+from impact_plugin.report import planes
+from impact_plugin.report.registration import deformation
+from impact_plugin.report.registration.deformation import Deformation
 from impact_plugin.transforms import to_elastix
 from impact_plugin.transforms.chain import Chain, of_maps
-from impact_plugin.viewing import planes
-from impact_plugin.viewing.report import deformation
-from impact_plugin.viewing.report.deformation import Deformation
 
 ENDS = np.array([[0.2, 0.3, 0.4], [0.6, 0.5, 0.7], [0.8, 0.7, 0.3]])
 

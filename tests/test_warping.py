@@ -14,10 +14,10 @@ import impact_plugin
 from helpers import programs
 from helpers.pairs import sitk_pair, squares, voxels
 from helpers.parameter_maps import ParameterMap, to_map
-from impact_plugin.engine import process
-from impact_plugin.images.checks import check_fits
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import applying, from_elastix, to_elastix
+from impact_plugin.elastix import process
+from impact_plugin.images.grid import Geometry
+from impact_plugin.images.validation import check_fits
+from impact_plugin.transforms import apply, from_elastix, to_elastix
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.transforms.resampling import least
@@ -77,7 +77,7 @@ def test_nearest_neighbour_keeps_every_value(
     array = RANDOM.choice(np.array(values, dtype), SIZE[::-1])
     steps = (2, -1, 3)
     chain = translation(steps, only_elastix=only_elastix)
-    warped = applying.warp(chain, placed(array), GRID, order=0, default=0)
+    warped = apply.warp(chain, placed(array), GRID, order=0, default=0)
     assert Geometry.of(warped) == GRID
     assert voxels(warped).dtype == dtype
     np.testing.assert_array_equal(voxels(warped), shifted(array, steps, 0))
@@ -87,7 +87,7 @@ def test_values_outside_of_64_bits() -> None:
     array = RANDOM.choice(np.array([5, 2**53 + 1]), SIZE[::-1])
     chain = translation((2, 0, 0), only_elastix=False)
     for default in (7, 0, 2**53):
-        warped = applying.warp(chain, placed(array), GRID, order=0, default=default)
+        warped = apply.warp(chain, placed(array), GRID, order=0, default=default)
         np.testing.assert_array_equal(voxels(warped), shifted(array, (2, 0, 0), default))
 
 
@@ -107,7 +107,7 @@ def test_colours(dtype: type, only_elastix: bool) -> None:
     if dtype is np.int64:
         array *= 2**54
     chain = translation((0, 1, -2), only_elastix=only_elastix)
-    warped = applying.warp(chain, placed(array, vector=True), GRID, order=0, default=0)
+    warped = apply.warp(chain, placed(array, vector=True), GRID, order=0, default=0)
     for channel in range(3):
         expected = shifted(array[..., channel], (0, 1, -2), 0)
         np.testing.assert_array_equal(voxels(warped)[..., channel], expected)
@@ -121,7 +121,7 @@ def test_both_ways_interpolate_alike(order: int) -> None:
     for only_elastix in (False, True):
         chain = translation((0, 0, 0), only_elastix=only_elastix)
         chain.maps[0] |= to_map({"TransformParameters": [0.4, -0.7, 0.3]})
-        ways.append(voxels(applying.warp(chain, image, GRID, order, -1.0)))
+        ways.append(voxels(apply.warp(chain, image, GRID, order, -1.0)))
     np.testing.assert_allclose(ways[0], ways[1], atol=0.01)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from helpers.registrations import GRIDS
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 
 GRID = GRIDS[3]
 GEOMETRY = Geometry(GRID.size, GRID.spacing, GRID.origin, tuple(GRID.direction.ravel().tolist()))

@@ -16,7 +16,7 @@ from pathlib import Path
 import impact_plugin
 from impact_plugin import cohort, evaluation, models
 from impact_plugin.check import check_file
-from impact_plugin.engine import process
+from impact_plugin.elastix import process
 from impact_plugin.images import conversion
 from impact_plugin.parameters import Parameters
 

@@ -27,33 +27,25 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
-from impact_plugin.registration import register
+from impact_plugin._plugin import register
 
 if TYPE_CHECKING:
-    from impact_plugin import (
-        check,
-        cohort,
-        command_line,
-        demo,
-        evaluation,
-        models,
-        parameters,
-        records,
-    )
+    from impact_plugin import check, cohort, command_line, demo, evaluation, models, parameters
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.cohort.api import Cohort, register_cohort
-    from impact_plugin.engine.errors import RegistrationError
-    from impact_plugin.engine.log import Iteration
+    from impact_plugin.elastix.errors import RegistrationError
+    from impact_plugin.elastix.history import History
+    from impact_plugin.elastix.log import Iteration
     from impact_plugin.images.array import ImageArray
     from impact_plugin.images.nifti_frames import FrameWarning
-    from impact_plugin.pairwise.api import preset_map, preset_names, register_images
-    from impact_plugin.pairwise.follower import StopRegistration
-    from impact_plugin.pairwise.history import History
-    from impact_plugin.pairwise.result import RegistrationResult
-    from impact_plugin.records.comparing import RecordMismatchError
-    from impact_plugin.records.rerunning import RecordWarning, Rerun, rerun
+    from impact_plugin.registration import records
+    from impact_plugin.registration.api import preset_map, preset_names, register_images
+    from impact_plugin.registration.follower import StopRegistration
+    from impact_plugin.registration.records.comparing import RecordMismatchError
+    from impact_plugin.registration.records.rerunning import RecordWarning, Rerun, rerun
+    from impact_plugin.registration.result import RegistrationResult
+    from impact_plugin.report import view_features, write_cohort_report, write_report
     from impact_plugin.transforms.inverse import InverseWarning
-    from impact_plugin.viewing import view_features, write_cohort_report, write_report
 
 __all__ = [
     "Cohort",

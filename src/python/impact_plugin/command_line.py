@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from impact_plugin import _kept, _versions
 from impact_plugin.images import dicom, nifti_frames
-from impact_plugin.images.whole import DamagedImageError, check_whole
+from impact_plugin.images.integrity import DamagedImageError, check_whole
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.values import ParameterMap
@@ -65,7 +65,7 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
     _warn_of_directions(given)
     if record is None:
         return run("elastix", given)
-    from impact_plugin.records import elastix_runs  # imports much, seldom needed
+    from impact_plugin.registration.records import elastix_runs  # imports much, seldom needed
 
     return elastix_runs.run(given, Path(record))
 
@@ -158,10 +158,10 @@ def _written_by_transformix(flags: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def _parameters(name: str) -> ParameterMap:
     """Read a parameter file; of one that cannot be read elastix says why."""
-    from impact_plugin.engine import parameter_text
+    from impact_plugin.parameters import map_files
 
     try:
-        return parameter_text.read(name)
+        return map_files.read(name)
     except (OSError, ValueError):
         return {}
 

@@ -28,8 +28,8 @@ from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
     from impact_plugin import _core, _networks
-    from impact_plugin.parameters.elastix_file import ElastixFile
-    from impact_plugin.parameters.toml_file import TomlFile
+    from impact_plugin.parameters.elastix_text import ElastixFile
+    from impact_plugin.parameters.toml_text import TomlFile
 
 __all__ = [
     "JSON_SCHEMA",
@@ -72,7 +72,7 @@ def check_file(
             .toml.
         OSError: The file cannot be read.
     """
-    from impact_plugin.parameters.whole import open_file
+    from impact_plugin.parameters.parameters import open_file
 
     _check_both(fixed, moving)
     try:
@@ -140,8 +140,8 @@ class _Checker:
         from impact_plugin import _core, _networks  # loads torch's libraries
         from impact_plugin.check import map_checks
         from impact_plugin.parameters.names import impact_labels
+        from impact_plugin.parameters.parameters import DEFAULT_LEVELS
         from impact_plugin.parameters.parsing import count_of
-        from impact_plugin.parameters.whole import DEFAULT_LEVELS
 
         images = self._images(fixed, moving)
         self._add(map_checks.check_images(self.parameters, images))

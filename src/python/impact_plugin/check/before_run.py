@@ -107,8 +107,8 @@ def _models_silent() -> Iterator[None]:
 
 def _findings(path: Path, images: Sequence[ImageHeader], threads: int) -> Iterator[Finding]:
     from impact_plugin.check import check_map
-    from impact_plugin.engine import parameter_text
+    from impact_plugin.parameters import map_files
 
-    parameters = parameter_text.read(path)
+    parameters = map_files.read(path)
     if "Impact" in parameters.get("Metric", ()):
         yield from check_map(parameters, *images, threads=threads).findings

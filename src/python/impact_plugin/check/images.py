@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impact_plugin._files import utf8_name
+from impact_plugin._io import utf8_name
 from impact_plugin.images import nifti_frames
 from impact_plugin.images.dicom import is_dicom
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.integrity import check_whole
 from impact_plugin.images.reading import keeping_locale, read
-from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -68,7 +68,7 @@ class ImageHeader:
         Raises:
             ImageError: It cannot be read, or is neither 2D nor 3D with one value per voxel.
         """
-        from impact_plugin.images.checks import check_place  # wants numpy
+        from impact_plugin.images.validation import check_place  # wants numpy
 
         path = os.fspath(path)
         image, components = _header(path)

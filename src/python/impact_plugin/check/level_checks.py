@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from impact_plugin.check.report import Finding
-from impact_plugin.parameters.field_of_view import field_of_view, sufficient
+from impact_plugin.parameters.patch_size import field_of_view, sufficient
 
 if TYPE_CHECKING:
     from impact_plugin import _core, _networks

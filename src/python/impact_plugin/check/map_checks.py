@@ -24,7 +24,7 @@ ParameterMap = Mapping[str, list[str]]
 
 def check_components(parameters: ParameterMap) -> Iterator[Finding]:
     """Find names of components that elastix does not have."""
-    from impact_plugin.pairwise import components
+    from impact_plugin.elastix import components
 
     for parameter, name, guess in components.unknown(parameters):
         yield _finding(

@@ -22,15 +22,15 @@ def remedy_of(text: str) -> str | None:
         return None
     name = found["name"]
 
+    from impact_plugin.models import resolve
     from impact_plugin.models.catalogue import UnknownModelError, find
-    from impact_plugin.pairwise import model_files
 
-    if known := model_files.known_place(name):
+    if known := resolve.known_place(name):
         return (
             f'Give the path "{known}", where it lies. elastix looks in the current folder alone; '
             "impact_plugin.register_images() and `impact-plugin register` look there, too."
         )
-    if mind := model_files.MIND.fullmatch(Path(name).name):
+    if mind := resolve.MIND.fullmatch(Path(name).name):
         radius, dilation, dimension = mind.groups()
         options = f"--radius {radius} --dilation {dilation} --dimension {dimension}"
         return f"Run `impact-plugin models mind {options} -o {name}`, which writes it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from impact_plugin.parameters.elastix_defaults import resampling_pyramid, schedule_names
+from impact_plugin.parameters.defaults import resampling_pyramid, schedule_names
 
 LEAST_SMOOTHED = 4
 """Voxels that an image must have along each axis for ITK's recursive Gaussian."""

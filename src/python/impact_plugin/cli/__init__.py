@@ -10,7 +10,7 @@ from typing import TextIO
 def main() -> None:
     """Run ``impact-plugin`` with the arguments of this process."""
     from impact_plugin.cli.program import program
-    from impact_plugin.engine import termination
+    from impact_plugin.elastix import signals
 
     usual = warnings.showwarning
 
@@ -29,5 +29,5 @@ def main() -> None:
             usual(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
-    with termination.cleaned_up():
+    with signals.cleaned_up():
         program(prog_name="impact-plugin")

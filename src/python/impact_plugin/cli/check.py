@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from impact_plugin._files import PathNameError
+from impact_plugin._io import PathNameError
 
 if TYPE_CHECKING:
     from impact_plugin.check import Report

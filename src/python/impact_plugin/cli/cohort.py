@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from impact_plugin._files import expanded
-from impact_plugin.pairwise.presets import DEFAULT
+from impact_plugin._io import expanded
+from impact_plugin.registration.presets import DEFAULT
 
 if TYPE_CHECKING:
     from impact_plugin.cohort import Pair

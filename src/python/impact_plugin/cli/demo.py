@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from impact_plugin.pairwise import presets
+from impact_plugin.registration import presets
 
 _FOLDER = click.Path(path_type=Path)
 

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from impact_plugin import diagnosis
+from impact_plugin.cli import diagnosis
 
 
 @click.command()

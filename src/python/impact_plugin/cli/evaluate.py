@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from impact_plugin import _kept
-from impact_plugin.engine.errors import RegistrationError
+from impact_plugin.elastix.errors import RegistrationError
 
 _FILE = click.Path(path_type=Path)
 _EPILOG = """
@@ -77,7 +77,7 @@ def evaluate(
           --fixed-labels ct_organs.nii.gz --moving-labels mr_organs.nii.gz -o figures.csv
     """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin import evaluation
-    from impact_plugin.pairwise import made_from
+    from impact_plugin.registration import made_from
 
     for path in files:
         if path.suffix not in evaluation.SUFFIXES:

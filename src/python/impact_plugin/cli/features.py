@@ -69,7 +69,7 @@ def features(
       impact-plugin features ct.mha --model M730.pt --voxel-size 3 -o seen
       impact-plugin features ct.mha --model M730.pt -m mr.mha -t affine.tfm --layers 0,2 -o seen
     """  # noqa: D301  (\b keeps click from joining lines)
-    from impact_plugin.viewing import features as viewing
+    from impact_plugin.report import features as viewing
 
     try:
         view = viewing.view_features(

@@ -9,7 +9,7 @@ from typing import TextIO
 import click
 
 import impact_plugin
-from impact_plugin._files import PathNameError, utf8_name
+from impact_plugin._io import PathNameError, utf8_name
 from impact_plugin.images.nifti_frames import FrameWarning
 
 _COMMANDS = {

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 import impact_plugin
-from impact_plugin import _files, _kept
-from impact_plugin.pairwise import arguments
-from impact_plugin.pairwise.fitting import LOGGER
-from impact_plugin.pairwise.model_files import MissingModelError
+from impact_plugin import _arguments, _io, _kept
+from impact_plugin.models.resolve import MissingModelError
+from impact_plugin.registration.fitting import LOGGER
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -123,7 +122,7 @@ def register(
         LOGGER.setLevel(logging.INFO)
     try:
         images = _read_labels(labels, fixed)
-        files = arguments.files_read(
+        files = _arguments.files_read(
             {"fixed": fixed, "moving": moving, "--fixed-mask": fixed_mask}
             | {"--moving-mask": moving_mask}
             | {f"--labels {path}": path for path in labels},
@@ -185,7 +184,7 @@ def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
     Before the registration: a name that was mistyped, or an image that cannot be warped by it, is
     not to be found hours later.
     """
-    from impact_plugin.images import checks, conversion, reading
+    from impact_plugin.images import conversion, reading, validation
 
     images: dict[str, sitk.Image] = {}
     dimension = reading.dimension_of(fixed) if paths else None
@@ -198,8 +197,8 @@ def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
             )
             raise click.BadParameter(message, param_hint="--labels")
         images[name] = conversion.to_sitk(path, f"--labels {path}")
-        checks.check_grey(images[name], f"--labels {path}")
-        checks.check_place(images[name], f"--labels {path}")
+        validation.check_grey(images[name], f"--labels {path}")
+        validation.check_place(images[name], f"--labels {path}")
         if dimension not in (None, images[name].GetDimension()):
             message = (
                 f"{str(path)!r} has {images[name].GetDimension()} dimensions, and the fixed image "
@@ -210,8 +209,8 @@ def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
 
 
 def _warp_labels(result: impact_plugin.RegistrationResult, image: sitk.Image, path: Path) -> None:
-    with _files.replacing(path) as unfinished:
-        _files.write_image(result.warp(image, labels=True), unfinished, compressed=True)
+    with _io.replacing(path) as unfinished:
+        _io.write_image(result.warp(image, labels=True), unfinished, compressed=True)
 
 
 def _list_presets(context: click.Context) -> None:

@@ -61,8 +61,8 @@ def report(
       impact-plugin report elastix_out -f fixed.mha -m moving.mha -o report.html
       impact-plugin report result --fixed-points ct.txt --moving-points cbct.txt
     """  # noqa: D301  (\b keeps click from joining lines)
-    from impact_plugin.engine.errors import RegistrationError
-    from impact_plugin.viewing import write_report
+    from impact_plugin.elastix.errors import RegistrationError
+    from impact_plugin.report import write_report
 
     try:
         path = write_report(

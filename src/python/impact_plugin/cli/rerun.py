@@ -8,8 +8,8 @@ import click
 
 import impact_plugin
 from impact_plugin.cli.register import _pairs, _show_log
-from impact_plugin.records import rerunning
-from impact_plugin.records.making import IMAGES
+from impact_plugin.registration.records import rerunning
+from impact_plugin.registration.records.making import IMAGES
 
 _FILE = click.Path(path_type=Path)
 _DIFFERENT = 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _files, _versions
+from impact_plugin import _arguments, _io, _versions
 from impact_plugin._equality import EqualByValue
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.cohort import clusters, preflight, queues, running, shares, table, work
@@ -25,8 +25,8 @@ from impact_plugin.cohort.stopping import Stopping
 from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
 from impact_plugin.evaluation.api import Outside
-from impact_plugin.pairwise import arguments, stages
-from impact_plugin.pairwise import presets as known
+from impact_plugin.registration import presets as known
+from impact_plugin.registration import stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +202,7 @@ def register_cohort(
 
 def _report(folder: Path, journal: Journal) -> Path | None:
     """Write the report, without which a cohort is not lost: a command makes it anew."""
-    from impact_plugin.viewing import write_cohort_report
+    from impact_plugin.report import write_cohort_report
 
     try:
         return write_cohort_report(folder)
@@ -264,7 +264,7 @@ def _check_numbers(workers: int | None, threads: int | None, retries: int) -> li
     given = (("workers", workers, 1), ("threads", threads, 1), ("retries", retries, 0))
     for name, value, least in given:
         try:
-            arguments.check_whole(name, value, least)
+            _arguments.check_whole(name, value, least)
         except ValueError as error:
             problems.append(str(error))
     return problems
@@ -355,7 +355,7 @@ def _absolute(path: str | os.PathLike[str] | None, problems: list[str]) -> str |
     if path is None:
         return None
     try:
-        return str(_files.expanded(path).absolute())
+        return str(_io.expanded(path).absolute())
     except (OSError, ValueError) as error:
         problems.append(str(error))
         return None

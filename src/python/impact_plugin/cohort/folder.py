@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from impact_plugin import _files
+from impact_plugin import _io
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Variant, describe_variants
@@ -89,7 +89,7 @@ def describe(
         "pairs": before | ours,
         "variants": describe_variants(variants),
     }
-    _files.write_text(said, json.dumps(content, indent=1) + "\n")
+    _io.write_text(said, json.dumps(content, indent=1) + "\n")
     return len(before.keys() - ours.keys())
 
 
@@ -143,7 +143,7 @@ def claimed(folder: Path) -> Iterator[str]:
         yield note
     except CohortError:
         if said:
-            _files.write_bytes(folder / COHORT, said)
+            _io.write_bytes(folder / COHORT, said)
         for name in {LOG, CHECKSUMS, COHORT} - before:
             (folder / name).unlink(missing_ok=True)
         (folder / LOCK).unlink(missing_ok=True)

@@ -14,9 +14,10 @@ from typing import Any
 from impact_plugin.check import ImageHeader, check_map
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
-from impact_plugin.pairwise import model_files, stages
-from impact_plugin.pairwise.fitting import Fit
+from impact_plugin.models import resolve
 from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.registration import stages
+from impact_plugin.registration.fitting import Fit
 
 _CPU = -1
 """Where maps are tried: which GPUs workers have, this process need not know."""
@@ -102,7 +103,7 @@ class Maps:
         """Find models that are not there, or that no map of any variant names."""
         raw = [m for e in self._loaded.values() if isinstance(e, Loaded) for m in e.raw]
         try:
-            model_files.check(self._models, raw)
+            resolve.check(self._models, raw)
         except (ValueError, TypeError, OSError) as error:
             return [str(error)] if raw else []
         return []
@@ -162,7 +163,7 @@ class Maps:
         resolved = [stage.parameters for stage in made]
         models = {}
         for before, after in zip(raw, resolved, strict=True):
-            pairs = zip(model_files.listed(before), model_files.listed(after), strict=True)
+            pairs = zip(resolve.listed(before), resolve.listed(after), strict=True)
             models.update({name: Path(path).resolve() for name, path in pairs})
         return Loaded(raw, resolved, models, given)
 
@@ -200,11 +201,11 @@ def read(variant: Variant, dimension: int, fit: Fit | None = None) -> list[Param
         OSError: A file cannot be read.
         ValueError: It is no parameter file; there is no such preset.
     """
-    from impact_plugin.engine import parameter_text
-    from impact_plugin.pairwise import presets
+    from impact_plugin.parameters import map_files
+    from impact_plugin.registration import presets
 
     if variant.maps:
-        return [parameter_text.read(Path(path)) for path in variant.maps]
+        return [map_files.read(Path(path)) for path in variant.maps]
     return [presets.load(name, dimension, fit) for name in variant.presets]
 
 
@@ -212,7 +213,7 @@ def _named(models: Any, raw: Sequence[ParameterMap]) -> Any:  # noqa: ANN401
     """Leave out the models that maps do not name: other variants may."""
     if not isinstance(models, Mapping):
         return models
-    names = {name for each in raw for name in model_files.named(each)}
+    names = {name for each in raw for name in resolve.named(each)}
     return {name: path for name, path in models.items() if name in names} or None
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.pairs import Pair
-from impact_plugin.evaluation import api, jacobian, registrations
+from impact_plugin.evaluation import api, jacobian, steps
 from impact_plugin.evaluation.api import Outside
 from impact_plugin.evaluation.points import as_points
-from impact_plugin.images.checks import check_grid
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.pairwise.result import RegistrationResult
+from impact_plugin.images.grid import Geometry
+from impact_plugin.images.validation import check_grid
+from impact_plugin.registration.result import RegistrationResult
 
 POINTS = 1_000_000
 """At which the Jacobian determinant is looked at, at most: of a large image the time and the memory
@@ -89,7 +89,7 @@ def figures(pair: Pair, result: RegistrationResult, outside: Outside = "error") 
     if given:
         moving_grid = geometry(ImageHeader.read(pair.files["moving"]))
         found = api.measure(
-            registrations.load(result, None), **given, moving_grid=moving_grid, outside=outside
+            steps.load(result, None), **given, moving_grid=moving_grid, outside=outside
         )
         for front, step in (("", found.after), ("before_", found.before)):
             if step.landmarks:

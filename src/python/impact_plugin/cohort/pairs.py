@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from impact_plugin._files import expanded
-from impact_plugin.pairwise.arguments import LARGEST_COUNT, LARGEST_SEED, check_whole
+from impact_plugin._arguments import LARGEST_COUNT, LARGEST_SEED, check_whole
+from impact_plugin._io import expanded
 from impact_plugin.parameters.values import as_texts
 
 FILES = (

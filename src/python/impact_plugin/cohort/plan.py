@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _files, _versions
+from impact_plugin import _io, _versions
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation.api import Outside
 from impact_plugin.images import reading
@@ -119,7 +119,7 @@ class Checksums:
 
     def save(self) -> None:
         """Remember them for the next run."""
-        _files.write_text(self._store, json.dumps(self._known))
+        _io.write_text(self._store, json.dumps(self._known))
         self._saved = time.monotonic()
 
 

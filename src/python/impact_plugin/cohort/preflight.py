@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from impact_plugin._files import PathNameError
+from impact_plugin._io import PathNameError
 from impact_plugin.check import ImageError, ImageHeader
 from impact_plugin.cohort import measuring
 from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
 from impact_plugin.evaluation.api import Outside
-from impact_plugin.images.checks import check_grid
 from impact_plugin.images.reading import exists
+from impact_plugin.images.validation import check_grid
 from impact_plugin.transforms import initial
 from impact_plugin.transforms.initial import AUTOMATIC
 

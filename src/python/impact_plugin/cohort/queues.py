@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from impact_plugin._files import expanded
+from impact_plugin._io import expanded
 from impact_plugin.cohort.clusters import MEMORY, Cluster, submit, without_interrupts
 from impact_plugin.cohort.errors import CohortError
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from impact_plugin._files import expanded
+from impact_plugin._io import expanded
 from impact_plugin.cohort.pairs import (
     FILES,
     OVERRIDE,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from impact_plugin._files import replacing
+from impact_plugin._io import replacing
 from impact_plugin.cohort.work import Row
 
 COLUMNS = (

@@ -123,7 +123,7 @@ def _check_versions(task: Task) -> None:
 def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
     import impact_plugin
     from impact_plugin.cohort import measuring
-    from impact_plugin.pairwise import storage
+    from impact_plugin.registration import storage
 
     pair = task.pair
     with _feature_cache(task.feature_cache):
@@ -274,7 +274,7 @@ def _maps(task: Task) -> dict[str, Any]:
     from impact_plugin.check import ImageHeader
     from impact_plugin.cohort import maps
     from impact_plugin.images import reading
-    from impact_plugin.pairwise.fitting import Fit
+    from impact_plugin.registration.fitting import Fit
 
     fixed, moving = (ImageHeader.read(task.pair.files[side]) for side in ("fixed", "moving"))
     read = maps.read(task.variant, fixed.dimension, Fit.of(fixed, moving))

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 import impact_plugin
 from impact_plugin.demo import landmarks, metaimage, pictures
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import from_elastix
 from impact_plugin.transforms.chain import Chain
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from impact_plugin.demo.landmarks import Errors
 from impact_plugin.demo.lung_pair import RUNS, Data, LungPair
-from impact_plugin.engine.errors import RegistrationError
+from impact_plugin.elastix.errors import RegistrationError
 
 
 def run(

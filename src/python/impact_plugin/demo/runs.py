@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from impact_plugin.engine.log import ElastixLog
+from impact_plugin.elastix.log import ElastixLog
 
 
 class RunError(RuntimeError):

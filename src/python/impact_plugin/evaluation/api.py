@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from impact_plugin.evaluation import jacobian as jacobians
-from impact_plugin.evaluation import labels, landmarks, registrations
+from impact_plugin.evaluation import labels, landmarks, steps
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
 from impact_plugin.evaluation.points import PointsLike, Positions, as_points
-from impact_plugin.evaluation.registrations import Registration, RegistrationLike
 from impact_plugin.evaluation.results import Evaluation, StepEvaluation
-from impact_plugin.images import checks, conversion
+from impact_plugin.evaluation.steps import Registration, RegistrationLike
+from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import applying
+from impact_plugin.images.grid import Geometry
+from impact_plugin.transforms import apply
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def evaluate(
     fixed = None if fixed_image is None else conversion.to_sitk(fixed_image, "fixed_image")
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
     moving_grid = None if moving is None else Geometry.of(moving)
-    given = registrations.load(registration, fixed, moving_grid)
+    given = steps.load(registration, fixed, moving_grid)
     inner = None
     if mask is not None:
         inner = conversion.to_sitk(mask, "mask")
-        inner = checks.check_mask(inner, given.grid, "mask", "the fixed image")
+        inner = validation.check_mask(inner, given.grid, "mask", "the fixed image")
     agreement = measure(
         given,
         fixed_points=fixed_points,
@@ -219,7 +219,7 @@ def _landmark_errors(
     places: Positions,
     names: tuple[str, ...],
 ) -> LandmarkErrors:
-    return LandmarkErrors.between(applying.map_points(chain, points), places, names)
+    return LandmarkErrors.between(apply.map_points(chain, points), places, names)
 
 
 def _label_maps(
@@ -229,10 +229,10 @@ def _label_maps(
     fixed = conversion.to_sitk(fixed_labels, "fixed_labels")
     moving = conversion.to_sitk(moving_labels, "moving_labels")
     for image, name in ((fixed, "fixed_labels"), (moving, "moving_labels")):
-        checks.check_place(image, name)
+        validation.check_place(image, name)
         labels.check(image, name)
-    checks.check_grid(Geometry.of(fixed), grid, "fixed_labels", "the fixed image")
-    checks.check_pair(grid, Geometry.of(moving))
+    validation.check_grid(Geometry.of(fixed), grid, "fixed_labels", "the fixed image")
+    validation.check_pair(grid, Geometry.of(moving))
     ours, theirs = labels.of(fixed), labels.of(moving)
     if not ours & theirs:
         message = (
@@ -246,7 +246,7 @@ def _label_maps(
 def _label_agreement(
     chain: Chain, fixed: sitk.Image, moving: sitk.Image, common: list[int], grid: Geometry
 ) -> dict[int, LabelAgreement]:
-    warped = applying.warp(chain, moving, grid, order=0, default=0)
+    warped = apply.warp(chain, moving, grid, order=0, default=0)
     return labels.compare(fixed, warped, common)
 
 

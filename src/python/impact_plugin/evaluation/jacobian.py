@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images.geometry import Geometry
-from impact_plugin.transforms import applying
+from impact_plugin.images.grid import Geometry
+from impact_plugin.transforms import apply
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -77,4 +77,4 @@ def determinant(chain: Chain, grid: Geometry) -> sitk.Image:
 
     From elastix's own, exact derivatives; of displacement fields by differences.
     """
-    return applying.jacobian_determinant(chain, grid)
+    return apply.jacobian_determinant(chain, grid)

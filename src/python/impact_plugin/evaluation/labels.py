@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images.checks import check_grey
+from impact_plugin.images.validation import check_grey
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin._equality import EqualByValue
-from impact_plugin._files import expanded
-from impact_plugin.images.geometry import Geometry
+from impact_plugin._io import expanded
+from impact_plugin.images.grid import Geometry
 
 Positions: TypeAlias = NDArray[np.float64]
 """Shape (N, d), mm, (x, y) or (x, y, z) in LPS."""

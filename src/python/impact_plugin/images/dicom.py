@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import PathNameError, utf8_name
+from impact_plugin._io import PathNameError, utf8_name
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.whole import DamagedImageError
+from impact_plugin.images.integrity import DamagedImageError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from impact_plugin.images.whole.damage import Damage, opened, read
+from impact_plugin.images.integrity.damage import Damage, opened, read
 
 Rows: TypeAlias = tuple[tuple[float, float, float, float], ...]
 """Three rows of an affine from voxel indices (x, y, z, 1) to mm in RAS."""

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import expanded, read_image, utf8_name
+from impact_plugin._io import expanded, read_image, utf8_name
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.integrity import check_whole
 from impact_plugin.images.silence import itk_silent
-from impact_plugin.images.whole import check_whole
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

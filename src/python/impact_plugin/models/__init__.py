@@ -20,7 +20,7 @@ from impact_plugin.models.catalogue import PublicModel, catalogue, find
 from impact_plugin.models.downloading import DownloadError, download
 from impact_plugin.models.exporting import ExportError, export
 from impact_plugin.models.inspection import inspect
-from impact_plugin.models.mind_file import mind
+from impact_plugin.models.mind import mind
 from impact_plugin.models.normalization import Normalization
 from impact_plugin.models.report import LayerReport, ModelReport
 from impact_plugin.models.trial_process import ModelRefusedError, ModelStoppedError

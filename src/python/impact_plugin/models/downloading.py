@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from impact_plugin._files import expanded, replacing
+from impact_plugin._io import expanded, replacing
 from impact_plugin.models.catalogue import (
     REPOSITORY,
     REVISION,

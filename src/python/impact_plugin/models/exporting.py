@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import replacing
+from impact_plugin._io import replacing
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.files import target_path
 from impact_plugin.models.normalization import Normalization, parse

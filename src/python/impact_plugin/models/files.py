@@ -6,8 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from impact_plugin._files import expanded
-from impact_plugin._files import replacing as replacing
+from impact_plugin._io import expanded
+from impact_plugin._io import replacing as replacing
 
 
 def cache_folder() -> Path:

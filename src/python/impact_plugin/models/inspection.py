@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from impact_plugin._files import expanded
+from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models import trial_process
 from impact_plugin.models.archive import ModelFileError, file_facts, read_archive

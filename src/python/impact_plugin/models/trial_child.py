@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _core, _networks
-from impact_plugin.engine.child import die_with_caller
+from impact_plugin.elastix.child import die_with_caller
 from impact_plugin.models.report import ModelReport
 from impact_plugin.models.trial import Trial
 from impact_plugin.models.trial_process import ModelRefusedError, Task

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 
-from impact_plugin.engine.process import child_environment, describe_exit, interpreter
+from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
 from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.report import ModelReport
 

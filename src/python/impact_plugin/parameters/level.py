@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from impact_plugin._numbers import keep_plain
-from impact_plugin.parameters.extractor import Extractor, Model, whole_number
+from impact_plugin.parameters.network import Extractor, Model, whole_number
 
 Mode = Literal["Static", "Jacobian"]
 
@@ -86,7 +86,7 @@ class Level:
                 return extractor
             if self.mode == "Static":
                 return dataclasses.replace(extractor, patch_size=0)
-            from impact_plugin.parameters.field_of_view import patch_size_for  # loads torch
+            from impact_plugin.parameters.patch_size import patch_size_for  # loads torch
 
             return dataclasses.replace(extractor, patch_size=patch_size_for(extractor))
 

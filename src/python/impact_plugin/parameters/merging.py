@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters import elastix_defaults
-from impact_plugin.parameters.dialects import Dialect, write_levels
+from impact_plugin.parameters import defaults
 from impact_plugin.parameters.names import METRIC, base_name, dialect_of, impact_labels, own_names
+from impact_plugin.parameters.writing import Dialect, write_levels
 
 if TYPE_CHECKING:
-    from impact_plugin.parameters.whole import Parameters
+    from impact_plugin.parameters.parameters import Parameters
 
 ParameterMap = dict[str, list[str]]
 
@@ -48,7 +48,7 @@ def merge(
             merged[name] = values
     merged["Metric"] = metrics
     merged["NumberOfResolutions"] = [str(len(levels))]
-    return elastix_defaults.fitted(merged, len(levels), parameters.image_dimension)
+    return defaults.fitted(merged, len(levels), parameters.image_dimension)
 
 
 def _in_place(user: ParameterMap, old: ParameterMap, own: ParameterMap, label: str) -> ParameterMap:

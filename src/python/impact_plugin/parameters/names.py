@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from impact_plugin.parameters.dialects import Dialect
+from impact_plugin.parameters.writing import Dialect
 
 METRIC = "Impact"
 _LABEL = re.compile(r"Metric\d+")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 from impact_plugin import _core
 from impact_plugin.parameters.errors import ParameterError, Problem
-from impact_plugin.parameters.extractor import Distance, Extractor, Layer, Model
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC, impact_labels, own_names
+from impact_plugin.parameters.network import Distance, Extractor, Layer, Model
+from impact_plugin.parameters.parameters import DEFAULT_LEVELS, Parameters
 from impact_plugin.parameters.values import as_whole
-from impact_plugin.parameters.whole import DEFAULT_LEVELS, Parameters
 
 if TYPE_CHECKING:
-    from impact_plugin.parameters.elastix_file import ElastixFile
-    from impact_plugin.parameters.toml_file import TomlFile
+    from impact_plugin.parameters.elastix_text import ElastixFile
+    from impact_plugin.parameters.toml_text import TomlFile
 
 
 def parse(

@@ -9,8 +9,8 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from impact_plugin._equality import EqualByValue
-from impact_plugin._files import expanded, read_image, write_image, write_text
-from impact_plugin.engine import parameter_text
+from impact_plugin._io import expanded, read_image, write_image, write_text
+from impact_plugin.parameters import map_files
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import file_transforms
 from impact_plugin.transforms.completed import completed
@@ -85,7 +85,7 @@ class Chain(EqualByValue):
                 linked[_FIELD] = [str((final or folder).absolute() / linked[_FIELD][0])]
             name, place = (INITIAL, number) if number < initial else (stem, number - initial)
             path = folder / f"{name}.{place}.txt"
-            write_text(path, parameter_text.dump(linked))
+            write_text(path, map_files.dump(linked))
         return path
 
     def __add__(self, later: Chain) -> Chain:
@@ -126,7 +126,7 @@ def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
             message = f"{path}: the transform {link} builds on itself"
             raise ValueError(message)
         seen.add(link)
-        parameters = parameter_text.read(link)
+        parameters = map_files.read(link)
         if "Transform" not in parameters:
             message = f"{link} is no transform parameter file: it has no (Transform ...)"
             raise ValueError(message)

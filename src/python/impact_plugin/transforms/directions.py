@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms import from_elastix, to_elastix
 from impact_plugin.transforms.chain import Chain

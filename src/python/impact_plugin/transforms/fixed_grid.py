@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_whole
 
 

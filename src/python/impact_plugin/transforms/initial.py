@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from impact_plugin._files import expanded, temporary_folder
-from impact_plugin.images.geometry import Geometry
+from impact_plugin._io import expanded, temporary_folder
+from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_whole
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms import directions, itk_files, to_elastix

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms.solving import Points, jacobian, mapped, solve
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._files import read_image, utf8_name
+from impact_plugin._io import read_image, utf8_name
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impact_plugin.images.geometry import Geometry
+from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, Value, as_map
 from impact_plugin.transforms.chain import Chain
 

@@ -1,0 +1,172 @@
+"""Paths as users write them; writing files so that nobody finds half of one under its name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+class PathNameError(ValueError):
+    """A path whose bytes are not UTF-8."""
+
+
+def utf8_name(path: str | os.PathLike[str]) -> str:
+    """Give a path as SimpleITK takes it, whatever encoding of paths Python has: its bytes as UTF-8.
+
+    Other bytes, as in archives of old Windows programs, end the process inside SimpleITK: nothing
+    goes there that did not come through here.
+
+    Raises:
+        PathNameError: They are not.
+    """
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeError:
+        name = os.fspath(path)
+        try:
+            shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        except UnicodeError:  # half of a pair of UTF-16
+            shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
+        message = (
+            f"the path '{shown}' has bytes that are not UTF-8, and SimpleITK and torch take no "
+            "others. Rename the file or folder, or give a link to it (ln -s) with another name"
+        )
+        raise PathNameError(message) from None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Take a path as users write it: with the home folder in place of ``~`` or ``~user``.
+
+    Every path that a user gives comes through here, before anything long runs.
+
+    Raises:
+        FileNotFoundError: There is no such user, or no home folder.
+        PathNameError: The path, or the current folder where it is relative, is not UTF-8.
+    """
+    try:
+        found = Path(path).expanduser()
+        utf8_name(found.absolute())
+        return found
+    except RuntimeError as error:
+        user = Path(path).parts[0]
+        message = (
+            f"{os.fspath(path)!r}: the home folder of {user!r} is not known. Give the path without "
+            f"'~', or './{user}' for a folder of that name"
+        )
+        raise FileNotFoundError(message) from error
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder that is there for as long as the block runs.
+
+    Raises:
+        PathNameError: Temporary files lie in a folder (TMPDIR) whose path is not UTF-8.
+    """
+    place = expanded(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix="impact-plugin-", dir=place) as name:
+        yield Path(name)
+
+
+@contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Give an OSError the name of what is written, which those of a full disk lack."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path to write to, and move what was written there to ``target`` in one step.
+
+    Nobody ever reads half a file, and where the block raises, or the process is killed, ``target``
+    stays as it was. The missing parent folder of ``target`` is made. (A process that is killed
+    outright leaves a folder ``.writing-...`` behind.)
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        naming(target),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder,
+    ):
+        unfinished = Path(folder) / target.name
+        yield unfinished
+        unfinished.replace(target)
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file, in one step.
+
+    Raises:
+        OSError: It cannot be written; what was there is there.
+    """
+    with replacing(target) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def write_text(target: Path, content: str) -> None:
+    """Write a text file in UTF-8, in one step; see :func:`write_bytes`.
+
+    Paths in it are written with the bytes that they have, whatever encoding of paths Python has.
+    """
+    write_bytes(target, content.encode("utf-8", "surrogateescape"))
+
+
+def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> sitk.Image:
+    """Read an image as SimpleITK reads it.
+
+    Args:
+        path: The file.
+        pixel_type: Of the image, as SimpleITK numbers them; None: the file's own.
+
+    Raises:
+        PathNameError: The path is not UTF-8.
+        RuntimeError: SimpleITK cannot read the file.
+    """
+    import SimpleITK as sitk
+
+    from impact_plugin.images.reading import keeping_locale
+
+    kind = sitk.sitkUnknown if pixel_type is None else pixel_type
+    with keeping_locale():
+        return sitk.ReadImage(utf8_name(path), kind)
+
+
+def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> None:
+    """Write an image where ``path`` says, and see that all of it was written.
+
+    Without what its file said besides (``GetMetaDataKeys``): nobody asks for it, and the writers
+    of other formats warn of each item that they do not know. Not in one step: ``path`` is a file of
+    which nobody knows yet.
+
+    Raises:
+        OSError: It cannot be written, as where the disk is full.
+        PathNameError: The path is not UTF-8.
+    """
+    import SimpleITK as sitk
+
+    from impact_plugin.images.errors import reason_of
+    from impact_plugin.images.integrity import DamagedImageError, check_whole
+
+    if keys := image.GetMetaDataKeys():
+        image = sitk.Image(image)
+        image.MakeUnique()  # the caller's keeps them
+        for key in keys:
+            image.EraseMetaData(key)
+    try:
+        sitk.WriteImage(image, utf8_name(path), useCompression=compressed)
+        check_whole(path)  # the writers do not look whether all of it went to the disk
+    except (RuntimeError, DamagedImageError) as error:
+        reason = reason_of(error)
+        message = f"{path} cannot be written: {reason} Is the disk full?"
+        raise OSError(message) from error

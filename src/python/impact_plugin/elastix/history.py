@@ -1,0 +1,90 @@
+"""The course of a registration, iteration by iteration, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin._equality import EqualByValue
+from impact_plugin.elastix.log import Iteration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class History(EqualByValue):
+    """What elastix reported of every iteration; all arrays have one entry per iteration, in order.
+
+    Args:
+        stage: Which parameter map, from 0.
+        level: Which resolution level of the stage, from 0: the coarsest.
+        iteration: Which iteration of the level, from 0.
+        metric: Value of the metric; elastix minimises it.
+        step: Step size of the optimizer, in its own unit; NaN where it reports none.
+        gradient_norm: Magnitude of the metric's gradient; NaN likewise.
+        seconds: Duration of the iteration; the first of a level has the preparations in it.
+    """
+
+    stage: NDArray[np.int64]
+    level: NDArray[np.int64]
+    iteration: NDArray[np.int64]
+    metric: NDArray[np.float64]
+    step: NDArray[np.float64]
+    gradient_norm: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, iterations: Iterable[Iteration]) -> History:
+        """Collect what was reported of single iterations."""
+        return cls._of_rows([astuple(each) for each in iterations])
+
+    @classmethod
+    def _of_rows(cls, rows: Sequence[Sequence[float]]) -> History:
+        # The same columns in the same order as in Iteration.
+        table = np.array(rows, dtype=np.float64).reshape(-1, len(fields(cls)))
+        whole, rest = table[:, :3].astype(np.int64), table[:, 3:]
+        return cls(*whole.T, *rest.T)
+
+    def __len__(self) -> int:
+        return len(self.metric)
+
+    def as_dict(self) -> dict[str, NDArray[Any]]:
+        """Give the arrays by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Give it as a table, one row per iteration; needs pandas."""
+        import pandas as pd
+
+        return pd.DataFrame(self.as_dict())
+
+    def write(self, path: Path) -> None:
+        """Write it as a file of comma-separated values with a heading."""
+        columns = self.as_dict()
+        lines = [",".join(columns)]
+        lines += [
+            ",".join(map(str, row))
+            for row in zip(*(c.tolist() for c in columns.values()), strict=True)
+        ]
+        path.write_text("\n".join(lines) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> History:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is of another kind.
+        """
+        heading, *lines = path.read_text().splitlines()
+        names = heading.split(",")
+        if names != [each.name for each in fields(cls)]:
+            message = f"{path} is no history of a registration: its columns are {heading!r}"
+            raise ValueError(message)
+        return cls._of_rows([[float(value) for value in line.split(",")] for line in lines])

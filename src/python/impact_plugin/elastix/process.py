@@ -1,0 +1,105 @@
+"""Starting elastix and transformix as child processes and listening to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+CALLER = "IMPACT_CALLER"
+"""The environment variable by which a child knows the process that started it."""
+
+Program = Literal["elastix", "transformix"]
+
+
+def run(
+    program: Program,
+    arguments: Sequence[str | Path],
+    listen: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run elastix or transformix and hand on its output line by line, as it comes.
+
+    Whatever ends this call early, an exception of ``listen`` or a KeyboardInterrupt, ends the child
+    with it. Any thread may call it, and several at once.
+
+    Args:
+        program: Which.
+        arguments: Its command line.
+        listen: Called with each line of output, without the line's end; while it works, elastix
+            waits as soon as the pipe between them is full.
+        environment: Variables in addition to this process's.
+
+    Returns:
+        The exit code; negative where a signal ended it, see :func:`describe_exit`.
+
+    Raises:
+        RuntimeError: This Python does not know its own interpreter, as some programs that embed it
+            do not.
+    """
+    command = [interpreter(), "-m", "impact_plugin.elastix.child", program]
+    with subprocess.Popen(
+        [*command, *(os.fspath(argument) for argument in arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=child_environment(environment),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                listen(line.rstrip("\n"))
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
+
+
+def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the environment for a child that ends with this process.
+
+    Args:
+        more: Variables in addition to this process's.
+    """
+    # A file random.py in the current folder must not become the child's module of that name.
+    return {**os.environ, "PYTHONSAFEPATH": "1", CALLER: str(os.getpid()), **(more or {})}
+
+
+def interpreter() -> str:
+    """Give the path of this Python's interpreter.
+
+    Raises:
+        RuntimeError: It is not known, as in some programs that embed Python.
+    """
+    if not sys.executable:
+        message = (
+            "sys.executable is empty: this Python runs inside another program and does not know "
+            "its own interpreter. Set sys.executable to the path of a python that has "
+            "impact-plugin."
+        )
+        raise RuntimeError(message)
+    return sys.executable
+
+
+def describe_exit(code: int) -> str:
+    """Say in words how a process ended.
+
+    Example:
+        >>> describe_exit(-9)
+        'was ended by the signal SIGKILL, as the system does where memory runs out'
+    """
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = {
+        "SIGKILL": ", as the system does where memory runs out",
+        "SIGINT": ", by Ctrl-C",
+    }.get(name, "")
+    return f"was ended by the signal {name}{hint}"

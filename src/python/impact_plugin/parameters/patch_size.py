@@ -1,0 +1,87 @@
+"""How much a network sees for one feature, measured by gradient."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from impact_plugin.parameters.errors import ParameterError, Problem
+from impact_plugin.parameters.level import Level
+from impact_plugin.parameters.network import Extractor, Model
+
+
+def patch_size_for(extractor: Extractor) -> tuple[int, ...]:
+    """Give the smallest patch in which the feature at the centre is what it is in the whole image.
+
+    Args:
+        extractor: The network; its patch size does not count.
+
+    Returns:
+        Voxels along x, y (, z): for each axis the most that a selected layer needs, see
+        :func:`sufficient`.
+
+    Raises:
+        ParameterError: The file cannot be opened, does not fit the layers' mask or the channels, or
+            what it sees cannot be measured: a network that wants images of one size, or sees all of
+            its input. Give `patch_size` then.
+    """
+    path = Path(extractor.path)
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError:
+        stamp = 0
+    return _measured(
+        str(path), stamp, extractor.dimension, extractor.channels, extractor.layers_mask
+    )
+
+
+def field_of_view(reach: Sequence[float]) -> tuple[int, ...]:
+    """Give the voxels that a feature depends on, along each axis, from the reach to each side."""
+    return tuple(math.ceil(2 * value - 1e-9) + 1 for value in reach)
+
+
+def sufficient(reach: Sequence[float], stride: Sequence[float]) -> tuple[int, ...]:
+    """Give the patch that suffices for a layer, in voxels along each axis.
+
+    A layer with the input's voxels needs what one feature sees. One with a stride has a voxel at
+    the patch's centre only by chance: up to a stride more to each side, rounded up, for the
+    features between which the centre lies.
+    """
+    return tuple(
+        2 * math.ceil(r + (s - 1 if s > 1 else 0) - 1e-9) + 1
+        for r, s in zip(reach, stride, strict=True)
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _measured(
+    path: str, stamp: int, dimension: int, channels: int, layers_mask: str
+) -> tuple[int, ...]:
+    del stamp  # part of the cache's key: another file has another
+    from impact_plugin import _core, _networks  # loads torch's libraries
+    from impact_plugin.parameters.writing import write_levels
+
+    # One way into the core: a map, through its parser.
+    model = Model(
+        path=path,
+        voxel_size=1,
+        dimension=dimension,
+        channels=channels,
+        layers_mask=layers_mask,
+        patch_size=0,
+    )
+    written = write_levels([Level(models=model, mode="Static")])
+    (settings,), _ = _core.parse_settings(written, 1, dimension)
+    check = _networks.check_level(settings, True)
+    errors = [finding.message for finding in check.findings if finding.is_error]
+    if errors:
+        raise ParameterError([Problem(text) for text in errors])
+    sizes = []
+    for layer in check.models[0].layers:
+        if layer.reach is None or layer.stride is None:
+            text = f'what "{path}" sees for one feature cannot be measured. Give patch_size.'
+            raise ParameterError([Problem(text)])
+        sizes.append(sufficient(layer.reach, layer.stride))
+    return tuple(max(along) for along in zip(*sizes, strict=True))

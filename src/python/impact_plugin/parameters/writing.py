@@ -1,0 +1,154 @@
+"""Levels written as a parameter map, in each of the dialects that the metric reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+from impact_plugin.parameters.level import Level
+from impact_plugin.parameters.network import Extractor, Layer
+from impact_plugin.parameters.values import format_number
+
+Dialect = Literal["numbered", "prefixed", "plain"]
+"""``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""
+
+# What the parser takes for the end of a path (src/cpp/impact/settings/parameter_reader.cpp).
+_MODEL_ENDINGS = (".pt", ".pth", ".ts", ".jit")
+
+Words = list[str]
+
+
+def write_levels(
+    levels: Sequence[Level], dialect: Dialect = "numbered", label: str = ""
+) -> dict[str, list[str]]:
+    """Write levels as parameters of the metric.
+
+    Args:
+        levels: Those of the registration, each with all of its patch sizes.
+        dialect: How names and values are written.
+        label: The metric's label, in front of each name: "Metric1" in a map of several metrics.
+
+    Raises:
+        ValueError: The dialect is unknown, or has no way to write a path or a voxel size.
+    """
+    if dialect not in get_args(Dialect):
+        allowed = ", ".join(f'"{name}"' for name in get_args(Dialect))
+        message = f"dialect is {dialect!r}. Allowed: {allowed}."
+        raise ValueError(message)
+    result: dict[str, list[str]] = {}
+    prefix = label + ("" if dialect == "plain" else "Impact")
+
+    def per_level(name: str, values: Words, default: str | None = None) -> None:
+        if default is None or set(values) != {default}:
+            result[prefix + name] = values
+
+    def lists(name: str, values: Sequence[Sequence[Words]]) -> None:
+        if dialect == "numbered":
+            for number, words in enumerate(values):
+                result[f"{prefix}{name}{number}"] = [part for word in words for part in word]
+        else:
+            result[prefix + name] = [" ".join("*".join(word) for word in words) for words in values]
+
+    def per_model(name: str, of: Callable[[Extractor], Words]) -> None:
+        def side(place: int) -> list[list[Words]]:
+            return [[of(model.extractors[place]) for model in level.pairs] for level in levels]
+
+        fixed, moving = side(0), side(1)
+        if fixed == moving:
+            lists(name, fixed)
+        else:
+            lists("Fixed" + name, fixed)
+            lists("Moving" + name, moving)
+
+    def per_layer(name: str, of: Callable[[Layer], str]) -> None:
+        lists(
+            name,
+            [
+                [[of(layer)] for model in level.pairs for layer in model.selected]
+                for level in levels
+            ],
+        )
+
+    for level in levels:
+        _check_voxel_sizes(level)
+        if dialect != "numbered":
+            for place in (0, 1):
+                _check_paths([str(model.extractors[place].path) for model in level.pairs])
+
+    per_level("Mode", [level.mode for level in levels])
+    per_level("GPU", [str(level.gpu) for level in levels])
+    per_level("UseMixedPrecision", [_boolean(level.mixed_precision) for level in levels], "false")
+    per_level(
+        "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"
+    )
+    per_level("WriteFeatureMaps", [str(level.feature_maps or "false") for level in levels], "false")
+    per_model("ModelsPath", lambda extractor: [str(extractor.path)])
+    per_model("Dimension", lambda extractor: [str(extractor.dimension)])
+    per_model("NumberOfChannels", lambda extractor: [str(extractor.channels)])
+    per_model("VoxelSize", _voxel_size)
+    per_model("PatchSize", _patch_size)
+    per_model("LayersMask", lambda extractor: [extractor.layers_mask])
+    per_layer("LayersWeight", lambda layer: format_number(layer.weight))
+    per_layer("SubsetFeatures", lambda layer: str(layer.subset_features))
+    per_layer("PCA", lambda layer: str(layer.pca))
+    per_layer("Distance", lambda layer: layer.distance)
+    if dialect == "numbered":  # level by level, as people write it
+        return dict(sorted(result.items(), key=lambda item: _level_of(item[0])))
+    return result
+
+
+def _level_of(name: str) -> int:
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits) if digits else -1
+
+
+def _voxel_size(extractor: Extractor) -> Words:
+    return [format_number(value) for value in extractor.voxel_sizes]
+
+
+def _patch_size(extractor: Extractor) -> Words:
+    if extractor.patch_voxels is None:
+        message = f"patch_size of {extractor.path!r} is not decided: see Level.with_patch_sizes()."
+        raise ValueError(message)
+    return [str(value) for value in extractor.patch_voxels]
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _check_voxel_sizes(level: Level) -> None:
+    """The parser deals out as many numbers as models have axes, or as the images have."""
+    for place in (0, 1):
+        counts = [
+            (len(_voxel_size(model.extractors[place])), model.dimension)
+            for model in level.pairs
+            if model.dimension == 2
+        ]
+        if len({count for count, _ in counts}) > 1:
+            message = (
+                "some of a level's 2D models have a voxel_size of two numbers and others of three, "
+                "which no parameter map can say. Give all as many."
+            )
+            raise ValueError(message)
+
+
+def _check_paths(paths: Sequence[str]) -> None:
+    """In an entry of several paths, a space ends one only after the name of a model file."""
+
+    def ends(text: str) -> bool:
+        return text.endswith(_MODEL_ENDINGS) and text not in _MODEL_ENDINGS
+
+    any_ends = any(ends(path) for path in paths)
+    for i, path in enumerate(paths):
+        words = path.split(" ")
+        spaced = " " in path or "\t" in path
+        whole = ends(path) if spaced or (any_ends and i + 1 < len(paths)) else True
+        inside = any(ends(" ".join(words[:n])) for n in range(1, len(words)))
+        if path.strip() != path or not whole or inside or "\t" in path:
+            message = (
+                f"path {path!r} cannot be written in this dialect, in which spaces separate paths "
+                f'that end in {", ".join(_MODEL_ENDINGS)}. Use dialect "numbered", or rename '
+                "the file."
+            )
+            raise ValueError(message)

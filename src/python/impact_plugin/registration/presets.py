@@ -1,0 +1,144 @@
+"""Parameter maps that come with the package, by the names of what they are for."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from impact_plugin.parameters import map_files
+from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.registration.fitting import Fit
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = (_PACKAGE / "parameter_maps", _PACKAGE.parents[2] / "ParameterMaps")
+"""Where the maps lie: in an installed package, and in a source tree."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One parameter map of the package.
+
+    Args:
+        file: Its file in ``ParameterMaps/``.
+        purpose: What it is for.
+        changes: Parameters with other values than in the file.
+        fits: Whether its lengths are those of the images, see :mod:`.fitting`; else its networks
+            were trained on voxels of the size that the map has.
+    """
+
+    file: str
+    purpose: str
+    changes: dict[str, list[str]] = field(default_factory=dict)
+    fits: bool = True
+
+
+PRESETS: dict[str, Preset] = {
+    "rigid_mind": Preset(
+        "affine.txt",
+        "a first alignment by translation and rotation, of one or of two modalities; no download",
+        {"Transform": ["EulerTransform"]},
+    ),
+    "affine_mind": Preset(
+        "affine.txt", "a first affine alignment, of one or of two modalities; no download"
+    ),
+    "mind": Preset("mind.txt", "deformable, of one or of two modalities, in seconds; no download"),
+    "ct_cbct": Preset(
+        "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
+    ),
+    "mr_ct": Preset(
+        "mr_ct.txt", "deformable, MR and CT of one patient: deep layer of M730, MIND", fits=False
+    ),
+    "foundation_2d": Preset(
+        "foundation_2d.txt", "deformable, images no medical network has seen: SAM 2.1 in planes"
+    ),
+    "several_models": Preset(
+        "several_models.txt",
+        "deformable, a hard pair, with a GPU: several models and layers",
+        fits=False,
+    ),
+    "asymmetric": Preset(
+        "asymmetric.txt", "deformable, a model of its own for each image", fits=False
+    ),
+}
+
+DEFAULT: tuple[str, ...] = ("affine_mind", "mind")
+"""The stages where neither a preset nor a map is given: for any pair, and without a download."""
+
+
+def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
+    """Give the parameter map of a preset.
+
+    Args:
+        name: Which.
+        dimension: Of the images: 3, or 2 where all its models are MIND.
+        fit: To the images; None: lengths as in the file.
+
+    Raises:
+        ValueError: There is no such preset, or it is not for images of that dimension.
+    """
+    if dimension not in (2, 3):
+        message = f"dimension is {dimension!r}, expected 2 or 3"
+        raise ValueError(message)
+    preset = PRESETS.get(name)
+    if preset is None:
+        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)
+        guess = f"; did you mean {near[0]!r}?" if near else "."
+        message = f"there is no preset {name!r}{guess} The presets are: {', '.join(PRESETS)}"
+        raise ValueError(message)
+    parameters = map_files.read(map_folder() / preset.file) | preset.changes
+    if dimension == 2:
+        parameters = _in_two_dimensions(name, parameters)
+    if fit is None:
+        return parameters
+    return (fit if preset.fits else replace(fit, factor=1.0)).applied(parameters)
+
+
+def map_folder() -> Path:
+    """Give the folder of the parameter maps."""
+    return next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
+
+
+_MIND_3D = re.compile(r"MIND_R(\d+)D(\d+)_3D\.pt")
+_PER_AXIS = (
+    "ImagePyramidRescaleSchedule",
+    "ImagePyramidSmoothingSchedule",
+    "VoxelSize",
+    "PatchSize",
+)
+
+
+def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
+    """Leave out the third axis of a map whose models are MIND."""
+    models = " ".join(parameters.get("ModelsPath", ["?"])).split()
+    if not all(_MIND_3D.fullmatch(model) for model in models):
+        flat = ", ".join(each for each in PRESETS if each.endswith("mind"))
+        message = f"the preset {name!r} is for 3D images, and these are 2D. For 2D: {flat}"
+        raise ValueError(message)
+    changed = dict(parameters)
+    changed["FixedImageDimension"] = changed["MovingImageDimension"] = ["2"]
+    changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]
+    changed["ModelsPath"] = [
+        _MIND_3D.sub(r"MIND_R\1D\2_2D.pt", value) for value in parameters["ModelsPath"]
+    ]
+    for parameter in _PER_AXIS:
+        if parameter in parameters:
+            changed[parameter] = _without_third_axis(parameters[parameter])
+    return changed
+
+
+def _without_third_axis(values: Sequence[str]) -> list[str]:
+    """Leave out the last of each three numbers.
+
+    Example:
+        >>> _without_third_axis("8 8 8 4 4 4".split()), _without_third_axis(["3*3*3 3*3*3"])
+        (['8', '8', '4', '4'], ['3*3 3*3'])
+    """
+    if any("*" in value for value in values):
+        drop: Callable[[str], str] = lambda value: " ".join(  # noqa: E731
+            size.rpartition("*")[0] for size in value.split()
+        )
+        return [drop(value) for value in values]
+    return [value for number, value in enumerate(values) if number % 3 != 2]

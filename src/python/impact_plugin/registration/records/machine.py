@@ -1,0 +1,89 @@
+"""On what a registration ran: versions, the processor, the variables that matter."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import re
+from pathlib import Path
+
+from impact_plugin import _versions
+from impact_plugin.models.files import sha256
+from impact_plugin.registration.records.contents import Record
+
+_DISTRIBUTIONS = ("impact-plugin", "torch", "itk-elastix", "itk-core", "SimpleITK", "numpy")
+
+# Of the variables of a process, those that change how many threads compute, on what, and how.
+_VARIABLES = re.compile(
+    r"(OMP|GOMP|KMP|MKL|OPENBLAS|ATEN|DNNL|ONEDNN|IMPACT|ITK|CUDA|CUBLAS|PYTORCH|TORCH)_\w+"
+    r"|NVIDIA_TF32_OVERRIDE"
+)
+
+# Of processors: our kernels, oneDNN and torch choose their code by these.
+_VECTORS = re.compile(r"avx\w*|fma|f16c|amx\w*|asimd\w*|sve\w*")
+
+
+def versions(log: str) -> dict[str, str | None]:
+    """Give the versions of all that computes; None of what is not there.
+
+    Args:
+        log: elastix's own, which says what it is.
+    """
+    return {
+        "python": platform.python_version(),
+        **{name: _versions.installed(name) for name in _DISTRIBUTIONS},
+        "elastix": _said(r"elastix version: (\S+)", log),
+        "ITK headers": _said(r"ITK version: (\S+)", log),
+        "glibc": platform.libc_ver()[1] or None,
+    }
+
+
+def _said(pattern: str, log: str) -> str | None:
+    found = re.search(pattern, log)
+    return found[1] if found else None
+
+
+def describe() -> Record:
+    """Describe this machine, and the plugin's binary, which has no version of its own."""
+    return {
+        "system": platform.platform(),
+        **processor(),
+        "processors": os.cpu_count(),
+        "plugin_sha256": _sha256_of(_versions.libraries()),
+        "variables": {
+            name: value for name, value in sorted(os.environ.items()) if _VARIABLES.fullmatch(name)
+        },
+    }
+
+
+@functools.cache
+def _sha256_of(paths: tuple[Path, ...]) -> str | None:
+    """Give the checksum of several files, one after the other; None where one is missing."""
+    if not paths or not all(path.is_file() for path in paths):
+        return None
+    return hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
+
+
+@functools.cache
+def processor() -> Record:
+    """Name the processor's model, and which of the instructions it has that networks run on."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    flags = _said(r"(?m)^(?:flags|Features)\s*: (.*)$", text) or ""
+    return {
+        "processor": _said(r"(?m)^model name\s*: (.*?)\s*$", text) or platform.machine(),
+        "instructions": sorted(flag for flag in flags.split() if _VECTORS.fullmatch(flag)),
+    }
+
+
+def gpu_name(number: int) -> str | None:
+    """Name a GPU; None of the CPU (a number below 0), and where torch does not see it."""
+    if number < 0:
+        return None
+    import torch
+
+    return torch.cuda.get_device_name(number) if number < torch.cuda.device_count() else None

@@ -1,0 +1,217 @@
+"""The record of a registration: begun before elastix starts, finished when its result is there."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impact_plugin.models import resolve
+from impact_plugin.parameters.values import as_whole
+from impact_plugin.registration.records import machine
+from impact_plugin.registration.records.contents import (
+    Record,
+    describe_file,
+    describe_image,
+    first_maps,
+    path_of,
+    transform_sha256,
+    voxels_sha256,
+)
+
+if TYPE_CHECKING:
+    from impact_plugin.elastix.log import Level
+    from impact_plugin.registration.inputs import Inputs
+    from impact_plugin.registration.result import RegistrationResult
+    from impact_plugin.registration.stages import Stage
+    from impact_plugin.transforms.chain import Chain
+
+VERSION = 1
+"""``record_version``: raised where a field changes its meaning or goes; new fields leave it."""
+
+DEFAULT_SEED = 121212
+"""elastix's own, of maps without RandomSeed (Core/Kernel/elxElastixBase.cxx)."""
+
+IMAGES = ("fixed", "moving", "fixed_mask", "moving_mask")
+"""The images of a registration, by the names of the arguments of ``register_images``."""
+
+_GPU = re.compile(r"(Metric\d*)?(Impact)?GPU")
+
+
+def begin(
+    inputs: Inputs,
+    given: Mapping[str, object],
+    initial_transform: object,
+    before: Chain,
+    stages: Sequence[Stage],
+    arguments: Mapping[str, object],
+) -> Record:
+    """Describe what goes into a registration; reads every file of it.
+
+    Args:
+        inputs: The images, converted and checked.
+        given: The images as the caller gave them, by name (:data:`IMAGES`).
+        initial_transform: As the caller gave it.
+        before: The same, as elastix gets it.
+        stages: As elastix gets them.
+        arguments: Of ``register_images``, those that are a number or a text.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    images = {name: getattr(inputs, name) for name in IMAGES}
+    return {
+        "record_version": VERSION,
+        "started": _now(),
+        "command": {"arguments": list(sys.argv), "folder": str(Path.cwd())},
+        "arguments": {name: _plain(value) for name, value in arguments.items()},
+        "images": {
+            name: None if image is None else describe_image(image, given[name])
+            for name, image in images.items()
+        },
+        "initial_transform": _describe_initial(initial_transform, before),
+        "stages": [_describe_stage(stage) for stage in stages],
+        "models": _describe_models(stages),
+        "files": _describe_files(stages),
+    }
+
+
+def finish(
+    begun: Record, result: RegistrationResult, before: Chain, levels: Sequence[Level], log: str
+) -> Record:
+    """Add to what :func:`begin` gave what came out.
+
+    Args:
+        begun: What it gave.
+        result: The registration's result.
+        before: The initial transform.
+        levels: The resolution levels that elastix reported.
+        log: elastix's, in full.
+    """
+    stages = []
+    for number, stage in enumerate(begun["stages"]):
+        maps = len(before.maps) + number + 1
+        reached = maps <= len(result.chain.maps)
+        stages.append(
+            {
+                **stage,
+                "levels": [_describe_level(each) for each in levels if each.stage == number],
+                "transform_sha256": (
+                    transform_sha256(first_maps(result.chain, maps)) if reached else None
+                ),
+            }
+        )
+    return {
+        **begun,
+        "finished": _now(),
+        "stages": stages,
+        "stopped": result.stopped,
+        "transform": {"file": None, "sha256": transform_sha256(result.chain)},
+        "result_image": {
+            "file": None,
+            "voxels_sha256": voxels_sha256(result.image),
+            **({"resampling": asdict(result.resampling)} if result.resampling else {}),
+        },
+        "timings": dict(result.timings),
+        "versions": machine.versions(log),
+        "machine": machine.describe() | {"gpus": _gpus(stages)},
+        "log": None,
+    }
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: object) -> int | float | str | None:
+    """Give a value as JSON has it, whichever library's number it is."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    return None if value is None else str(value)
+
+
+def _describe_initial(given: object, before: Chain) -> Record | None:
+    if given is None:
+        return None
+    path = None if given in ("center", "mass") else path_of(given)
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    return {
+        "given": given if given in ("center", "mass") else "file" if path else kind,
+        "path": None if path is None else str(path),
+        "file_sha256": None if path is None else describe_file(path)["sha256"],
+        "parameters": before.maps,
+        "fields": sorted(before.fields),
+        "sha256": transform_sha256(before),
+    }
+
+
+def _describe_stage(stage: Stage) -> Record:
+    seed = stage.parameters.get("RandomSeed", [str(DEFAULT_SEED)])[0]
+    return {
+        "name": stage.name,
+        "parameters": stage.parameters,
+        "seed": as_whole(seed),
+        "devices": _devices(stage),
+    }
+
+
+def _devices(stage: Stage) -> list[str]:
+    """Name the devices on which a stage's networks run, as torch does; none without networks."""
+    if not stage.has_impact:
+        return []
+    numbers = [
+        value
+        for name, values in stage.parameters.items()
+        if _GPU.fullmatch(name)
+        for text in values
+        for value in text.split()
+    ]
+    whole = [int(text) for text in numbers or ["-1"] if re.fullmatch(r"-?\d+", text)]
+    return list(dict.fromkeys("cpu" if each < 0 else f"cuda:{each}" for each in whole))
+
+
+def _gpus(stages: Sequence[Record]) -> Record:
+    used = sorted({device for stage in stages for device in stage["devices"]} - {"cpu"})
+    return {device: machine.gpu_name(int(device.partition(":")[2])) for device in used}
+
+
+def _describe_models(stages: Sequence[Stage]) -> list[Record]:
+    names = (name for stage in stages for name in resolve.named(stage.parameters))
+    return [
+        {"name": name, **describe_file(Path(name))}
+        for name in dict.fromkeys(names)
+        if Path(name).is_file()
+    ]
+
+
+def _describe_files(stages: Sequence[Stage]) -> list[Record]:
+    """Describe other files that parameters name, such as images of a rigidity penalty."""
+    found = {}
+    for stage in stages:
+        models = set(resolve.named(stage.parameters))
+        for parameter, values in stage.parameters.items():
+            for value in values:
+                if value and value not in models and Path(value).is_file():
+                    found[parameter, value] = {
+                        "parameter": parameter,
+                        "name": value,
+                        **describe_file(Path(value)),
+                    }
+    return list(found.values())
+
+
+def _describe_level(level: Level) -> Record:
+    metric = level.values[-1] if level.values else math.nan
+    return {
+        "iterations": len(level.iterations),
+        "metric": metric if math.isfinite(metric) else None,
+        "seconds": round(level.seconds, 6),
+    }

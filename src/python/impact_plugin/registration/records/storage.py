@@ -1,0 +1,103 @@
+"""Records as files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from impact_plugin._io import expanded
+from impact_plugin.models.files import replacing
+from impact_plugin.registration.records import shape
+from impact_plugin.registration.records.contents import Record
+
+NAME = "record.json"
+"""A record's file, in the folder of the registration's results."""
+
+LOG = "elastix.log"
+"""The log beside it."""
+
+VERSIONS = (1,)
+"""``record_version`` of the records that can be read."""
+
+
+def write(record: Record, path: Path) -> None:
+    """Write a record, in one step: there is never half of one under that name.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        file.write(text(record))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def text(record: Record) -> str:
+    """Give the text of a record: short lists in one line.
+
+    Raises:
+        ValueError: It has a number that JSON does not have: NaN or infinity.
+    """
+    # Names of files need not be Unicode, which ASCII's escapes carry over.
+    whole = json.dumps(record, indent=2, allow_nan=False)
+    # Within JSON's strings there are no line breaks.
+    short = re.sub(r"\[\n\s+([^][{}]*?)\n\s*\]", _in_one_line, whole)
+    return f"{short}\n"
+
+
+def _in_one_line(values: re.Match[str]) -> str:
+    return "[" + re.sub(r"\n\s+", " ", values[1]) + "]"
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """Give the absolute path of a record, of which the folder may be named instead.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    given = expanded(path).absolute()
+    found = given / NAME if given.is_dir() else given
+    if not found.is_file():
+        message = (
+            f"there is no record {str(found)!r}. Registrations write one into their folder, unless "
+            "they are told not to"
+        )
+        raise FileNotFoundError(message)
+    return found
+
+
+def read(path: str | os.PathLike[str]) -> Record:
+    """Read a record.
+
+    Args:
+        path: The file, or the folder in which it is.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: The file is something else, of a version that this one does not know, or not as
+            ``record.schema.json`` wants it: the message has the first place, what is there and what
+            is expected.
+    """
+    file = find(path)
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        message = f"{file} is no JSON file: {error}"
+        raise ValueError(message) from error
+    version = record.get("record_version") if isinstance(record, dict) else None
+    if version is None:
+        message = f"{file} is no record of a registration: it has no record_version"
+        raise ValueError(message)
+    if version not in VERSIONS:
+        message = (
+            f"{file} has record_version {version!r}, and this impact-plugin reads "
+            f"{', '.join(map(str, VERSIONS))}: install the one that wrote it, or a newer one"
+        )
+        raise ValueError(message)
+    if problem := shape.problem(record):
+        message = f"{file} is no whole record: {problem}"
+        raise ValueError(message)
+    found: Record = record
+    return found

@@ -1,0 +1,334 @@
+"""What a registration gives: the transform in every form, the image, and how it went."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from impact_plugin._equality import EqualByValue
+from impact_plugin._io import expanded, temporary_folder
+from impact_plugin._numbers import plain_arguments
+from impact_plugin.elastix.history import History
+from impact_plugin.images import conversion, validation
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters.values import ParameterMap
+from impact_plugin.registration.records.contents import Record
+from impact_plugin.transforms import apply, from_elastix, inverse
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.resampling import HIGHEST_ORDER, Resampling, order_of, outside_of
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from impact_plugin.evaluation import Evaluation
+    from impact_plugin.evaluation.api import Outside
+    from impact_plugin.evaluation.points import PointsLike
+
+_TRIED = 24
+"""Voxels along each axis of the fixed image at which an inverse is tried."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationResult(EqualByValue):
+    """The result of :func:`impact_plugin.register_images`.
+
+    The transform maps points of the fixed image to points of the moving image, both in mm in LPS;
+    so images of the moving frame are warped onto the fixed image's grid by it, and points go the
+    other way: from the fixed image to the moving one. Results can be pickled.
+
+    Args:
+        image: The moving image on the grid of the fixed image, SimpleITK, with the moving image's
+            pixel type.
+        chain: The transforms, the initial one among them, as elastix has them.
+        fixed: Grid of the fixed image.
+        history: Metric, step size and so on of every iteration.
+        timings: Seconds by what they were spent on, in order.
+        stages: Names of the presets or maps that ran.
+        stopped: Whether the callback ended it early.
+        output_directory: Where elastix's files are; None if they were not kept.
+        log: elastix's, in full.
+        record: All that the registration came from and what it gave, as ``docs/records.md``
+            describes it; None where none was wanted.
+        resampling: How the moving image became :attr:`image`; None: as the last transform's map
+            says.
+        inputs: The fixed and the moving image as they were given, for :meth:`report`; a pickled
+            result has them where they are paths. None if they are not known.
+        initial: How many of the chain's transforms were there before: the initial transform.
+    """
+
+    image: sitk.Image
+    chain: Chain
+    fixed: Geometry
+    history: History
+    timings: dict[str, float]
+    stages: tuple[str, ...]
+    stopped: bool
+    output_directory: Path | None
+    log: str = ""
+    record: Record | None = None
+    resampling: Resampling | None = None
+    inputs: tuple[ImageLike, ImageLike] | None = field(default=None, repr=False, compare=False)
+    initial: int = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        if not all(isinstance(image, str | os.PathLike) for image in self.inputs or ()):
+            state["inputs"] = None
+        return state
+
+    @property
+    def elastix_parameters(self) -> list[ParameterMap]:
+        """Elastix's transform parameter maps, in the order in which they are applied.
+
+        As ``itk.ParameterObject`` takes them; the initial transform comes first.
+        """
+        return [
+            {**parameters, "InitialTransformParameterFileName": ["NoInitialTransform"]}
+            for parameters in self.chain.maps
+        ]
+
+    @property
+    def transform(self) -> sitk.CompositeTransform:
+        """The same transform for SimpleITK, from the fixed to the moving image, without any loss.
+
+        Raises:
+            UnsupportedTransformError: SimpleITK has none like it (it has translation, Euler,
+                similarity, affine and B-spline transforms, and compositions of them). Everything
+                else here works for these, too.
+        """
+        return from_elastix.to_sitk(self.chain, self.fixed.dimension)
+
+    def itk_transform(self) -> Any:  # noqa: ANN401  (itk's classes have no types)
+        """Give the same as an ``itk.CompositeTransform``; imports itk, which takes seconds."""
+        import itk
+        import SimpleITK as sitk
+
+        with temporary_folder() as folder:
+            file = str(folder / "transform.h5")
+            sitk.WriteTransform(self.transform, file)
+            return itk.transformread(file)[0]
+
+    def map_points(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Map points of the fixed image to where they are in the moving image.
+
+        Args:
+            points: Shape (N, d), mm, (x, y, z) in LPS.
+
+        Returns:
+            The same shape and frame.
+
+        Raises:
+            ValueError: The shape is another, or a coordinate is not finite.
+        """
+        given = np.asarray(points, dtype=np.float64)
+        if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
+            message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
+            raise ValueError(message)
+        return apply.map_points(self.chain, given)
+
+    def displacement_field(self) -> sitk.Image:
+        """Give the displacement of every voxel of the fixed image: T(x) - x, mm, in LPS.
+
+        Returns:
+            An image of vectors of doubles on the fixed image's grid.
+        """
+        return apply.displacement_field(self.chain, self.fixed)
+
+    @plain_arguments
+    def warp(
+        self,
+        image: ImageLike,
+        labels: bool = False,
+        order: int | None = None,
+        default: float | None = None,
+        threads: int | None = None,
+    ) -> Any:  # noqa: ANN401  (the kind of the image given)
+        """Resample an image of the moving frame on the grid of the fixed image.
+
+        By the same rule as :attr:`image`, which the moving image gives: the interpolation and the
+        value outside are those of the last parameter map, as transformix has them, and with a
+        preset the least value of the image given is outside. Labels are not interpolated, and 0
+        outside. Voxels keep the pixel type of the image given: ResultImagePixelType is for what
+        elastix itself writes.
+
+        Args:
+            image: The moving image, or another one that lies as it does, on any grid.
+            labels: Whether its values are labels: the nearest voxel's is taken, exactly, of
+                whatever type.
+            order: Of the B-spline interpolation: 0 (nearest neighbour), 1 (linear) to 5; by default
+                that of :attr:`image`: of the map's ResampleInterpolator and
+                FinalBSplineInterpolationOrder, else 3; 0 for labels.
+            default: Value outside the image; by default ``default_pixel_value`` of the
+                registration, else the map's DefaultPixelValue, else 0; with a preset the least
+                value of ``image``; 0 for labels.
+            threads: How many; by default all processors.
+
+        Returns:
+            An image of the kind given (SimpleITK for a path), with its pixel type.
+
+        Raises:
+            ValueError: ``order`` is out of range, or is not 0 for labels; the image's pixel type
+                cannot hold the value outside; a transform that elastix wrote asks for an
+                interpolation of other kinds; or as in :func:`impact_plugin.register_images` for
+                images.
+        """
+        source = conversion.to_sitk(image)
+        validation.check_real(source, "image")
+        if labels and order:
+            message = f"order is {order}, and labels cannot be interpolated: leave it out"
+            raise ValueError(message)
+        last = self.chain.maps[-1] if self.chain.maps else {}
+        rule = self.resampling
+        if order is None:
+            order = 0 if labels else rule.order if rule else order_of(last)
+        if order not in range(HIGHEST_ORDER + 1):
+            message = f"order is {order}, expected 0 (nearest neighbour) to {HIGHEST_ORDER}"
+            raise ValueError(message)
+        if default is None:
+            usual = rule.value_outside(source) if rule else outside_of(last)
+            default = 0.0 if labels else usual
+            validation.check_fits(default, source, "the registration's value outside, the default,")
+        else:
+            validation.check_fits(default, source, "default")
+        validation.check_place(source, "image")
+        if source.GetDimension() != self.fixed.dimension:
+            message = (
+                f"image has {source.GetDimension()} dimensions, and the images that were "
+                f"registered have {self.fixed.dimension}"
+            )
+            raise ValueError(message)
+        warped = apply.warp(self.chain, source, self.fixed, order, default, threads)
+        return conversion.like(warped, image)
+
+    @plain_arguments
+    def inverse(
+        self, tolerance: float | None = None, spacing: float | None = None
+    ) -> sitk.CompositeTransform:
+        """Give the transform from the moving to the fixed image.
+
+        Linear parts are inverted exactly. A deformation is solved for on the transform itself,
+        point by point, at the control points of a finer B-spline, which is its inverse.
+
+        Args:
+            tolerance: How near the inverse is to be, mm; by default a hundredth of the least
+                distance of the fixed image's voxels.
+            spacing: Distance of these control points, mm; by default a quarter of the B-spline's,
+                and less where that is not near enough and takes no more than some seconds.
+
+        Raises:
+            UnsupportedTransformError: As for :attr:`transform`.
+            ValueError: ``tolerance`` or ``spacing`` is not above 0.
+
+        Warns:
+            InverseWarning: At some voxels of the fixed image it is not that near, as where the
+                transform folds. It says how many and how far.
+        """
+        for name, value in (("tolerance", tolerance), ("spacing", spacing)):
+            if value is not None and not 0 < value < float("inf"):
+                message = f"{name} is {value!r}, expected mm above 0"
+                raise ValueError(message)
+        if tolerance is None:
+            tolerance = 0.01 * min(self.fixed.spacing)
+        found = inverse.inverse(self.transform, tolerance, spacing)
+        points = self.fixed.points(_TRIED)
+        if left := inverse.what_is_left(self.transform, found, points, tolerance):
+            warnings.warn(left, inverse.InverseWarning, stacklevel=3)
+        return found
+
+    def evaluate(
+        self,
+        *,
+        fixed_points: PointsLike | None = None,
+        moving_points: PointsLike | None = None,
+        fixed_labels: ImageLike | None = None,
+        moving_labels: ImageLike | None = None,
+        moving_image: ImageLike | None = None,
+        mask: ImageLike | None = None,
+        outside: Outside = "error",
+        jacobian: bool = True,
+    ) -> Evaluation:
+        """Measure landmark errors, the overlap of labels, and folding.
+
+        See :func:`impact_plugin.evaluation.evaluate` for the arguments and errors.
+        """
+        from impact_plugin import evaluation
+
+        return evaluation.evaluate(
+            self,
+            fixed_points=fixed_points,
+            moving_points=moving_points,
+            fixed_labels=fixed_labels,
+            moving_labels=moving_labels,
+            moving_image=moving_image,
+            mask=mask,
+            outside=outside,
+            jacobian=jacobian,
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write all of it into a folder, which is made if needed.
+
+        ``result.mha``: the image; ``TransformParameters.<n>.txt``: of each stage, for transformix,
+        the last stands for all; ``InitialTransform.<n>.txt``: what it began with;
+        ``transform.h5``: for SimpleITK, itk and Slicer, where there is such a transform;
+        ``history.csv``; ``elastix.log``; ``result.json``: the rest; ``record.json``: the record,
+        with which :func:`impact_plugin.rerun` can do it again.
+
+        Returns:
+            The folder's absolute path.
+
+        Raises:
+            OSError: A file cannot be written.
+            ValueError: One would overwrite an image that was registered.
+        """
+        from impact_plugin.registration import storage
+
+        return storage.save(self, expanded(folder).absolute())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> RegistrationResult:
+        """Read what :meth:`save` wrote, a registration into its folder, or elastix itself.
+
+        What elastix wrote (``impact-elastix -out``, or any other elastix) says less: the history
+        and timings are those of its log, which also names the images; where it wrote no image
+        (``WriteResultImage``), the moving image is warped.
+
+        Raises:
+            FileNotFoundError: There is no registration; or there is no image in what elastix wrote,
+                nor the moving image where its log says.
+            ValueError: A file is of another kind.
+        """
+        from impact_plugin.registration import storage
+
+        return storage.load(expanded(folder).absolute())
+
+    def report(self, path: str | Path | None = None, **options: Any) -> Path:  # noqa: ANN401
+        """Write an HTML page that shows it; see :func:`impact_plugin.write_report`.
+
+        Args:
+            path: File to write; by default ``report.html`` in the output folder, or in the current
+                folder where there is none.
+            options: As of that function: landmarks, labels, and the images where they are not
+                known.
+
+        Returns:
+            The file's absolute path.
+        """
+        from impact_plugin.report import write_report
+
+        return write_report(self, path, **options)
+
+    def __repr__(self) -> str:
+        last = f", metric {self.history.metric[-1]:.6g}" if len(self.history) else ""
+        stopped = ", stopped early" if self.stopped else ""
+        return (
+            f"<RegistrationResult of {' and '.join(self.stages)}: {len(self.history)} iterations"
+            f"{last}, {sum(self.timings.values()):.1f} s{stopped}>"
+        )

@@ -1,0 +1,185 @@
+"""The parameter maps that one registration runs, one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from impact_plugin._io import expanded
+from impact_plugin.elastix import components
+from impact_plugin.models import resolve
+from impact_plugin.parameters import map_files
+from impact_plugin.parameters.values import (
+    ParameterMap,
+    as_map,
+    as_whole,
+    is_parameter_object,
+    maps_of,
+)
+from impact_plugin.registration import outputs, presets
+from impact_plugin.registration.fitting import Fit
+
+ParameterMaps: TypeAlias = Any
+"""A dict, a path, an itk.ParameterObject, anything with to_parameter_map(), or several of them."""
+
+Models: TypeAlias = Mapping[str, str | os.PathLike[str]] | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One parameter map and its name."""
+
+    name: str
+    parameters: ParameterMap
+
+    @property
+    def has_impact(self) -> bool:
+        """Whether IMPACT is (one of) its metrics."""
+        return "Impact" in self.parameters.get("Metric", [])
+
+    @property
+    def schedules(self) -> list[str]:
+        """Its parameters that say how much smaller and smoother the images are at each level."""
+        return [name for name in self.parameters if re.search(r"Pyramid\w*Schedule$", name)]
+
+    @property
+    def is_laid_by_elastix(self) -> bool:
+        """Whether elastix begins by putting the images on each other."""
+        return self.parameters.get("AutomaticTransformInitialization") == ["true"]
+
+
+def make_stages(
+    preset: str | Sequence[str] | None,
+    parameter_maps: ParameterMaps,
+    models: Models | None,
+    dimension: int,
+    links: Path,
+    fit: Fit | None = None,
+) -> list[Stage]:
+    """Collect the maps and the files of their models.
+
+    Args:
+        preset: Names of presets.
+        parameter_maps: Maps of the caller's own.
+        models: Where model files lie.
+        dimension: Of the images.
+        links: Folder for links to model files, which are to be there as long as elastix runs.
+        fit: Of presets to the images.
+
+    Raises:
+        ValueError: Both are given; a preset does not exist; a map is wrong, empty or for images of
+            another dimension; no map names one of the models.
+        OSError: A map or a model cannot be read.
+        TypeError: A map is of none of the known kinds.
+    """
+    if preset is not None and parameter_maps is not None:
+        message = (
+            "preset and parameter_maps exclude each other: give one of them. (A preset's map, to "
+            f"change and pass as parameter_maps: impact_plugin.preset_map({_first(preset)!r}))"
+        )
+        raise ValueError(message)
+    if parameter_maps is None:
+        names = [preset] if isinstance(preset, str) else list(preset or presets.DEFAULT)
+        stages = [Stage(name, presets.load(name, dimension, fit)) for name in names]
+    else:
+        stages = _own(parameter_maps)
+    if not stages:
+        message = "parameter_maps is empty, expected at least one parameter map"
+        raise ValueError(message)
+    folder = models if isinstance(models, Mapping) or models is None else expanded(models)
+    found = []
+    resolve.check(models, [stage.parameters for stage in stages])
+    for stage in stages:
+        if not stage.parameters:
+            message = f"the map {stage.name!r} is empty, expected elastix's parameters"
+            raise ValueError(message)
+        components.check_names(stage.parameters, f"the map {stage.name!r}")
+        if stage.has_impact:
+            components.check_fit(stage.parameters, f"the map {stage.name!r}")
+        outputs.check(stage.parameters, f"the map {stage.name!r}", dimension)
+        _check_dimension(stage, dimension)
+        parameters = resolve.resolve(stage.parameters, folder, f"the map {stage.name!r}", links)
+        found.append(Stage(stage.name, parameters))
+    return found
+
+
+def with_changes(stage: Stage, changes: ParameterMap, gpu: int | None) -> Stage:
+    """Give a stage with other values of some parameters, and with another device.
+
+    Args:
+        stage: The stage.
+        changes: The values.
+        gpu: Number of the GPU, -1 for the CPU; None as the map says.
+    """
+    parameters = stage.parameters | changes
+    if gpu is not None and stage.has_impact:
+        said = [name for name in parameters if re.fullmatch(r"(Metric\d*)?(Impact)?GPU", name)]
+        parameters |= {name: [str(gpu)] for name in said or ["ImpactGPU"]}
+    return Stage(stage.name, parameters)
+
+
+def gpu_of(device: str | None) -> int | None:
+    """Give elastix's number of a device as torch names it: ``"cuda:1"`` is 1, ``"cpu"`` is -1.
+
+    Raises:
+        ValueError: It is neither the CPU nor a CUDA device.
+
+    Example:
+        >>> gpu_of("cuda:1"), gpu_of("cpu"), gpu_of(None)
+        (1, -1, None)
+    """
+    if device is None:
+        return None
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(device))
+    if match is None:
+        message = f'device is {device!r}, expected "cpu", "cuda", or "cuda:" and a number'
+        raise ValueError(message)
+    return -1 if match[0] == "cpu" else int(match[1] or 0)
+
+
+def _own(parameter_maps: ParameterMaps) -> list[Stage]:
+    """Read the caller's maps; each is named by its file or its number."""
+    if isinstance(parameter_maps, Stage):
+        return [parameter_maps]
+    if isinstance(parameter_maps, str | os.PathLike):
+        path = expanded(parameter_maps)
+        if not path.is_file():
+            message = f"parameter_maps: there is no file {str(path)!r} (in {Path.cwd()})"
+            raise FileNotFoundError(message)
+        return [Stage(path.stem, map_files.read(path))]
+    if isinstance(parameter_maps, Mapping):
+        return [Stage("map 0", as_map(parameter_maps, "parameter_maps"))]
+    if hasattr(parameter_maps, "to_parameter_map"):
+        return [Stage("map 0", as_map(parameter_maps.to_parameter_map()))]
+    if is_parameter_object(parameter_maps):
+        parameter_maps = maps_of(parameter_maps)
+    if not isinstance(parameter_maps, list | tuple):
+        message = (
+            f"parameter_maps is a {type(parameter_maps).__qualname__}, expected a dict, a path, an "
+            "itk.ParameterObject, or a list of them"
+        )
+        raise TypeError(message)
+    stages = [stage for each in parameter_maps for stage in _own(each)]
+    return [
+        Stage(f"map {number}", stage.parameters) if stage.name == "map 0" else stage
+        for number, stage in enumerate(stages)
+    ]
+
+
+def _check_dimension(stage: Stage, dimension: int) -> None:
+    for name in ("FixedImageDimension", "MovingImageDimension"):
+        said = stage.parameters.get(name, [str(dimension)])
+        if [as_whole(each) for each in said] != [dimension]:
+            message = (
+                f"the map {stage.name!r} has ({name} {' '.join(said)}), and the images have "
+                f"{dimension} dimensions"
+            )
+            raise ValueError(message)
+
+
+def _first(preset: str | Sequence[str]) -> str:
+    return preset if isinstance(preset, str) else next(iter(preset), presets.DEFAULT[0])

@@ -1,0 +1,266 @@
+"""What a network sees of images: features in colours, and how sharply they tell places apart."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin import _arguments
+from impact_plugin._io import expanded
+from impact_plugin._numbers import plain_arguments, spread
+from impact_plugin.images import conversion, validation
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.grid import Geometry
+from impact_plugin.models.inspection import inspect
+from impact_plugin.models.report import ModelReport
+from impact_plugin.parameters import Distance
+from impact_plugin.report import libraries
+from impact_plugin.report.features import content, extraction, files, scans
+from impact_plugin.report.features.colours import Basis
+from impact_plugin.report.features.extraction import FeatureMap
+from impact_plugin.report.features.scans import Sharpness
+from impact_plugin.transforms import from_elastix, initial
+from impact_plugin.transforms.chain import Chain
+from impact_plugin.transforms.initial import InitialTransform
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+DISTANCES: tuple[str, ...] = get_args(Distance)
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """What :func:`view_features` made.
+
+    Attributes:
+        folder: Where its files are.
+        page: The HTML page.
+        fixed: Features of the (fixed) image, one map for each layer.
+        moving: Of the moving image; empty without one.
+        sharpness: By layer and distance.
+    """
+
+    folder: Path
+    page: Path
+    fixed: tuple[FeatureMap, ...] = field(repr=False)
+    moving: tuple[FeatureMap, ...] = field(repr=False)
+    sharpness: tuple[Sharpness, ...] = field(repr=False)
+
+
+@plain_arguments
+def view_features(
+    image: ImageLike,
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    moving: ImageLike | None = None,
+    layers: Sequence[int] | None = None,
+    voxel_size: float | Sequence[float] | None = None,
+    dimension: int | None = None,
+    channels: int | None = None,
+    initial_transform: InitialTransform = None,
+    distances: Sequence[str] = DISTANCES,
+    scan_range: float | None = None,
+    scan_steps: int = 41,
+    samples: int = 2000,
+    seed: int = 0,
+    slices: int = 24,
+    file_format: str = "mha",
+    trust: bool = False,
+    gpu: int = -1,
+) -> FeatureView:
+    """Show what a network sees of an image, or of a pair, and what that is worth for aligning it.
+
+    The features are made by the metric's own code, of the whole image as in Static mode. The folder
+    gets:
+
+    - ``features.html``: a page that needs nothing but itself, with the features in colours beside
+      the image, single channels, and the scans;
+    - ``fixed_layer<n>_rgb`` (and ``moving_...``): the first three principal components of the fixed
+      image's features, for both images, as red, green and blue; with the geometry of the feature
+      map, for any viewer;
+    - ``fixed_layer<n>`` (and ``moving_...``): the features themselves, a vector at each voxel;
+    - ``sharpness.csv`` and ``.json``: for each layer and distance how the metric changes when the
+      moving image is shifted: where it is least, how wide the well is, from how far off the metric
+      leads back. Without a moving image the image is shifted against itself.
+
+    Args:
+        image: The image, the fixed one of a pair: 2D or 3D, of any kind that
+            :func:`impact_plugin.register_images` takes.
+        model: TorchScript file.
+        out: Folder, made if needed.
+        moving: The moving image.
+        layers: Numbers of the layers, from 0; by default all.
+        voxel_size: mm that the network sees the images at, one number or x, y (, z); by default the
+            image's own voxels.
+        dimension: Of the network's input; by default the images', or 2 where it takes no other.
+        channels: Of the network's input; by default what it takes.
+        initial_transform: Where the moving image lies, as in ``register_images``: what counts as
+            the identity in the scans.
+        distances: Which distances of the metric to scan.
+        scan_range: Shifts from minus to plus so many mm; by default 10 voxels of ``voxel_size``, at
+            most an eighth of the image's smallest extent.
+        scan_steps: Shifts along each axis, an odd number.
+        samples: Points to compare at.
+        seed: For the points.
+        slices: Slices per plane on the page, at most.
+        file_format: "mha" or "nii.gz".
+        trust: Whether to run a model that can do more than compute: see
+            :func:`impact_plugin.models.inspect`.
+        gpu: Number of the GPU that the network runs on; -1: the CPU.
+
+    Raises:
+        ImportError: matplotlib or jinja2 is missing.
+        FileNotFoundError: An image or the model is not there.
+        ModelFileError: The model is none, takes none of the inputs tried, or is not to be trusted.
+        ValueError: An argument is out of range; images of different dimension; a layer that the
+            model does not have; too few points in both images.
+        OSError: The folder cannot be written into.
+    """
+    libraries.require()
+    steps = _checked(distances, scan_range, scan_steps, samples, seed, slices, file_format)
+    images = [("image", conversion.to_sitk(image, "the image"))]
+    if moving is not None:
+        images.append(("moving", conversion.to_sitk(moving, "the moving image")))
+    for name, each in images:
+        validation.check_image(each, "the moving image" if name == "moving" else "the image")
+    first, second = images[0][1], images[-1][1]
+    validation.check_pair(Geometry.of(first), Geometry.of(second))
+    report = inspect(
+        Path(model),
+        trust=trust,
+        dimension=_dimension(dimension, first),
+        channels=channels,
+    )
+    chosen = _layers(layers, report)
+    described = extraction.model_of(
+        str(expanded(model).absolute()),
+        chosen,
+        # Networks that are told how many layers to give need not go on to those that are not asked.
+        chosen[-1] + 1 if "nb_layers" in report.arguments else len(report.layers),
+        report.measured[0] if report.measured else 3,
+        report.measured[1] if report.measured else 1,
+        _voxels(voxel_size, first),
+    )
+    folder = expanded(out).absolute()
+    _arguments.make_folder("out", folder)
+    chain = Chain() if moving is None else initial.make_chain(initial_transform, first, second)
+    transform = from_elastix.to_sitk(chain, first.GetDimension())
+
+    ours = extraction.extract(first, described, gpu)
+    theirs = extraction.extract(second, described, gpu) if moving is not None else []
+    reach = scan_range or _default_range(Geometry.of(first), described.voxel_sizes)
+    found = scans.scan(
+        ours,
+        theirs or ours,
+        (Geometry.of(first), Geometry.of(second)),
+        lambda points: np.array([transform.TransformPoint(p) for p in points.tolist()]),
+        distances,
+        np.linspace(-reach, reach, steps),
+        samples,
+        seed,
+    )
+    bases = [Basis.of(each) for each in ours]
+    for name, maps in (("fixed", ours), ("moving", theirs)):
+        _write_maps(name, maps, bases, folder, file_format)
+    files.write_sharpness(found, folder)
+    page = content.write(
+        folder / "features.html",
+        content.Sides(first, second if theirs else None, ours, theirs, bases, transform),
+        found,
+        report,
+        described,
+        slices,
+    )
+    return FeatureView(folder, page, tuple(ours), tuple(theirs), tuple(found))
+
+
+def _checked(
+    distances: Sequence[str],
+    scan_range: float | None,
+    scan_steps: int,
+    samples: int,
+    seed: int,
+    slices: int,
+    file_format: str,
+) -> int:
+    unknown = [name for name in distances if name not in DISTANCES]
+    if unknown or not distances:
+        message = f"distances: {unknown or 'none'}. Allowed: {', '.join(DISTANCES)}"
+        raise ValueError(message)
+    if scan_range is not None and not (math.isfinite(scan_range) and scan_range > 0):
+        message = f"scan_range is {scan_range!r}, expected mm above 0"
+        raise ValueError(message)
+    _arguments.check_whole("scan_steps", scan_steps, 5, 1001)
+    if scan_steps % 2 == 0:
+        message = f"scan_steps is {scan_steps}, expected an odd number: no shift is one of them"
+        raise ValueError(message)
+    _arguments.check_whole("samples", samples, 50)
+    _arguments.check_whole("seed", seed, 0, _arguments.LARGEST_SEED)
+    _arguments.check_whole("slices", slices, 1, 1000)
+    if file_format not in ("mha", "nii.gz"):
+        message = f"file_format is {file_format!r}, expected 'mha' or 'nii.gz'"
+        raise ValueError(message)
+    return scan_steps
+
+
+def _dimension(given: int | None, image: sitk.Image) -> int | None:
+    """2D images take 2D networks alone; 3D images take both."""
+    if image.GetDimension() == 2:
+        if given == 3:
+            message = "dimension is 3, and the image has 2: it takes networks of 2 dimensions"
+            raise ValueError(message)
+        return 2
+    return given
+
+
+def _layers(given: Sequence[int] | None, report: ModelReport) -> list[int]:
+    count = len(report.layers)
+    if given is None:
+        return list(range(count))
+    chosen = sorted(set(given))
+    wrong = [layer for layer in chosen if layer not in range(count)]
+    if wrong or not chosen:
+        message = (
+            f"layers: {wrong or 'none'}, and the model has {count}: allowed are 0 to {count - 1}"
+        )
+        raise ValueError(message)
+    return chosen
+
+
+def _voxels(given: float | Sequence[float] | None, image: sitk.Image) -> tuple[float, ...]:
+    dimension = image.GetDimension()
+    if given is None:
+        return tuple(float(each) for each in image.GetSpacing())
+    numbers = list(spread(given, dimension))
+    if len(numbers) == 1:
+        numbers *= dimension
+    if len(numbers) != dimension or not all(
+        math.isfinite(number) and number > 0 for number in numbers
+    ):
+        message = f"voxel_size is {given!r}, expected {dimension} numbers of mm above 0, or one"
+        raise ValueError(message)
+    return tuple(float(number) for number in numbers)
+
+
+def _default_range(geometry: Geometry, voxels: Sequence[float]) -> float:
+    extent = min(n * step for n, step in zip(geometry.size, geometry.spacing, strict=True))
+    return min(10 * max(voxels), extent / 8)
+
+
+def _write_maps(
+    name: str, maps: Sequence[FeatureMap], bases: Sequence[Basis], folder: Path, ending: str
+) -> None:
+    for each, basis in zip(maps, bases, strict=False):
+        stem = f"{name}_layer{each.layer}"
+        coloured: NDArray[np.uint8] = basis.colour(each.features)
+        files.write_image(coloured, each.geometry, folder / f"{stem}_rgb.{ending}")
+        files.write_image(each.features, each.geometry, folder / f"{stem}.{ending}")

@@ -1,0 +1,196 @@
+"""What a transform does to space: displacements, the Jacobian determinant, a grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin.evaluation import jacobian
+from impact_plugin.evaluation.jacobian import JacobianStatistics
+from impact_plugin.images.grid import Geometry
+from impact_plugin.report import pictures
+from impact_plugin.report.planes import Plane, nearest_to_lps, oriented
+from impact_plugin.transforms import apply
+from impact_plugin.transforms.chain import Chain
+
+Floats = NDArray[np.float32]
+
+_MOST_POINTS = 4_000_000
+_MOST_VOXELS = 16_000_000  # some 256 along each axis; elastix takes microseconds for each
+FOLDED = (255, 230, 0)
+"""Colour of what is folded."""
+RANGE = 2.0
+"""Determinants from 1 over this to this are told apart by colour."""
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """A transform on a grid over the fixed image.
+
+    Args:
+        geometry: The grid of the displacement: that of the fixed image in the nearest orientation
+            to LPS, or one of fewer voxels over the same box.
+        displacement: T(x) - x, shape ((z,) y, x, d), mm, in LPS.
+        determinant: Of the derivative dT/dx, as :mod:`impact_plugin.evaluation` has it, at the
+            voxels of the fixed image (of a large one at every second or third along each axis) in
+            the nearest orientation to LPS, shape ((z,) y, x): 1 where volume is kept, below 1 where
+            tissue is smaller in the moving image than in the fixed one, 0 or less where space is
+            folded.
+        jacobian: The figures of the same.
+        step: 1 where these are all voxels, 2 where it is every second along each axis, and so on.
+    """
+
+    geometry: Geometry
+    displacement: Floats
+    determinant: Floats
+    jacobian: JacobianStatistics
+    step: int
+
+    @classmethod
+    def of(cls, chain: Chain, fixed: Geometry) -> Deformation:
+        """Evaluate a transform over the fixed image.
+
+        Args:
+            chain: The transform.
+            fixed: Grid of the fixed image.
+        """
+        import SimpleITK as sitk
+
+        geometry = _coarser(nearest_to_lps(fixed))
+        field = apply.displacement_field(chain, geometry)
+        voxels = fixed.thinned(_MOST_VOXELS)
+        determinant = jacobian.determinant(chain, voxels)
+        return cls(
+            geometry,
+            sitk.GetArrayViewFromImage(field).astype(np.float32),
+            oriented(determinant),
+            JacobianStatistics.of(determinant),
+            round(voxels.spacing[0] / fixed.spacing[0]),
+        )
+
+    @property
+    def folded(self) -> int:
+        """How many voxels are folded: their determinant is 0 or less."""
+        return int(np.count_nonzero(self.determinant <= 0))
+
+    def statistics(self) -> dict[str, float]:
+        """Give what a table has of the determinant (no unit) and the displacement (mm)."""
+        lengths = np.linalg.norm(self.displacement, axis=-1)
+        return {
+            "Jacobian determinant, least": self.jacobian.min,
+            "Jacobian determinant, 1st percentile": self.jacobian.p1,
+            "Jacobian determinant, median": self.jacobian.median,
+            "Jacobian determinant, 99th percentile": self.jacobian.p99,
+            "Jacobian determinant, greatest": self.jacobian.max,
+            "displacement, mean (mm)": float(lengths.mean()),
+            "displacement, greatest (mm)": float(lengths.max()),
+        }
+
+    def determinant_picture(self, plane: Plane, place: float, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        """Draw the determinant in colours, what is folded in :data:`FOLDED`.
+
+        Args:
+            plane: The plane.
+            place: Which slice: a fraction, 0 at one face of the image and 1 at the other.
+            size: Width and height, pixels.
+
+        Returns:
+            Bytes, shape (height, width, 3).
+        """
+        slice_ = self._slice(self.determinant, plane, place)
+        picture = colours(pictures.resized(slice_, size))
+        # Averaging is not to hide what is folded.
+        folds = pictures.resized(((slice_ <= 0) * 255).astype(np.uint8), size)
+        picture[folds > 0] = FOLDED
+        return picture
+
+    def grid_picture(
+        self, plane: Plane, place: float, size: tuple[int, int], spacing: float
+    ) -> NDArray[np.uint8]:
+        """Draw planes of the moving frame as the transform shows them on the fixed image.
+
+        It is a regular grid where nothing moves.
+
+        Args:
+            plane: The plane.
+            place: Which slice, as for :meth:`determinant_picture`.
+            size: Width and height, pixels.
+            spacing: Distance of the lines, mm.
+
+        Returns:
+            Opacity of the lines, bytes, shape (height, width).
+        """
+        direction = np.reshape(self.geometry.direction, (self.geometry.dimension,) * 2)
+        along = self._slice(self.displacement, plane, place) @ direction.astype(np.float32)
+        lines = np.zeros(size[::-1], np.float32)
+        for axis in (plane.right, plane.vertical):
+            horizontal = axis == plane.right
+            count = size[0] if horizontal else size[1]
+            extent = self.geometry.size[axis] * self.geometry.spacing[axis]
+            places = (np.arange(count, dtype=np.float32) + 0.5) * (extent / count) - extent / 2
+            if plane.up and not horizontal:
+                places = -places
+            moved = pictures.resized(np.ascontiguousarray(along[..., axis]), size)
+            moved = moved + (places[None, :] if horizontal else places[:, None])
+            lines = np.maximum(lines, _line(moved / spacing))
+        # Few levels: small files.
+        return (np.round(lines * 6) * (255 / 6)).astype(np.uint8)
+
+    def _slice(self, array: Floats, plane: Plane, place: float) -> Floats:
+        if plane.across is None:
+            return array
+        count = array.shape[self.geometry.dimension - 1 - plane.across]
+        position = min(max(place * count - 0.5, 0.0), count - 1.0)
+        below = math.floor(position)
+        above = min(below + 1, count - 1)
+        weight = np.float32(position - below)
+        first, second = plane.slice(array, below), plane.slice(array, above)
+        mixed: Floats = (1 - weight) * first + weight * second
+        return mixed
+
+
+def colours(determinant: Floats) -> NDArray[np.uint8]:
+    """Colour determinants: blue below 1, white at 1, red above, in equal steps of the logarithm."""
+    import matplotlib as mpl
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.log2(np.maximum(determinant, 1e-6)) / math.log2(RANGE)
+    # Few levels: small files.
+    steps = np.round(np.clip(steps, -1, 1) * 24) / 24
+    coloured: NDArray[np.uint8] = mpl.colormaps["RdBu_r"](steps / 2 + 0.5, bytes=True)
+    return np.ascontiguousarray(coloured[..., :3])
+
+
+def grid_spacing(geometry: Geometry) -> float:
+    """Choose the distance of grid lines, mm: a round number, some twenty lines."""
+    extent = max(n * spacing for n, spacing in zip(geometry.size, geometry.spacing, strict=True))
+    power = 10.0 ** math.floor(math.log10(extent / 20))
+    return next(step * power for step in (1, 2, 5, 10) if step * power * 22 >= extent)
+
+
+def _line(position: Floats) -> Floats:
+    """Draw a line of some pixel's width wherever the position passes a whole number."""
+    vertical, horizontal = np.gradient(position) if min(position.shape) > 1 else (position, 0)
+    per_pixel = np.maximum(np.hypot(vertical, horizontal), 1e-6)
+    distance = np.abs(position - np.round(position)) / per_pixel
+    drawn: Floats = np.clip(1.3 - distance, 0.0, 1.0)
+    # Where lines would lie closer than pixels there is nothing to see.
+    return drawn * (per_pixel < 0.4)
+
+
+def _coarser(geometry: Geometry) -> Geometry:
+    factor = max(
+        1, math.ceil((math.prod(geometry.size) / _MOST_POINTS) ** (1 / geometry.dimension))
+    )
+    size = tuple(max(2, math.ceil(n / factor)) if n > 1 else 1 for n in geometry.size)
+    spacing = tuple(
+        n * step / m for n, step, m in zip(geometry.size, geometry.spacing, size, strict=True)
+    )
+    middle = (np.array(size) - 1) / 2
+    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
+    origin = geometry.centre - (direction * spacing) @ middle
+    return Geometry(size, spacing, tuple(origin.tolist()), geometry.direction)
