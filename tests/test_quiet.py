@@ -20,7 +20,7 @@ import impact_plugin
 from helpers.pairs import sitk_pair, squares, voxels
 from helpers.parameter_maps import ParameterMap, as_text
 from helpers.programs import program_path
-from impact_plugin import _io
+from impact_plugin.images.files import read_image, write_image
 from impact_plugin.images.silence import itk_silent
 
 
@@ -266,8 +266,8 @@ def test_files_are_written_without_a_dictionary(
     image = sitk_pair()[0]
     image.SetMetaData("qto_xyz", "")
     for name in ("a.mha", "a.nii.gz", "a.nrrd"):
-        _io.write_image(image, tmp_path / name)
-        again = _io.read_image(tmp_path / name)
+        write_image(image, tmp_path / name)
+        again = read_image(tmp_path / name)
         np.testing.assert_array_equal(voxels(again), voxels(image))
     assert capfd.readouterr().err == ""
     assert image.GetMetaDataKeys() == ("qto_xyz",)

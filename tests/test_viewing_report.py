@@ -23,9 +23,9 @@ from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin.cli.program import program
 from impact_plugin.elastix.errors import find_cause
+from impact_plugin.elastix.levels import Levels
+from impact_plugin.folders import elastix_log
 from impact_plugin.images.grid import Geometry
-from impact_plugin.registration import elastix_log
-from impact_plugin.registration.follower import Levels
 from impact_plugin.report import planes
 from impact_plugin.report.registration import deformation
 from impact_plugin.report.registration.deformation import Deformation

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from impact_plugin import check, cohort, command_line, demo, evaluation, models, parameters
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.cohort.api import Cohort, register_cohort
+    from impact_plugin.cohort.report import write_cohort_report
     from impact_plugin.elastix.errors import RegistrationError
     from impact_plugin.elastix.history import History
     from impact_plugin.elastix.log import Iteration
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from impact_plugin.registration.follower import StopRegistration
     from impact_plugin.registration.records.comparing import RecordMismatchError
     from impact_plugin.registration.records.rerunning import RecordWarning, Rerun, rerun
+    from impact_plugin.registration.reporting import write_report
     from impact_plugin.registration.result import RegistrationResult
-    from impact_plugin.report import view_features, write_cohort_report, write_report
+    from impact_plugin.report.features import view_features
     from impact_plugin.transforms.inverse import InverseWarning
 
 __all__ = [
@@ -81,42 +83,40 @@ __all__ = [
     "write_report",
 ]
 
-_SUBMODULES = frozenset(
-    {
-        "_core",
-        "_networks",
-        "check",
-        "cohort",
-        "command_line",
-        "demo",
-        "evaluation",
-        "models",
-        "parameters",
-        "records",
-    }
-)
+_SUBMODULES = {
+    "_core": "_core",
+    "_networks": "_networks",
+    "check": "check",
+    "cohort": "cohort",
+    "command_line": "command_line",
+    "demo": "demo",
+    "evaluation": "evaluation",
+    "models": "models",
+    "parameters": "parameters",
+    "records": "registration.records",
+}
 _HOMES = {
     "Cohort": "cohort.api",
     "FrameWarning": "images.nifti_frames",
-    "History": "pairwise.history",
+    "History": "elastix.history",
     "ImageArray": "images.array",
     "InverseWarning": "transforms.inverse",
-    "Iteration": "engine.log",
-    "RecordMismatchError": "records.comparing",
-    "RecordWarning": "records.rerunning",
-    "RegistrationError": "engine.errors",
-    "RegistrationResult": "pairwise.result",
-    "Rerun": "records.rerunning",
-    "StopRegistration": "pairwise.follower",
+    "Iteration": "elastix.log",
+    "RecordMismatchError": "registration.records.comparing",
+    "RecordWarning": "registration.records.rerunning",
+    "RegistrationError": "elastix.errors",
+    "RegistrationResult": "registration.result",
+    "Rerun": "registration.records.rerunning",
+    "StopRegistration": "registration.follower",
     "VersionMismatchError": "_versions",
-    "preset_map": "pairwise.api",
-    "preset_names": "pairwise.api",
+    "preset_map": "registration.api",
+    "preset_names": "registration.api",
     "register_cohort": "cohort.api",
-    "register_images": "pairwise.api",
-    "rerun": "records.rerunning",
-    "view_features": "viewing",
-    "write_cohort_report": "viewing",
-    "write_report": "viewing",
+    "register_images": "registration.api",
+    "rerun": "registration.records.rerunning",
+    "view_features": "report.features",
+    "write_cohort_report": "cohort.report",
+    "write_report": "registration.reporting",
 }
 """In which module each name is defined that is not imported before its first use."""
 
@@ -133,7 +133,7 @@ if _folder := _versions.host_folder():
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)
     if name in _SUBMODULES:
-        return importlib.import_module(f"impact_plugin.{name}")
+        return importlib.import_module(f"impact_plugin.{_SUBMODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
     message = f"module 'impact_plugin' has no attribute {name!r}"

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
-
-from impact_plugin import _kept
-from impact_plugin.transforms import initial
 
 LARGEST_SEED = 2**32 - 1
 """elastix reads RandomSeed into 32 bits."""
@@ -114,29 +109,6 @@ def check_record(record: object, output_directory: object) -> None:
             "output_directory, too"
         )
         raise ValueError(message)
-
-
-def files_read(
-    images: Mapping[str, object],
-    initial_transform: object = None,
-    parameter_maps: object = None,
-    models: object = None,
-) -> Iterator[_kept.Input]:
-    """Give the files among the arguments of a registration, with the names of the arguments.
-
-    What is wrong with them is found where they are read.
-    """
-    for name, image in images.items():
-        if isinstance(image, str | os.PathLike):
-            yield name, image
-    if isinstance(initial_transform, str | os.PathLike):
-        with suppress(OSError, ValueError, RuntimeError):
-            files = initial.files_of(Path(initial_transform).expanduser())
-            yield from (("initial_transform", each) for each in files)
-    maps = parameter_maps if isinstance(parameter_maps, list | tuple) else [parameter_maps]
-    yield from (("parameter_maps", each) for each in maps if isinstance(each, str | os.PathLike))
-    if isinstance(models, Mapping):
-        yield from (("models", path) for path in models.values())
 
 
 def make_folder(name: str, folder: Path) -> None:

@@ -7,10 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 
 class PathNameError(ValueError):
@@ -120,53 +116,3 @@ def write_text(target: Path, content: str) -> None:
     Paths in it are written with the bytes that they have, whatever encoding of paths Python has.
     """
     write_bytes(target, content.encode("utf-8", "surrogateescape"))
-
-
-def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> sitk.Image:
-    """Read an image as SimpleITK reads it.
-
-    Args:
-        path: The file.
-        pixel_type: Of the image, as SimpleITK numbers them; None: the file's own.
-
-    Raises:
-        PathNameError: The path is not UTF-8.
-        RuntimeError: SimpleITK cannot read the file.
-    """
-    import SimpleITK as sitk
-
-    from impact_plugin.images.reading import keeping_locale
-
-    kind = sitk.sitkUnknown if pixel_type is None else pixel_type
-    with keeping_locale():
-        return sitk.ReadImage(utf8_name(path), kind)
-
-
-def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> None:
-    """Write an image where ``path`` says, and see that all of it was written.
-
-    Without what its file said besides (``GetMetaDataKeys``): nobody asks for it, and the writers
-    of other formats warn of each item that they do not know. Not in one step: ``path`` is a file of
-    which nobody knows yet.
-
-    Raises:
-        OSError: It cannot be written, as where the disk is full.
-        PathNameError: The path is not UTF-8.
-    """
-    import SimpleITK as sitk
-
-    from impact_plugin.images.errors import reason_of
-    from impact_plugin.images.integrity import DamagedImageError, check_whole
-
-    if keys := image.GetMetaDataKeys():
-        image = sitk.Image(image)
-        image.MakeUnique()  # the caller's keeps them
-        for key in keys:
-            image.EraseMetaData(key)
-    try:
-        sitk.WriteImage(image, utf8_name(path), useCompression=compressed)
-        check_whole(path)  # the writers do not look whether all of it went to the disk
-    except (RuntimeError, DamagedImageError) as error:
-        reason = reason_of(error)
-        message = f"{path} cannot be written: {reason} Is the disk full?"
-        raise OSError(message) from error

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import glob
 import itertools
-import os
 import re
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from impact_plugin import _kept, _versions
+from impact_plugin import _kept
+from impact_plugin.elastix import native
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.integrity import DamagedImageError, check_whole
 
@@ -31,15 +30,12 @@ if TYPE_CHECKING:
 
 _IMAGE = re.compile(r"-(f|m|fMask|mMask)\d*|-in")
 _READ = ("-p", "-tp", "-t0", "-fp", "-mp", "-def", "-ipp")
-_RECORD = "-record"
 # In elastix's own syntax or in TOML.
 _LEVELS = re.compile(r"""(?m)^\s*\(?\s*NumberOfResolutions[\s=]+["']?0*(\d+)""")
 _ENDING = re.compile(r"""(?m)^\s*\(?\s*ITKTransformOutputFileNameExtension[\s=\[]+["']([^"'\n]*)""")
 _KIND = re.compile(r"""(?m)^\s*\(?\s*Transform[\s=\[]+["']([^"'\n]*)""")
 MOST_LEVELS = 100
 """Beyond these, ``impact-plugin check`` takes a NumberOfResolutions for a slip, too."""
-_HELP = frozenset({"-h", "-help", "--help"})
-_VERSION = frozenset({"--version", "--extended-version"})
 
 
 def elastix_main(arguments: Sequence[str] | None = None) -> int:
@@ -54,8 +50,8 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     record = None
-    if _RECORD in given[:-1]:
-        place = given.index(_RECORD)
+    if native.RECORD in given[:-1]:
+        place = given.index(native.RECORD)
         record = given[place + 1]
         del given[place : place + 2]
     if code := _check_images("elastix", given) or _check_maps(given):
@@ -64,7 +60,7 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
         return code
     _warn_of_directions(given)
     if record is None:
-        return run("elastix", given)
+        return native.run("elastix", given)
     from impact_plugin.registration.records import elastix_runs  # imports much, seldom needed
 
     return elastix_runs.run(given, Path(record))
@@ -76,7 +72,7 @@ def transformix_main(arguments: Sequence[str] | None = None) -> int:
     return (
         _check_images("transformix", given)
         or _check_kept("transformix", given)
-        or run("transformix", given)
+        or native.run("transformix", given)
     )
 
 
@@ -240,50 +236,6 @@ def _problem(text: str) -> str:
                     f"has no transform like elastix's {kind}. Leave it out"
                 )
     return ""
-
-
-def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -> int:
-    """Run a program on images that are known to be whole."""
-    try:
-        _versions.check()  # first: a module built for another version may crash instead of raising
-        from impact_plugin import _elastix
-    except _versions.VersionMismatchError as error:
-        print(f"impact-{program}: {error}", file=sys.stderr)
-        return 1
-    except ImportError as error:
-        print(
-            f"impact-{program}: the compiled module impact_plugin._elastix cannot be loaded: "
-            f"{error}\nInstalled: {_versions.describe()}. Install the package again, with "
-            "`pip install impact-plugin`, or with `pip install .` in its source folder.",
-            file=sys.stderr,
-        )
-        return 1
-
-    # Python turns Ctrl-C into an exception that only Python code sees, and ignores a closed pipe. A
-    # native program dies of either, and for as long as elastix runs no Python code does.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-
-    sys.stdout.flush()  # elastix writes to the same stream past Python's buffer
-    run = _elastix.run_elastix if program == "elastix" else _elastix.run_transformix
-    exit_code: int = run([os.fsencode(a) for a in (f"impact-{program}", *arguments)])
-
-    # elastix looks at these words only where they are all there is.
-    word = arguments[0] if len(arguments) == 1 else ""
-    if word in _VERSION:
-        print(_versions.describe())
-    elif word in _HELP:
-        print(
-            f"\nThis is {program} as impact-{program}: the same arguments, "
-            f'and (Metric "Impact") in parameter files ({_versions.describe()}).'
-        )
-        if program == "elastix":
-            print(
-                f"{_RECORD} FILE writes a JSON record of the registration, which "
-                "`impact-plugin rerun FILE` runs again."
-            )
-    sys.stdout.flush()
-    return exit_code
 
 
 def _main() -> int:

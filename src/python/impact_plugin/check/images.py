@@ -14,8 +14,9 @@ from impact_plugin._io import utf8_name
 from impact_plugin.images import nifti_frames
 from impact_plugin.images.dicom import is_dicom
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.files import keeping_locale
 from impact_plugin.images.integrity import check_whole
-from impact_plugin.images.reading import keeping_locale, read
+from impact_plugin.images.reading import read
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

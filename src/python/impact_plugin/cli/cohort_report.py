@@ -33,7 +33,7 @@ def cohort_report(folder: Path, out: Path | None, worst: int) -> None:
       impact-plugin cohort-report out
       impact-plugin cohort-report out -o study.html --worst 30
     """  # noqa: D301  (\b keeps click from joining lines)
-    from impact_plugin.report import write_cohort_report
+    from impact_plugin.cohort.report import write_cohort_report
 
     try:
         path = write_cohort_report(folder, out, worst=worst)

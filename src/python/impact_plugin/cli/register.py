@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import impact_plugin
-from impact_plugin import _arguments, _io, _kept
+from impact_plugin import _io, _kept
 from impact_plugin.models.resolve import MissingModelError
 from impact_plugin.registration.fitting import LOGGER
 
@@ -121,8 +121,10 @@ def register(
     if not quiet:
         LOGGER.setLevel(logging.INFO)
     try:
+        from impact_plugin.registration import made_from
+
         images = _read_labels(labels, fixed)
-        files = _arguments.files_read(
+        files = made_from.files_read(
             {"fixed": fixed, "moving": moving, "--fixed-mask": fixed_mask}
             | {"--moving-mask": moving_mask}
             | {f"--labels {path}": path for path in labels},
@@ -209,8 +211,10 @@ def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
 
 
 def _warp_labels(result: impact_plugin.RegistrationResult, image: sitk.Image, path: Path) -> None:
+    from impact_plugin.images.files import write_image
+
     with _io.replacing(path) as unfinished:
-        _io.write_image(result.warp(image, labels=True), unfinished, compressed=True)
+        write_image(result.warp(image, labels=True), unfinished, compressed=True)
 
 
 def _list_presets(context: click.Context) -> None:

@@ -62,7 +62,7 @@ def report(
       impact-plugin report result --fixed-points ct.txt --moving-points cbct.txt
     """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin.elastix.errors import RegistrationError
-    from impact_plugin.report import write_report
+    from impact_plugin.registration.reporting import write_report
 
     try:
         path = write_report(

@@ -202,7 +202,7 @@ def register_cohort(
 
 def _report(folder: Path, journal: Journal) -> Path | None:
     """Write the report, without which a cohort is not lost: a command makes it anew."""
-    from impact_plugin.report import write_cohort_report
+    from impact_plugin.cohort.report import write_cohort_report
 
     try:
         return write_cohort_report(folder)

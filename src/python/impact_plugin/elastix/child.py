@@ -6,8 +6,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 
-from impact_plugin import command_line
+from impact_plugin.elastix import native
 from impact_plugin.elastix.process import CALLER
 
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
@@ -21,19 +22,22 @@ def die_with_caller() -> None:
         sys.exit(1)
 
 
-def main() -> int:
-    """Run elastix or transformix as :mod:`impact_plugin.command_line` does, bound to the caller.
+def main(may_begin: Callable[[Sequence[str]], bool] = lambda _: True) -> int:
+    """Run elastix or transformix as :mod:`.native` does, bound to the caller.
 
     A caller that is killed outright, as workers of joblib and dask are, takes its child along.
+
+    Args:
+        may_begin: Asked with elastix's arguments before it runs.
+
+    Returns:
+        The exit code; 1 where elastix may not begin.
     """
     die_with_caller()
     program, *arguments = sys.argv[1:]
-    if program == "elastix":
-        from impact_plugin.check import before_run  # of a higher floor
-
-        if not before_run.say(arguments):
-            return 1
-    return command_line.run("elastix" if program == "elastix" else "transformix", arguments)
+    if program == "transformix":
+        return native.run("transformix", arguments)
+    return native.run("elastix", arguments) if may_begin(arguments) else 1
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ def run(
     arguments: Sequence[str | Path],
     listen: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    module: str = "impact_plugin.elastix.child",
 ) -> int:
     """Run elastix or transformix and hand on its output line by line, as it comes.
 
@@ -33,6 +34,7 @@ def run(
         listen: Called with each line of output, without the line's end; while it works, elastix
             waits as soon as the pipe between them is full.
         environment: Variables in addition to this process's.
+        module: What the child runs, :mod:`.child` or another that calls its ``main``.
 
     Returns:
         The exit code; negative where a signal ended it, see :func:`describe_exit`.
@@ -41,7 +43,7 @@ def run(
         RuntimeError: This Python does not know its own interpreter, as some programs that embed it
             do not.
     """
-    command = [interpreter(), "-m", "impact_plugin.elastix.child", program]
+    command = [interpreter(), "-m", module, program]
     with subprocess.Popen(
         [*command, *(os.fspath(argument) for argument in arguments)],
         stdin=subprocess.DEVNULL,

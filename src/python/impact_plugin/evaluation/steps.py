@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from impact_plugin._io import expanded
+from impact_plugin.folders import elastix_folder, summary
 from impact_plugin.images.grid import Geometry
-from impact_plugin.registration import elastix_folders
-from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.fixed_grid import grid_of_chain
@@ -22,6 +21,36 @@ RegistrationLike: TypeAlias = Any
 """A result, a path, or a transform of SimpleITK or itk."""
 
 UNREGISTERED = "unregistered"
+
+
+@runtime_checkable
+class Registered(Protocol):
+    """What is asked of a result: :class:`impact_plugin.RegistrationResult`, or a saved one."""
+
+    @property
+    def fixed(self) -> Geometry:
+        """Grid of the fixed image."""
+        ...
+
+    @property
+    def chain(self) -> Chain:
+        """The transforms, the initial one among them."""
+        ...
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the presets or maps that ran."""
+        ...
+
+    @property
+    def initial(self) -> int:
+        """How many of the transforms were there before."""
+        ...
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a callback ended it early."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +90,7 @@ def load(
     if isinstance(registration, str | os.PathLike):
         path = expanded(registration)
         registration = _in_folder(path) if path.is_dir() else path
-    if isinstance(registration, RegistrationResult):
+    if isinstance(registration, Registered):
         grid, chain, names = registration.fixed, registration.chain, _stage_names(registration)
     else:
         if given is None and not _is_elastix(registration):
@@ -86,11 +115,11 @@ def load(
     return Registration(grid, (Step(UNREGISTERED, Chain()), *_steps(chain, names)))
 
 
-def _in_folder(folder: Path) -> RegistrationResult | Path:
+def _in_folder(folder: Path) -> Registered | Path:
     """Find a saved result, or what elastix wrote."""
-    if (folder / "result.json").is_file():
-        return RegistrationResult.load(folder)
-    return elastix_folders.last_transform(folder)
+    if (folder / summary.NAME).is_file():
+        return summary.SavedTransform.read(folder)
+    return elastix_folder.last_transform(folder)
 
 
 def _is_elastix(registration: RegistrationLike) -> bool:
@@ -104,7 +133,7 @@ def _is_elastix(registration: RegistrationLike) -> bool:
     return registration.match("TransformParameters.*.txt") or initial.is_of_elastix(registration)
 
 
-def _stage_names(result: RegistrationResult) -> list[str]:
+def _stage_names(result: Registered) -> list[str]:
     """Name the transforms of a result: those of its stages by these, the ones before `initial`."""
     before = result.initial
     if result.stopped or before + len(result.stages) != len(result.chain.maps):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import locale
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._io import expanded, read_image, utf8_name
+from impact_plugin._io import expanded, utf8_name
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.files import keeping_locale, read_image
 from impact_plugin.images.integrity import check_whole
-from impact_plugin.images.silence import itk_silent
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -107,19 +105,3 @@ def dimension_of(path: str | os.PathLike[str]) -> int | None:
     except RuntimeError:
         return None
     return int(reader.GetDimension())
-
-
-@contextmanager
-def keeping_locale() -> Iterator[None]:
-    """Keep the process's locale, and ITK silent.
-
-    ITK's reader of VTK files sets it to "C" and leaves it so: what the process reads afterwards as
-    text, without an encoding of its own, would be ASCII.
-    """
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        with itk_silent():
-            yield
-    finally:
-        if locale.setlocale(locale.LC_ALL) != before:
-            locale.setlocale(locale.LC_ALL, before)

@@ -8,6 +8,8 @@ from pathlib import Path
 from impact_plugin.parameters.elastix_text import ElastixFile, format_parameter
 from impact_plugin.parameters.values import ParameterMap
 
+_LONG = 40  # numbers of a parameter that are shown
+
 
 def read(path: str | Path) -> ParameterMap:
     """Read a parameter file: TOML where its name ends in ``.toml``, as elastix does.
@@ -35,3 +37,12 @@ def dump(parameters: Mapping[str, Sequence[str]]) -> str:
         (PatchSize 5 5 5)
     """
     return "".join(f"{format_parameter(name, values)}\n" for name, values in parameters.items())
+
+
+def shortened(parameters: ParameterMap) -> str:
+    """Give the text of a parameter map without its long lists of numbers."""
+    short = {
+        name: [*values[:4], f"... {len(values)} numbers"] if len(values) > _LONG else values
+        for name, values in parameters.items()
+    }
+    return dump(short)

@@ -18,7 +18,7 @@ from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.registration import fitting, masks, overlap, presets, stages
+from impact_plugin.registration import fitting, made_from, masks, overlap, presets, stages
 from impact_plugin.registration import storage as results
 from impact_plugin.registration.fitting import Fit
 from impact_plugin.registration.follower import LOGGER, Callback, Follower
@@ -154,7 +154,7 @@ def register_images(
     out = None if output_directory is None else expanded(output_directory).absolute()
     if out is not None:
         patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
-        read = _arguments.files_read(images, initial_transform, parameter_maps, models)
+        read = made_from.files_read(images, initial_transform, parameter_maps, models)
         _kept.check(_kept.matching(out, patterns), read)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
     is_least = default_pixel_value is None and parameter_maps is None

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _versions
+from impact_plugin.folders import elastix_log
+from impact_plugin.folders.elastix_folder import ElastixFolder
+from impact_plugin.folders.elastix_log import LogFacts
 from impact_plugin.images import conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.reading import exists
-from impact_plugin.parameters import map_files
-from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.registration import elastix_log
-from impact_plugin.registration.elastix_folders import ElastixFolder
-from impact_plugin.registration.elastix_log import LogFacts
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.report.registration.content import Content
 from impact_plugin.transforms import directions
-
-_LONG = 40  # numbers of a transform parameter that a report shows
 
 
 def read(folder: Path, fixed: ImageLike | None = None, moving: ImageLike | None = None) -> Content:
@@ -105,15 +101,6 @@ def _of_elastix(folder: Path, fixed: ImageLike | None, moving: ImageLike | None)
         grid = None if given is None else Geometry.of(conversion.to_sitk(given, "moving"))
         content.chain = directions.in_world(found.chain, content.fixed_geometry, grid, str(folder))
     return content
-
-
-def shortened(parameters: ParameterMap) -> str:
-    """Give the text of a parameter map without its long lists of numbers."""
-    short = {
-        name: [*values[:4], f"... {len(values)} numbers"] if len(values) > _LONG else values
-        for name, values in parameters.items()
-    }
-    return map_files.dump(short)
 
 
 def _no_log(folder: Path, content: Content) -> LogFacts:

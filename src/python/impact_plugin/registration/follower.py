@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from impact_plugin.elastix.errors import OwnMessages
+from impact_plugin.elastix.levels import Levels
 from impact_plugin.elastix.log import ElastixLog, Iteration
 from impact_plugin.registration.progress import Bars
 
@@ -19,24 +19,11 @@ Callback: TypeAlias = Callable[[Iteration], object]
 # exception: where nobody set logging up, it is said once.
 logging.getLogger("impact_plugin").addHandler(logging.NullHandler())
 LOGGER = logging.getLogger("impact_plugin.elastix")
-"""Where elastix's own log goes: lines as they come, see :func:`level_of`."""
+"""Where elastix's own log goes: lines as they come, see :func:`.levels.level_of`."""
 
 _KEPT = 2000
 """Lines: more than elastix says from an error to its end."""
 
-_NOISE = re.compile(
-    # Asked for and not given: elastix says so of every parameter that has a default.
-    r'WARNING: The parameter "\w+", requested at entry number|  The default value '
-    # Likewise, since elastix 4.8.
-    r'|WARNING: The option "UseDirectionCosines" was not found'
-    # Where in ITK's sources the next line comes from.
-    r"|WARNING: In \S+, line \d+$"
-    # Said before elastix loads the plugin.
-    r"|Error: $|Impact\(index \d+\) - This component is not installed!"
-    # Of a number that is small in the presets.
-    r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
-    r"|\d+\t|1:ItNr\t|\s*$"
-)
 _NO_SCHEDULE = re.compile(
     r"WARNING: the (?:fixed|moving) pyramid (\w*) ?schedule is not fully specified!"
 )
@@ -50,28 +37,6 @@ class StopRegistration(Exception):
 
 class EndNow(Exception):
     """Ends the child: what is wanted of it is written, or it cannot end a level before its time."""
-
-
-class Levels:
-    """Tells how important lines of elastix's output are, as levels of :mod:`logging`."""
-
-    def __init__(self) -> None:
-        self._messages = OwnMessages()
-
-    def of(self, line: str) -> int:
-        """Take the next line, and give its level."""
-        return logging.ERROR if self._messages.has(line) else level_of(line)
-
-
-def level_of(line: str) -> int:
-    """Tell how important a line is by itself; messages of several lines: see :class:`Levels`."""
-    if _NOISE.match(line):
-        return logging.DEBUG
-    if line.startswith("WARNING"):
-        return logging.WARNING
-    if line.startswith(("ERROR", "Error")) or OwnMessages.begins(line):
-        return logging.ERROR
-    return logging.INFO
 
 
 class Follower:

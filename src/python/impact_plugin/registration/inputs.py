@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._io import expanded, write_image
+from impact_plugin._io import expanded
 from impact_plugin.check import ImageHeader
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.files import write_image
 from impact_plugin.images.grid import Geometry
 from impact_plugin.registration.records.contents import Record
 

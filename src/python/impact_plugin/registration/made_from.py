@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from impact_plugin import _kept
 from impact_plugin._io import expanded
-from impact_plugin.registration import elastix_log
-from impact_plugin.registration.records import storage as records
+from impact_plugin.folders import LOG, RECORD, elastix_log, summary
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.transforms import initial
 
 _OWN = (*_kept.OF_RESULTS, "result.*", "inputs/*.mha", "*_warped.mha")
+
+
+def files_read(
+    images: Mapping[str, object],
+    initial_transform: object = None,
+    parameter_maps: object = None,
+    models: object = None,
+) -> Iterator[_kept.Input]:
+    """Give the files among the arguments of a registration, with the names of the arguments.
+
+    What is wrong with them is found where they are read.
+    """
+    for name, image in images.items():
+        if isinstance(image, str | os.PathLike):
+            yield name, image
+    if isinstance(initial_transform, str | os.PathLike):
+        with suppress(OSError, ValueError, RuntimeError):
+            files = initial.files_of(Path(initial_transform).expanduser())
+            yield from (("initial_transform", each) for each in files)
+    maps = parameter_maps if isinstance(parameter_maps, list | tuple) else [parameter_maps]
+    yield from (("parameter_maps", each) for each in maps if isinstance(each, str | os.PathLike))
+    if isinstance(models, Mapping):
+        yield from (("models", path) for path in models.values())
 
 
 def files_of(registration: object) -> Iterator[_kept.Input]:
@@ -43,12 +65,12 @@ def files_of(registration: object) -> Iterator[_kept.Input]:
         if own.name.startswith("TransformParameters.") and own.suffix == ".txt":
             with suppress(OSError, ValueError, RuntimeError):
                 yield from (("a transform of the registration", e) for e in initial.files_of(own))
-    for name in ("result.json", records.NAME):
+    for name in (summary.NAME, RECORD):
         with suppress(OSError, ValueError, RecursionError):
             for named in _paths(json.loads((path / name).read_text(encoding="utf-8"))):
                 yield f"a file that the registration was made from ({name} names it)", named
     with suppress(OSError):
-        facts = elastix_log.read(path / records.LOG)
+        facts = elastix_log.read(path / LOG)
         for which, image in (("fixed", facts.fixed), ("moving", facts.moving)):
             if image:
                 yield f"the {which} image of the registration", image

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from impact_plugin import _io
+from impact_plugin.images.files import write_image
 from impact_plugin.parameters import map_files
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.registration.follower import LOGGER
@@ -163,7 +163,7 @@ def _check_images(parameters: ParameterMap, where: str, dimension: int) -> None:
     compressed = _first(parameters, "CompressResultImage") == "true"
     with tempfile.TemporaryDirectory(prefix="impact-plugin-") as folder:
         try:
-            _io.write_image(image, Path(folder) / f"image.{ending}", compressed=compressed)
+            write_image(image, Path(folder) / f"image.{ending}", compressed=compressed)
         except OSError as error:
             message = (
                 f'{where} has (ResultImageFormat "{ending}"), in which an image of {dimension} '

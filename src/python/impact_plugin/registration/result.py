@@ -321,7 +321,7 @@ class RegistrationResult(EqualByValue):
         Returns:
             The file's absolute path.
         """
-        from impact_plugin.report import write_report
+        from impact_plugin.registration.reporting import write_report
 
         return write_report(self, path, **options)
 

@@ -61,7 +61,9 @@ class Run:
         before_run.describe(described, [stage.name for stage in self._stages], *self._images)
         environment = {"IMPACT_STOP_FILE": str(self.stop_file), before_run.VARIABLE: str(described)}
         try:
-            code = process.run("elastix", command, follower, environment)
+            code = process.run(
+                "elastix", command, follower, environment, module="impact_plugin.registration.child"
+            )
         except EndNow:
             return self._stopped(follower)
         if code != 0:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tempfile
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from impact_plugin import _kept, _versions
-from impact_plugin._io import expanded, naming, read_image, write_image
+from impact_plugin._io import expanded, naming
 from impact_plugin.elastix.history import History
-from impact_plugin.images.grid import Geometry
-from impact_plugin.registration import elastix_folders
+from impact_plugin.folders import LOG, RECORD, summary
+from impact_plugin.folders.elastix_folder import ElastixFolder
+from impact_plugin.folders.elastix_log import LogFacts
+from impact_plugin.folders.summary import SavedTransform, Summary
+from impact_plugin.images import conversion
+from impact_plugin.images.files import read_image, write_image
 from impact_plugin.registration.records import storage as records
 from impact_plugin.registration.records.contents import Record
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.transforms import itk_files
-from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
-from impact_plugin.transforms.resampling import Resampling
 
-_SUMMARY = "result.json"
 _TRANSFORM = "transform.h5"
 _OF_STAGES = re.compile(r"(?:TransformParameters|InitialTransform)\.\d+\.txt|field\d+\.mha")
 
@@ -43,14 +42,14 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         # What load() asks for first is taken away first and comes last: no half result is taken for
         # one, nor the parts of two.
         _discard(folder, {path.name for path in Path(unfinished).iterdir()})
-        for path in sorted(Path(unfinished).iterdir(), key=lambda each: each.name == _SUMMARY):
+        for path in sorted(Path(unfinished).iterdir(), key=lambda each: each.name == summary.NAME):
             path.replace(folder / path.name)
     return folder
 
 
 def _discard(folder: Path, new: Collection[str]) -> None:
     """Take away what an earlier result in a folder has, and a new one has not, or not before."""
-    for name in (_SUMMARY, records.NAME, _TRANSFORM):
+    for name in (summary.NAME, RECORD, _TRANSFORM):
         (folder / name).unlink(missing_ok=True)
     for path in folder.iterdir():
         if _OF_STAGES.fullmatch(path.name) and path.name not in new:
@@ -83,20 +82,19 @@ def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
     with contextlib.suppress(UnsupportedTransformError):
         itk_files.write(result.transform, folder / _TRANSFORM)
     result.history.write(folder / "history.csv")
-    summary = {
-        "transform": last.name if last else None,
-        "fixed": asdict(result.fixed),
-        "stages": result.stages,
-        "initial": result.initial,
-        "stopped": result.stopped,
-        "resampling": result.resampling and asdict(result.resampling),
-        "images": _paths(result),
-        "timings": result.timings,
-        "versions": _versions.describe(),
-    }
-    (folder / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    Summary(
+        transform=last.name if last else None,
+        fixed=result.fixed,
+        stages=result.stages,
+        initial=result.initial,
+        stopped=result.stopped,
+        resampling=result.resampling,
+        images=_paths(result),
+        timings=result.timings,
+        versions=_versions.describe(),
+    ).write(folder)
     if result.log and result.output_directory != final:
-        (folder / records.LOG).write_text(result.log, encoding="utf-8")
+        (folder / LOG).write_text(result.log, encoding="utf-8")
     if result.record is not None:
         _save_record(result, result.record, folder, final, last)
 
@@ -116,14 +114,14 @@ def _save_record(
     named = record | {
         "transform": record["transform"] | {"file": transform.name if transform else None},
         "result_image": record["result_image"] | {"file": "result.mha"},
-        "log": records.LOG,
+        "log": LOG,
     }
     if result.output_directory != final:  # stored inputs are where they were stored
         named["images"] = {
             name: image and image | {"stored": _elsewhere(image["stored"], result.output_directory)}
             for name, image in record["images"].items()
         }
-    records.write(named, folder / records.NAME)
+    records.write(named, folder / RECORD)
 
 
 def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
@@ -132,34 +130,76 @@ def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
 
 def load(folder: Path) -> RegistrationResult:
     """Read a result; see :meth:`RegistrationResult.load`."""
-    path = folder / _SUMMARY
-    if not path.is_file():
+    if not (folder / summary.NAME).is_file():
         if next(folder.glob(".writing-*"), None):
             message = (
                 f"{folder} holds no result of a registration: what wrote one there was killed on "
                 "the way, and its parts may be of two. Save it again"
             )
             raise FileNotFoundError(message)
-        return elastix_folders.load(folder)
-    summary = _read_summary(path)
-    last = summary["transform"]
-    log = folder / records.LOG
-    chain = Chain.read(folder / last) if last else Chain()
+        return _load_of_elastix(folder)
+    said = Summary.read(folder)
+    saved = SavedTransform.of(said, folder)
     return RegistrationResult(
         image=read_image(folder / "result.mha"),
-        chain=chain,
-        fixed=Geometry(**{name: tuple(values) for name, values in summary["fixed"].items()}),
+        chain=saved.chain,
+        fixed=saved.fixed,
         history=History.read(folder / "history.csv"),
-        timings=summary["timings"],
-        stages=tuple(summary["stages"]),
-        stopped=summary["stopped"],
+        timings=said.timings,
+        stages=saved.stages,
+        stopped=saved.stopped,
         output_directory=folder,
-        log=log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "",
-        record=records.read(folder) if (folder / records.NAME).is_file() else None,
-        resampling=_resampling(summary),
-        inputs=_inputs(summary),
-        initial=_initial(summary, len(chain.maps)),
+        log=_log(folder),
+        record=_record(folder),
+        resampling=said.resampling,
+        inputs=(Path(said.images["fixed"]), Path(said.images["moving"])) if said.images else None,
+        initial=saved.initial,
     )
+
+
+def _load_of_elastix(folder: Path) -> RegistrationResult:
+    """Give what elastix wrote as a result."""
+    found = ElastixFolder.read(folder)
+    facts = found.facts or LogFacts()
+    paths = [Path(name).expanduser() for name in (facts.fixed, facts.moving)]
+    known = all(path.is_file() for path in paths)
+    image = found.image()
+    moving = paths[1]
+    if image is None and not moving.is_file():
+        where = f"where its log says, at {moving}" if facts.moving else "known: it left no log"
+        message = (
+            f"{folder} holds a transform and no registered image (elastix was told not to write "
+            f"one), and the moving image is not {where}. Give the folder to `impact-plugin "
+            f"evaluate` or `report`, or {found.last.name} as initial_transform"
+        )
+        raise FileNotFoundError(message)
+    result = RegistrationResult(
+        image=image,
+        chain=found.chain,
+        fixed=found.grid,
+        history=found.history,
+        timings=facts.timings,
+        stages=found.stages,
+        stopped=False,
+        output_directory=folder,
+        log=_log(folder),
+        record=_record(folder),
+        inputs=(paths[0], paths[1]) if known else None,
+        initial=found.initial,
+    )
+    if image is not None:
+        return result
+    outside = float(found.chain.maps[-1].get("DefaultPixelValue", ["0"])[0])
+    return replace(result, image=result.warp(conversion.to_sitk(moving), default=outside))
+
+
+def _log(folder: Path) -> str:
+    log = folder / LOG
+    return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+
+
+def _record(folder: Path) -> Record | None:
+    return records.read(folder) if (folder / RECORD).is_file() else None
 
 
 def _paths(result: RegistrationResult) -> dict[str, str] | None:
@@ -169,42 +209,3 @@ def _paths(result: RegistrationResult) -> dict[str, str] | None:
     assert result.inputs is not None
     paths = (str(expanded(image).absolute()) for image in result.inputs)
     return dict(zip(("fixed", "moving"), paths, strict=True))
-
-
-def _inputs(summary: dict[str, Any]) -> tuple[Path, Path] | None:
-    images = summary.get("images")
-    return (Path(images["fixed"]), Path(images["moving"])) if images else None
-
-
-def _resampling(summary: dict[str, Any]) -> Resampling | None:
-    """Give what is there; results of before 2026-12 do not say it, their transforms do."""
-    said = summary.get("resampling")
-    return Resampling(**said) if said else None
-
-
-def _initial(summary: dict[str, Any], transforms: int) -> int:
-    """Give how many transforms were there before; results of before 2026-12 do not say it."""
-    known = 0 if summary["stopped"] else max(0, transforms - len(summary["stages"]))
-    return int(summary.get("initial", known))
-
-
-_KEYS = ("transform", "fixed", "timings", "stages", "stopped")
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
-    """Read result.json.
-
-    Raises:
-        ValueError: It is another file of that name.
-    """
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        message = f"{path} is no JSON file: {error}"
-        raise ValueError(message) from error
-    missing = [key for key in _KEYS if not isinstance(summary, dict) or key not in summary]
-    if missing:
-        message = f"{path} is not of a saved registration: it has no {', '.join(missing)}"
-        raise ValueError(message)
-    found: dict[str, Any] = summary
-    return found

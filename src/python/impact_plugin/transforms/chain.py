@@ -9,7 +9,8 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from impact_plugin._equality import EqualByValue
-from impact_plugin._io import expanded, read_image, write_image, write_text
+from impact_plugin._io import expanded, write_text
+from impact_plugin.images.files import read_image, write_image
 from impact_plugin.parameters import map_files
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import file_transforms

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._io import read_image, utf8_name
+from impact_plugin._io import utf8_name
+from impact_plugin.images.files import read_image
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

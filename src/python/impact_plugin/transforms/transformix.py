@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin._io import read_image, temporary_folder
+from impact_plugin._io import temporary_folder
 from impact_plugin.elastix import process
 from impact_plugin.elastix.errors import RegistrationError, find_cause
+from impact_plugin.images.files import read_image
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.transforms import directions

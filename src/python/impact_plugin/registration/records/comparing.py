@@ -32,7 +32,7 @@ def versions(then: Record, now: Mapping[str, str | None]) -> list[str]:
 
     Args:
         then: The record.
-        now: As :func:`impact_plugin.registration.records.machine.versions` gives them, from any log.
+        now: As :func:`.machine.versions` gives them, from any log.
     """
     recorded = then["versions"]
     return [

@@ -18,6 +18,7 @@ from impact_plugin._io import expanded, temporary_folder, utf8_name, write_text
 from impact_plugin.elastix import process
 from impact_plugin.elastix.history import History
 from impact_plugin.elastix.log import ElastixLog
+from impact_plugin.folders import LOG
 from impact_plugin.images import conversion
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters import map_files
@@ -105,7 +106,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
 
     outputs.write(out, [stage.parameters for stage in chosen], dimension)
     last = out / f"TransformParameters.{len(chosen) - 1}.txt"
-    log_file = out / storage.LOG
+    log_file = out / LOG
     text = log_file.read_text("utf-8", "replace") if log_file.is_file() else "\n".join(lines)
     chain = Chain.read(last)
     if ignored is not None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impact_plugin._io import expanded, read_image
+from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
+from impact_plugin.images.files import read_image
 from impact_plugin.images.reading import exists
 from impact_plugin.models import resolve
 from impact_plugin.registration.api import register_images

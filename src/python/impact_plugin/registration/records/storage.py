@@ -8,15 +8,10 @@ import re
 from pathlib import Path
 
 from impact_plugin._io import expanded
+from impact_plugin.folders import RECORD
 from impact_plugin.models.files import replacing
 from impact_plugin.registration.records import shape
 from impact_plugin.registration.records.contents import Record
-
-NAME = "record.json"
-"""A record's file, in the folder of the registration's results."""
-
-LOG = "elastix.log"
-"""The log beside it."""
 
 VERSIONS = (1,)
 """``record_version`` of the records that can be read."""
@@ -58,7 +53,7 @@ def find(path: str | os.PathLike[str]) -> Path:
         FileNotFoundError: There is none.
     """
     given = expanded(path).absolute()
-    found = given / NAME if given.is_dir() else given
+    found = given / RECORD if given.is_dir() else given
     if not found.is_file():
         message = (
             f"there is no record {str(found)!r}. Registrations write one into their folder, unless "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import impact_plugin
-from impact_plugin.registration import folder_content
+from impact_plugin.parameters import map_files
 from impact_plugin.report import pictures
 from impact_plugin.report.registration import course, deformation, scene
 from impact_plugin.report.registration.content import Content
@@ -94,7 +94,7 @@ def collect(content: Content, built: scene.Scene, tables: list[Table]) -> dict[s
             *(
                 (
                     f"transform {number}: {parameters['Transform'][0]}",
-                    folder_content.shortened(parameters),
+                    map_files.shortened(parameters),
                 )
                 for number, parameters in enumerate(content.chain.maps, start=1)
             ),

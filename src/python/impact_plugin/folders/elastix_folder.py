@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.elastix.history import History
+from impact_plugin.folders import LOG, elastix_log
+from impact_plugin.folders.elastix_log import LogFacts
 from impact_plugin.images import conversion
 from impact_plugin.images.grid import Geometry
-from impact_plugin.registration import elastix_log
-from impact_plugin.registration.elastix_log import LogFacts
-from impact_plugin.registration.records import storage as records
-from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.fixed_grid import grid_of
 
@@ -56,7 +54,7 @@ class ElastixFolder:
         """
         last = last_transform(folder)
         chain = Chain.read(last)
-        log = folder / records.LOG
+        log = folder / LOG
         facts = elastix_log.read(log) if log.is_file() else None
         number = _number(last)
         stages = [f"parameter file {each}" for each in range(number + 1)]
@@ -112,43 +110,6 @@ def last_transform(folder: Path) -> Path:
         )
         raise FileNotFoundError(message)
     return max(whole, key=lambda path: (_number(path), path.suffix == ".txt"))
-
-
-def load(folder: Path) -> RegistrationResult:
-    """Give what elastix wrote as a result; see :meth:`RegistrationResult.load`."""
-    found = ElastixFolder.read(folder)
-    facts = found.facts or LogFacts()
-    paths = [Path(name).expanduser() for name in (facts.fixed, facts.moving)]
-    known = all(path.is_file() for path in paths)
-    log = folder / records.LOG
-    image = found.image()
-    moving = paths[1]
-    if image is None and not moving.is_file():
-        where = f"where its log says, at {moving}" if facts.moving else "known: it left no log"
-        message = (
-            f"{folder} holds a transform and no registered image (elastix was told not to write "
-            f"one), and the moving image is not {where}. Give the folder to `impact-plugin "
-            f"evaluate` or `report`, or {found.last.name} as initial_transform"
-        )
-        raise FileNotFoundError(message)
-    result = RegistrationResult(
-        image=image,
-        chain=found.chain,
-        fixed=found.grid,
-        history=found.history,
-        timings=facts.timings,
-        stages=found.stages,
-        stopped=False,
-        output_directory=folder,
-        log=log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "",
-        record=records.read(folder) if (folder / records.NAME).is_file() else None,
-        inputs=(paths[0], paths[1]) if known else None,
-        initial=found.initial,
-    )
-    if image is not None:
-        return result
-    outside = float(found.chain.maps[-1].get("DefaultPixelValue", ["0"])[0])
-    return replace(result, image=result.warp(conversion.to_sitk(moving), default=outside))
 
 
 def _number(path: Path) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from impact_plugin.elastix.errors import Reasons
 from impact_plugin.elastix.history import History
+from impact_plugin.elastix.levels import Levels
 from impact_plugin.elastix.log import ElastixLog, duration_of
-from impact_plugin.registration.follower import Levels
 
 _START = re.compile(r"=+ start of ParameterFile: (.*?) =+$")
 _END = re.compile(r"=+ end of ParameterFile: ")
