@@ -147,7 +147,7 @@ install: $(VENV)/installed.stamp
 
 demo: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
-	  $(BIN)/python -m impact_plugin.demo --data "$$data" --out out/demo
+	  $(BIN)/impact-plugin demo --data "$$data" --out out/demo
 
 docs: install
 	rm -rf build/site

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from impact_plugin.registration.api import preset_map, preset_names, register_images
     from impact_plugin.registration.follower import StopRegistration
     from impact_plugin.registration.records.comparing import RecordMismatchError
-    from impact_plugin.registration.records.rerunning import RecordWarning, Rerun, rerun
     from impact_plugin.registration.reporting import write_report
+    from impact_plugin.registration.rerun import RecordWarning, Rerun, rerun
     from impact_plugin.registration.result import RegistrationResult
     from impact_plugin.report.features import view_features
     from impact_plugin.transforms.inverse import InverseWarning
@@ -103,17 +103,17 @@ _HOMES = {
     "InverseWarning": "transforms.inverse",
     "Iteration": "elastix.log",
     "RecordMismatchError": "registration.records.comparing",
-    "RecordWarning": "registration.records.rerunning",
+    "RecordWarning": "registration.rerun",
     "RegistrationError": "elastix.errors",
     "RegistrationResult": "registration.result",
-    "Rerun": "registration.records.rerunning",
+    "Rerun": "registration.rerun",
     "StopRegistration": "registration.follower",
     "VersionMismatchError": "_versions",
     "preset_map": "registration.api",
     "preset_names": "registration.api",
     "register_cohort": "cohort.api",
     "register_images": "registration.api",
-    "rerun": "registration.records.rerunning",
+    "rerun": "registration.rerun",
     "view_features": "report.features",
     "write_cohort_report": "cohort.report",
     "write_report": "registration.reporting",

@@ -61,7 +61,7 @@ def elastix_main(arguments: Sequence[str] | None = None) -> int:
     _warn_of_directions(given)
     if record is None:
         return native.run("elastix", given)
-    from impact_plugin.registration.records import elastix_runs  # imports much, seldom needed
+    from impact_plugin.registration import elastix_runs  # imports much, seldom needed
 
     return elastix_runs.run(given, Path(record))
 

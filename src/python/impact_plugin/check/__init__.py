@@ -139,8 +139,8 @@ class _Checker:
     ) -> Report:
         from impact_plugin import _core, _networks  # loads torch's libraries
         from impact_plugin.check import map_checks
+        from impact_plugin.parameters.defaults import DEFAULT_LEVELS
         from impact_plugin.parameters.names import impact_labels
-        from impact_plugin.parameters.parameters import DEFAULT_LEVELS
         from impact_plugin.parameters.parsing import count_of
 
         images = self._images(fixed, moving)

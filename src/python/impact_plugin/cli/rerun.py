@@ -8,7 +8,7 @@ import click
 
 import impact_plugin
 from impact_plugin.cli.register import _pairs, _show_log
-from impact_plugin.registration.records import rerunning
+from impact_plugin.registration import rerun as rerunning
 from impact_plugin.registration.records.making import IMAGES
 
 _FILE = click.Path(path_type=Path)

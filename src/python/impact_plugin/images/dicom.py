@@ -6,14 +6,15 @@ and leaves out files that are damaged. So the slices' own positions are looked a
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin._io import PathNameError, utf8_name
+from impact_plugin.images.dicom_frames import frames_of
+from impact_plugin.images.dicom_slices import TAGS, Slice
+from impact_plugin.images.dicom_volume import volume_of
 from impact_plugin.images.errors import reason_of
 from impact_plugin.images.integrity import DamagedImageError
 
@@ -23,61 +24,10 @@ if TYPE_CHECKING:
 _UID = re.compile(r"[0-9]+(\.[0-9]+){2,}")
 _MOST = 20  # series or files that a message names
 _ENDINGS = (".dcm", ".dicom", ".ima")
-_TAGS = {
-    "uid": "0020|000e",
-    "modality": "0008|0060",
-    "description": "0008|103e",
-    "frame": "0020|0052",
-    "instance": "0008|0018",
-    "position": "0020|0032",
-    "orientation": "0020|0037",
-    "spacing": "0028|0030",
-    "TemporalPositionIdentifier": "0020|0100",
-    "AcquisitionNumber": "0020|0012",
-    "EchoTime": "0018|0081",
-    "DiffusionBValue": "0018|9087",
-    "ImageType": "0008|0008",
-    "TriggerTime": "0018|1060",
-    "AcquisitionTime": "0008|0032",
-    "InstanceNumber": "0020|0013",
-}
-VOLUMES = tuple(name for name in _TAGS if name[0].isupper())
-"""The tags by which slices at one place may differ, the telling ones first."""
-
 # Images by the storage classes of DICOM PS3.4, annex B.5; not structures, reports and such.
 _OF_IMAGES = re.compile(
     r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(1|2|3|4|6|7|12|20|66\.4|77|128|130|481\.[12])(\.\d+)*"
 )
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A file of a series, usually one slice.
-
-    Args:
-        file: Its path.
-        size: Columns, rows and frames.
-        pixel_type: SimpleITK's number for it.
-        tags: What it has of those that are looked at, by name.
-    """
-
-    file: str
-    size: tuple[int, ...]
-    pixel_type: int
-    tags: dict[str, str]
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return Path(self.file).name
-
-    def numbers(self, tag: str, count: int) -> tuple[float, ...] | None:
-        """Give the numbers of a tag, None where it has not so many that are finite."""
-        try:
-            found = tuple(float(text) for text in self.tags.get(tag, "").split("\\"))
-        except ValueError:
-            return None
-        return found if len(found) == count and all(map(math.isfinite, found)) else None
 
 
 def is_series(path: Path) -> bool:
@@ -123,9 +73,6 @@ def check_as_it_is(path: Path) -> None:
         ValueError: It does not.
         RuntimeError: It cannot read the file.
     """
-    from impact_plugin.images.dicom_frames import frames_of
-    from impact_plugin.images.dicom_volume import volume_of
-
     whole = _look(str(path))
     frames = frames_of(whole, _storage_class(path)) if whole.size[2:] > (1,) else None
     if frames is None:
@@ -149,9 +96,6 @@ def read_file(path: Path, name: str) -> sitk.Image:
 def _assemble(slices: Sequence[Slice], where: str) -> sitk.Image:
     """Read the files of a series as one volume."""
     import SimpleITK as sitk
-
-    from impact_plugin.images.dicom_frames import frames_of  # which build on this
-    from impact_plugin.images.dicom_volume import volume_of
 
     frames: Sequence[Slice] | None = slices
     if len(slices) == 1:
@@ -265,7 +209,7 @@ def _look(file: str) -> Slice:
     reader.ReadImageInformation()
     tags = {
         tag: reader.GetMetaData(key).strip(" \0")
-        for tag, key in _TAGS.items()
+        for tag, key in TAGS.items()
         if reader.HasMetaDataKey(key)
     }
     return Slice(file, tuple(reader.GetSize()), int(reader.GetPixelID()), tags)

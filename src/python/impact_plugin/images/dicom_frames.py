@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from impact_plugin.images.dicom import Slice
+from impact_plugin.images.dicom_slices import Slice
 
 DataSet: TypeAlias = dict[int, Any]
 """Bytes by tag, or a list of data sets of a sequence."""
@@ -31,7 +31,7 @@ _SEQUENCES = {
     _SHARED, _PER_FRAME, 0x00209111, 0x00209113, 0x00209116, 0x00289110, 0x00189114, 0x00189117,
     0x00289145, 0x0062000A,
 }  # fmt: skip
-# A frame's tags, by the names of dicom.Slice, with the sequences in which they are.
+# A frame's tags, by the names of Slice, with the sequences in which they are.
 _OF_FRAMES = {
     "position": (0x00209113, 0x00200032),
     "orientation": (0x00209116, 0x00200037),

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images.dicom import VOLUMES, Slice
+from impact_plugin.images.dicom_slices import VOLUMES, Slice
 
 _MOST = 10  # positions that a message names
 _COPY = (

@@ -18,7 +18,8 @@ from __future__ import annotations
 from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.catalogue import PublicModel, catalogue, find
 from impact_plugin.models.downloading import DownloadError, download
-from impact_plugin.models.exporting import ExportError, export
+from impact_plugin.models.errors import ExportError
+from impact_plugin.models.exporting import export
 from impact_plugin.models.inspection import inspect
 from impact_plugin.models.mind import mind
 from impact_plugin.models.normalization import Normalization

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from impact_plugin import _core, _networks
 from impact_plugin._numbers import spread
+from impact_plugin.models.errors import ExportError
 from impact_plugin.models.export_modules import Core, Extractor, ImageExtractor, Padded
-from impact_plugin.models.exporting import ExportError
 from impact_plugin.models.layer_outputs import LayerOutputs, changed_in_place
 from impact_plugin.models.normalization import Normalization
 

@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING
 
 from impact_plugin._io import replacing
 from impact_plugin._numbers import plain_arguments
+from impact_plugin.models.errors import ExportError
 from impact_plugin.models.files import target_path
 from impact_plugin.models.normalization import Normalization, parse
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-class ExportError(ValueError):
-    """A module that cannot be made into a model file."""
 
 
 @plain_arguments

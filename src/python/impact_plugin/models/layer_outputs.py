@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from impact_plugin.models.exporting import ExportError
+from impact_plugin.models.errors import ExportError
 
 
 class _AllFound(Exception):

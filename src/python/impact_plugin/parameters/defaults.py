@@ -25,6 +25,9 @@ _RESAMPLING = {
 }
 """Pyramids that change the size of images (``Components/FixedImagePyramids``), and their kinds."""
 
+DEFAULT_LEVELS = 3
+"""elastix's own number of resolution levels where a map has none."""
+
 
 def stock_defaults(
     transform: Transform = "bspline", number_of_levels: int = 4, grid_spacing: float = 10.0

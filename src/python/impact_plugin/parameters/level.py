@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from impact_plugin._numbers import keep_plain
-from impact_plugin.parameters.network import Extractor, Model, whole_number
+from impact_plugin.parameters.network import Model, whole_number
 
 Mode = Literal["Static", "Jacobian"]
 
@@ -73,29 +73,6 @@ class Level:
         """
         mixed = self.mixed_precision and (gpu >= 0 or self.mode == "Static")
         return dataclasses.replace(self, gpu=gpu, mixed_precision=mixed)
-
-    def with_patch_sizes(self) -> Level:
-        """Give the level with every patch size that is None measured.
-
-        Raises:
-            impact_plugin.parameters.ParameterError: A model's file cannot be opened or run.
-        """
-
-        def measured(extractor: Extractor) -> Extractor:
-            if extractor.patch_size is not None:
-                return extractor
-            if self.mode == "Static":
-                return dataclasses.replace(extractor, patch_size=0)
-            from impact_plugin.parameters.patch_size import patch_size_for  # loads torch
-
-            return dataclasses.replace(extractor, patch_size=patch_size_for(extractor))
-
-        models = []
-        for model in self.pairs:
-            size = measured(model.extractor).patch_size
-            moving = None if model.moving is None else measured(model.moving)
-            models.append(dataclasses.replace(model, patch_size=size, moving=moving))
-        return dataclasses.replace(self, models=models)
 
     def _check_patch_sizes(self) -> None:
         for model in self.pairs:

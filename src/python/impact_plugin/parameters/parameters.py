@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
-from impact_plugin.parameters import defaults
+from impact_plugin.parameters import defaults, patch_size
 from impact_plugin.parameters.defaults import Transform
+from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC
 from impact_plugin.parameters.values import ParameterMap, Value, as_map
@@ -21,9 +22,6 @@ from impact_plugin.parameters.writing import Dialect, write_levels
 if TYPE_CHECKING:
     from impact_plugin.parameters.elastix_text import ElastixFile
     from impact_plugin.parameters.toml_text import TomlFile
-
-DEFAULT_LEVELS = 3
-"""elastix's own number of resolution levels where a map has none."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class Parameters:
         Raises:
             impact_plugin.parameters.ParameterError: A model's file cannot be opened or run.
         """
-        levels = [level.with_patch_sizes() for level in self.resolution_levels]
+        levels = [patch_size.decided(level) for level in self.resolution_levels]
         return dataclasses.replace(self, levels=levels)
 
     def to_parameter_map(self, dialect: Dialect = "numbered") -> ParameterMap:
@@ -171,9 +169,7 @@ class Parameters:
             TypeError: It is of another kind, or a value is.
             ValueError: The ``itk.ParameterObject`` has no map, or several.
         """
-        from impact_plugin.parameters.parsing import parse  # loads torch
-
-        return parse(as_map(parameter_map), image_dimension, label)
+        return cls._parsed(as_map(parameter_map), image_dimension, label)
 
     @classmethod
     def read(
@@ -194,10 +190,25 @@ class Parameters:
                 it; all reasons are given, with the file's lines.
             OSError: It cannot be read.
         """
-        from impact_plugin.parameters.parsing import parse
-
         file = open_file(path)
-        return parse(file.parameters, image_dimension, label, file)
+        return cls._parsed(file.parameters, image_dimension, label, file)
+
+    @classmethod
+    def _parsed(
+        cls,
+        parameter_map: ParameterMap,
+        image_dimension: int | None,
+        label: str | None,
+        file: ElastixFile | TomlFile | None = None,
+    ) -> Parameters:
+        from impact_plugin.parameters.parsing import parse  # loads the core
+
+        found = parse(parameter_map, image_dimension, label, file)
+        try:
+            return cls(found.levels, found.elastix, found.image_dimension, found.label)
+        except ValueError as error:
+            source = file.source if file else ""
+            raise ParameterError([Problem(str(error))], source) from None
 
     def write(self, path: str | os.PathLike[str], dialect: Dialect = "numbered") -> None:
         """Write a new ``.txt`` or ``.toml`` file, which elastix reads either way.

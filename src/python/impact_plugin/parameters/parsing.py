@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from impact_plugin import _core
+from impact_plugin.parameters.defaults import DEFAULT_LEVELS
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC, impact_labels, own_names
 from impact_plugin.parameters.network import Distance, Extractor, Layer, Model
-from impact_plugin.parameters.parameters import DEFAULT_LEVELS, Parameters
 from impact_plugin.parameters.values import as_whole
 
 if TYPE_CHECKING:
@@ -18,13 +19,23 @@ if TYPE_CHECKING:
     from impact_plugin.parameters.toml_text import TomlFile
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """What :class:`impact_plugin.parameters.Parameters` are made of."""
+
+    levels: list[Level]
+    elastix: dict[str, list[str]]
+    image_dimension: int
+    label: str
+
+
 def parse(
     parameter_map: Mapping[str, Sequence[str]],
     image_dimension: int | None,
     label: str | None,
     file: ElastixFile | TomlFile | None = None,
-) -> Parameters:
-    """Read a map, see :meth:`Parameters.from_parameter_map`.
+) -> Parsed:
+    """Read a map, see :meth:`impact_plugin.parameters.Parameters.from_parameter_map`.
 
     Args:
         parameter_map: As itk has it.
@@ -77,14 +88,15 @@ def parse(
         if given.get(name) == [str(dimension)]
     }
     try:
-        return Parameters(
-            [_level(level) for level in settings],
-            {name: values for name, values in given.items() if name not in own},
-            dimension,
-            chosen if len(labels) > 1 else "",
-        )
+        resolution_levels = [_level(level) for level in settings]
     except ValueError as error:
         raise ParameterError([Problem(str(error))], source) from None
+    return Parsed(
+        resolution_levels,
+        {name: values for name, values in given.items() if name not in own},
+        dimension,
+        chosen if len(labels) > 1 else "",
+    )
 
 
 def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int) -> int:

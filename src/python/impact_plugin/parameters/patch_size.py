@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.network import Extractor, Model
+from impact_plugin.parameters.writing import write_levels
 
 
 def patch_size_for(extractor: Extractor) -> tuple[int, ...]:
@@ -61,7 +63,6 @@ def _measured(
 ) -> tuple[int, ...]:
     del stamp  # part of the cache's key: another file has another
     from impact_plugin import _core, _networks  # loads torch's libraries
-    from impact_plugin.parameters.writing import write_levels
 
     # One way into the core: a map, through its parser.
     model = Model(
@@ -85,3 +86,24 @@ def _measured(
             raise ParameterError([Problem(text)])
         sizes.append(sufficient(layer.reach, layer.stride))
     return tuple(max(along) for along in zip(*sizes, strict=True))
+
+
+def decided(level: Level) -> Level:
+    """Give a level with every patch size that is None measured.
+
+    Raises:
+        ParameterError: A model's file cannot be opened or run.
+    """
+
+    def measured(extractor: Extractor) -> Extractor:
+        if extractor.patch_size is not None:
+            return extractor
+        size = 0 if level.mode == "Static" else patch_size_for(extractor)
+        return dataclasses.replace(extractor, patch_size=size)
+
+    models = []
+    for model in level.pairs:
+        size = measured(model.extractor).patch_size
+        moving = None if model.moving is None else measured(model.moving)
+        models.append(dataclasses.replace(model, patch_size=size, moving=moving))
+    return dataclasses.replace(level, models=models)

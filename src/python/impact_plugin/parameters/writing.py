@@ -108,7 +108,9 @@ def _voxel_size(extractor: Extractor) -> Words:
 
 def _patch_size(extractor: Extractor) -> Words:
     if extractor.patch_voxels is None:
-        message = f"patch_size of {extractor.path!r} is not decided: see Level.with_patch_sizes()."
+        message = (
+            f"patch_size of {extractor.path!r} is not decided: see Parameters.with_patch_sizes()."
+        )
         raise ValueError(message)
     return [str(value) for value in extractor.patch_voxels]
 

@@ -15,7 +15,8 @@ from impact_plugin.images import conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.reading import exists
-from impact_plugin.registration.result import RegistrationResult
+from impact_plugin.registration import storage
+from impact_plugin.registration.data import RegistrationData
 from impact_plugin.report.registration.content import Content
 from impact_plugin.transforms import directions
 
@@ -37,12 +38,12 @@ def read(folder: Path, fixed: ImageLike | None = None, moving: ImageLike | None 
         message = f"{folder} {what}, expected the output folder of a registration"
         raise FileNotFoundError(message)
     if (folder / "result.json").is_file():
-        return of_result(RegistrationResult.load(folder), folder.name, fixed, moving)
+        return of_result(storage.load(folder), folder.name, fixed, moving)
     return _of_elastix(folder, fixed, moving)
 
 
 def of_result(
-    result: RegistrationResult,
+    result: RegistrationData,
     title: str,
     fixed: ImageLike | None = None,
     moving: ImageLike | None = None,

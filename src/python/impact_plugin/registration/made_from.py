@@ -12,7 +12,7 @@ from typing import Any
 from impact_plugin import _kept
 from impact_plugin._io import expanded
 from impact_plugin.folders import LOG, RECORD, elastix_log, summary
-from impact_plugin.registration.result import RegistrationResult
+from impact_plugin.registration.data import RegistrationData
 from impact_plugin.transforms import initial
 
 _OWN = (*_kept.OF_RESULTS, "result.*", "inputs/*.mha", "*_warped.mha")
@@ -48,7 +48,7 @@ def files_of(registration: object) -> Iterator[_kept.Input]:
         registration: A result, its folder, elastix's, or a transform file; of others there are
             none. What is wrong with it is found where it is read.
     """
-    if isinstance(registration, RegistrationResult):
+    if isinstance(registration, RegistrationData):
         for which, image in zip(("fixed", "moving"), registration.inputs or (), strict=False):
             if isinstance(image, str | os.PathLike):
                 yield f"the {which} image of the registration", image

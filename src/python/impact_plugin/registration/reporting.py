@@ -12,7 +12,7 @@ from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.registration import folder_content, made_from
-from impact_plugin.registration.result import RegistrationResult
+from impact_plugin.registration.data import RegistrationData
 from impact_plugin.report import libraries
 from impact_plugin.report import registration as page_of_registration
 from impact_plugin.report.registration.content import Content
@@ -20,7 +20,7 @@ from impact_plugin.report.registration.content import Content
 
 @plain_arguments
 def write_report(
-    registration: RegistrationResult | str | os.PathLike[str],
+    registration: RegistrationData | str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,
     *,
     fixed: ImageLike | None = None,
@@ -97,12 +97,12 @@ def write_report(
 
 
 def _read(
-    registration: RegistrationResult | str | os.PathLike[str],
+    registration: RegistrationData | str | os.PathLike[str],
     fixed: ImageLike | None,
     moving: ImageLike | None,
 ) -> tuple[Content, Path]:
     """Give the registration with these images, and the folder that its page belongs into."""
-    if isinstance(registration, RegistrationResult):
+    if isinstance(registration, RegistrationData):
         folder = registration.output_directory or Path.cwd()
         content = folder_content.of_result(
             registration, " and ".join(registration.stages), fixed, moving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from impact_plugin._equality import EqualByValue
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
-from impact_plugin.elastix.history import History
+from impact_plugin.evaluation.api import evaluate
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
-from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.registration.records.contents import Record
+from impact_plugin.registration import storage
+from impact_plugin.registration.data import RegistrationData
+from impact_plugin.registration.reporting import write_report
 from impact_plugin.transforms import apply, from_elastix, inverse
-from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.resampling import HIGHEST_ORDER, Resampling, order_of, outside_of
+from impact_plugin.transforms.resampling import HIGHEST_ORDER, order_of, outside_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -36,7 +36,7 @@ _TRIED = 24
 
 
 @dataclass(frozen=True, eq=False)
-class RegistrationResult(EqualByValue):
+class RegistrationResult(RegistrationData, EqualByValue):
     """The result of :func:`impact_plugin.register_images`.
 
     The transform maps points of the fixed image to points of the moving image, both in mm in LPS;
@@ -62,20 +62,6 @@ class RegistrationResult(EqualByValue):
             result has them where they are paths. None if they are not known.
         initial: How many of the chain's transforms were there before: the initial transform.
     """
-
-    image: sitk.Image
-    chain: Chain
-    fixed: Geometry
-    history: History
-    timings: dict[str, float]
-    stages: tuple[str, ...]
-    stopped: bool
-    output_directory: Path | None
-    log: str = ""
-    record: Record | None = None
-    resampling: Resampling | None = None
-    inputs: tuple[ImageLike, ImageLike] | None = field(default=None, repr=False, compare=False)
-    initial: int = 0
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -258,9 +244,7 @@ class RegistrationResult(EqualByValue):
 
         See :func:`impact_plugin.evaluation.evaluate` for the arguments and errors.
         """
-        from impact_plugin import evaluation
-
-        return evaluation.evaluate(
+        return evaluate(
             self,
             fixed_points=fixed_points,
             moving_points=moving_points,
@@ -288,8 +272,6 @@ class RegistrationResult(EqualByValue):
             OSError: A file cannot be written.
             ValueError: One would overwrite an image that was registered.
         """
-        from impact_plugin.registration import storage
-
         return storage.save(self, expanded(folder).absolute())
 
     @classmethod
@@ -305,9 +287,7 @@ class RegistrationResult(EqualByValue):
                 nor the moving image where its log says.
             ValueError: A file is of another kind.
         """
-        from impact_plugin.registration import storage
-
-        return storage.load(expanded(folder).absolute())
+        return cls(**vars(storage.load(expanded(folder).absolute())))
 
     def report(self, path: str | Path | None = None, **options: Any) -> Path:  # noqa: ANN401
         """Write an HTML page that shows it; see :func:`impact_plugin.write_report`.
@@ -321,8 +301,6 @@ class RegistrationResult(EqualByValue):
         Returns:
             The file's absolute path.
         """
-        from impact_plugin.registration.reporting import write_report
-
         return write_report(self, path, **options)
 
     def __repr__(self) -> str:

@@ -7,8 +7,8 @@ import os
 import re
 import tempfile
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from impact_plugin import _kept, _versions
 from impact_plugin._io import expanded, naming
@@ -19,11 +19,15 @@ from impact_plugin.folders.elastix_log import LogFacts
 from impact_plugin.folders.summary import SavedTransform, Summary
 from impact_plugin.images import conversion
 from impact_plugin.images.files import read_image, write_image
+from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.records import storage as records
 from impact_plugin.registration.records.contents import Record
-from impact_plugin.registration.result import RegistrationResult
-from impact_plugin.transforms import itk_files
+from impact_plugin.transforms import apply, itk_files
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
+from impact_plugin.transforms.resampling import order_of, outside_of
+
+if TYPE_CHECKING:
+    from impact_plugin.registration.result import RegistrationResult
 
 _TRANSFORM = "transform.h5"
 _OF_STAGES = re.compile(r"(?:TransformParameters|InitialTransform)\.\d+\.txt|field\d+\.mha")
@@ -128,7 +132,7 @@ def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
     return None if stored is None or folder is None else str(folder / stored)
 
 
-def load(folder: Path) -> RegistrationResult:
+def load(folder: Path) -> RegistrationData:
     """Read a result; see :meth:`RegistrationResult.load`."""
     if not (folder / summary.NAME).is_file():
         if next(folder.glob(".writing-*"), None):
@@ -140,7 +144,7 @@ def load(folder: Path) -> RegistrationResult:
         return _load_of_elastix(folder)
     said = Summary.read(folder)
     saved = SavedTransform.of(said, folder)
-    return RegistrationResult(
+    return RegistrationData(
         image=read_image(folder / "result.mha"),
         chain=saved.chain,
         fixed=saved.fixed,
@@ -157,7 +161,7 @@ def load(folder: Path) -> RegistrationResult:
     )
 
 
-def _load_of_elastix(folder: Path) -> RegistrationResult:
+def _load_of_elastix(folder: Path) -> RegistrationData:
     """Give what elastix wrote as a result."""
     found = ElastixFolder.read(folder)
     facts = found.facts or LogFacts()
@@ -173,7 +177,11 @@ def _load_of_elastix(folder: Path) -> RegistrationResult:
             f"evaluate` or `report`, or {found.last.name} as initial_transform"
         )
         raise FileNotFoundError(message)
-    result = RegistrationResult(
+    if image is None:
+        last = found.chain.maps[-1]
+        source = conversion.to_sitk(moving)
+        image = apply.warp(found.chain, source, found.grid, order_of(last), outside_of(last))
+    return RegistrationData(
         image=image,
         chain=found.chain,
         fixed=found.grid,
@@ -187,10 +195,6 @@ def _load_of_elastix(folder: Path) -> RegistrationResult:
         inputs=(paths[0], paths[1]) if known else None,
         initial=found.initial,
     )
-    if image is not None:
-        return result
-    outside = float(found.chain.maps[-1].get("DefaultPixelValue", ["0"])[0])
-    return replace(result, image=result.warp(conversion.to_sitk(moving), default=outside))
 
 
 def _log(folder: Path) -> str:

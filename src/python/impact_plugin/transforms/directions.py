@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_map
-from impact_plugin.transforms import from_elastix, to_elastix
+from impact_plugin.transforms import from_elastix, itk_parameters, to_elastix
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.fixed_grid import grid_of_chain
 
@@ -239,7 +239,8 @@ def _conjugated(chain: Chain, frame: _Rigid, fixed: Geometry) -> Chain:
     found = Chain()
     for number, parameters in enumerate(chain.maps):
         transform = from_elastix.one(parameters, number == 0, chain, fixed.dimension)
-        own = to_elastix.own_parameters(_moved(transform, frame), found, "the transform")
+        moved = _moved(transform, frame)
+        own = itk_parameters.parameters_of(moved, found.fields, "the transform")
         kept = {name: values for name, values in parameters.items() if name != "ComputeZYX"}
         kept["HowToCombineTransforms"] = ["Compose"]
         found.maps.append(kept | as_map(own) | used)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.parameters.values import ParameterMap, as_map
-from impact_plugin.transforms import itk_files
+from impact_plugin.transforms import itk_files, itk_parameters
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -47,14 +47,12 @@ def inlined(parameters: ParameterMap, path: Path, chain: Chain) -> ParameterMap:
         OSError: The file is not there, or ITK does not read it.
         ValueError: It has several transforms, or one that elastix has not.
     """
-    from impact_plugin.transforms import to_elastix
-
     single = _single(path)
     kind = _OF_ELASTIX.get(single.GetName())
     if kind is None:
-        own = to_elastix.own_parameters(single, chain, str(path))
+        own = itk_parameters.parameters_of(single, chain.fields, str(path))
     else:
-        own = to_elastix.with_parameters(kind, single.GetParameters())
+        own = itk_parameters.with_parameters(kind, single.GetParameters())
         own["CenterOfRotationPoint"] = list(single.GetCenter())
         if single.GetName() == "Euler3DTransform":
             own["ComputeZYX"] = bool(single.GetComputeZYX())

@@ -1,0 +1,83 @@
+"""A single transform of ITK in the parameters of elastix's transform files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impact_plugin.parameters.values import Value
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+def parameters_of(
+    transform: sitk.Transform, fields: dict[str, sitk.Image], what: str
+) -> dict[str, Value]:
+    """Give the parameters that tell of a transform, without those that every file has.
+
+    Args:
+        transform: Linear, a B-spline transform or a displacement field.
+        fields: Gets the displacement field, by the name of its file.
+        what: What messages call it.
+
+    Raises:
+        ValueError: It is of another kind.
+    """
+    import SimpleITK as sitk
+
+    dimension = transform.GetDimension()
+    if isinstance(transform, sitk.TranslationTransform):
+        return with_parameters("TranslationTransform", transform.GetOffset())
+    if isinstance(transform, sitk.BSplineTransform):
+        fixed = transform.GetFixedParameters()
+        size, origin, spacing = (fixed[k * dimension : (k + 1) * dimension] for k in range(3))
+        direction = np.reshape(fixed[3 * dimension :], (dimension, dimension))
+        return {
+            **with_parameters("BSplineTransform", transform.GetParameters()),
+            "BSplineTransformSplineOrder": transform.GetOrder(),
+            "GridSize": [int(n) for n in size],
+            "GridIndex": [0] * dimension,
+            "GridOrigin": origin,
+            "GridSpacing": spacing,
+            "GridDirection": direction.T.ravel().tolist(),
+            "UseCyclicTransform": False,
+        }
+    if isinstance(transform, sitk.DisplacementFieldTransform):
+        name = f"field{len(fields)}.mha"
+        fields[name] = transform.GetDisplacementField()
+        return {
+            "Transform": "DeformationFieldTransform",
+            "NumberOfParameters": 0,
+            "DeformationFieldFileName": name,
+            "DeformationFieldInterpolationOrder": 1,
+        }
+    if transform.IsLinear():
+        # What a linear map does to the origin and the unit vectors is all that it is.
+        offset = np.array(transform.TransformPoint([0.0] * dimension))
+        columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
+        matrix = (np.array(columns) - offset).T
+        return {
+            **with_parameters("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
+            "CenterOfRotationPoint": [0.0] * dimension,
+        }
+    message = (
+        f"{what} is or contains a {transform.GetName()}; expected linear, B-spline or displacement "
+        "field transforms, or compositions of them"
+    )
+    raise ValueError(message)
+
+
+def with_parameters(name: str, parameters: Iterable[float]) -> dict[str, Value]:
+    """Give the name of a transform and its parameters, as in a transform parameter file."""
+    values = [float(value) for value in parameters]
+    if not np.isfinite(values).all():
+        message = f"the transform has numbers that are not finite, as elastix's {name}"
+        raise ValueError(message)
+    return {
+        "Transform": name,
+        "NumberOfParameters": len(values),
+        "TransformParameters": values,
+    }
