@@ -46,7 +46,9 @@ assert not {"torch", "itk", "numpy", "SimpleITK"} & set(sys.modules), "imported 
 
 
 def test_submodules_come_at_first_use() -> None:
-    python("import impact_plugin; impact_plugin.models.mind; impact_plugin.command_line.run")
+    python(
+        "import impact_plugin; impact_plugin.models.mind; impact_plugin.command_line.elastix_main"
+    )
 
 
 def test_version_is_the_distribution_s() -> None:

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin._io import PathNameError, utf8_name
-from impact_plugin.images.dicom_frames import frames_of
 from impact_plugin.images.dicom_slices import TAGS, Slice
-from impact_plugin.images.dicom_volume import volume_of
 from impact_plugin.images.errors import reason_of
 from impact_plugin.images.integrity import DamagedImageError
 
@@ -73,6 +71,9 @@ def check_as_it_is(path: Path) -> None:
         ValueError: It does not.
         RuntimeError: It cannot read the file.
     """
+    from impact_plugin.images.dicom_frames import frames_of  # imports numpy
+    from impact_plugin.images.dicom_volume import volume_of
+
     whole = _look(str(path))
     frames = frames_of(whole, _storage_class(path)) if whole.size[2:] > (1,) else None
     if frames is None:
@@ -96,6 +97,9 @@ def read_file(path: Path, name: str) -> sitk.Image:
 def _assemble(slices: Sequence[Slice], where: str) -> sitk.Image:
     """Read the files of a series as one volume."""
     import SimpleITK as sitk
+
+    from impact_plugin.images.dicom_frames import frames_of
+    from impact_plugin.images.dicom_volume import volume_of
 
     frames: Sequence[Slice] | None = slices
     if len(slices) == 1:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
-from impact_plugin.parameters import defaults, patch_size
+from impact_plugin.parameters import defaults
 from impact_plugin.parameters.defaults import Transform
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
@@ -107,6 +107,8 @@ class Parameters:
         Raises:
             impact_plugin.parameters.ParameterError: A model's file cannot be opened or run.
         """
+        from impact_plugin.parameters import patch_size  # imports numpy
+
         levels = [patch_size.decided(level) for level in self.resolution_levels]
         return dataclasses.replace(self, levels=levels)
 
