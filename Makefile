@@ -37,7 +37,7 @@ help:
 	@echo "make sanitize the tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz     changed parameter files for the parser, FUZZ_SECONDS=600"
 	@echo "make long-runs  200 registrations in one process"
-	@echo "make lint     ruff, mypy, clang-format, the order of includes, codespell"
+	@echo "make lint     ruff, mypy, clang-format, the order of includes and imports, codespell"
 	@echo "make format   apply ruff and clang-format"
 	@echo "make install  build the wheel and install it in $(VENV)"
 	@echo "make release-wheel  one wheel for every torch and itk-elastix; make matrix  try it with each of them"
@@ -207,6 +207,7 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/python cmake/check_wings.py
+	PYTHONPATH=src/python $(BIN)/lint-imports
 	$(BIN)/codespell
 
 format: venv

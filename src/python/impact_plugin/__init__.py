@@ -30,7 +30,16 @@ from impact_plugin import _versions
 from impact_plugin._plugin import register
 
 if TYPE_CHECKING:
-    from impact_plugin import check, cohort, command_line, demo, evaluation, models, parameters
+    from impact_plugin import (
+        check,
+        cohort,
+        command_line,
+        demo,
+        evaluation,
+        models,
+        parameters,
+        records,
+    )
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.cohort.api import Cohort, register_cohort
     from impact_plugin.cohort.report import write_cohort_report
@@ -39,7 +48,6 @@ if TYPE_CHECKING:
     from impact_plugin.elastix.log import Iteration
     from impact_plugin.images.array import ImageArray
     from impact_plugin.images.nifti_frames import FrameWarning
-    from impact_plugin.registration import records
     from impact_plugin.registration.api import preset_map, preset_names, register_images
     from impact_plugin.registration.follower import StopRegistration
     from impact_plugin.registration.records.comparing import RecordMismatchError
@@ -93,7 +101,7 @@ _SUBMODULES = {
     "evaluation": "evaluation",
     "models": "models",
     "parameters": "parameters",
-    "records": "registration.records",
+    "records": "records",
 }
 _HOMES = {
     "Cohort": "cohort.api",

@@ -1,0 +1,5 @@
+"""Records of registrations: reading and writing them; see :mod:`impact_plugin.registration.records`."""
+
+from impact_plugin.registration.records import Record, read, write
+
+__all__ = ["Record", "read", "write"]
