@@ -98,8 +98,8 @@ def test_nothing_to_say(files: Path) -> None:
     report = check(files)
     assert report.findings == ()
     assert report.ok
-    assert [(level.level, level.mode, level.gpu) for level in report.memory] == [
-        (0, "Jacobian", -1)
+    assert [(level.level, level.mode, level.device) for level in report.memory] == [
+        (0, "Jacobian", "cpu")
     ]
     assert check(files, **static(files)).findings == ()
     assert check_map(right(files)).findings == ()

@@ -156,7 +156,9 @@ def test_json(folder: Path) -> None:
         "line": 5,
         "levels": [0],
     }
-    assert doubtful["memory"] == [{"level": 0, "mode": "Static", "gpu": -1, "bytes": None}]
+    assert doubtful["memory"] == [
+        {"level": 0, "mode": "Static", "device": "cpu", "gpu": -1, "bytes": None}
+    ]
     assert doubtful["available_bytes"] > 0
 
 

@@ -75,7 +75,9 @@ def test_whole_numbers_of_maps(whole: str) -> None:
             patch_size=number(5),
             layers=Layer(pca=number(4), subset_features=number(8)),
         )
-        level = Level(models=model, gpu=number(0), mixed_precision=True, update_interval=number(0))
+        level = Level(
+            models=model, device="cuda:0", mixed_precision=True, update_interval=number(0)
+        )
         return Parameters(
             level, {"MaximumNumberOfIterations": number(9)}, image_dimension=number(3)
         )

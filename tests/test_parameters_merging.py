@@ -111,7 +111,7 @@ def longer(parameters: Parameters) -> Parameters:
                 "+(ImpactVoxelSize2 1.5 1.5 1.5)",
             ],
         ),
-        ("affine.txt", lambda parameters: parameters.on(0), ["-(GPU -1)", "+(GPU 0 0 0)"]),
+        ("affine.txt", lambda parameters: parameters.on("cuda:0"), ["-(GPU -1)", "+(GPU 0 0 0)"]),
     ],
 )
 def test_files_in_place(

@@ -142,13 +142,13 @@ def test_images_of_fewer_dimensions() -> None:
 
 
 def test_other_devices() -> None:
-    level = Level(models=model(), mode="Static", gpu=0, mixed_precision=True)
+    level = Level(models=model(), mode="Static", device="cuda:0", mixed_precision=True)
     parameters = Parameters(level)
-    assert parameters.on(1).resolution_levels[0].mixed_precision
-    on_cpu = parameters.on(-1).resolution_levels[0]
-    assert (on_cpu.gpu, on_cpu.mixed_precision) == (-1, True)
-    patches = Level(models=model(), mode="Jacobian", gpu=0, mixed_precision=True)
-    assert not Parameters(patches).on(-1).resolution_levels[0].mixed_precision
+    assert parameters.on("cuda:1").resolution_levels[0].mixed_precision
+    on_cpu = parameters.on("cpu").resolution_levels[0]
+    assert (on_cpu.device, on_cpu.mixed_precision) == ("cpu", True)
+    patches = Level(models=model(), mode="Jacobian", device="cuda:0", mixed_precision=True)
+    assert not Parameters(patches).on("cpu").resolution_levels[0].mixed_precision
 
 
 class Strided(torch.nn.Module):

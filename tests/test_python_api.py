@@ -172,9 +172,10 @@ def test_pip_is_told_the_same_versions() -> None:
 @pytest.mark.slow
 def test_register_is_idempotent_and_thread_safe() -> None:
     code = """
-import ctypes, threading, impact_plugin
+import ctypes, threading
+from impact_plugin import load_plugin
 results = []
-threads = [threading.Thread(target=lambda: results.append(impact_plugin.register())) for _ in "123"]
+threads = [threading.Thread(target=lambda: results.append(load_plugin())) for _ in "123"]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert len(results) == 3 and len(set(results)) == 1, results
@@ -196,7 +197,7 @@ def test_register_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_plugin, "_report", None)
     set_versions(monkeypatch, torch="2.14.0")
     with pytest.raises(_versions.VersionMismatchError, match=r"torch 2\.14\.0"):
-        impact_plugin.register()
+        impact_plugin.load_plugin()
 
 
 # The programs

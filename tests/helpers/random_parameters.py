@@ -30,7 +30,7 @@ def draw_parameters(seed: int) -> Parameters:
 
 def _level(draw: random.Random, image_dimension: int) -> Level:
     mode: Mode = draw.choice(("Static", "Jacobian"))
-    gpu = draw.choice((-1, -1, 0, 1, 7))
+    device = draw.choice(("cpu", "cpu", "cuda:0", "cuda:1", "cuda:7"))
     # All 2D models of a level have as many numbers of voxel size.
     flat = draw.choice((2, image_dimension))
     models = [_model(draw, mode, image_dimension, flat) for _ in range(draw.randint(1, 3))]
@@ -38,8 +38,8 @@ def _level(draw: random.Random, image_dimension: int) -> Level:
     return Level(
         models=models,
         mode=mode,
-        gpu=gpu,
-        mixed_precision=gpu >= 0 and draw.random() < 0.5,
+        device=device,
+        mixed_precision=device != "cpu" and draw.random() < 0.5,
         update_interval=draw.choice((0, 1, 50)) if static else 0,
         feature_maps=draw.choice(("", "true", "some folder/maps", "maps")) if static else "",
     )

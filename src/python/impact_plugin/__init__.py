@@ -7,7 +7,7 @@ rest:
 - :func:`register_images`, a registration in one call, and what it takes and gives;
 - :func:`register_cohort`, many pairs on one machine or a cluster;
 - :func:`rerun`, which does one again out of its record and compares the results to the bit;
-- :func:`register`, for the installations in which elastix cannot find the plugin by itself;
+- :func:`load_plugin`, for the installations in which elastix cannot find the plugin by itself;
 - :mod:`impact_plugin.parameters`, parameter maps as typed objects, read and written in any dialect;
 - :mod:`impact_plugin.check`, which finds what is wrong or doubtful about a map beforehand;
 - :mod:`impact_plugin.evaluation`, figures that say how good a registration is;
@@ -27,7 +27,8 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
-from impact_plugin._plugin import register
+from impact_plugin._former_names import warn
+from impact_plugin._plugin import load_plugin
 
 if TYPE_CHECKING:
     from impact_plugin import (
@@ -40,14 +41,28 @@ if TYPE_CHECKING:
         parameters,
         records,
     )
+    from impact_plugin._errors import ImpactError, InputError, MissingFileError
+    from impact_plugin._io import PathNameError
+    from impact_plugin._kept import OverwrittenInputError
     from impact_plugin._versions import VersionMismatchError
+    from impact_plugin.check.images import ImageError
     from impact_plugin.cohort.api import Cohort, register_cohort
+    from impact_plugin.cohort.errors import CohortError
+    from impact_plugin.cohort.pairs import PairsError
     from impact_plugin.cohort.report import write_cohort_report
     from impact_plugin.elastix.errors import RegistrationError
     from impact_plugin.elastix.history import History
     from impact_plugin.elastix.log import Iteration
     from impact_plugin.images.array import ImageArray
+    from impact_plugin.images.integrity import DamagedImageError
     from impact_plugin.images.nifti_frames import FrameWarning
+    from impact_plugin.models.archive import ModelFileError
+    from impact_plugin.models.catalogue import UnknownModelError
+    from impact_plugin.models.downloading import DownloadError
+    from impact_plugin.models.errors import ExportError
+    from impact_plugin.models.resolve import MissingModelError
+    from impact_plugin.models.trial_process import ModelRefusedError, ModelStoppedError
+    from impact_plugin.parameters.errors import ParameterError
     from impact_plugin.registration.api import preset_map, preset_names, register_images
     from impact_plugin.registration.follower import StopRegistration
     from impact_plugin.registration.records.comparing import RecordMismatchError
@@ -55,21 +70,40 @@ if TYPE_CHECKING:
     from impact_plugin.registration.rerun import RecordWarning, Rerun, rerun
     from impact_plugin.registration.result import RegistrationResult
     from impact_plugin.report.features import view_features
+    from impact_plugin.transforms.from_elastix import UnsupportedTransformError
     from impact_plugin.transforms.inverse import InverseWarning
 
 __all__ = [
     "Cohort",
+    "CohortError",
+    "DamagedImageError",
+    "DownloadError",
+    "ExportError",
     "FrameWarning",
     "History",
     "ImageArray",
+    "ImageError",
+    "ImpactError",
+    "InputError",
     "InverseWarning",
     "Iteration",
+    "MissingFileError",
+    "MissingModelError",
+    "ModelFileError",
+    "ModelRefusedError",
+    "ModelStoppedError",
+    "OverwrittenInputError",
+    "PairsError",
+    "ParameterError",
+    "PathNameError",
     "RecordMismatchError",
     "RecordWarning",
     "RegistrationError",
     "RegistrationResult",
     "Rerun",
     "StopRegistration",
+    "UnknownModelError",
+    "UnsupportedTransformError",
     "VersionMismatchError",
     "__version__",
     "check",
@@ -77,12 +111,12 @@ __all__ = [
     "command_line",
     "demo",
     "evaluation",
+    "load_plugin",
     "models",
     "parameters",
     "preset_map",
     "preset_names",
     "records",
-    "register",
     "register_cohort",
     "register_images",
     "rerun",
@@ -105,17 +139,35 @@ _SUBMODULES = {
 }
 _HOMES = {
     "Cohort": "cohort.api",
+    "CohortError": "cohort.errors",
+    "DamagedImageError": "images.integrity",
+    "DownloadError": "models.downloading",
+    "ExportError": "models.errors",
     "FrameWarning": "images.nifti_frames",
     "History": "elastix.history",
     "ImageArray": "images.array",
+    "ImageError": "check.images",
+    "ImpactError": "_errors",
+    "InputError": "_errors",
     "InverseWarning": "transforms.inverse",
     "Iteration": "elastix.log",
+    "MissingFileError": "_errors",
+    "MissingModelError": "models.resolve",
+    "ModelFileError": "models.archive",
+    "ModelRefusedError": "models.trial_process",
+    "ModelStoppedError": "models.trial_process",
+    "OverwrittenInputError": "_kept",
+    "PairsError": "cohort.pairs",
+    "ParameterError": "parameters.errors",
+    "PathNameError": "_io",
     "RecordMismatchError": "registration.records.comparing",
     "RecordWarning": "registration.rerun",
     "RegistrationError": "elastix.errors",
     "RegistrationResult": "registration.result",
     "Rerun": "registration.rerun",
     "StopRegistration": "registration.follower",
+    "UnknownModelError": "models.catalogue",
+    "UnsupportedTransformError": "transforms.from_elastix",
     "VersionMismatchError": "_versions",
     "preset_map": "registration.api",
     "preset_names": "registration.api",
@@ -127,6 +179,8 @@ _HOMES = {
     "write_report": "registration.reporting",
 }
 """In which module each name is defined that is not imported before its first use."""
+_FORMER = {"register": "load_plugin"}
+"""Names of the last release, which work with a warning."""
 
 try:
     __version__ = importlib.metadata.version("impact-plugin")
@@ -144,6 +198,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError
         return importlib.import_module(f"impact_plugin.{_SUBMODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
+    if name in _FORMER:
+        warn(f"impact_plugin.{name}", f"impact_plugin.{_FORMER[name]}")
+        return getattr(importlib.import_module("impact_plugin"), _FORMER[name])
     message = f"module 'impact_plugin' has no attribute {name!r}"
     raise AttributeError(message)
 

@@ -70,30 +70,6 @@ def check_preset(preset: object) -> None:
         raise TypeError(message)
 
 
-def check_gpu(device: str | None, gpu: int | None) -> None:
-    """Check that there is a GPU of that number; imports torch where one is asked for.
-
-    Args:
-        device: As the caller named it.
-        gpu: Its number; -1 or None where none is asked for.
-
-    Raises:
-        ValueError: torch does not see it.
-    """
-    if gpu is None or gpu < 0:
-        return
-    import torch
-
-    number = torch.cuda.device_count()
-    if gpu >= number:
-        found = "none" if number == 0 else f"{number}, from cuda:0 to cuda:{number - 1}"
-        message = (
-            f'device is {device!r}, and of GPUs torch sees {found}. Give device="cpu", or let '
-            "`impact-plugin doctor` tell why"
-        )
-        raise ValueError(message)
-
-
 def check_record(record: object, output_directory: object) -> None:
     """Check whether and how a record is wanted.
 

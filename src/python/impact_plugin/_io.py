@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 
-class PathNameError(ValueError):
+
+class PathNameError(InputError):
     """A path whose bytes are not UTF-8."""
 
 

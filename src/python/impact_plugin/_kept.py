@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from impact_plugin._errors import InputError
+
 Input = tuple[str, "str | os.PathLike[str]"]
 """What messages call it, and its path."""
 
 _DATA = re.compile(rb"(?m)^(?:ElementDataFile\s*=|data file:)[ \t]*([^\r\n]+?)[ \t]*\r?$")
 
 
-class OverwrittenInputError(ValueError):
+class OverwrittenInputError(InputError):
     """A file that is read would be written to."""
 
 

@@ -24,7 +24,7 @@ _report: str | None = None
 _handle: ctypes.CDLL | None = None
 
 
-def register() -> str:
+def load_plugin() -> str:
     """Make ``(Metric "Impact")`` available to the elastix inside this process.
 
     Only needed where elastix does not find the plugin by itself. The first call imports ``itk`` and

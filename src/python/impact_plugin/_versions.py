@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from impact_plugin._errors import ImpactError
+
 _PACKAGE = Path(__file__).parent
 
 
-class VersionMismatchError(ImportError):
+class VersionMismatchError(ImpactError, ImportError):
     """The installed torch or itk-elastix is not one that impact-plugin was built for."""
 
 

@@ -1,4 +1,4 @@
-"""Records of registrations: reading and writing them; see :mod:`impact_plugin.registration.records`."""
+"""Records of registrations: reading and writing them; see ``docs/records.md``."""
 
 from impact_plugin.registration.records import Record, read, write
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from impact_plugin import _devices
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.missing_models import remedy_of
@@ -53,7 +54,7 @@ def check_file(
     moving: Image | None = None,
     *,
     accuracy: float | None = None,
-    threads: int = 0,
+    threads: int | None = None,
 ) -> Report:
     """Check a ``.txt`` or ``.toml`` file of elastix.
 
@@ -62,7 +63,7 @@ def check_file(
         fixed: The fixed image: a path, or its header. Both images or none.
         moving: The moving image.
         accuracy: Wanted, in mm: warns where the features of the last level lie too far apart.
-        threads: To run models with; 0: as many as torch takes.
+        threads: To run models with; by default as many as torch takes.
 
     Returns:
         The findings with their lines. A file that is no parameter file is a finding, too.
@@ -89,7 +90,7 @@ def check_file(
         text = "the file has no parameters."
         remedy = 'Give (Metric "Impact") and its parameters.'
         return Report(os.fspath(path), (Finding("error", "syntax", "", None, (), text, remedy),))
-    return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads)
+    return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads or 0)
 
 
 @plain_arguments
@@ -99,7 +100,7 @@ def check_map(
     moving: Image | None = None,
     *,
     accuracy: float | None = None,
-    threads: int = 0,
+    threads: int | None = None,
 ) -> Report:
     """Check a map; arguments and result as for :func:`check_file`, without lines.
 
@@ -117,7 +118,7 @@ def check_map(
             or several.
     """
     _check_both(fixed, moving)
-    return _Checker(as_map(parameter_map), None).run(fixed, moving, accuracy, threads)
+    return _Checker(as_map(parameter_map), None).run(fixed, moving, accuracy, threads or 0)
 
 
 def _check_both(fixed: Image | None, moving: Image | None) -> None:
@@ -207,7 +208,10 @@ class _Checker:
                 is_known = is_right and check.models and check.bytes > 0
                 memory.append(
                     LevelMemory(
-                        number, level.mode, level.gpu, int(check.bytes) if is_known else None
+                        number,
+                        level.mode,
+                        _devices.name_of(level.gpu),
+                        int(check.bytes) if is_known else None,
                     )
                 )
             self._add(map_checks.check_intensities(settings, usable))

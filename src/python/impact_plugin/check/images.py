@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin._errors import InputError
 from impact_plugin._io import utf8_name
 from impact_plugin.images import nifti_frames
 from impact_plugin.images.dicom import is_dicom
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from impact_plugin import _core
 
 
-class ImageError(ValueError):
+class ImageError(InputError):
     """An image that cannot be registered; the message names the file and says why."""
 
 

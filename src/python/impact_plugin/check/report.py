@@ -6,6 +6,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from impact_plugin import _devices
+from impact_plugin._former_names import warn
+
 Severity = Literal["error", "warning"]
 
 JSON_SCHEMA = 1
@@ -59,7 +62,7 @@ class LevelMemory:
     Attributes:
         level: Its number, from 0.
         mode: "Static" or "Jacobian".
-        gpu: Index of the GPU whose memory it is; -1: the machine's own.
+        device: Whose memory it is: "cpu", or a GPU such as "cuda:0".
         bytes: At the peak, an estimate: feature maps and what making them takes (Static); patches
             and what the networks keep of them for the way back (Jacobian). None where images or
             models are missing.
@@ -67,8 +70,18 @@ class LevelMemory:
 
     level: int
     mode: str
-    gpu: int
+    device: str
     bytes: int | None
+
+    @property
+    def gpu(self) -> int:
+        """Former name of ``device``: the GPU's number, -1 for the CPU."""
+        warn("LevelMemory.gpu", "LevelMemory.device")
+        return _devices.number_of(self.device)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it in the types of JSON, with ``gpu`` for those who read it by that name."""
+        return {**asdict(self), "gpu": _devices.number_of(self.device)}
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,7 @@ class Report:
             "errors": len(self.errors),
             "warnings": len(self.warnings),
             "findings": [{**asdict(f), "levels": list(f.levels)} for f in self.findings],
-            "memory": [asdict(level) for level in self.memory],
+            "memory": [level.to_dict() for level in self.memory],
             "available_bytes": self.available_bytes,
         }
 

@@ -68,8 +68,7 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
 @click.option(
     "--threads",
     type=click.IntRange(min=0),
-    default=0,
-    help="Threads to run models with; 0, the default: as many as torch takes.",
+    help="Threads to run models with. Default: as many as torch takes.",
 )
 def check(
     maps: tuple[Path, ...],
@@ -78,7 +77,7 @@ def check(
     accuracy: float | None,
     strict: bool,
     as_json: bool,
-    threads: int,
+    threads: int | None,
 ) -> None:
     """Check parameter maps of elastix (.txt or .toml) for (Metric "Impact").
 
@@ -100,7 +99,7 @@ def check(
     for path in maps:
         try:
             reports.append(
-                checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads)
+                checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads or None)
             )
         except PathNameError as error:  # the current folder's
             raise click.UsageError(str(error)) from None
@@ -126,8 +125,8 @@ def _show(report: Report) -> None:
         if level.bytes is None:
             continue
         how = "at least" if level.mode == "Static" else "about"
-        where = f"on GPU {level.gpu}"
-        if level.gpu < 0:
+        where = f"on {level.device}"
+        if level.device == "cpu":
             where = f"of {report.available_bytes / 2**30:.1f} GiB available"
         click.echo(
             f"{report.source}: level {level.level} ({level.mode}) takes {how} "

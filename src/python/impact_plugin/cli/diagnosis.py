@@ -95,8 +95,9 @@ def _examine_plugin(report: Report) -> None:
         report.facts["plugin"] = str(path)
         if path not in where:
             report.problems.append(
-                "elastix does not look for the plugin where it lies. Call impact_plugin.register() "
-                "before itk's elastix is used; the command line and register_images need nothing."
+                "elastix does not look for the plugin where it lies. Before itk's elastix is used, "
+                "call impact_plugin.load_plugin(); the command line and register_images need "
+                "nothing."
             )
         _examine_host(report, path)
     except FileNotFoundError as error:

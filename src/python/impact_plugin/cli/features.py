@@ -40,6 +40,9 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Of the feature maps.",
 )
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where the network runs: cpu, cuda:0."
+)
 @click.option("--trust", is_flag=True, help="Run a model that can do more than compute.")
 def features(
     image: Path,
@@ -57,6 +60,7 @@ def features(
     samples: int,
     slices: int,
     file_format: str,
+    device: str,
     trust: bool,
 ) -> None:
     """Show what a network sees of IMAGE, and how sharply its layers tell places apart.
@@ -89,6 +93,7 @@ def features(
             slices=slices,
             file_format=file_format,
             trust=trust,
+            device=device,
         )
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise click.ClickException(str(error)) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _arguments, _io, _versions
+from impact_plugin import _arguments, _devices, _io, _versions
 from impact_plugin._equality import EqualByValue
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.cohort import clusters, preflight, queues, running, shares, table, work
@@ -26,7 +26,6 @@ from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
 from impact_plugin.evaluation.api import Outside
 from impact_plugin.registration import presets as known
-from impact_plugin.registration import stages
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +272,8 @@ def _check_numbers(workers: int | None, threads: int | None, retries: int) -> li
 def _gpus(device: str | None, elsewhere: bool, problems: list[str]) -> tuple[str, ...]:
     """Give the GPUs that workers of this machine are to have, each one."""
     try:
-        stages.gpu_of(device)
+        if device is not None:
+            _devices.number_of(device)
     except ValueError as error:
         problems.append(str(error))
         return ()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from impact_plugin._errors import InputError
 
-class CohortError(ValueError):
+
+class CohortError(InputError):
     """A cohort cannot start; ``problems`` has all that is wrong."""
 
     def __init__(self, problems: Iterable[str]) -> None:

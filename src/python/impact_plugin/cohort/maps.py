@@ -19,7 +19,7 @@ from impact_plugin.parameters.values import ParameterMap, as_whole
 from impact_plugin.registration import stages
 from impact_plugin.registration.fitting import Fit
 
-_CPU = -1
+_CPU = "cpu"
 """Where maps are tried: which GPUs workers have, this process need not know."""
 
 Headers = Mapping[str, ImageHeader]

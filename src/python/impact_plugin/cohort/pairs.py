@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from impact_plugin._arguments import LARGEST_COUNT, LARGEST_SEED, check_whole
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin.parameters.values import as_texts
 
@@ -34,7 +35,7 @@ LONGEST = 120
 """Characters of a name: a pair's and a variant's together name a file, which may have 255."""
 
 
-class PairsError(ValueError):
+class PairsError(InputError):
     """Not all pairs can be read.
 
     Attributes:

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from impact_plugin._errors import ImpactError
 from impact_plugin.elastix.log import ElastixLog
 
 
-class RunError(RuntimeError):
+class RunError(ImpactError, RuntimeError):
     """elastix or transformix failed; the message has the end of its output."""
 
 

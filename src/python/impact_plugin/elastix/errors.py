@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin._errors import ImpactError
+
 # Lines that elastix prints on its way out, whatever the reason was.
 _EMPTY_PHRASES = (
     "Errors occurred!",
@@ -27,7 +29,7 @@ _DESCRIPTION = "Description:"
 _ADDRESS = re.compile(r"(?<=\w)\s?\(0x[0-9a-fA-F]+\)")
 
 
-class RegistrationError(RuntimeError):
+class RegistrationError(ImpactError, RuntimeError):
     """A registration failed in elastix.
 
     Attributes:

@@ -20,6 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, Any
 
+from impact_plugin._errors import InputError
 from impact_plugin.models.files import sha256
 
 _ADVICE = (
@@ -52,7 +53,7 @@ _OUTSIDE = frozenset(
 _OWN_NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "mkldnn"})
 
 
-class ModelFileError(ValueError):
+class ModelFileError(InputError):
     """A file that is no TorchScript model, or a damaged one."""
 
 

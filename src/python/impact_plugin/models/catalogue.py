@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from impact_plugin._errors import InputError
+
 REPOSITORY = "VBoussot/impact-torchscript-models"
 """The repository on the Hugging Face hub."""
 
@@ -23,7 +25,7 @@ OLD_REVISION = "48f69637cdb56fdd2947bb5c4b67a38a82814ac7"
 """The first commit, which has a file for each number of layers (``TS/M730_2_Layers.pt``)."""
 
 
-class UnknownModelError(ValueError):
+class UnknownModelError(InputError):
     """No public model has this name."""
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from impact_plugin._errors import ImpactError
 from impact_plugin._io import expanded, replacing
 from impact_plugin.models.catalogue import (
     REPOSITORY,
@@ -23,7 +24,7 @@ from impact_plugin.models.files import sha256
 _TIMEOUT = 10.0  # seconds for the server to say what it has
 
 
-class DownloadError(OSError):
+class DownloadError(ImpactError, OSError):
     """A model that cannot be fetched, or did not arrive as it should."""
 
 

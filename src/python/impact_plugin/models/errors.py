@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from impact_plugin._errors import InputError
 
-class ExportError(ValueError):
+
+class ExportError(InputError):
     """A module that cannot be made into a model file."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._errors import MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.models.files import cache_folder
 from impact_plugin.parameters.values import ParameterMap
@@ -16,7 +17,7 @@ MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
 _REPOSITORY = "VBoussot/impact-torchscript-models on the Hugging Face hub"
 
 
-class MissingModelError(FileNotFoundError):
+class MissingModelError(MissingFileError):
     """A model that a map names and that is nowhere.
 
     Attributes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from impact_plugin._errors import InputError
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -22,7 +24,7 @@ class Problem:
     parameter: str = ""
 
 
-class ParameterError(ValueError):
+class ParameterError(InputError):
     """A parameter file or map that cannot be used.
 
     Attributes:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from impact_plugin import _devices
+from impact_plugin._former_names import former_arguments, warn
 from impact_plugin._numbers import keep_plain
 from impact_plugin.parameters.network import Model, whole_number
 
@@ -22,7 +24,7 @@ class Level:
         models: The networks; one alone need not be in a list.
         mode: "Static": features of both images are made once per level. "Jacobian": features of
             patches around every sample at each evaluation, differentiated through the network.
-        gpu: Index of the GPU; -1: the CPU.
+        device: Where the networks run: "cpu", "cuda" (the first GPU) or "cuda:1".
         mixed_precision: Half precision for networks on a GPU, where torch finds that safe, and for
             feature maps in Static mode, which then take half the memory.
         update_interval: Iterations after which the moving features are made anew; 0: never. Static
@@ -36,7 +38,7 @@ class Level:
 
     models: Model | Sequence[Model]
     mode: Mode = "Jacobian"
-    gpu: int = -1
+    device: str = "cpu"
     mixed_precision: bool = False
     update_interval: int = 0
     feature_maps: str | os.PathLike[str] = ""
@@ -53,7 +55,7 @@ class Level:
         if self.mode not in ("Static", "Jacobian"):
             message = f'mode is {self.mode!r}. Allowed: "Static" or "Jacobian".'
             raise ValueError(message)
-        keep("gpu", whole_number("gpu", self.gpu, -1))
+        keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, whole_number("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))
         self._check_patch_sizes()
@@ -64,15 +66,26 @@ class Level:
         """The models, as a tuple for type checkers."""
         return (self.models,) if isinstance(self.models, Model) else tuple(self.models)
 
-    def on(self, gpu: int) -> Level:
+    @property
+    def gpu(self) -> int:
+        """Former name of ``device``: the GPU's number, -1 for the CPU."""
+        warn("Level.gpu", "Level.device")
+        return _devices.number_of(self.device)
+
+    @former_arguments(gpu=("device", _devices.name_of))
+    def on(self, device: str) -> Level:
         """Give the level on another device.
 
         Args:
-            gpu: Index of the GPU, or -1 for the CPU, which computes in single precision: there,
+            device: "cpu", "cuda" or "cuda:1". The CPU computes in single precision: there,
                 ``mixed_precision`` stays in Static mode alone.
+
+        Raises:
+            ValueError: There is no such kind of device.
         """
-        mixed = self.mixed_precision and (gpu >= 0 or self.mode == "Static")
-        return dataclasses.replace(self, gpu=gpu, mixed_precision=mixed)
+        name = _devices.from_argument(device)
+        mixed = self.mixed_precision and (name != "cpu" or self.mode == "Static")
+        return dataclasses.replace(self, device=name, mixed_precision=mixed)
 
     def _check_patch_sizes(self) -> None:
         for model in self.pairs:
@@ -87,8 +100,8 @@ class Level:
 
     def _check_effects(self) -> None:
         useless = {
-            "mixed_precision in Jacobian mode on the CPU; give gpu": self.mixed_precision
-            and self.gpu < 0
+            "mixed_precision in Jacobian mode on the CPU; give device": self.mixed_precision
+            and self.device == "cpu"
             and self.mode == "Jacobian",
             "update_interval in Jacobian mode": self.mode == "Jacobian"
             and self.update_interval > 0,
@@ -98,6 +111,9 @@ class Level:
             if is_useless:
                 message = f"Without effect: {what}."
                 raise ValueError(message)
+
+
+Level.__init__ = former_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
 
 
 def _folder(text: str) -> str:

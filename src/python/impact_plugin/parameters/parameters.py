@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin import _devices
+from impact_plugin._former_names import former_arguments
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
 from impact_plugin.parameters import defaults
@@ -97,9 +99,12 @@ class Parameters:
         """The levels, as a tuple for type checkers."""
         return (self.levels,) if isinstance(self.levels, Level) else tuple(self.levels)
 
-    def on(self, gpu: int) -> Parameters:
-        """Give the parameters with every level on a GPU of that index, or, -1, on the CPU."""
-        return dataclasses.replace(self, levels=[level.on(gpu) for level in self.resolution_levels])
+    @former_arguments(gpu=("device", _devices.name_of))
+    def on(self, device: str) -> Parameters:
+        """Give the parameters with every level on a device: "cpu", "cuda" or "cuda:1"."""
+        name = _devices.from_argument(device)
+        levels = [level.on(name) for level in self.resolution_levels]
+        return dataclasses.replace(self, levels=levels)
 
     def with_patch_sizes(self) -> Parameters:
         """Give the parameters with every patch size that is None measured.

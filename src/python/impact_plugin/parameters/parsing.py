@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from impact_plugin import _core
+from impact_plugin import _core, _devices
 from impact_plugin.parameters.defaults import DEFAULT_LEVELS
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
@@ -134,7 +134,7 @@ def _level(settings: _core.LevelSettings) -> Level:
     return Level(
         models=models,
         mode=settings.mode,
-        gpu=settings.gpu,
+        device=_devices.name_of(settings.gpu),
         mixed_precision=settings.use_mixed_precision,
         update_interval=settings.features_map_update_interval,
         feature_maps=settings.feature_maps_folder,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+from impact_plugin import _devices
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.network import Extractor, Layer
 from impact_plugin.parameters.values import format_number
@@ -76,7 +77,7 @@ def write_levels(
                 _check_paths([str(model.extractors[place].path) for model in level.pairs])
 
     per_level("Mode", [level.mode for level in levels])
-    per_level("GPU", [str(level.gpu) for level in levels])
+    per_level("GPU", [str(_devices.number_of(level.device)) for level in levels])
     per_level("UseMixedPrecision", [_boolean(level.mixed_precision) for level in levels], "false")
     per_level(
         "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from impact_plugin import _arguments, _kept, _versions
+from impact_plugin import _arguments, _devices, _kept, _versions
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.elastix import signals
@@ -136,14 +136,14 @@ def register_images(
     """
     start = time.perf_counter()
     _versions.check()
-    gpu = stages.gpu_of(device)
     _arguments.check_preset(preset)
     _arguments.check_whole("iterations", iterations, 1)
     _arguments.check_whole("threads", threads, 1)
     _arguments.check_whole("seed", seed, 0, _arguments.LARGEST_SEED)
     _arguments.check_number("default_pixel_value", default_pixel_value)
     _arguments.check_callback(callback)
-    _arguments.check_gpu(device, gpu)
+    if device is not None:
+        _devices.check_available(device)
     _arguments.check_record(record, output_directory)
     images = {
         "fixed": fixed,
@@ -168,7 +168,7 @@ def register_images(
         temporary_folder() as files,
     ):
         chosen = [
-            stages.with_changes(stage, changes, gpu)
+            stages.with_changes(stage, changes, device)
             for stage in stages.make_stages(
                 preset, parameter_maps, models, inputs.fixed.GetDimension(), files, fit
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from impact_plugin import _devices
 from impact_plugin._io import expanded
 from impact_plugin.elastix import components
 from impact_plugin.models import resolve
@@ -107,38 +108,20 @@ def make_stages(
     return found
 
 
-def with_changes(stage: Stage, changes: ParameterMap, gpu: int | None) -> Stage:
+def with_changes(stage: Stage, changes: ParameterMap, device: str | None) -> Stage:
     """Give a stage with other values of some parameters, and with another device.
 
     Args:
         stage: The stage.
         changes: The values.
-        gpu: Number of the GPU, -1 for the CPU; None as the map says.
+        device: Where its networks run; None: as the map says.
     """
     parameters = stage.parameters | changes
-    if gpu is not None and stage.has_impact:
+    if device is not None and stage.has_impact:
+        number = str(_devices.number_of(device))
         said = [name for name in parameters if re.fullmatch(r"(Metric\d*)?(Impact)?GPU", name)]
-        parameters |= {name: [str(gpu)] for name in said or ["ImpactGPU"]}
+        parameters |= {name: [number] for name in said or ["ImpactGPU"]}
     return Stage(stage.name, parameters)
-
-
-def gpu_of(device: str | None) -> int | None:
-    """Give elastix's number of a device as torch names it: ``"cuda:1"`` is 1, ``"cpu"`` is -1.
-
-    Raises:
-        ValueError: It is neither the CPU nor a CUDA device.
-
-    Example:
-        >>> gpu_of("cuda:1"), gpu_of("cpu"), gpu_of(None)
-        (1, -1, None)
-    """
-    if device is None:
-        return None
-    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(device))
-    if match is None:
-        message = f'device is {device!r}, expected "cpu", "cuda", or "cuda:" and a number'
-        raise ValueError(message)
-    return -1 if match[0] == "cpu" else int(match[1] or 0)
 
 
 def _own(parameter_maps: ParameterMaps) -> list[Stage]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.values import ParameterMap, as_whole
 from impact_plugin.transforms.chain import Chain
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _FIELD = "DeformationFieldTransform"
 
 
-class UnsupportedTransformError(ValueError):
+class UnsupportedTransformError(InputError):
     """SimpleITK has no transform that is the same as one of elastix."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.integrity import gipl, metaimage, nifti, tiff, vtk
 from impact_plugin.images.integrity.damage import Damage
 
@@ -22,7 +23,7 @@ _CHECKS = {
 }
 
 
-class DamagedImageError(ValueError):
+class DamagedImageError(InputError):
     """An image file of which a part is missing or cannot be unpacked."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 from impact_plugin.models.files import sha256
 from impact_plugin.registration.records import machine
 from impact_plugin.registration.records.contents import Record
@@ -12,7 +13,7 @@ from impact_plugin.registration.records.contents import Record
 _GRID = ("size", "spacing", "origin", "direction", "pixel_type")
 
 
-class RecordMismatchError(ValueError):
+class RecordMismatchError(InputError):
     """What a record names is not there, or is not what it was.
 
     Attributes:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin import _arguments
+from impact_plugin import _arguments, _devices
+from impact_plugin._former_names import former_arguments
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin.images import conversion, validation
@@ -55,11 +56,12 @@ class FeatureView:
     sharpness: tuple[Sharpness, ...] = field(repr=False)
 
 
+@former_arguments(out="output_directory", gpu=("device", _devices.name_of))
 @plain_arguments
 def view_features(
     image: ImageLike,
     model: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    output_directory: str | os.PathLike[str],
     *,
     moving: ImageLike | None = None,
     layers: Sequence[int] | None = None,
@@ -75,7 +77,7 @@ def view_features(
     slices: int = 24,
     file_format: str = "mha",
     trust: bool = False,
-    gpu: int = -1,
+    device: str = "cpu",
 ) -> FeatureView:
     """Show what a network sees of an image, or of a pair, and what that is worth for aligning it.
 
@@ -96,7 +98,7 @@ def view_features(
         image: The image, the fixed one of a pair: 2D or 3D, of any kind that
             :func:`impact_plugin.register_images` takes.
         model: TorchScript file.
-        out: Folder, made if needed.
+        output_directory: Where the files go; made if needed.
         moving: The moving image.
         layers: Numbers of the layers, from 0; by default all.
         voxel_size: mm that the network sees the images at, one number or x, y (, z); by default the
@@ -115,7 +117,7 @@ def view_features(
         file_format: "mha" or "nii.gz".
         trust: Whether to run a model that can do more than compute: see
             :func:`impact_plugin.models.inspect`.
-        gpu: Number of the GPU that the network runs on; -1: the CPU.
+        device: Where the network runs: ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
 
     Raises:
         ImportError: matplotlib or jinja2 is missing.
@@ -126,6 +128,9 @@ def view_features(
         OSError: The folder cannot be written into.
     """
     libraries.require()
+    device = _devices.from_argument(device)
+    _devices.check_available(device)
+    gpu = _devices.number_of(device)
     steps = _checked(distances, scan_range, scan_steps, samples, seed, slices, file_format)
     images = [("image", conversion.to_sitk(image, "the image"))]
     if moving is not None:
@@ -150,8 +155,8 @@ def view_features(
         report.measured[1] if report.measured else 1,
         _voxels(voxel_size, first),
     )
-    folder = expanded(out).absolute()
-    _arguments.make_folder("out", folder)
+    folder = expanded(output_directory).absolute()
+    _arguments.make_folder("output_directory", folder)
     chain = Chain() if moving is None else initial.make_chain(initial_transform, first, second)
     transform = from_elastix.to_sitk(chain, first.GetDimension())
 

@@ -1,0 +1,19 @@
+"""The base of the errors that the package raises, and the two most common of them."""
+
+from __future__ import annotations
+
+
+class ImpactError(Exception):
+    """What the package raises about its input, its files or a run of elastix.
+
+    Each error is of one of Python's own kinds as well, so that ``except ValueError`` works, too.
+    A wrong *type* of an argument is a plain ``TypeError``.
+    """
+
+
+class InputError(ImpactError, ValueError):
+    """An argument, or what a file holds, is not allowed; the message says what is."""
+
+
+class MissingFileError(ImpactError, FileNotFoundError):
+    """A file is not where the message says that it was looked for."""
