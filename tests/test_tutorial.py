@@ -6,7 +6,6 @@ import doctest
 import importlib
 import json
 import os
-import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -63,11 +62,11 @@ def test_code_blocks(
 
 
 def modules() -> list[str]:
-    """Name the modules of the packages behind register_images."""
+    """Name the modules of the package that are written in Python, but for programs."""
+    root = Path(impact_plugin.__file__).parent
+    files = [path for path in sorted(root.rglob("*.py")) if not path.stem.startswith("__")]
     return [
-        f"impact_plugin.{package}.{found.name}"
-        for package in ("engine", "evaluation", "images", "pairwise", "records", "transforms")
-        for found in pkgutil.iter_modules([str(Path(impact_plugin.__file__).parent / package)])
+        ".".join(("impact_plugin", *path.relative_to(root).with_suffix("").parts)) for path in files
     ]
 
 
