@@ -14,11 +14,11 @@ from impact_plugin.parameters.defaults import Transform, recommended, stock_defa
 from impact_plugin.parameters.elastix_text import ElastixFile
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level, Mode
+from impact_plugin.parameters.names import Dialect
 from impact_plugin.parameters.network import Distance, Extractor, Layer, Model
 from impact_plugin.parameters.parameters import Parameters, new_file, open_file
 from impact_plugin.parameters.patch_size import patch_size_for
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.parameters.writing import Dialect
 
 __all__ = [
     "Dialect",

@@ -15,9 +15,9 @@ from impact_plugin.parameters import defaults
 from impact_plugin.parameters.defaults import Transform
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
-from impact_plugin.parameters.names import METRIC
+from impact_plugin.parameters.names import METRIC, Dialect
 from impact_plugin.parameters.values import ParameterMap, Value, as_map
-from impact_plugin.parameters.writing import Dialect, write_levels
+from impact_plugin.parameters.writing import write_levels
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.elastix_text import ElastixFile

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 from impact_plugin.parameters.level import Level
+from impact_plugin.parameters.names import Dialect, level_of
 from impact_plugin.parameters.network import Extractor, Layer
 from impact_plugin.parameters.values import format_number
-
-Dialect = Literal["numbered", "prefixed", "plain"]
-"""``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""
 
 # What the parser takes for the end of a path (src/cpp/impact/settings/parameter_reader.cpp).
 _MODEL_ENDINGS = (".pt", ".pth", ".ts", ".jit")
@@ -93,13 +91,9 @@ def write_levels(
     per_layer("PCA", lambda layer: str(layer.pca))
     per_layer("Distance", lambda layer: layer.distance)
     if dialect == "numbered":  # level by level, as people write it
-        return dict(sorted(result.items(), key=lambda item: _level_of(item[0])))
+        levels_first = {name: -1 if (n := level_of(name)) is None else n for name in result}
+        return {name: result[name] for name in sorted(result, key=levels_first.__getitem__)}
     return result
-
-
-def _level_of(name: str) -> int:
-    digits = name[len(name.rstrip("0123456789")) :]
-    return int(digits) if digits else -1
 
 
 def _voxel_size(extractor: Extractor) -> Words:

@@ -13,6 +13,7 @@ from impact_plugin._io import expanded
 from impact_plugin.elastix import components
 from impact_plugin.models import resolve
 from impact_plugin.parameters import map_files
+from impact_plugin.parameters.names import has_impact, is_named
 from impact_plugin.parameters.values import (
     ParameterMap,
     as_map,
@@ -39,7 +40,7 @@ class Stage:
     @property
     def has_impact(self) -> bool:
         """Whether IMPACT is (one of) its metrics."""
-        return "Impact" in self.parameters.get("Metric", [])
+        return has_impact(self.parameters)
 
     @property
     def schedules(self) -> list[str]:
@@ -117,7 +118,7 @@ def with_changes(stage: Stage, changes: ParameterMap, gpu: int | None) -> Stage:
     """
     parameters = stage.parameters | changes
     if gpu is not None and stage.has_impact:
-        said = [name for name in parameters if re.fullmatch(r"(Metric\d*)?(Impact)?GPU", name)]
+        said = [name for name in parameters if is_named(name, "GPU")]
         parameters |= {name: [str(gpu)] for name in said or ["ImpactGPU"]}
     return Stage(stage.name, parameters)
 

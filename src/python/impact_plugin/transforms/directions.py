@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters.names import has_impact
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms import from_elastix, itk_parameters, to_elastix
 from impact_plugin.transforms.chain import Chain
@@ -107,7 +108,7 @@ class Ignored:
         found = cls(fixed, moving)
         if found.is_trivial:
             return found
-        if found.angle > _TURNED and any("Impact" in each.get("Metric", ()) for each in maps):
+        if found.angle > _TURNED and any(map(has_impact, maps)):
             message = (
                 f"{WHAT}. Those of the two images lie {found.angle:.0f} degrees apart, and the "
                 "metric would compare features of images that are turned against each other. "
