@@ -89,7 +89,7 @@ def test_whole_numbers_of_maps(whole: str) -> None:
     assert tiles.patch_voxels == (5, 5, 7)
     wrong: Any
     for wrong in (number(5) * 1.5, True, np.bool_(True), np.float64(5)):
-        with pytest.raises(ValueError, match=r"patch_size is .*Allowed: whole numbers"):
+        with pytest.raises(ValueError, match=r"patch_size is .*expected a whole number"):
             Extractor(path="a.pt", voxel_size=1, patch_size=wrong)
 
 

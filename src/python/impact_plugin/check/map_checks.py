@@ -10,7 +10,7 @@ from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.intensities import expects_hu, why_not_hu
 from impact_plugin.check.pyramids import LEAST_SMOOTHED, resampling, smoothing
 from impact_plugin.check.report import Finding, Severity
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.parameters.values import as_integer
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -192,7 +192,7 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
     for side, image in images.items():
         name = f"{side.capitalize()}ImageDimension"
         given = parameters.get(name)
-        if given and as_whole(given[0]) != image.dimension:
+        if given and as_integer(given[0]) != image.dimension:
             yield _finding(
                 "error",
                 "image",

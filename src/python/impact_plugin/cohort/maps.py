@@ -15,7 +15,7 @@ from impact_plugin.check import ImageHeader, check_map
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.models import resolve
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer
 from impact_plugin.registration import stages
 from impact_plugin.registration.fitting import Fit
 
@@ -257,7 +257,7 @@ def _unlike(overrides: Mapping[str, list[str]], raw: Sequence[ParameterMap]) -> 
         if all(map(_is_number, before)) and not all(map(_is_number, values)):
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: numbers; {shown}.'
         elif re.match("(MaximumNumberOf|NumberOf)[A-Z]", name) and not all(
-            as_whole(value) is not None for value in values
+            as_integer(value) is not None for value in values
         ):
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: whole numbers; {shown}.'
         elif set(before) <= {"true", "false"} and not set(values) <= {"true", "false"}:

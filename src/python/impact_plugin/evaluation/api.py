@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from impact_plugin.evaluation import jacobian as jacobians
+from impact_plugin._arguments import check_choice
 from impact_plugin.evaluation import labels, landmarks, steps
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
@@ -95,7 +95,7 @@ def evaluate(
     )
     if not jacobian:
         return agreement
-    determinants = (jacobians.determinant(step.chain, given.grid) for step in given.steps)
+    determinants = (apply.jacobian_determinant(step.chain, given.grid) for step in given.steps)
     return Evaluation(
         tuple(
             replace(step, jacobian=JacobianStatistics.of(determinant, inner))
@@ -157,9 +157,7 @@ def _check(
 ) -> None:
     _both(fixed_points, moving_points, "fixed_points", "moving_points")
     _both(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
-    if outside not in ("error", "leave out"):
-        message = f"outside is {outside!r}, expected 'error' or 'leave out'"
-        raise ValueError(message)
+    check_choice("outside", outside, get_args(Outside))
 
 
 def _both(one: object, other: object, name: str, other_name: str) -> None:

@@ -6,10 +6,11 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from impact_plugin._arguments import check_choice, integer
 from impact_plugin._numbers import keep_plain
-from impact_plugin.parameters.network import Model, whole_number
+from impact_plugin.parameters.network import Model
 
 Mode = Literal["Static", "Jacobian"]
 
@@ -50,11 +51,9 @@ class Level:
         if not self.models:
             message = "models is empty. Give at least one Model."
             raise ValueError(message)
-        if self.mode not in ("Static", "Jacobian"):
-            message = f'mode is {self.mode!r}. Allowed: "Static" or "Jacobian".'
-            raise ValueError(message)
-        keep("gpu", whole_number("gpu", self.gpu, -1))
-        keep("update_interval", max(0, whole_number("update_interval", self.update_interval, -1)))
+        check_choice("mode", self.mode, get_args(Mode))
+        keep("gpu", integer("gpu", self.gpu, -1))
+        keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))
         self._check_patch_sizes()
         self._check_effects()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from impact_plugin._arguments import check_choice, integer, is_positive
 from impact_plugin._numbers import keep_plain, spread
 
 Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
@@ -36,17 +37,14 @@ class Layer:
 
     def __post_init__(self) -> None:
         keep_plain(self)
-        if self.distance not in get_args(Distance):
-            allowed = ", ".join(f'"{name}"' for name in get_args(Distance))
-            message = f"distance is {self.distance!r}. Allowed: {allowed}."
-            raise ValueError(message)
+        check_choice("distance", self.distance, get_args(Distance))
         weight = float(self.weight)
         if not (math.isfinite(weight) and weight >= 0):
             message = f"weight is {self.weight!r}. Allowed: a number from 0 up."
             raise ValueError(message)
         object.__setattr__(self, "weight", weight)
         for name in ("pca", "subset_features"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), 0))
+            object.__setattr__(self, name, integer(name, getattr(self, name), 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +84,9 @@ class Extractor:
         if not str(self.path).strip():
             message = "path is empty. Give the path of a TorchScript file."
             raise ValueError(message)
-        if self.dimension not in (2, 3) or isinstance(self.dimension, bool):
-            message = f"dimension is {self.dimension!r}. Allowed: 2 or 3."
-            raise ValueError(message)
+        check_choice("dimension", self.dimension, (2, 3))
         keep("dimension", int(self.dimension))
-        keep("channels", whole_number("channels", self.channels, 1))
+        keep("channels", integer("channels", self.channels, 1))
         keep("voxel_size", self._checked_voxel_size())
         keep("patch_size", self._checked_patch_size())
         if set(self.layers_mask) - {"0", "1"} or "1" not in self.layers_mask:
@@ -121,9 +117,7 @@ class Extractor:
         given = self.voxel_size
         values = spread(given, self.dimension)
         numbers = tuple(float(value) for value in values)
-        if len(numbers) not in {self.dimension, 3} or not all(
-            math.isfinite(number) and number > 0 for number in numbers
-        ):
+        if len(numbers) not in {self.dimension, 3} or not all(map(is_positive, numbers)):
             message = (
                 f"voxel_size is {given!r}. Allowed: {self.dimension} numbers of mm greater than 0, "
                 "or one for all axes."
@@ -136,7 +130,7 @@ class Extractor:
         if given is None:
             return None
         values = spread(given, self.dimension)
-        numbers = tuple(whole_number("patch_size", value, 0) for value in values)
+        numbers = tuple(integer("patch_size", value, 0) for value in values)
         if len(numbers) != self.dimension or 0 < numbers.count(0) < len(numbers):
             message = (
                 f"patch_size is {given!r}. Allowed: {self.dimension} whole numbers of voxels "
@@ -210,19 +204,3 @@ class Model(Extractor):
     def extractors(self) -> tuple[Extractor, Extractor]:
         """The networks for the fixed and the moving image."""
         return self.extractor, self.moving or self.extractor
-
-
-def whole_number(name: str, value: object, least: int) -> int:
-    """Give an integer of any kind as Python's.
-
-    Raises:
-        ValueError: It is none, or less than `least`.
-    """
-    try:
-        number = value.__index__()  # type: ignore[attr-defined]  # NumPy's too
-    except AttributeError:
-        number = None
-    if isinstance(value, bool) or number is None or number < least:
-        message = f"{name} is {value!r}. Allowed: whole numbers from {least} up."
-        raise ValueError(message)
-    return int(number)

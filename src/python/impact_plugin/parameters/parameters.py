@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impact_plugin._arguments import check_choice
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
 from impact_plugin.parameters import defaults
@@ -54,9 +55,7 @@ class Parameters:
         if not levels:
             message = "levels is empty. Give at least one Level."
             raise ValueError(message)
-        if self.image_dimension not in (2, 3):
-            message = f"image_dimension is {self.image_dimension!r}. Allowed: 2 or 3."
-            raise ValueError(message)
+        check_choice("image_dimension", self.image_dimension, (2, 3))
         for level in levels:
             for model in level.pairs:
                 for extractor in model.extractors:

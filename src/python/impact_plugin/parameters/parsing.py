@@ -12,7 +12,7 @@ from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC, impact_labels, own_names
 from impact_plugin.parameters.network import Distance, Extractor, Layer, Model
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.parameters.values import as_integer
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.elastix_text import ElastixFile
@@ -106,7 +106,7 @@ def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int
         ValueError: It is none.
     """
     value = (parameter_map.get(name) or [str(default)])[0]
-    number = as_whole(value)
+    number = as_integer(value)
     if number is None or not 1 <= number <= 100:
         message = f'{name}: "{value}" is not allowed. Allowed: whole numbers from 1 to 100.'
         raise ValueError(message)

@@ -22,11 +22,11 @@ _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 _ALLOWED = "Allowed: a text, a number, True or False, or a list or tuple of these."
 
 
-def as_whole(text: str) -> int | None:
+def as_integer(text: str) -> int | None:
     """Read a whole number as elastix does, which takes 3.000 for one; None where it is none.
 
     Example:
-        >>> as_whole("3"), as_whole("3.000000"), as_whole("3.5"), as_whole("three")
+        >>> as_integer("3"), as_integer("3.000000"), as_integer("3.5"), as_integer("three")
         (3, 3, None, None)
     """
     found = _WHOLE.fullmatch(text)

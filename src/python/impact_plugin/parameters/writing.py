@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import get_args
 
+from impact_plugin._arguments import check_choice
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import Dialect, level_of
 from impact_plugin.parameters.network import Extractor, Layer
@@ -29,10 +30,7 @@ def write_levels(
     Raises:
         ValueError: The dialect is unknown, or has no way to write a path or a voxel size.
     """
-    if dialect not in get_args(Dialect):
-        allowed = ", ".join(f'"{name}"' for name in get_args(Dialect))
-        message = f"dialect is {dialect!r}. Allowed: {allowed}."
-        raise ValueError(message)
+    check_choice("dialect", dialect, get_args(Dialect))
     result: dict[str, list[str]] = {}
     prefix = label + ("" if dialect == "plain" else "Impact")
 

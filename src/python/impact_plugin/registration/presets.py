@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from impact_plugin._arguments import check_choice
 from impact_plugin.models.mind import FILE_NAME as MIND
 from impact_plugin.models.mind import file_name as mind_file
 from impact_plugin.parameters import map_files
@@ -80,9 +81,7 @@ def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
     Raises:
         ValueError: There is no such preset, or it is not for images of that dimension.
     """
-    if dimension not in (2, 3):
-        message = f"dimension is {dimension!r}, expected 2 or 3"
-        raise ValueError(message)
+    check_choice("dimension", dimension, (2, 3))
     preset = PRESETS.get(name)
     if preset is None:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)

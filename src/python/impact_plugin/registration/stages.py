@@ -16,8 +16,8 @@ from impact_plugin.parameters import map_files
 from impact_plugin.parameters.names import has_impact, is_named
 from impact_plugin.parameters.values import (
     ParameterMap,
+    as_integer,
     as_map,
-    as_whole,
     is_parameter_object,
     maps_of,
 )
@@ -174,7 +174,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
 def _check_dimension(stage: Stage, dimension: int) -> None:
     for name in ("FixedImageDimension", "MovingImageDimension"):
         said = stage.parameters.get(name, [str(dimension)])
-        if [as_whole(each) for each in said] != [dimension]:
+        if [as_integer(each) for each in said] != [dimension]:
             message = (
                 f"the map {stage.name!r} has ({name} {' '.join(said)}), and the images have "
                 f"{dimension} dimensions"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer
 from impact_plugin.transforms.fixed_grid import grid_of
 
 _CENTRED = ("EulerTransform", "SimilarityTransform", "AffineTransform", "AffineLogTransform")
@@ -51,7 +51,7 @@ def _check_count(parameters: ParameterMap, source: str) -> None:
     if values is None or parameters.get("UseBinaryFormatForTransformationParameters") == ["true"]:
         return
     said = parameters.get("NumberOfParameters", [str(len(values))])[0]
-    if as_whole(said) != len(values):
+    if as_integer(said) != len(values):
         message = (
             f"{source}: (NumberOfParameters {said}), and TransformParameters has {len(values)}. "
             "Is a part of the file missing?"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from impact_plugin.images.grid import Geometry
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer
 
 
 def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> Geometry:
@@ -23,7 +23,7 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
         ValueError: They do not have it.
     """
     try:
-        size = tuple(as_whole(n) or 0 for n in parameters["Size"])
+        size = tuple(as_integer(n) or 0 for n in parameters["Size"])
         if min(size) < 1:
             message = f"(Size {' '.join(parameters['Size'])}) is none of an image"
             raise ValueError(message)

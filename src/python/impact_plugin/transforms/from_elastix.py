@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> 
 
 def _field_order(parameters: ParameterMap) -> int | None:
     """Give the order of a displacement field's interpolation; elastix takes 0 for want of one."""
-    return as_whole(parameters.get("DeformationFieldInterpolationOrder", ["0"])[0])
+    return as_integer(parameters.get("DeformationFieldInterpolationOrder", ["0"])[0])
 
 
 def _numbers(
@@ -161,7 +161,7 @@ def _b_spline(parameters: ParameterMap, dimension: int) -> sitk.Transform:
     import SimpleITK as sitk
 
     order = parameters.get("BSplineTransformSplineOrder", ["3"])[0]
-    transform = sitk.BSplineTransform(dimension, as_whole(order) or 0)
+    transform = sitk.BSplineTransform(dimension, as_integer(order) or 0)
     size, spacing = (_numbers(parameters, f"Grid{name}") for name in ("Size", "Spacing"))
     index = _numbers(parameters, "GridIndex", [0.0] * dimension)
     # elastix writes directions column by column, ITK keeps them row by row.

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -71,7 +71,7 @@ def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
         )
         raise ValueError(message)
     text = parameters.get("FinalBSplineInterpolationOrder", ["3"])[0]
-    order = as_whole(text)
+    order = as_integer(text)
     if order is None or order not in range(HIGHEST_ORDER + 1):
         message = (
             f"{name} has (FinalBSplineInterpolationOrder {text}), expected a whole number from 0 "

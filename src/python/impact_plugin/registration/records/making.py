@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from impact_plugin.models import resolve
 from impact_plugin.parameters.names import is_named
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.parameters.values import as_integer
 from impact_plugin.registration.records import machine
 from impact_plugin.registration.records.contents import (
     Record,
@@ -157,7 +157,7 @@ def _describe_stage(stage: Stage) -> Record:
     return {
         "name": stage.name,
         "parameters": stage.parameters,
-        "seed": as_whole(seed),
+        "seed": as_integer(seed),
         "devices": _devices(stage),
     }
 

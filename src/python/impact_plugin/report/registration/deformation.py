@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.evaluation import jacobian
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report import pictures
@@ -63,7 +62,7 @@ class Deformation:
         geometry = _coarser(nearest_to_lps(fixed))
         field = apply.displacement_field(chain, geometry)
         voxels = fixed.thinned(_MOST_VOXELS)
-        determinant = jacobian.determinant(chain, voxels)
+        determinant = apply.jacobian_determinant(chain, voxels)
         return cls(
             geometry,
             sitk.GetArrayViewFromImage(field).astype(np.float32),
