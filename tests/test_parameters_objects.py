@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+import impact_plugin
 from helpers import tiny_models
 from helpers.itk_process import ItkProcess
 from impact_plugin import _core
 from impact_plugin.parameters import (
     Distance,
-    Extractor,
     Layer,
     Level,
     Model,
+    Network,
     ParameterError,
     Parameters,
     Transform,
@@ -86,8 +87,8 @@ def test_whole_can_be_pickled_and_hashed() -> None:
         ({"layers_mask": "02"}, "layers_mask is '02'"),
         ({"layers_mask": "00"}, "at least one 1"),
         ({"layers_mask": "110", "layers": [Layer()]}, "layers has 1 entries, but"),
-        ({"moving": Extractor(path="b.pt", voxel_size=1, dimension=2)}, "Give both the same."),
-        ({"moving": Model(path="b.pt", voxel_size=1)}, "moving is a Model. Give an Extractor"),
+        ({"moving": Network(path="b.pt", voxel_size=1, dimension=2)}, "Give both the same."),
+        ({"moving": Model(path="b.pt", voxel_size=1)}, "moving is a Model. Give a Network"),
     ],
 )
 def test_models_that_are_refused(changes: dict[str, Any], text: str) -> None:
@@ -108,6 +109,19 @@ def test_models_that_are_refused(changes: dict[str, Any], text: str) -> None:
 def test_layers_that_are_refused(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         Layer(**changes)
+
+
+def test_old_names_say_what_they_are_called_now() -> None:
+    with pytest.warns(DeprecationWarning, match=r"Extractor is now called .*\.Network"):
+        assert impact_plugin.parameters.Extractor is Network
+    with pytest.warns(DeprecationWarning, match=r"JSON_SCHEMA is now called .*SCHEMA_VERSION"):
+        assert impact_plugin.check.JSON_SCHEMA == impact_plugin.check.SCHEMA_VERSION
+    with pytest.warns(DeprecationWarning, match=r"JSON_SCHEMA is now called .*SCHEMA_VERSION"):
+        assert impact_plugin.evaluation.JSON_SCHEMA == impact_plugin.evaluation.SCHEMA_VERSION
+    with pytest.warns(DeprecationWarning, match=r"Model\.extractor is now called Model\.network"):
+        assert model().extractor == model().network
+    with pytest.warns(DeprecationWarning, match=r"Model\.extractors is now called Model\.networks"):
+        assert model().extractors == model().networks
 
 
 def test_distances_are_those_of_the_parser() -> None:
@@ -167,14 +181,14 @@ class Strided(torch.nn.Module):
 
 def test_patch_sizes_are_measured(tmp_path: Path, mind: dict[int, str]) -> None:
     path = tiny_models.save(Strided(), tmp_path / "strided.pt")
-    first = Extractor(path=path, voxel_size=1, layers_mask="10")
+    first = Network(path=path, voxel_size=1, layers_mask="10")
     assert patch_size_for(first) == (3, 3, 5)
     # The second one sees 5, 5, 7, and lies up to a voxel beside the patch's centre.
     second = dataclasses.replace(first, layers_mask="01")
     assert patch_size_for(second) == (7, 7, 9)
     assert patch_size_for(dataclasses.replace(first, layers_mask="11")) == (7, 7, 9)
-    assert patch_size_for(Extractor(path=mind[3], voxel_size=1)) == (7, 7, 7)
-    assert patch_size_for(Extractor(path=mind[2], voxel_size=1, dimension=2)) == (7, 7)
+    assert patch_size_for(Network(path=mind[3], voxel_size=1)) == (7, 7, 7)
+    assert patch_size_for(Network(path=mind[2], voxel_size=1, dimension=2)) == (7, 7)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -183,7 +197,7 @@ def test_a_measured_patch_suffices(layer: int, tmp_path: Path) -> None:
     network = Strided()
     path = tiny_models.save(network, tmp_path / "strided.pt")
     mask = "10" if layer == 0 else "01"
-    x, y, z = patch_size_for(Extractor(path=path, voxel_size=1, layers_mask=mask))
+    x, y, z = patch_size_for(Network(path=path, voxel_size=1, layers_mask=mask))
     image = torch.rand(1, 1, 33, 33, 33, requires_grad=True)
     features = network(image)[layer]
     stride = 33 / features.shape[-1]
@@ -201,7 +215,7 @@ def test_patch_sizes_by_mode(mind: dict[int, str]) -> None:
     for mode, expected in (("Static", ["0"] * 3), ("Jacobian", ["7"] * 3)):
         level = Level(models=model(path=mind[3]), mode=mode)  # type: ignore[arg-type]
         assert Parameters(level).to_parameter_map()["ImpactPatchSize0"] == expected
-    moving = Extractor(path=mind[3], voxel_size=1)
+    moving = Network(path=mind[3], voxel_size=1)
     level = Level(models=model(path=mind[3], patch_size=9, moving=moving))
     written = Parameters(level).to_parameter_map()
     assert written["ImpactFixedPatchSize0"] == ["9"] * 3
@@ -213,10 +227,10 @@ def test_patch_sizes_that_cannot_be_measured(tmp_path: Path) -> None:
         Parameters(Level(models=model(path="nowhere.pt"))).to_parameter_map()
     path = tiny_models.save(tiny_models.Steps(), tmp_path / "steps.pt")
     with pytest.raises(ParameterError, match=r"cannot be measured\. Give patch_size"):
-        patch_size_for(Extractor(path=path, voxel_size=1))
+        patch_size_for(Network(path=path, voxel_size=1))
     layers = tiny_models.save(tiny_models.Layers(3), tmp_path / "layers.pt")
     with pytest.raises(ParameterError, match="it has 1 entries, but model file"):
-        patch_size_for(Extractor(path=layers, voxel_size=1))
+        patch_size_for(Network(path=layers, voxel_size=1))
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from impact_plugin._deprecated import renamed
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.missing_models import remedy_of
 from impact_plugin.check.report import (
-    JSON_SCHEMA,
+    SCHEMA_VERSION,
     Finding,
     LevelMemory,
     Report,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from impact_plugin.parameters.toml_text import TomlFile
 
 __all__ = [
-    "JSON_SCHEMA",
+    "SCHEMA_VERSION",
     "Finding",
     "ImageError",
     "ImageHeader",
@@ -42,6 +43,8 @@ __all__ = [
     "check_file",
     "check_map",
 ]
+
+__getattr__ = renamed(__name__, {"JSON_SCHEMA": "SCHEMA_VERSION"})
 
 Image = str | os.PathLike[str] | ImageHeader
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Severity = Literal["error", "warning"]
 
-JSON_SCHEMA = 1
+SCHEMA_VERSION = 1
 """Version of what :meth:`Report.to_dict` gives: raised where a key changes its meaning or goes."""
 
 # How the sentences begin in which the parser says what to do.

@@ -25,7 +25,7 @@ from impact_plugin.cohort.plan import Checksums, Task, Variant, finished
 from impact_plugin.cohort.stopping import Stopping
 from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.registration import presets as known
 from impact_plugin.registration import stages
 
@@ -69,7 +69,7 @@ def register_cohort(
     scheduler: str | None = None,
     cluster_file: str | os.PathLike[str] | None = None,
     feature_cache: str | os.PathLike[str] | None = None,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
     retries: int = 1,
     progress: bool = True,
     runner: running.Runner = work.run,
@@ -259,13 +259,13 @@ def _not_run(task: Task) -> Row:
 
 
 def _check_values(
-    workers: int | None, threads: int | None, retries: int, outside: Outside
+    workers: int | None, threads: int | None, retries: int, outside: OutsideLandmarks
 ) -> list[str]:
     checks: Sequence[Callable[[], None]] = (
         lambda: _arguments.check_integer("workers", workers, 1),
         lambda: _arguments.check_integer("threads", threads, 1),
         lambda: _arguments.check_integer("retries", retries, 0),
-        lambda: _arguments.check_choice("outside", outside, get_args(Outside)),
+        lambda: _arguments.check_choice("outside", outside, get_args(OutsideLandmarks)),
     )
     problems = []
     for check in checks:

@@ -7,7 +7,7 @@ from typing import Any
 from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation import api, steps
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.points import as_points
 from impact_plugin.images.grid import Geometry
@@ -38,7 +38,7 @@ def problems(
     fixed: ImageHeader,
     moving: ImageHeader,
     labels: ImageHeader | None,
-    outside: Outside,
+    outside: OutsideLandmarks,
 ) -> list[str]:
     """Tell what is wrong with what a pair is to be measured with, before it is registered.
 
@@ -74,7 +74,9 @@ def geometry(header: ImageHeader) -> Geometry:
     return Geometry(header.size, header.spacing, header.origin, direction)
 
 
-def figures(pair: Pair, result: RegistrationResult, outside: Outside = "error") -> dict[str, Any]:
+def figures(
+    pair: Pair, result: RegistrationResult, outside: OutsideLandmarks = "error"
+) -> dict[str, Any]:
     """Measure a registration by what a pair has: a row's columns.
 
     Args:

@@ -75,10 +75,10 @@ class Level:
 
     def _check_patch_sizes(self) -> None:
         for model in self.pairs:
-            for extractor in model.extractors:
-                if self.mode == "Jacobian" and 0 in (extractor.patch_voxels or ()):
+            for network in model.networks:
+                if self.mode == "Jacobian" and 0 in (network.patch_voxels or ()):
                     message = (
-                        f"patch_size of {extractor.path!r} is 0, the whole image, which is "
+                        f"patch_size of {network.path!r} is 0, the whole image, which is "
                         "possible in Static mode only. Give the patch around each sample in "
                         "voxels, or None for what the network sees."
                     )

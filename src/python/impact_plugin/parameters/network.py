@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
 from impact_plugin._arguments import check_choice, integer, is_positive
+from impact_plugin._deprecated import warn_of_old_name
 from impact_plugin._numbers import keep_plain, spread
 
 Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
@@ -48,7 +49,7 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extractor:
+class Network:
     """One network, and what it sees of one image.
 
     Attributes:
@@ -141,7 +142,7 @@ class Extractor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model(Extractor):
+class Model(Network):
     """A network for both images, or a pair of them, and how its layers are compared.
 
     Attributes:
@@ -154,7 +155,7 @@ class Model(Extractor):
     """
 
     layers: Layer | Sequence[Layer] = field(default_factory=Layer)
-    moving: Extractor | None = None
+    moving: Network | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,7 +172,7 @@ class Model(Extractor):
         if self.moving is None:
             return
         if isinstance(self.moving, Model):
-            message = "moving is a Model. Give an Extractor: the layers' settings count for both."
+            message = "moving is a Model. Give a Network: the layers' settings count for both."
             raise ValueError(message)
         if len(self.moving.selected_layers) != count or self.moving.dimension != self.dimension:
             message = (
@@ -180,7 +181,7 @@ class Model(Extractor):
                 f"{self.dimension} and selects {count}. Give both the same."
             )
             raise ValueError(message)
-        if self.moving == self.extractor:
+        if self.moving == self.network:
             object.__setattr__(self, "moving", None)
 
     @property
@@ -189,18 +190,23 @@ class Model(Extractor):
         return (self.layers,) if isinstance(self.layers, Layer) else tuple(self.layers)
 
     @property
-    def extractor(self) -> Extractor:
+    def network(self) -> Network:
         """The network for the fixed image alone."""
-        return Extractor(
-            path=self.path,
-            voxel_size=self.voxel_size,
-            dimension=self.dimension,
-            channels=self.channels,
-            patch_size=self.patch_size,
-            layers_mask=self.layers_mask,
-        )
+        return Network(**{each.name: getattr(self, each.name) for each in fields(Network)})
 
     @property
-    def extractors(self) -> tuple[Extractor, Extractor]:
+    def networks(self) -> tuple[Network, Network]:
         """The networks for the fixed and the moving image."""
-        return self.extractor, self.moving or self.extractor
+        return self.network, self.moving or self.network
+
+    @property
+    def extractor(self) -> Network:
+        """The old name of :attr:`network`."""
+        warn_of_old_name("Model.extractor", "Model.network")
+        return self.network
+
+    @property
+    def extractors(self) -> tuple[Network, Network]:
+        """The old name of :attr:`networks`."""
+        warn_of_old_name("Model.extractors", "Model.networks")
+        return self.networks

@@ -58,11 +58,11 @@ class Parameters:
         check_choice("image_dimension", self.image_dimension, (2, 3))
         for level in levels:
             for model in level.pairs:
-                for extractor in model.extractors:
-                    count = len(extractor.voxel_sizes)
-                    if max(extractor.dimension, count) > self.image_dimension:
+                for network in model.networks:
+                    count = len(network.voxel_sizes)
+                    if max(network.dimension, count) > self.image_dimension:
                         message = (
-                            f"model {extractor.path!r} has dimension {extractor.dimension} and a "
+                            f"model {network.path!r} has dimension {network.dimension} and a "
                             f"voxel_size of {count} numbers, but the images have dimension "
                             f"{self.image_dimension}. Give as many or fewer."
                         )
