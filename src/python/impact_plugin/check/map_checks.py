@@ -10,7 +10,7 @@ from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.intensities import expects_hu, why_not_hu
 from impact_plugin.check.pyramids import LEAST_SMOOTHED, resampling, smoothing
 from impact_plugin.check.report import Finding, Severity
-from impact_plugin.parameters.values import as_integer
+from impact_plugin.parameters.values import as_integer, as_number
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -281,12 +281,7 @@ def _number(parameters: ParameterMap, name: str, level: int, default: int) -> in
 
 def _float(parameters: ParameterMap, name: str, place: int) -> float | None:
     values = parameters.get(name, [])
-    if not values:
-        return None
-    try:
-        return float(values[place] if place < len(values) else values[0])
-    except ValueError:
-        return None
+    return as_number(values[place] if place < len(values) else values[0]) if values else None
 
 
 def _finding(severity: Severity, code: str, parameter: str, message: str, remedy: str) -> Finding:

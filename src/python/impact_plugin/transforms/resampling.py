@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters.values import ParameterMap, as_integer
+from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -88,11 +87,8 @@ def outside_of(parameters: ParameterMap, name: str = "the transform") -> float:
         ValueError: DefaultPixelValue is no finite number.
     """
     text = parameters.get("DefaultPixelValue", ["0"])[0]
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = as_number(text)
+    if value is None:
         message = f"DefaultPixelValue of {name} is {text!r}, expected a finite number"
         raise ValueError(message)
     return value

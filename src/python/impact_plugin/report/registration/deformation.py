@@ -123,8 +123,8 @@ class Deformation:
         Returns:
             Opacity of the lines, bytes, shape (height, width).
         """
-        direction = np.reshape(self.geometry.direction, (self.geometry.dimension,) * 2)
-        along = self._slice(self.displacement, plane, place) @ direction.astype(np.float32)
+        axes = self.geometry.axes.astype(np.float32)
+        along = self._slice(self.displacement, plane, place) @ axes
         lines = np.zeros(size[::-1], np.float32)
         for axis in (plane.right, plane.vertical):
             horizontal = axis == plane.right
@@ -190,6 +190,5 @@ def _coarser(geometry: Geometry) -> Geometry:
         n * step / m for n, step, m in zip(geometry.size, geometry.spacing, size, strict=True)
     )
     middle = (np.array(size) - 1) / 2
-    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
-    origin = geometry.centre - (direction * spacing) @ middle
+    origin = geometry.centre - (geometry.axes * spacing) @ middle
     return Geometry(size, spacing, tuple(origin.tolist()), geometry.direction)
