@@ -52,6 +52,13 @@ class Finding:
         return f"{front}: {text}" if front else text
 
 
+def finding(
+    severity: Severity, code: str, parameter: str, message: str, remedy: str, *levels: int
+) -> Finding:
+    """Give a finding; its line in the file is looked up where there is one."""
+    return Finding(severity, code, parameter, None, levels, message, remedy)
+
+
 @dataclass(frozen=True)
 class LevelMemory:
     """What a resolution level will take.
