@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from click.testing import CliRunner, Result
 
 from helpers import tiny_models
-from impact_plugin.check import JSON_SCHEMA
+from impact_plugin.check import SCHEMA_VERSION
 from impact_plugin.cli.check import check
 
 GOOD = """\
@@ -141,7 +141,7 @@ def test_json(folder: Path) -> None:
     """The schema that docs/checking.md promises."""
     report = json.loads(run("wrong.txt", "doubtful.txt", "--json").stdout)
     assert report.keys() == {"schema", "maps"}
-    assert report["schema"] == JSON_SCHEMA == 1
+    assert report["schema"] == SCHEMA_VERSION == 1
     wrong, doubtful = report["maps"]
     keys = {"file", "errors", "warnings", "findings", "memory", "available_bytes"}
     assert wrong.keys() == doubtful.keys() == keys

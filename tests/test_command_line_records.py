@@ -134,7 +134,7 @@ def test_a_run_that_fails_leaves_no_record(files: Path) -> None:
         (("-p", "map0.txt", "-f", "b.mha"), "a record has no place for -f a second time"),
         ((), "missing of elastix's arguments: -p"),
         (("-p", "map0.txt", "-fMask", "mask255.mha"), "has values other than 0 and 1: write it w"),
-        (("-p", "map0.txt", "-threads", "0"), "-threads is '0', expected a whole number of at"),
+        (("-p", "map0.txt", "-threads", "0"), "-threads is 0, expected a whole number of at"),
         (("-p", "nothing.txt"), "there is no file 'nothing.txt'"),
         (("-p", "map0.txt", "-t0", "nothing.txt"), "-t0: there is no file"),
     ],

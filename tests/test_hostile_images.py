@@ -31,7 +31,7 @@ from helpers.registrations import SHIFTS, pair
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.elastix import process
 from impact_plugin.images import conversion, reading, validation
-from impact_plugin.images.integrity import DamagedImageError, check_whole
+from impact_plugin.images.integrity import DamagedImageError, check_complete
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ FILES = (
 
 @pytest.mark.parametrize("name", FILES)
 def test_whole_files(whole: Path, name: str) -> None:
-    check_whole(whole / name)
+    check_complete(whole / name)
 
 
 def cut(folder: Path, target: Path, name: str, kept: float) -> Path:
@@ -119,10 +119,10 @@ def test_types_of_voxels(tmp_path: Path, kind: str) -> None:
             continue
         file = tmp_path / name
         sitk.WriteImage(image, str(file))
-        check_whole(file)
+        check_complete(file)
         file.write_bytes(file.read_bytes()[: -150 if name == "image.tif" else -1])
         with pytest.raises(DamagedImageError, match=r"bytes of \d+|lies beyond its end"):
-            check_whole(file)
+            check_complete(file)
 
 
 def test_slices(tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_slices(tmp_path: Path) -> None:
     for name in ("image.tif", "image.vtk", "image.gipl"):
         file = tmp_path / name
         sitk.WriteImage(image, str(file))
-        check_whole(file)
+        check_complete(file)
         file.write_bytes(file.read_bytes()[: -150 if name == "image.tif" else -1])
         with pytest.raises(DamagedImageError, match=r"bytes of \d+|lies beyond its end"):
-            check_whole(file)
+            check_complete(file)
 
 
 def tiff(order: str, big: bool, tags: tuple[int, int], *, inline: bool = True) -> bytes:
@@ -176,11 +176,11 @@ def test_kinds_of_tiff(
     content = tiff(order, big, tags, inline=inline)
     file = tmp_path / "image.tiff"
     file.write_bytes(content)
-    check_whole(file)
+    check_complete(file)
     for length in range(len(content) // 4, len(content)):
         file.write_bytes(content[:length])
         with pytest.raises(DamagedImageError, match=r"beyond its end|the pixels of its image [12]"):
-            check_whole(file)
+            check_complete(file)
 
 
 def test_tiffs_that_never_end(tmp_path: Path) -> None:
@@ -189,16 +189,16 @@ def test_tiffs_that_never_end(tmp_path: Path) -> None:
     (first,) = struct.unpack_from("<Q", content, 8)
     last = bytes(content[:-8]) + struct.pack("<Q", first)
     (tmp_path / "loop.tif").write_bytes(last)
-    check_whole(tmp_path / "loop.tif")
+    check_complete(tmp_path / "loop.tif")
     struct.pack_into("<Q", content, first, 2**64 - 1)
     (tmp_path / "many.tif").write_bytes(content)
     with pytest.raises(DamagedImageError, match="its image 1 lies beyond its end"):
-        check_whole(tmp_path / "many.tif")
+        check_complete(tmp_path / "many.tif")
     struct.pack_into("<Q", content, first, 2)
     struct.pack_into("<Q", content, first + 8 + 4, 2**63)
     (tmp_path / "long.tif").write_bytes(content)
     with pytest.raises(DamagedImageError, match="its image 1 lies beyond its end"):
-        check_whole(tmp_path / "long.tif")
+        check_complete(tmp_path / "long.tif")
 
 
 def test_kinds_of_vtk(tmp_path: Path) -> None:
@@ -206,21 +206,21 @@ def test_kinds_of_vtk(tmp_path: Path) -> None:
     file = tmp_path / "image.vtk"
     text = start % b"ASCII" + b"POINT_DATA 24\nSCALARS s short\nLOOKUP_TABLE default\n"
     file.write_bytes(text + b"1 2 3\n" * 8)
-    check_whole(file)
+    check_complete(file)
     file.write_bytes(text + b"1 2 3\n" * 7)
     with pytest.raises(DamagedImageError, match="it has 21 values of 24"):
-        check_whole(file)
+        check_complete(file)
     file.write_bytes(text[:60])
     with pytest.raises(DamagedImageError, match="it ends within its header"):
-        check_whole(file)
+        check_complete(file)
     # Without a table, and of another kind, which the reader sees to.
     file.write_bytes(start % b"BINARY" + b"POINT_DATA 24\nSCALARS s unsigned_short 1\n" + bytes(48))
-    check_whole(file)
+    check_complete(file)
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DamagedImageError, match=r"it has (\d+) bytes of \d+"):
-        check_whole(file)
+        check_complete(file)
     file.write_bytes(start % b"BINARY" + b"POINT_DATA 24\nVECTORS v float\n" + bytes(5000))
-    check_whole(file)
+    check_complete(file)
 
 
 def test_compressed_voxels_that_changed(whole: Path, tmp_path: Path) -> None:
@@ -237,10 +237,10 @@ def test_compressed_files_of_several_parts(whole: Path, tmp_path: Path) -> None:
     content = gzip.decompress((whole / "image.nii.gz").read_bytes())
     file = tmp_path / "parts.nii.gz"
     file.write_bytes(gzip.compress(content[:50_000]) + gzip.compress(content[50_000:]))
-    check_whole(file)
+    check_complete(file)
     file.write_bytes(gzip.compress(content[:50_000]) + gzip.compress(content[50_000:-100]))
     with pytest.raises(DamagedImageError, match=r"it has \d+ bytes of \d+"):
-        check_whole(file)
+        check_complete(file)
 
 
 HEADERS = {
@@ -307,9 +307,9 @@ def test_headers_of_other_lengths(tmp_path: Path) -> None:
     file = tmp_path / "x.nii"
     file.write_bytes(b"hello")
     with pytest.raises(DamagedImageError, match="its header has 5 bytes of 348"):
-        check_whole(file)
+        check_complete(file)
     file.write_bytes(struct.pack("<i", 77) + bytes(600))
-    check_whole(file)
+    check_complete(file)
 
 
 # Images

@@ -378,8 +378,8 @@ def test_layer_that_is_no_map(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"dimension": 4}, "dimension is 4, expected 2 or 3"),
-        ({"channels": 0}, "channels is 0, expected at least 1"),
-        ({"size": -1}, "size is -1, expected at least 1"),
+        ({"channels": 0}, "channels is 0, expected a whole number of at least 1"),
+        ({"size": -1}, "size is -1, expected a whole number of at least 1"),
     ],
 )
 def test_bad_arguments(layers: dict[int, str], arguments: dict[str, int], message: str) -> None:

@@ -21,7 +21,7 @@ from impact_plugin import cohort, models
 from impact_plugin._equality import same
 from impact_plugin.evaluation.points import Points
 from impact_plugin.models.normalization import Normalization
-from impact_plugin.parameters import Extractor, Layer, Level, Model, Parameters
+from impact_plugin.parameters import Layer, Level, Model, Network, Parameters
 from impact_plugin.transforms import to_elastix
 from impact_plugin.transforms.chain import Chain
 
@@ -49,17 +49,17 @@ REAL: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("real", REAL)
 def test_sizes_of_voxels(real: str) -> None:
     number = REAL[real]
-    expected = Extractor(path="a.pt", voxel_size=3.0)
-    found = Extractor(path="a.pt", voxel_size=number(3))
+    expected = Network(path="a.pt", voxel_size=3.0)
+    found = Network(path="a.pt", voxel_size=number(3))
     assert found == expected
     assert hash(found) == hash(expected)
     assert repr(found) == repr(expected)
-    several = Extractor(path="a.pt", voxel_size=[number(3), number(3), number(2)])
-    assert several == Extractor(path="a.pt", voxel_size=(3.0, 3.0, 2.0))
-    assert Extractor(path="a.pt", voxel_size=array([3, 3, 2], np.float32)) == several
+    several = Network(path="a.pt", voxel_size=[number(3), number(3), number(2)])
+    assert several == Network(path="a.pt", voxel_size=(3.0, 3.0, 2.0))
+    assert Network(path="a.pt", voxel_size=array([3, 3, 2], np.float32)) == several
     assert Layer(weight=number(2)) == Layer(weight=2.0)
     with pytest.raises(ValueError, match=r"voxel_size is -3"):
-        Extractor(path="a.pt", voxel_size=number(3) * -1 if real != "int64" else np.int64(-3))
+        Network(path="a.pt", voxel_size=number(3) * -1 if real != "int64" else np.int64(-3))
 
 
 @pytest.mark.parametrize("whole", WHOLE)
@@ -87,12 +87,12 @@ def test_whole_numbers_of_maps(whole: str) -> None:
     assert repr(found) == repr(expected)
     assert pickle.loads(pickle.dumps(found)) == expected
     assert found.to_parameter_map() == expected.to_parameter_map()
-    tiles = Extractor(path="a.pt", voxel_size=1, patch_size=array([5, 5, 7]))
+    tiles = Network(path="a.pt", voxel_size=1, patch_size=array([5, 5, 7]))
     assert tiles.patch_voxels == (5, 5, 7)
     wrong: Any
     for wrong in (number(5) * 1.5, True, np.bool_(True), np.float64(5)):
-        with pytest.raises(ValueError, match=r"patch_size is .*Allowed: whole numbers"):
-            Extractor(path="a.pt", voxel_size=1, patch_size=wrong)
+        with pytest.raises(ValueError, match=r"patch_size is .*expected a whole number"):
+            Network(path="a.pt", voxel_size=1, patch_size=wrong)
 
 
 @pytest.mark.parametrize("whole", ["int64", "0-d array", "torch"])

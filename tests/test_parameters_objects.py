@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+import impact_plugin
 from helpers import tiny_models
 from helpers.itk_process import ItkProcess
 from impact_plugin import _core
 from impact_plugin.parameters import (
     Distance,
-    Extractor,
     Layer,
     Level,
     Model,
+    Network,
     ParameterError,
     Parameters,
     Transform,
@@ -74,11 +75,11 @@ def test_whole_can_be_pickled_and_hashed() -> None:
     ("changes", "text"),
     [
         ({"path": " "}, "path is empty"),
-        ({"dimension": 4}, "dimension is 4. Allowed: 2 or 3."),
+        ({"dimension": 4}, "dimension is 4, expected 2 or 3"),
         ({"voxel_size": 0}, "voxel_size is 0. Allowed: 3 numbers of mm greater than 0"),
         ({"voxel_size": (1, 2)}, "voxel_size is (1, 2). Allowed: 3 numbers"),
         ({"voxel_size": (1, 2, float("nan"))}, "Allowed: 3 numbers"),
-        ({"channels": 0}, "channels is 0. Allowed: whole numbers from 1 up."),
+        ({"channels": 0}, "channels is 0, expected a whole number of at least 1"),
         ({"channels": True}, "channels is True"),
         ({"patch_size": (5, 0, 5)}, "patch_size is (5, 0, 5). Allowed: 3 whole numbers"),
         ({"patch_size": -1}, "patch_size is -1"),
@@ -86,8 +87,8 @@ def test_whole_can_be_pickled_and_hashed() -> None:
         ({"layers_mask": "02"}, "layers_mask is '02'"),
         ({"layers_mask": "00"}, "at least one 1"),
         ({"layers_mask": "110", "layers": [Layer()]}, "layers has 1 entries, but"),
-        ({"moving": Extractor(path="b.pt", voxel_size=1, dimension=2)}, "Give both the same."),
-        ({"moving": Model(path="b.pt", voxel_size=1)}, "moving is a Model. Give an Extractor"),
+        ({"moving": Network(path="b.pt", voxel_size=1, dimension=2)}, "Give both the same."),
+        ({"moving": Model(path="b.pt", voxel_size=1)}, "moving is a Model. Give a Network"),
     ],
 )
 def test_models_that_are_refused(changes: dict[str, Any], text: str) -> None:
@@ -98,7 +99,7 @@ def test_models_that_are_refused(changes: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"distance": "L3"}, 'distance is \'L3\'. Allowed: "L1", "L2", "Cosine"'),
+        ({"distance": "L3"}, "distance is 'L3', expected 'L1', 'L2', 'Cosine'"),
         ({"weight": -1}, "weight is -1"),
         ({"weight": float("inf")}, "weight is inf"),
         ({"pca": 1.5}, "pca is 1.5"),
@@ -110,6 +111,19 @@ def test_layers_that_are_refused(changes: dict[str, Any], text: str) -> None:
         Layer(**changes)
 
 
+def test_old_names_say_what_they_are_called_now() -> None:
+    with pytest.warns(DeprecationWarning, match=r"Extractor is now called .*\.Network"):
+        assert impact_plugin.parameters.Extractor is Network
+    with pytest.warns(DeprecationWarning, match=r"JSON_SCHEMA is now called .*SCHEMA_VERSION"):
+        assert impact_plugin.check.JSON_SCHEMA == impact_plugin.check.SCHEMA_VERSION
+    with pytest.warns(DeprecationWarning, match=r"JSON_SCHEMA is now called .*SCHEMA_VERSION"):
+        assert impact_plugin.evaluation.JSON_SCHEMA == impact_plugin.evaluation.SCHEMA_VERSION
+    with pytest.warns(DeprecationWarning, match=r"Model\.extractor is now called Model\.network"):
+        assert model().extractor == model().network
+    with pytest.warns(DeprecationWarning, match=r"Model\.extractors is now called Model\.networks"):
+        assert model().extractors == model().networks
+
+
 def test_distances_are_those_of_the_parser() -> None:
     (entry,) = (entry for entry in _core.parameter_table() if entry.name == "Distance")
     assert entry.allowed == ", ".join(f'"{name}"' for name in get_args(Distance))
@@ -119,7 +133,7 @@ def test_distances_are_those_of_the_parser() -> None:
     ("changes", "text"),
     [
         ({"models": []}, "models is empty"),
-        ({"mode": "static"}, 'mode is \'static\'. Allowed: "Static" or "Jacobian".'),
+        ({"mode": "static"}, "mode is 'static', expected 'Static' or 'Jacobian'"),
         ({"gpu": -2}, "gpu is -2"),
         ({"mode": "Jacobian", "update_interval": 5}, "Without effect: update_interval in Jac"),
         ({"mode": "Jacobian", "feature_maps": "maps"}, "Without effect: feature_maps in Jac"),
@@ -167,14 +181,14 @@ class Strided(torch.nn.Module):
 
 def test_patch_sizes_are_measured(tmp_path: Path, mind: dict[int, str]) -> None:
     path = tiny_models.save(Strided(), tmp_path / "strided.pt")
-    first = Extractor(path=path, voxel_size=1, layers_mask="10")
+    first = Network(path=path, voxel_size=1, layers_mask="10")
     assert patch_size_for(first) == (3, 3, 5)
     # The second one sees 5, 5, 7, and lies up to a voxel beside the patch's centre.
     second = dataclasses.replace(first, layers_mask="01")
     assert patch_size_for(second) == (7, 7, 9)
     assert patch_size_for(dataclasses.replace(first, layers_mask="11")) == (7, 7, 9)
-    assert patch_size_for(Extractor(path=mind[3], voxel_size=1)) == (7, 7, 7)
-    assert patch_size_for(Extractor(path=mind[2], voxel_size=1, dimension=2)) == (7, 7)
+    assert patch_size_for(Network(path=mind[3], voxel_size=1)) == (7, 7, 7)
+    assert patch_size_for(Network(path=mind[2], voxel_size=1, dimension=2)) == (7, 7)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -183,7 +197,7 @@ def test_a_measured_patch_suffices(layer: int, tmp_path: Path) -> None:
     network = Strided()
     path = tiny_models.save(network, tmp_path / "strided.pt")
     mask = "10" if layer == 0 else "01"
-    x, y, z = patch_size_for(Extractor(path=path, voxel_size=1, layers_mask=mask))
+    x, y, z = patch_size_for(Network(path=path, voxel_size=1, layers_mask=mask))
     image = torch.rand(1, 1, 33, 33, 33, requires_grad=True)
     features = network(image)[layer]
     stride = 33 / features.shape[-1]
@@ -201,7 +215,7 @@ def test_patch_sizes_by_mode(mind: dict[int, str]) -> None:
     for mode, expected in (("Static", ["0"] * 3), ("Jacobian", ["7"] * 3)):
         level = Level(models=model(path=mind[3]), mode=mode)  # type: ignore[arg-type]
         assert Parameters(level).to_parameter_map()["ImpactPatchSize0"] == expected
-    moving = Extractor(path=mind[3], voxel_size=1)
+    moving = Network(path=mind[3], voxel_size=1)
     level = Level(models=model(path=mind[3], patch_size=9, moving=moving))
     written = Parameters(level).to_parameter_map()
     assert written["ImpactFixedPatchSize0"] == ["9"] * 3
@@ -213,10 +227,10 @@ def test_patch_sizes_that_cannot_be_measured(tmp_path: Path) -> None:
         Parameters(Level(models=model(path="nowhere.pt"))).to_parameter_map()
     path = tiny_models.save(tiny_models.Steps(), tmp_path / "steps.pt")
     with pytest.raises(ParameterError, match=r"cannot be measured\. Give patch_size"):
-        patch_size_for(Extractor(path=path, voxel_size=1))
+        patch_size_for(Network(path=path, voxel_size=1))
     layers = tiny_models.save(tiny_models.Layers(3), tmp_path / "layers.pt")
     with pytest.raises(ParameterError, match="it has 1 entries, but model file"):
-        patch_size_for(Extractor(path=layers, voxel_size=1))
+        patch_size_for(Network(path=layers, voxel_size=1))
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -248,7 +262,7 @@ result = {name: list(values) for name, values in made.items()}
 
 def test_unknown_transform() -> None:
     for function in (stock_defaults, recommended):
-        with pytest.raises(ValueError, match=r"transform is 'spline'\. Allowed: \"translation\""):
+        with pytest.raises(ValueError, match=r"transform is 'spline', expected 'translation'"):
             function("spline")  # type: ignore[arg-type]  # that is the point
 
 

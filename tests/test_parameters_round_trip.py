@@ -13,9 +13,9 @@ from helpers.itk_process import ItkProcess
 from helpers.random_parameters import draw_parameters
 from impact_plugin.parameters import (
     Dialect,
-    Extractor,
     Level,
     Model,
+    Network,
     ParameterError,
     Parameters,
     open_file,
@@ -165,7 +165,7 @@ def test_voxel_sizes_that_no_map_can_say() -> None:
 
 
 def test_moving_networks_are_written_apart() -> None:
-    moving = Extractor(path="m.pt", voxel_size=2)
+    moving = Network(path="m.pt", voxel_size=2)
     model = Model(path="f.pt", voxel_size=2, moving=moving)
     written = Parameters(Level(models=model, mode="Static")).to_parameter_map()
     assert written["ImpactFixedModelsPath0"] == ["f.pt"]
@@ -191,7 +191,7 @@ def test_maps_as_python_writes_them() -> None:
         "WriteResultImage": False,
     }
     read = Parameters.from_parameter_map(given)
-    assert read.resolution_levels[0].pairs[0].extractors[0].voxel_sizes == (3, 1.5, 3)
+    assert read.resolution_levels[0].pairs[0].networks[0].voxel_sizes == (3, 1.5, 3)
     assert read.to_parameter_map()["WriteResultImage"] == ["false"]
     assert read.merged_into({"Metric": "Impact", "Transform": "EulerTransform"})["Metric"] == [
         "Impact"

@@ -15,7 +15,6 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers.images import Array
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
-from impact_plugin import models
 from impact_plugin.elastix import process
 from impact_plugin.images import conversion
 from impact_plugin.images.array import ImageArray
@@ -270,7 +269,7 @@ def test_models_that_were_downloaded_are_found(
         message = "not in the cache"
         raise OSError(message)
 
-    monkeypatch.setattr(models, "download", download, raising=False)
+    monkeypatch.setattr(resolve, "download", download)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     parameters = {"FixedModelsPath": ["TS/M730.pt TS/M730.pt"], "Metric": ["Impact"]}
     found = resolve.resolve(parameters, None, "map", tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import get_args
 
-from impact_plugin.parameters import Distance, Extractor, Layer, Level, Mode, Model, Parameters
+from impact_plugin.parameters import Distance, Layer, Level, Mode, Model, Network, Parameters
 from impact_plugin.parameters.values import Value
 
 WORDS = ("a.pt", "my models/b.pt", "x y z/c.ts", "/d/e.jit", "f-1_ü.pth", "net.pt")
@@ -73,13 +73,13 @@ def _model(draw: random.Random, mode: str, image_dimension: int, flat: int) -> M
 
 def _extractor(
     draw: random.Random, mode: str, dimension: int, flat: int, selected: int | None = None
-) -> Extractor:
+) -> Network:
     mask = "".join(draw.choice("01") for _ in range(draw.randint(0, 6))) + "1"
     if selected is not None:
         mask = "0" * draw.randint(0, 2) + "1" * selected
     sizes = dimension if dimension == 3 else flat
     whole = mode == "Static" and draw.random() < 0.5
-    return Extractor(
+    return Network(
         path=draw.choice(WORDS),
         voxel_size=[draw.choice(NUMBERS) for _ in range(sizes)],
         dimension=dimension,

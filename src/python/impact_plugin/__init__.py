@@ -27,7 +27,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
-from impact_plugin._former_names import warn
+from impact_plugin._deprecated import warn_of_old_name
 from impact_plugin._plugin import load_plugin
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
     if name in _FORMER:
-        warn(f"impact_plugin.{name}", f"impact_plugin.{_FORMER[name]}")
+        warn_of_old_name(f"impact_plugin.{name}", f"impact_plugin.{_FORMER[name]}")
         return getattr(importlib.import_module("impact_plugin"), _FORMER[name])
     message = f"module 'impact_plugin' has no attribute {name!r}"
     raise AttributeError(message)

@@ -1,11 +1,12 @@
-"""What must hold of the arguments of a registration, apart from its images and maps."""
+"""What must hold of arguments: one check, and one message, for each kind of value."""
 
 from __future__ import annotations
 
 import math
+import operator
 import tempfile
-from collections.abc import Iterable
-from numbers import Integral, Real
+from collections.abc import Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 
 LARGEST_SEED = 2**32 - 1
@@ -14,19 +15,50 @@ LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 2**31 - 1
 
 
-def check_whole(name: str, value: object, least: int, most: int = LARGEST_COUNT) -> None:
-    """Check a whole number, or None.
+def integer(name: str, value: object, least: int, most: int = LARGEST_COUNT) -> int:
+    """Give a whole number of any library as Python's.
 
     Raises:
         ValueError: It is another number, or none.
     """
-    if value is None:
-        return
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not (whole and least <= int(str(value)) <= most):
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
         message = f"{name} is {value!r}, expected a whole number of at least {least}"
-        if whole:
+        if number is not None:
             message += f" and at most {most}"
+        raise ValueError(message)
+    return number
+
+
+def check_integer(name: str, value: object, least: int, most: int = LARGEST_COUNT) -> None:
+    """Check a whole number, or None; ValueError as for :func:`integer`."""
+    if value is not None:
+        integer(name, value, least, most)
+
+
+def is_positive(number: float) -> bool:
+    """Whether a number is finite and above 0."""
+    return math.isfinite(number) and number > 0
+
+
+def check_choice(name: str, value: object, allowed: Sequence[object], why: str = "") -> None:
+    """Check that a value is one of a few.
+
+    Args:
+        name: Of the value.
+        value: The value.
+        allowed: What it may be.
+        why: Ends the message.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if isinstance(value, bool) or value not in allowed:
+        *others, last = map(repr, allowed)
+        message = f"{name} is {value!r}, expected {', '.join(others)} or {last}{why}"
         raise ValueError(message)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+from impact_plugin._deprecated import warn_of_old_name
 from impact_plugin._errors import InputError
-from impact_plugin._former_names import warn
 
 
 def number_of(device: str) -> int:
@@ -44,7 +44,7 @@ def from_argument(device: str | int) -> str:
             message = f'device is {device!r}, expected "cpu", "cuda", or "cuda:" and a number'
             raise InputError(message)
         name = name_of(device)
-        warn(f"the device {device}", repr(name), stacklevel=5)
+        warn_of_old_name(f"the device {device}", repr(name))
         return name
     return name_of(number_of(device))
 

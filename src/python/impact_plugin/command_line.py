@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from impact_plugin import _kept
 from impact_plugin.elastix import native
 from impact_plugin.images import dicom, nifti_frames
-from impact_plugin.images.integrity import DamagedImageError, check_whole
+from impact_plugin.images.integrity import DamagedImageError, check_complete
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.values import ParameterMap
@@ -94,7 +94,7 @@ def _check_images(program: str, arguments: Sequence[str]) -> int:
                 )
                 return 1
             try:
-                check_whole(path, f"{flag} {name}")
+                check_complete(path, f"{flag} {name}")
                 if dicom.is_dicom(path):
                     dicom.check_as_it_is(path)
                 if (frames := nifti_frames.Frames.read(path)) and (doubt := frames.doubt()):

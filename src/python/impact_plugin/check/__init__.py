@@ -7,21 +7,23 @@ checks.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from impact_plugin import _devices
+from impact_plugin._deprecated import renamed
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.missing_models import remedy_of
 from impact_plugin.check.report import (
-    JSON_SCHEMA,
+    SCHEMA_VERSION,
     Finding,
     LevelMemory,
     Report,
     Severity,
+    finding,
     split_remedy,
 )
 from impact_plugin.parameters.errors import ParameterError
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from impact_plugin.parameters.toml_text import TomlFile
 
 __all__ = [
-    "JSON_SCHEMA",
+    "SCHEMA_VERSION",
     "Finding",
     "ImageError",
     "ImageHeader",
@@ -43,6 +45,8 @@ __all__ = [
     "check_file",
     "check_map",
 ]
+
+__getattr__ = renamed(__name__, {"JSON_SCHEMA": "SCHEMA_VERSION"})
 
 Image = str | os.PathLike[str] | ImageHeader
 
@@ -80,8 +84,9 @@ def check_file(
         file = open_file(path)
     except ParameterError as error:
         findings = [
-            Finding(
-                "error", "syntax", problem.parameter, problem.line, (), *split_remedy(problem.text)
+            replace(
+                finding("error", "syntax", problem.parameter, *split_remedy(problem.text)),
+                line=problem.line,
             )
             for problem in error.problems
         ]
@@ -89,7 +94,7 @@ def check_file(
     if not file.parameters:
         text = "the file has no parameters."
         remedy = 'Give (Metric "Impact") and its parameters.'
-        return Report(os.fspath(path), (Finding("error", "syntax", "", None, (), text, remedy),))
+        return Report(os.fspath(path), (finding("error", "syntax", "", text, remedy),))
     return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads or 0)
 
 
@@ -152,14 +157,14 @@ class _Checker:
             dimension = count_of(self.parameters, "FixedImageDimension", 3)
         except ValueError as error:
             name, _, text = str(error).partition(": ")
-            self._add([Finding("error", "parameter", name, None, (), *split_remedy(text))])
+            self._add([finding("error", "parameter", name, *split_remedy(text))])
             return self._report((), 0)
         if images:
             dimension = images["fixed"].dimension
         elif dimension not in (2, 3):
             text = f'"{dimension}" is not allowed. Allowed: 2 or 3.'
             name = "FixedImageDimension"
-            self._add([Finding("error", "parameter", name, None, (), *split_remedy(text))])
+            self._add([finding("error", "parameter", name, *split_remedy(text))])
             return self._report((), 0)
 
         labels = impact_labels(self.parameters)
@@ -169,7 +174,7 @@ class _Checker:
                 f'the map has {found} for a metric, so that the parameters of "Impact" do nothing.'
             )
             remedy = 'Give (Metric "Impact").'
-            self._add([Finding("error", "metric", "Metric", None, (), text, remedy)])
+            self._add([finding("error", "metric", "Metric", text, remedy)])
         self._add(map_checks.check_components(self.parameters))
         self._add(map_checks.check_pyramids(self.parameters, levels, dimension))
         usable = images if all(i.dimension == dimension for i in images.values()) else {}
@@ -180,7 +185,7 @@ class _Checker:
         for label in labels or ["Metric0"]:
             settings, findings = _core.parse_settings(self.parameters, levels, dimension, label)
             self._add(self._of_core(findings, "parameter", settings))
-            is_right = not any(finding.is_error for finding in findings)
+            is_right = not any(each.is_error for each in findings)
             has_jacobian = any(level.mode == "Jacobian" for level in settings)
             self._add(map_checks.check_samples(self.parameters, has_jacobian))
             for number, level in enumerate(settings):
@@ -241,24 +246,22 @@ class _Checker:
             try:
                 images[side] = image if isinstance(image, ImageHeader) else ImageHeader.read(image)
             except ImageError as error:
-                self._add(
-                    [Finding("error", "image", "", None, (), f"the {side} image {error}", "")]
-                )
+                self._add([finding("error", "image", "", f"the {side} image {error}", "")])
         return images if len(images) == 2 else {}
 
     def _of_core(
         self, findings: Iterable[_core.Finding], code: str, settings: Sequence[_core.LevelSettings]
     ) -> Iterator[Finding]:
-        for finding in findings:
-            parameter = finding.parameter
+        for each in findings:
+            parameter = each.parameter
             if not parameter:  # about a model's file, which the text names
-                parameter = self._name_of_model(finding.text, settings)
-            message, remedy = split_remedy(finding.text)
-            remedy = remedy_of(finding.text) or remedy
-            if not remedy and not finding.is_error:
+                parameter = self._name_of_model(each.text, settings)
+            message, remedy = split_remedy(each.text)
+            remedy = remedy_of(each.text) or remedy
+            if not remedy and not each.is_error:
                 remedy = "Remove it, or correct it."
-            severity: Severity = "error" if finding.is_error else "warning"
-            yield Finding(severity, code, parameter, None, tuple(finding.levels), message, remedy)
+            severity: Severity = "error" if each.is_error else "warning"
+            yield finding(severity, code, parameter, message, remedy, *each.levels)
 
     def _name_of_model(self, text: str, settings: Sequence[_core.LevelSettings]) -> str:
         for level in settings:
@@ -269,15 +272,13 @@ class _Checker:
 
     def _add(self, findings: Iterable[Finding]) -> None:
         """Add findings, or the levels of one to the same one of other levels."""
-        for finding in findings:
-            line = finding.line
-            if line is None and self.file is not None and finding.parameter:
-                line = self.file.line_of(finding.parameter)
-            new = dataclasses.replace(finding, line=line)
+        for new in findings:
+            if new.line is None and self.file is not None and new.parameter:
+                new = replace(new, line=self.file.line_of(new.parameter))
             for i, known in enumerate(self.findings):
-                if dataclasses.replace(known, levels=()) == dataclasses.replace(new, levels=()):
+                if replace(known, levels=new.levels) == new:
                     levels = tuple(dict.fromkeys((*known.levels, *new.levels)))
-                    self.findings[i] = dataclasses.replace(known, levels=levels)
+                    self.findings[i] = replace(known, levels=levels)
                     break
             else:
                 self.findings.append(new)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.check.images import ImageHeader
+from impact_plugin.parameters.names import has_impact
 
 if TYPE_CHECKING:
     from impact_plugin.check.report import Finding
@@ -110,5 +111,5 @@ def _findings(path: Path, images: Sequence[ImageHeader], threads: int) -> Iterat
     from impact_plugin.parameters import map_files
 
     parameters = map_files.read(path)
-    if "Impact" in parameters.get("Metric", ()):
+    if has_impact(parameters):
         yield from check_map(parameters, *images, threads=threads).findings

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impact_plugin._errors import InputError
-from impact_plugin._io import utf8_name
 from impact_plugin.images import nifti_frames
 from impact_plugin.images.dicom import is_dicom
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.files import keeping_locale
-from impact_plugin.images.integrity import check_whole
+from impact_plugin.images.files import read_header, read_image
+from impact_plugin.images.integrity import check_complete
 from impact_plugin.images.reading import read
 
 if TYPE_CHECKING:
@@ -59,7 +57,9 @@ class ImageHeader:
             image: The image.
             path: Of its file, if it has one.
         """
-        voxels = _simpleitk().GetArrayViewFromImage(image)
+        import SimpleITK as sitk
+
+        voxels = sitk.GetArrayViewFromImage(image)
         known_range = (float(voxels.min()), float(voxels.max()))
         return dataclasses.replace(cls._described(path, image), known_range=known_range)
 
@@ -89,6 +89,8 @@ class ImageHeader:
 
     @classmethod
     def _described(cls, path: str, image: sitk.Image | sitk.ImageFileReader) -> ImageHeader:
+        import SimpleITK as sitk
+
         dimension, direction = image.GetDimension(), image.GetDirection()
         return cls(
             path,
@@ -99,7 +101,7 @@ class ImageHeader:
                 tuple(direction[row * dimension : (row + 1) * dimension])
                 for row in range(dimension)
             ),
-            str(_simpleitk().GetPixelIDValueAsString(image.GetPixelID())),
+            str(sitk.GetPixelIDValueAsString(image.GetPixelID())),
         )
 
     @property
@@ -136,16 +138,14 @@ class ImageHeader:
         return self.known_range or _range(self.path)
 
 
-def _header(path: str) -> tuple[Any, int]:
+def _header(path: str) -> tuple[sitk.Image | sitk.ImageFileReader, int]:
     """Give what has an image's geometry, and its values per voxel."""
     try:
         if is_dicom(Path(path)):  # of which there is no header but those of its slices
             image = read(path, repr(path))
             return image, image.GetNumberOfComponentsPerPixel()
-        reader = _reader(path)
-        with keeping_locale():
-            reader.ReadImageInformation()
-        check_whole(Path(path))
+        reader = read_header(path)
+        check_complete(Path(path))
         nifti_frames.warn(nifti_frames.Frames.read(Path(path)), repr(path))
     except RuntimeError as error:
         message = f"{path!r} is no image that can be read: {reason_of(error)}"
@@ -157,25 +157,11 @@ def _header(path: str) -> tuple[Any, int]:
 
 @functools.lru_cache(maxsize=8)
 def _range(path: str) -> tuple[float, float]:
-    sitk = _simpleitk()
+    import SimpleITK as sitk
+
     try:
-        if is_dicom(Path(path)):
-            image = read(path, "image")
-        else:
-            with keeping_locale():
-                image = _reader(path).Execute()
+        image = read(path, "image") if is_dicom(Path(path)) else read_image(path)
         least, greatest = sitk.MinimumMaximum(image)
     except (RuntimeError, ValueError) as error:
         raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None
     return float(least), float(greatest)
-
-
-def _reader(path: str) -> Any:  # noqa: ANN401  (SimpleITK has no types)
-    sitk = _simpleitk()
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(utf8_name(path))
-    return reader
-
-
-def _simpleitk() -> Any:  # noqa: ANN401
-    return importlib.import_module("SimpleITK")  # a moment, and only where images are given

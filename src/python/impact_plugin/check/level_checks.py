@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from impact_plugin.check.report import Finding
+from impact_plugin.check.report import Finding, finding
 from impact_plugin.parameters.patch_size import field_of_view, sufficient
 
 if TYPE_CHECKING:
@@ -39,26 +38,28 @@ def check_patches(
         name = settings.name_of(_side(model) + "PatchSize")
         patch = own.patch_size
         if any(p < s for p, s in zip(patch, seen, strict=True)):
-            yield _warning(
+            yield finding(
+                "warning",
                 "patch-too-small",
                 name,
-                level,
                 f'patches of {_times(patch)} voxels cut off what "{own.path}" sees for one '
                 f"feature, {_times(seen)} voxels: features are not those of the whole image.",
                 f"Give {_spaced(enough)}.",
+                level,
             )
         elif any(p > e for p, e in zip(patch, enough, strict=True)):
             saved = math.prod(patch) / math.prod(
                 min(p, e) for p, e in zip(patch, enough, strict=True)
             )
-            yield _warning(
+            yield finding(
+                "warning",
                 "patch-wasteful",
                 name,
-                level,
                 f"patches of {_times(patch)} voxels are larger than the {_times(enough)} that "
                 f'"{own.path}" needs for the feature at their centre: {saved:.2g} times as many.',
                 f"{_spaced([min(p, e) for p, e in zip(patch, enough, strict=True)])} suffices; a "
                 "larger one changes no more than what the network normalises over.",
+                level,
             )
 
 
@@ -81,14 +82,15 @@ def check_extent(
                 continue
             most = own.voxel_size[axis] * size / stride / _LEAST_FEATURES
             of = f", of which a layer has one feature for every {stride:g}" if stride > 1 else ""
-            yield _warning(
+            yield finding(
+                "warning",
                 "image-too-small",
                 name,
-                level,
                 f"{own.voxel_size[axis]:g} mm leaves {size} voxels of the "
                 f'{_side(model).lower()} image along axis {"xyz"[axis]} for "{own.path}"{of}: '
                 "too few to tell where things are.",
                 f"Give at most {most:.3g} mm along that axis, or a layer with a smaller stride.",
+                level,
             )
             said.add(name)
             break
@@ -126,15 +128,16 @@ def check_fineness(
         (None if accuracy is None else 2 * accuracy, "for that accuracy they may be"),
     ):
         if wanted is not None and finest > wanted * (1 + 1e-9):
-            yield _warning(
+            yield finding(
+                "warning",
                 "coarse-features",
                 settings.name_of("LayersMask"),
-                level,
                 f"the finest selected layer has a feature every {finest:.3g} mm (its stride times "
                 f"VoxelSize), and {what} {wanted:.3g} mm apart: the deep layers alone cannot tell "
                 "such fine shifts.",
                 "Select an earlier layer in addition, give a smaller VoxelSize, or add a model "
                 "such as MIND.",
+                level,
             )
             return
 
@@ -145,7 +148,7 @@ def check_memory(
     """Compare what a level will take with what there is; what the core refuses is said by it."""
     if settings.gpu >= 0 or check.bytes <= _TIGHT * available:
         return
-    if any(finding.is_error for finding in check.findings):
+    if any(each.is_error for each in check.findings):
         return
     what = (
         "feature maps and making them"
@@ -155,25 +158,17 @@ def check_memory(
     name = settings.name_of("VoxelSize" if settings.mode == "Static" else "PatchSize")
     # Patches are held whatever the network does; of feature maps the core refuses what is sure.
     is_sure = settings.mode != "Static" and check.bytes > _SURELY * available
-    yield dataclasses.replace(
-        _memory_warning(settings, name, level, what, check.bytes, available),
-        severity="error" if is_sure else "warning",
-    )
-
-
-def _memory_warning(
-    settings: _core.LevelSettings, name: str, level: int, what: str, needed: float, available: int
-) -> Finding:
-    return _warning(
+    yield finding(
+        "error" if is_sure else "warning",
         "memory",
         name,
-        level,
-        f"the {what} will take some {_gibibytes(needed)} of memory, of which "
+        f"the {what} will take some {_gibibytes(check.bytes)} of memory, of which "
         f"{_gibibytes(available)} are available.",
         "Give a larger VoxelSize, fewer layers, or a PCA of fewer components."
         if settings.mode == "Static"
         else "Give a smaller PatchSize, fewer NumberOfSpatialSamples or fewer "
         "NumberOfSamplesForExactGradient.",
+        level,
     )
 
 
@@ -201,7 +196,3 @@ def _spaced(size: Sequence[int]) -> str:
 
 def _gibibytes(count: float) -> str:
     return f"{count / 2**30:.1f} GiB"
-
-
-def _warning(code: str, parameter: str, level: int, message: str, remedy: str) -> Finding:
-    return Finding("warning", code, parameter, None, (level,), message, remedy)

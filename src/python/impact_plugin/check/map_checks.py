@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.intensities import expects_hu, why_not_hu
 from impact_plugin.check.pyramids import LEAST_SMOOTHED, resampling, smoothing
-from impact_plugin.check.report import Finding, Severity
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.check.report import Finding, finding
+from impact_plugin.parameters.values import as_integer, as_number
 
 if TYPE_CHECKING:
     from impact_plugin import _core
@@ -27,7 +27,7 @@ def check_components(parameters: ParameterMap) -> Iterator[Finding]:
     from impact_plugin.elastix import components
 
     for parameter, name, guess in components.unknown(parameters):
-        yield _finding(
+        yield finding(
             "error",
             "component",
             parameter,
@@ -62,15 +62,14 @@ def check_pyramids(
             else f"the {side.lower()} image is"
         )
         default = " by elastix's own schedule, since none is given" if found.is_default else ""
-        yield Finding(
+        yield finding(
             "warning",
             "pyramid-resamples",
             found.parameter,
-            None,
-            found.levels,
             f"{whose} made smaller{default} ({shown} times, level by level) before the metric "
             "resamples to VoxelSize: networks see what is left of them.",
             f"Give ({found.remedy} {ones}).",
+            *found.levels,
         )
 
 
@@ -85,7 +84,7 @@ def check_thinness(
             pyramid = f'({name} "{side.capitalize()}GenericImagePyramid") and '
             is_schedule = name.endswith("Schedule")
             schedule = name if is_schedule else "ImagePyramidSmoothingSchedule"
-            yield _finding(
+            yield finding(
                 "error",
                 "image-too-thin",
                 name,
@@ -101,12 +100,10 @@ def check_samples(parameters: ParameterMap, has_jacobian: bool) -> Iterator[Find
     if not has_jacobian or not _estimates_steps(parameters):
         return
     if "NumberOfSamplesForExactGradient" not in parameters:
-        yield Finding(
+        yield finding(
             "warning",
             "exact-gradient-samples",
             "AutomaticParameterEstimation",
-            None,
-            (),
             "elastix estimates its step sizes from up to 100000 samples at the start of each "
             "level: minutes in Jacobian mode.",
             "Give (NumberOfSamplesForExactGradient 20000).",
@@ -163,16 +160,15 @@ def check_control_points(
     # Position, gradient, their scaled counterparts and what elastix keeps of them: doubles.
     needed = 4 * 8 * number * fixed.dimension
     if needed > available:
-        yield Finding(
+        yield finding(
             "error",
             "memory",
             "FinalGridSpacingInPhysicalUnits",
-            None,
-            (level,),
             f"{number:.2g} control points at distances of {spacing:g} mm in an image of "
             f"{' x '.join(f'{side:.4g}' for side in sides)} mm take at least "
             f"{needed / 2**30:.1f} GiB of memory, of which {available / 2**30:.1f} are available.",
             "Give a larger distance; where the image is not that large, look at its spacing (mm).",
+            level,
         )
 
 
@@ -180,7 +176,7 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
     """Compare the images with each other and with the map. Keys: "fixed" and "moving"."""
     dimensions = {side: image.dimension for side, image in images.items()}
     if len(set(dimensions.values())) > 1:
-        yield _finding(
+        yield finding(
             "error",
             "image",
             "",
@@ -192,8 +188,8 @@ def check_images(parameters: ParameterMap, images: Mapping[str, ImageHeader]) ->
     for side, image in images.items():
         name = f"{side.capitalize()}ImageDimension"
         given = parameters.get(name)
-        if given and as_whole(given[0]) != image.dimension:
-            yield _finding(
+        if given and as_integer(given[0]) != image.dimension:
+            yield finding(
                 "error",
                 "image",
                 name,
@@ -209,7 +205,7 @@ def check_directions(
     """Find maps that leave out where the images' axes point."""
     said = parameters.get("UseDirectionCosines", ["true"])
     if said[:1] not in (["true"], ["false"]):
-        yield _finding(
+        yield finding(
             "error",
             "direction-cosines",
             "UseDirectionCosines",
@@ -225,7 +221,7 @@ def check_directions(
     if images and not turned:
         return
     which = f"those of {' and '.join(turned)} are not" if turned else "in most files they are not"
-    yield _finding(
+    yield finding(
         "warning",
         "direction-cosines",
         "UseDirectionCosines",
@@ -252,19 +248,18 @@ def check_intensities(
             try:
                 why_not = why_not_hu(image)
             except ImageError as error:
-                yield _finding("error", "image", "", f"the {side} image {error}", "")
+                yield finding("error", "image", "", f"the {side} image {error}", "")
                 break
             if why_not is not None:
-                yield Finding(
+                yield finding(
                     "warning",
                     "intensities",
                     levels[numbers[0]].name_of(f"{side.capitalize()}ModelsPath"),
-                    None,
-                    tuple(numbers),
                     f'"{path}" expects Hounsfield units, because {reason}; but the {side} image '
                     f"{image.quoted}{why_not}.",
                     "Use images in HU, not windowed and not normalised, or a model for any "
                     "modality.",
+                    *numbers,
                 )
 
 
@@ -281,13 +276,4 @@ def _number(parameters: ParameterMap, name: str, level: int, default: int) -> in
 
 def _float(parameters: ParameterMap, name: str, place: int) -> float | None:
     values = parameters.get(name, [])
-    if not values:
-        return None
-    try:
-        return float(values[place] if place < len(values) else values[0])
-    except ValueError:
-        return None
-
-
-def _finding(severity: Severity, code: str, parameter: str, message: str, remedy: str) -> Finding:
-    return Finding(severity, code, parameter, None, (), message, remedy)
+    return as_number(values[place] if place < len(values) else values[0]) if values else None

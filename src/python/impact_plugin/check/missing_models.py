@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from impact_plugin.models import resolve
+from impact_plugin.models.catalogue import UnknownModelError, find
+from impact_plugin.models.mind import FILE_NAME as MIND
+
 _MISSING = re.compile(r'file "(?P<name>.+)" does not exist or cannot be read\.')
 
 
@@ -22,15 +26,12 @@ def remedy_of(text: str) -> str | None:
         return None
     name = found["name"]
 
-    from impact_plugin.models import resolve
-    from impact_plugin.models.catalogue import UnknownModelError, find
-
     if known := resolve.known_place(name):
         return (
             f'Give the path "{known}", where it lies. elastix looks in the current folder alone; '
             "impact_plugin.register_images() and `impact-plugin register` look there, too."
         )
-    if mind := resolve.MIND.fullmatch(Path(name).name):
+    if mind := MIND.fullmatch(Path(name).name):
         radius, dilation, dimension = mind.groups()
         options = f"--radius {radius} --dilation {dilation} --dimension {dimension}"
         return f"Run `impact-plugin models mind {options} -o {name}`, which writes it."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from impact_plugin.parameters.defaults import resampling_pyramid, schedule_names
+from impact_plugin.parameters.values import as_number
 
 LEAST_SMOOTHED = 4
 """Voxels that an image must have along each axis for ITK's recursive Gaussian."""
@@ -64,7 +65,8 @@ def resampling(
         for name in found:
             text = parameters[name][i]
             used = name
-            numbers[i] = int(float(text)) if _is_number(text) else numbers[i]
+            number = as_number(text)
+            numbers[i] = numbers[i] if number is None else int(number)
     if not is_complete:
         numbers = default
     factors = tuple(
@@ -99,21 +101,11 @@ def smoothing(
     if kind == "Generic":
         for name in names:
             if values := parameters.get(name):
-                return (
-                    name if any(_is_number(text) and float(text) > 0 for text in values) else None
-                )
+                return name if any((as_number(text) or 0) > 0 for text in values) else None
         # elastix's own: half of what the image gets smaller by.
         return names[1] if resampling(parameters, side, number_of_levels, dimension) else None
     if kind is not None or number_of_levels == 1:
         return None
     given = [v for n in schedule_names(side, kind) for v in parameters.get(n, ())]
-    smooths = not given or any(_is_number(text) and float(text) > 1 for text in given)
+    smooths = not given or any((as_number(text) or 0) > 1 for text in given)
     return f"{side}ImagePyramid" if smooths else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from impact_plugin import _devices
-from impact_plugin._former_names import warn
+from impact_plugin._deprecated import warn_of_old_name
 
 Severity = Literal["error", "warning"]
 
-JSON_SCHEMA = 1
+SCHEMA_VERSION = 1
 """Version of what :meth:`Report.to_dict` gives: raised where a key changes its meaning or goes."""
 
 # How the sentences begin in which the parser says what to do.
@@ -55,6 +55,13 @@ class Finding:
         return f"{front}: {text}" if front else text
 
 
+def finding(
+    severity: Severity, code: str, parameter: str, message: str, remedy: str, *levels: int
+) -> Finding:
+    """Give a finding; its line in the file is looked up where there is one."""
+    return Finding(severity, code, parameter, None, levels, message, remedy)
+
+
 @dataclass(frozen=True)
 class LevelMemory:
     """What a resolution level will take.
@@ -76,7 +83,7 @@ class LevelMemory:
     @property
     def gpu(self) -> int:
         """Former name of ``device``: the GPU's number, -1 for the CPU."""
-        warn("LevelMemory.gpu", "LevelMemory.device")
+        warn_of_old_name("LevelMemory.gpu", "LevelMemory.device")
         return _devices.number_of(self.device)
 
     def to_dict(self) -> dict[str, Any]:

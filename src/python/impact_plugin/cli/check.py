@@ -107,7 +107,7 @@ def check(
             raise click.UsageError(f"{path}: {error.strerror}.") from None
     if as_json:
         document = {
-            "schema": checking.JSON_SCHEMA,
+            "schema": checking.SCHEMA_VERSION,
             "maps": [report.to_dict() for report in reports],
         }
         click.echo(json.dumps(document, indent=2))

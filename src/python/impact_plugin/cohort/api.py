@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from impact_plugin import _arguments, _devices, _io, _versions
 from impact_plugin._equality import EqualByValue
 from impact_plugin._numbers import plain_arguments
+from impact_plugin._optional import require
 from impact_plugin.cohort import clusters, preflight, queues, running, shares, table, work
 from impact_plugin.cohort import folder as output
 from impact_plugin.cohort import workers as checks
@@ -24,7 +25,7 @@ from impact_plugin.cohort.plan import Checksums, Task, Variant, finished
 from impact_plugin.cohort.stopping import Stopping
 from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.registration import presets as known
 
 
@@ -67,7 +68,7 @@ def register_cohort(
     scheduler: str | None = None,
     cluster_file: str | os.PathLike[str] | None = None,
     feature_cache: str | os.PathLike[str] | None = None,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
     retries: int = 1,
     progress: bool = True,
     runner: running.Runner = work.run,
@@ -110,10 +111,8 @@ def register_cohort(
     stopping = Stopping()
     with stopping.heard(), ExitStack() as stack:
         with stopping.put_off():  # half an import is worse than none
-            _check_installed()
-        problems = _check_numbers(workers, threads, retries)
-        if outside not in ("error", "leave out"):
-            problems.append(f"outside is {outside!r}, expected 'error' or 'leave out'")
+            require("cohorts", "cohort", "distributed", "pandas", "psutil", "pyarrow", "rich")
+        problems = _check_values(workers, threads, retries, outside)
         if scheduler and cluster_file:
             problems.append("scheduler and cluster_file exclude each other")
         gpus = _gpus(device, bool(scheduler or cluster_file), problems)
@@ -258,12 +257,19 @@ def _not_run(task: Task) -> Row:
     return {**names, "status": "not run", "error": ""}
 
 
-def _check_numbers(workers: int | None, threads: int | None, retries: int) -> list[str]:
+def _check_values(
+    workers: int | None, threads: int | None, retries: int, outside: OutsideLandmarks
+) -> list[str]:
+    checks: Sequence[Callable[[], None]] = (
+        lambda: _arguments.check_integer("workers", workers, 1),
+        lambda: _arguments.check_integer("threads", threads, 1),
+        lambda: _arguments.check_integer("retries", retries, 0),
+        lambda: _arguments.check_choice("outside", outside, get_args(OutsideLandmarks)),
+    )
     problems = []
-    given = (("workers", workers, 1), ("threads", threads, 1), ("retries", retries, 0))
-    for name, value, least in given:
+    for check in checks:
         try:
-            _arguments.check_whole(name, value, least)
+            check()
         except ValueError as error:
             problems.append(str(error))
     return problems
@@ -286,18 +292,6 @@ def _gpus(device: str | None, elsewhere: bool, problems: list[str]) -> tuple[str
             "`impact-plugin doctor` tell why"
         )
     return found
-
-
-def _check_installed() -> None:
-    try:
-        import distributed  # noqa: F401
-        import pandas  # noqa: F401
-        import psutil  # noqa: F401
-        import pyarrow  # noqa: F401
-        import rich  # noqa: F401
-    except ImportError as error:
-        message = f'cohorts need {error.name}: pip install "impact-plugin[cohort]"'
-        raise ImportError(message) from error
 
 
 def _variants(

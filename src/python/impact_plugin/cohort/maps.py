@@ -15,7 +15,7 @@ from impact_plugin.check import ImageHeader, check_map
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.models import resolve
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
 from impact_plugin.registration import stages
 from impact_plugin.registration.fitting import Fit
 
@@ -254,18 +254,11 @@ def _unlike(overrides: Mapping[str, list[str]], raw: Sequence[ParameterMap]) -> 
                 yield f"{name}: there is no such parameter. The nearest is {near[0]}."
             continue
         shown = f"the map has ({name} {' '.join(before)})"
-        if all(map(_is_number, before)) and not all(map(_is_number, values)):
+        if None not in map(as_number, before) and None in map(as_number, values):
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: numbers; {shown}.'
         elif re.match("(MaximumNumberOf|NumberOf)[A-Z]", name) and not all(
-            as_whole(value) is not None for value in values
+            as_integer(value) is not None for value in values
         ):
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: whole numbers; {shown}.'
         elif set(before) <= {"true", "false"} and not set(values) <= {"true", "false"}:
             yield f'{name}: "{" ".join(values)}" is not allowed. Allowed: true, false; {shown}.'
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

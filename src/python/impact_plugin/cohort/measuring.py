@@ -6,12 +6,14 @@ from typing import Any
 
 from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.pairs import Pair
-from impact_plugin.evaluation import api, jacobian, steps
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation import api, steps
+from impact_plugin.evaluation.api import OutsideLandmarks
+from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.points import as_points
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.validation import check_grid
 from impact_plugin.registration.result import RegistrationResult
+from impact_plugin.transforms import apply
 
 POINTS = 1_000_000
 """At which the Jacobian determinant is looked at, at most: of a large image the time and the memory
@@ -36,7 +38,7 @@ def problems(
     fixed: ImageHeader,
     moving: ImageHeader,
     labels: ImageHeader | None,
-    outside: Outside,
+    outside: OutsideLandmarks,
 ) -> list[str]:
     """Tell what is wrong with what a pair is to be measured with, before it is registered.
 
@@ -72,7 +74,9 @@ def geometry(header: ImageHeader) -> Geometry:
     return Geometry(header.size, header.spacing, header.origin, direction)
 
 
-def figures(pair: Pair, result: RegistrationResult, outside: Outside = "error") -> dict[str, Any]:
+def figures(
+    pair: Pair, result: RegistrationResult, outside: OutsideLandmarks = "error"
+) -> dict[str, Any]:
     """Measure a registration by what a pair has: a row's columns.
 
     Args:
@@ -99,6 +103,6 @@ def figures(pair: Pair, result: RegistrationResult, outside: Outside = "error") 
                 }
             if step.labels is not None:
                 row[f"{front}dice_mean"] = step.mean_dice
-    determinant = jacobian.determinant(result.chain, result.fixed.thinned(POINTS))
-    said = jacobian.JacobianStatistics.of(determinant).statistics()
-    return row | {"folding": float(said["folding"]), "jacobian_min": float(said["min"])}
+    determinant = apply.jacobian_determinant(result.chain, result.fixed.thinned(POINTS))
+    found_jacobian = JacobianStatistics.of(determinant)
+    return row | {"folding": found_jacobian.folding, "jacobian_min": found_jacobian.min}

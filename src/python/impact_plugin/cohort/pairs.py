@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from impact_plugin._arguments import LARGEST_COUNT, LARGEST_SEED, check_whole
+from impact_plugin._arguments import LARGEST_COUNT, LARGEST_SEED, check_integer
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin.parameters.values import as_texts
@@ -110,7 +110,7 @@ def checked(pair: object) -> Pair:
     limits = {"iterations": (1, LARGEST_COUNT), "seed": (0, LARGEST_SEED)}
     for name, value in pair.options.items():
         try:
-            check_whole(name, value, *limits[name])
+            check_integer(name, value, *limits[name])
         except KeyError:
             problems.append(f"{front}: {name!r} is no option; there are {', '.join(WHOLE)}")
         except ValueError as error:

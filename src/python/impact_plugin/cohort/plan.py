@@ -12,7 +12,7 @@ from typing import Any
 
 from impact_plugin import _io, _versions
 from impact_plugin.cohort.pairs import Pair
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.images import reading
 from impact_plugin.models.files import sha256
 from impact_plugin.transforms import initial
@@ -70,7 +70,7 @@ class Task:
     device: str | None = None
     feature_cache: str | None = None
     retries: int = 1
-    outside: Outside = "error"
+    outside: OutsideLandmarks = "error"
     memory: int = 0
     versions: str = ""
     attempt: int = 1
@@ -129,7 +129,7 @@ def content_key(
     models: Mapping[str, str],
     checksums: Checksums,
     device: str | None = None,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
 ) -> str:
     """Compute the key of a registration.
 

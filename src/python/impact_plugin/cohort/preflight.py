@@ -12,7 +12,7 @@ from impact_plugin.cohort import measuring
 from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.images.reading import exists
 from impact_plugin.images.validation import check_grid
 from impact_plugin.transforms import initial
@@ -55,7 +55,9 @@ def collect_pairs(
     return found
 
 
-def check_pairs(pairs: Sequence[Pair], outside: Outside = "error") -> tuple[list[str], Headers]:
+def check_pairs(
+    pairs: Sequence[Pair], outside: OutsideLandmarks = "error"
+) -> tuple[list[str], Headers]:
     """Find duplicates, files that are not there or cannot be read, and what does not fit.
 
     Returns:
@@ -139,7 +141,9 @@ def _twice(what: str, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _check_sides(pair: Pair, headers: Mapping[str, ImageHeader], outside: Outside) -> list[str]:
+def _check_sides(
+    pair: Pair, headers: Mapping[str, ImageHeader], outside: OutsideLandmarks
+) -> list[str]:
     """Look at what belongs to a pair together with its images."""
     problems = measuring.one_sided(pair)
     fixed, moving = (headers.get(pair.files[side]) for side in ("fixed", "moving"))

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from impact_plugin._arguments import integer
 from impact_plugin._io import expanded
+from impact_plugin._optional import require
 from impact_plugin.cohort.clusters import MEMORY, Cluster, submit, without_interrupts
 from impact_plugin.cohort.errors import CohortError
 
@@ -39,11 +41,11 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     problems = []
     if system not in _SYSTEMS:
         problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
-    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-        problems.append(f"{file}: jobs is {jobs!r}, expected a whole number from 1")
-    processes = content.setdefault("processes", 1)
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        problems.append(f"{file}: processes is {processes!r}, expected a whole number from 1")
+    for name, number in (("jobs", jobs), ("processes", content.setdefault("processes", 1))):
+        try:
+            integer(name, number, 1)
+        except ValueError as error:
+            problems.append(f"{file}: {error}")
     extra = content.get("worker_extra_args", [])
     if not isinstance(extra, list):
         problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
@@ -70,12 +72,13 @@ def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
     """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
     name, jobs, given = read(path)
     try:
-        import dask_jobqueue
-        from dask.utils import parse_bytes
-        from dask_jobqueue.core import JobQueueCluster
+        require("clusters with a queue", "cohort", "dask_jobqueue")
     except ImportError as error:
-        message = 'dask-jobqueue is missing: pip install "impact-plugin[cohort]"'
-        raise CohortError([message]) from error
+        raise CohortError([str(error)]) from error
+    import dask_jobqueue
+    from dask.utils import parse_bytes
+    from dask_jobqueue.core import JobQueueCluster
+
     cluster_class = getattr(dask_jobqueue, name)
     of_cluster = inspect.signature(JobQueueCluster.__init__).parameters
     try:

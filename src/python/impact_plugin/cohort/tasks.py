@@ -14,7 +14,7 @@ from impact_plugin.cohort.memory import predict
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
 from impact_plugin.cohort.shares import Machine
-from impact_plugin.evaluation.api import Outside
+from impact_plugin.evaluation.api import OutsideLandmarks
 
 
 def make(
@@ -23,7 +23,7 @@ def make(
     maps: Maps,
     headers: Mapping[str, ImageHeader],
     checksums: Checksums,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
     **options: Any,  # noqa: ANN401
 ) -> list[Task]:
     """Make the tasks with their keys; reads all files whose checksums are not known.

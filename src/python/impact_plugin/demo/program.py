@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
+from impact_plugin._optional import require
 from impact_plugin.demo.landmarks import Errors
 from impact_plugin.demo.lung_pair import RUNS, Data, LungPair
 from impact_plugin.elastix.errors import RegistrationError
@@ -79,11 +79,10 @@ def _problem(data: Data, maps: Path) -> str | None:
         return "these files are missing (see --data and --maps):\n" + "\n".join(
             f"  {path}" for path in missing
         )
-    if importlib.util.find_spec("matplotlib") is None:
-        return (
-            "matplotlib, which draws the pictures, is missing. Install it with:\n"
-            f"  {sys.executable} -m pip install matplotlib"
-        )
+    try:
+        require("the pictures", "demo", "matplotlib")
+    except ImportError as error:
+        return str(error)
     return None
 
 

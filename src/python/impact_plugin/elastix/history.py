@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin._equality import EqualByValue
+from impact_plugin._optional import require
 from impact_plugin.elastix.log import Iteration
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ class History(EqualByValue):
 
     def to_pandas(self) -> pd.DataFrame:
         """Give it as a table, one row per iteration; needs pandas."""
-        import pandas as pd
-
-        return pd.DataFrame(self.as_dict())
+        return require("tables of iterations", "pandas", "pandas").DataFrame(self.as_dict())
 
     def write(self, path: Path) -> None:
         """Write it as a file of comma-separated values with a heading."""

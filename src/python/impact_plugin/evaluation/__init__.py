@@ -7,13 +7,14 @@ its steps. Places are in mm in LPS, ITK's frame, whatever the files have.
 
 from __future__ import annotations
 
+from impact_plugin._deprecated import renamed
 from impact_plugin.evaluation.api import evaluate
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
 from impact_plugin.evaluation.points import Points, read_points
 from impact_plugin.evaluation.results import (
-    JSON_SCHEMA,
+    SCHEMA_VERSION,
     SUFFIXES,
     Evaluation,
     Row,
@@ -21,7 +22,7 @@ from impact_plugin.evaluation.results import (
 )
 
 __all__ = [
-    "JSON_SCHEMA",
+    "SCHEMA_VERSION",
     "SUFFIXES",
     "Evaluation",
     "JacobianStatistics",
@@ -33,3 +34,5 @@ __all__ = [
     "evaluate",
     "read_points",
 ]
+
+__getattr__ = renamed(__name__, {"JSON_SCHEMA": "SCHEMA_VERSION"})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from impact_plugin.evaluation import jacobian as jacobians
+from impact_plugin._arguments import check_choice
 from impact_plugin.evaluation import labels, landmarks, steps
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
@@ -24,7 +24,7 @@ from impact_plugin.transforms.chain import Chain
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-Outside: TypeAlias = Literal["error", "leave out"]
+OutsideLandmarks: TypeAlias = Literal["error", "leave out"]
 """What becomes of landmarks outside the images."""
 
 
@@ -38,7 +38,7 @@ def evaluate(
     fixed_image: ImageLike | None = None,
     moving_image: ImageLike | None = None,
     mask: ImageLike | None = None,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
     jacobian: bool = True,
 ) -> Evaluation:
     """Measure how good a registration is.
@@ -95,7 +95,7 @@ def evaluate(
     )
     if not jacobian:
         return agreement
-    determinants = (jacobians.determinant(step.chain, given.grid) for step in given.steps)
+    determinants = (apply.jacobian_determinant(step.chain, given.grid) for step in given.steps)
     return Evaluation(
         tuple(
             replace(step, jacobian=JacobianStatistics.of(determinant, inner))
@@ -112,7 +112,7 @@ def measure(
     fixed_labels: ImageLike | None = None,
     moving_labels: ImageLike | None = None,
     moving_grid: Geometry | None = None,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
 ) -> Evaluation:
     """Measure how well landmarks and labels agree after each step; see :func:`evaluate`.
 
@@ -153,13 +153,11 @@ def _check(
     moving_points: PointsLike | None,
     fixed_labels: ImageLike | None,
     moving_labels: ImageLike | None,
-    outside: Outside,
+    outside: OutsideLandmarks,
 ) -> None:
     _both(fixed_points, moving_points, "fixed_points", "moving_points")
     _both(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
-    if outside not in ("error", "leave out"):
-        message = f"outside is {outside!r}, expected 'error' or 'leave out'"
-        raise ValueError(message)
+    check_choice("outside", outside, get_args(OutsideLandmarks))
 
 
 def _both(one: object, other: object, name: str, other_name: str) -> None:
@@ -177,7 +175,7 @@ def read_truth(
     moving_points: PointsLike,
     grid: Geometry,
     moving_grid: Geometry | None,
-    outside: Outside = "error",
+    outside: OutsideLandmarks = "error",
 ) -> Truth:
     """Read landmarks and check them; see :func:`measure`."""
     truth = landmarks.pair(
@@ -187,7 +185,9 @@ def read_truth(
     return _inside(truth, grid, moving_grid, outside)
 
 
-def _inside(truth: Truth, fixed: Geometry, moving: Geometry | None, outside: Outside) -> Truth:
+def _inside(
+    truth: Truth, fixed: Geometry, moving: Geometry | None, outside: OutsideLandmarks
+) -> Truth:
     """Refuse, or leave out, the points outside the images."""
     points, places, names = truth
     names = names or tuple(str(number) for number in range(1, len(points) + 1))

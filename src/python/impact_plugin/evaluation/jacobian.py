@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images.grid import Geometry
-from impact_plugin.transforms import apply
-from impact_plugin.transforms.chain import Chain
-
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
@@ -44,7 +40,7 @@ class JacobianStatistics:
         """Sum up an image of determinants.
 
         Args:
-            determinant: As :func:`determinant` gives it.
+            determinant: As :func:`impact_plugin.transforms.apply.jacobian_determinant` gives it.
             mask: On the same grid: what is not 0 counts.
         """
         import SimpleITK as sitk
@@ -70,11 +66,3 @@ class JacobianStatistics:
     def statistics(self) -> dict[str, float]:
         """Give all of them by name."""
         return asdict(self)
-
-
-def determinant(chain: Chain, grid: Geometry) -> sitk.Image:
-    """Give det(dT/dx) at each voxel of a grid of the fixed frame, as an image of floats.
-
-    From elastix's own, exact derivatives; of displacement fields by differences.
-    """
-    return apply.jacobian_determinant(chain, grid)

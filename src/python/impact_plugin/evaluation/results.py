@@ -15,7 +15,7 @@ from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
 
-JSON_SCHEMA = 1
+SCHEMA_VERSION = 1
 """Version of :meth:`Evaluation.to_dict`: changed when a name in it changes or goes."""
 
 SUFFIXES = (".csv", ".json", ".txt")
@@ -112,7 +112,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as what JSON knows: ``schema`` and ``steps``, distances in mm."""
-        return {"schema": JSON_SCHEMA, "steps": [step.to_dict() for step in self.steps]}
+        return {"schema": SCHEMA_VERSION, "steps": [step.to_dict() for step in self.steps]}
 
     def to_json(self) -> str:
         """Give it as JSON."""

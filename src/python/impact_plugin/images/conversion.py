@@ -16,6 +16,7 @@ import numpy as np
 from impact_plugin.images import ras, reading
 from impact_plugin.images.array import ImageArray
 from impact_plugin.images.building import build, numpy_of
+from impact_plugin.images.grid import Geometry
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -84,13 +85,10 @@ def like(image: sitk.Image, original: ImageLike) -> Any:  # noqa: ANN401  (as va
     """Give a SimpleITK image as the kind that another image is of; SimpleITK for a path."""
     import SimpleITK as sitk
 
+    axes = Geometry.of(image).axes
     if isinstance(original, ImageArray):
-        dimension = image.GetDimension()
         return ImageArray(
-            sitk.GetArrayFromImage(image),
-            image.GetSpacing(),
-            image.GetOrigin(),
-            np.reshape(image.GetDirection(), (dimension, dimension)),
+            sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), axes
         )
     library = kind_of(original)
     if library == "itk":
@@ -99,8 +97,7 @@ def like(image: sitk.Image, original: ImageLike) -> Any:  # noqa: ANN401  (as va
         converted = itk.image_from_array(sitk.GetArrayFromImage(image))
         converted.SetSpacing(image.GetSpacing())
         converted.SetOrigin(image.GetOrigin())
-        dimension = image.GetDimension()
-        converted.SetDirection(np.reshape(image.GetDirection(), (dimension, dimension)))
+        converted.SetDirection(axes)
         return converted
     return ras.like(image, original, library) if library else image
 

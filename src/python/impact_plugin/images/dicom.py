@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from impact_plugin._io import PathNameError, utf8_name
 from impact_plugin.images.dicom_slices import TAGS, Slice
 from impact_plugin.images.errors import reason_of
+from impact_plugin.images.files import read_header
 from impact_plugin.images.integrity import DamagedImageError
 
 if TYPE_CHECKING:
@@ -205,12 +206,7 @@ def _images_in(folder: Path, name: str) -> list[Slice]:
 
 def _look(file: str) -> Slice:
     """Read the header of a file; RuntimeError where it is no DICOM image."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(file)
-    reader.ReadImageInformation()
+    reader = read_header(file, "GDCMImageIO")
     tags = {
         tag: reader.GetMetaData(key).strip(" \0")
         for tag, key in TAGS.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from impact_plugin._io import utf8_name
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.integrity import DamagedImageError, check_whole
+from impact_plugin.images.integrity import DamagedImageError, check_complete
 from impact_plugin.images.silence import itk_silent
 
 if TYPE_CHECKING:
@@ -52,6 +52,27 @@ def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> s
         return sitk.ReadImage(utf8_name(path), kind)
 
 
+def read_header(path: str | os.PathLike[str], image_io: str = "") -> sitk.ImageFileReader:
+    """Read where an image lies, its size and its pixel type, and none of its voxels.
+
+    Args:
+        path: The file.
+        image_io: ITK's reader, by its name; by default the one that takes the file.
+
+    Raises:
+        PathNameError: The path is not UTF-8.
+        RuntimeError: SimpleITK cannot read the file.
+    """
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(utf8_name(path))
+    with keeping_locale():
+        reader.ReadImageInformation()
+    return reader
+
+
 def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> None:
     """Write an image where ``path`` says, and see that all of it was written.
 
@@ -72,7 +93,7 @@ def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> N
             image.EraseMetaData(key)
     try:
         sitk.WriteImage(image, utf8_name(path), useCompression=compressed)
-        check_whole(path)  # the writers do not look whether all of it went to the disk
+        check_complete(path)  # the writers do not look whether all of it went to the disk
     except (RuntimeError, DamagedImageError) as error:
         reason = reason_of(error)
         message = f"{path} cannot be written: {reason} Is the disk full?"

@@ -42,8 +42,8 @@ class Geometry:
     direction: tuple[float, ...]
 
     @classmethod
-    def of(cls, image: sitk.Image) -> Geometry:
-        """Take it from a SimpleITK image."""
+    def of(cls, image: sitk.Image | sitk.ImageFileReader) -> Geometry:
+        """Take it from a SimpleITK image, or from the header of one."""
         return cls(
             tuple(image.GetSize()),
             tuple(image.GetSpacing()),
@@ -57,10 +57,14 @@ class Geometry:
         return len(self.size)
 
     @property
+    def axes(self) -> NDArray[np.float64]:
+        """Direction cosines, shape (d, d): column k is the unit vector along axis k."""
+        return np.reshape(np.asarray(self.direction, np.float64), (self.dimension,) * 2)
+
+    @property
     def matrix(self) -> NDArray[np.float64]:
         """From voxel indices to mm, without the origin; shape (d, d)."""
-        direction = np.reshape(self.direction, (self.dimension,) * 2)
-        matrix: NDArray[np.float64] = direction * np.asarray(self.spacing)
+        matrix: NDArray[np.float64] = self.axes * np.asarray(self.spacing)
         return matrix
 
     @property

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from impact_plugin.images.files import read_header
 from impact_plugin.images.integrity.damage import Damage, opened, read
 
 Rows: TypeAlias = tuple[tuple[float, float, float, float], ...]
@@ -217,17 +218,11 @@ def _qform(fields: Mapping[str, Any], steps: list[float], first: float) -> list[
 @lru_cache
 def _rows_of_itk(header: bytes) -> Rows | None:
     """Ask ITK for the affine, mm in RAS, of a file with a header; None where it reads none."""
-    import SimpleITK as sitk
-
-    from impact_plugin.images.silence import itk_silent
-
-    with tempfile.TemporaryDirectory() as folder, itk_silent():
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "i.nii")
         path.write_bytes(header + bytes(4 + 8))  # no extensions, 8 voxels of a byte
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
         try:
-            reader.ReadImageInformation()
+            reader = read_header(path)
         except RuntimeError:
             return None
     lps, steps, origin = reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin.images.building import build, numpy_of
+from impact_plugin.images.grid import Geometry
 from impact_plugin.images.nifti_frames import Frames, Rows, doubt, warn
 
 if TYPE_CHECKING:
@@ -102,11 +103,10 @@ def like(image: sitk.Image, original: Any, library: str) -> Any:  # noqa: ANN401
 
 def affine_of(image: sitk.Image) -> Affine:
     """Give the matrix (4, 4) from voxel indices (x, y, z, 1) to places in LPS, mm."""
-    dimension = image.GetDimension()
+    grid = Geometry.of(image)
     affine = np.eye(4)
-    direction = np.reshape(image.GetDirection(), (dimension, dimension))
-    affine[:dimension, :dimension] = direction * image.GetSpacing()
-    affine[:dimension, 3] = image.GetOrigin()
+    affine[: grid.dimension, : grid.dimension] = grid.matrix
+    affine[: grid.dimension, 3] = grid.origin
     return affine
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impact_plugin._io import expanded, utf8_name
+from impact_plugin._io import expanded
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.errors import reason_of
-from impact_plugin.images.files import keeping_locale, read_image
-from impact_plugin.images.integrity import check_whole
+from impact_plugin.images.files import read_header, read_image
+from impact_plugin.images.integrity import check_complete
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
         raise FileNotFoundError(message)
     if dicom.is_dicom(place):
         return dicom.read_file(place, name)
-    check_whole(place, name)
+    check_complete(place, name)
     nifti_frames.warn(nifti_frames.Frames.read(place), f"{name}: {str(place)!r}")
     try:
         return read_image(place)
@@ -93,15 +93,10 @@ def stem(path: str | os.PathLike[str]) -> str:
 
 def dimension_of(path: str | os.PathLike[str]) -> int | None:
     """Give the number of dimensions of an image file; None where it cannot be told."""
-    import SimpleITK as sitk
-
-    if dicom.is_series(expanded(path)):
+    place = expanded(path)
+    if dicom.is_series(place):
         return 3
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(utf8_name(expanded(path)))
     try:
-        with keeping_locale():
-            reader.ReadImageInformation()
+        return int(read_header(place).GetDimension())
     except RuntimeError:
         return None
-    return int(reader.GetDimension())

@@ -125,7 +125,7 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
         if not np.isfinite(values).all():
             message = f"{name}: {what} {list(values)}, expected finite numbers"
             raise ValueError(message)
-    direction = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)
+    direction = Geometry.of(image).axes
     if not np.allclose(direction.T @ direction, np.eye(len(direction)), atol=1e-3):
         message = (
             f"{name}: its axes are not at right angles and of length 1 (direction cosines "

@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 from impact_plugin._errors import ImpactError
 from impact_plugin._io import expanded, replacing
+from impact_plugin._optional import require
 from impact_plugin.models.catalogue import (
     REPOSITORY,
     REVISION,
@@ -103,17 +103,8 @@ def _model(name: str) -> PublicModel:
 
 
 def _hub() -> Any:  # noqa: ANN401  (the module)
-    try:
-        import huggingface_hub.constants
-        import huggingface_hub.errors
-        import huggingface_hub.utils
-    except ImportError as error:
-        message = (
-            "Fetching models needs the package huggingface_hub, which is not installed: "
-            f'{sys.executable} -m pip install "impact-plugin[models]"'
-        )
-        raise ImportError(message) from error
-    return huggingface_hub
+    parts = ("constants", "errors", "utils")
+    return require("downloads of models", "models", *(f"huggingface_hub.{part}" for part in parts))
 
 
 def _is_offline(hub: Any, offline: bool | None) -> bool:  # noqa: ANN401  (the module)

@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from impact_plugin import _core, _networks
 from impact_plugin._numbers import spread
 from impact_plugin.models.errors import ExportError
-from impact_plugin.models.export_modules import Core, Extractor, ImageExtractor, Padded
+from impact_plugin.models.export_modules import (
+    Core,
+    ExportedModel,
+    ExportedModelWithStatistics,
+    Padded,
+)
 from impact_plugin.models.layer_outputs import LayerOutputs, changed_in_place
 from impact_plugin.models.normalization import Normalization
 
@@ -122,9 +127,9 @@ class ExportJob:
             depths.append(Padded(traced, multiple) if multiple > 1 else traced)
         core = Core(depths, self.steps, self.repeat_grey, self.dimension)
         by_image = any(step.of_image for step in self.steps)
-        extractor = (ImageExtractor if by_image else Extractor)(core)
+        model = (ExportedModelWithStatistics if by_image else ExportedModel)(core)
         with path.open("wb") as file:  # torch itself ends the process where a disk is full
-            torch.jit.save(torch.jit.script(extractor.eval()), file)
+            torch.jit.save(torch.jit.script(model.eval()), file)
 
     def compare(
         self, path: Path, box: tuple[int, ...], tolerance: float, *, fixed_size: bool

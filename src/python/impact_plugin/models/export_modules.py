@@ -99,7 +99,7 @@ class Core(nn.Module):
         return layers
 
 
-class Extractor(nn.Module):
+class ExportedModel(nn.Module):
     """A model that is told how many layers to compute."""
 
     def __init__(self, core: Core) -> None:
@@ -112,7 +112,7 @@ class Extractor(nn.Module):
         return layers
 
 
-class ImageExtractor(nn.Module):
+class ExportedModelWithStatistics(nn.Module):
     """The same for networks that normalise by the numbers of the whole image."""
 
     def __init__(self, core: Core) -> None:

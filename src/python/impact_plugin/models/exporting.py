@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._arguments import check_choice, integer
 from impact_plugin._io import replacing
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.errors import ExportError
@@ -124,16 +125,10 @@ def _kind_of_input(
         dimension = len(first.kernel_size)
     if channels is None:
         channels = 1 if repeat_grey > 1 or first is None else first.in_channels
-    if dimension not in (2, 3):
-        message = (
-            f"dimension is {dimension}, expected 2 or 3; it can be left away where the network has "
-            "a Conv2d or Conv3d"
-        )
-        raise ValueError(message)
-    if channels < 1:
-        message = f"channels is {channels}, expected at least 1"
-        raise ValueError(message)
-    return dimension, channels
+    where = "; it can be left out where the network has a Conv2d or Conv3d"
+    check_choice("dimension", dimension, (2, 3), where)
+    assert dimension is not None
+    return dimension, integer("channels", channels, 1)
 
 
 def _check_place(module: nn.Module) -> None:

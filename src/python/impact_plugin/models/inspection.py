@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from impact_plugin._arguments import check_choice, check_integer
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models import trial_process
@@ -63,13 +64,9 @@ def inspect(
             was killed because the machine's memory ran out.
         ValueError: An argument is not allowed.
     """
-    if dimension not in (None, 2, 3):
-        message = f"dimension is {dimension}, expected 2 or 3, or None to try both"
-        raise ValueError(message)
-    for name, value in (("channels", channels), ("size", size)):
-        if value is not None and value < 1:
-            message = f"{name} is {value}, expected at least 1"
-            raise ValueError(message)
+    check_choice("dimension", dimension, (2, 3, None), " (which tries both)")
+    check_integer("channels", channels, 1)
+    check_integer("size", size, 1)
     low, high = intensities
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         message = (

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import operator
+import re
 import warnings
 from pathlib import Path
 
+from impact_plugin._arguments import check_choice, check_integer
 from impact_plugin._io import replacing
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.files import target_path
+
+FILE_NAME = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
+"""Names of its files: radius, dilation and dimension."""
+
+
+def file_name(radius: object, dilation: object, dimension: object) -> str:
+    """Give the name of a file, as :data:`FILE_NAME` reads it."""
+    return f"MIND_R{radius}D{dilation}_{dimension}D.pt"
 
 
 @plain_arguments
@@ -45,14 +55,10 @@ def mind(
     """
     radius, dilation, dimension = (operator.index(value) for value in (radius, dilation, dimension))
     for name, value in (("radius", radius), ("dilation", dilation)):
-        if value < 1:
-            message = f"{name} is {value}, expected an integer of at least 1 (in voxels)"
-            raise ValueError(message)
-    if dimension not in (2, 3):
-        message = f"dimension is {dimension}, expected 2 or 3"
-        raise ValueError(message)
+        check_integer(name, value, 1)
+    check_choice("dimension", dimension, (2, 3))
 
-    target = target_path(path, f"MIND_R{radius}D{dilation}_{dimension}D.pt")
+    target = target_path(path, file_name(radius, dilation, dimension))
 
     import torch  # slow: only where a file is written
 

@@ -92,17 +92,6 @@ class ModelReport:
             values["differentiable"] = self.differentiable
         return values
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelReport:
-        """Make a report of what :meth:`to_dict` gave."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        given = {name: _in_tuples(values[name]) for name in names if name in values}
-        layers = [
-            LayerReport(**{name: _in_tuples(value) for name, value in layer.items()})
-            for layer in given["layers"]
-        ]
-        return cls(**{**given, "layers": tuple(layers)})
-
     def describe(self, *, operators: bool = False) -> str:
         """Give the report as text, with the table of its layers.
 
@@ -178,10 +167,6 @@ class ModelReport:
         if not layer.differentiable:
             return "-"
         return f"not within {self.measuring_size}"
-
-
-def _in_tuples(value: Any) -> Any:  # noqa: ANN401  (whatever JSON has)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _bytes(number: float | None) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from impact_plugin._errors import MissingFileError
 from impact_plugin._io import expanded
+from impact_plugin.models.catalogue import UnknownModelError, find
+from impact_plugin.models.downloading import download
 from impact_plugin.models.files import cache_folder
+from impact_plugin.models.mind import FILE_NAME as MIND
+from impact_plugin.models.mind import mind
+from impact_plugin.parameters.names import is_named, level_of
 from impact_plugin.parameters.values import ParameterMap
 
-_MODELS_PATH = re.compile(r"(Metric\d*)?(Impact)?(Fixed|Moving)?ModelsPath\d*")
-MIND = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
 _REPOSITORY = "VBoussot/impact-torchscript-models on the Hugging Face hub"
 
 
@@ -50,8 +52,6 @@ class MissingModelError(MissingFileError):
 
 
 def _is_public(name: str) -> bool:
-    from impact_plugin.models.catalogue import UnknownModelError, find
-
     try:
         find(name)
     except UnknownModelError:
@@ -83,9 +83,9 @@ def resolve(
     """
     resolved = dict(parameters)
     for name, values in parameters.items():
-        if _MODELS_PATH.fullmatch(name):
+        if is_named(name, "ModelsPath"):
             # elastix 5.3.1's dialect has one path per value, in which spaces may stand.
-            several = not re.search(r"\d$", name)
+            several = level_of(name) is None
             resolved[name] = [
                 " ".join(
                     str(_without_spaces(path, links) if several else path)
@@ -109,9 +109,9 @@ def listed(parameters: ParameterMap) -> list[str]:
     found = (
         part
         for name, values in parameters.items()
-        if _MODELS_PATH.fullmatch(name)
+        if is_named(name, "ModelsPath")
         for value in values
-        for part in _split(value, not re.search(r"\d$", name))
+        for part in _split(value, level_of(name) is None)
     )
     return [part for part in found if part]
 
@@ -141,7 +141,7 @@ def check(
         part
         for parameters in maps
         for name, values in parameters.items()
-        if _MODELS_PATH.fullmatch(name)
+        if is_named(name, "ModelsPath")
         for value in values
         for part in (value, *value.split())
     }
@@ -195,13 +195,8 @@ def _find(
 
 def made_anew(name: str) -> Path | None:
     """Make the MIND model of a name; None for names of other models."""
-    mind = MIND.fullmatch(name)
-    if mind is None:
-        return None
-    from impact_plugin.models import mind as make_mind  # imports torch where it makes a file
-
-    radius, dilation, dimension = map(int, mind.groups())
-    return make_mind(radius, dilation, dimension)
+    found = MIND.fullmatch(name)
+    return mind(*map(int, found.groups())) if found else None
 
 
 def known_place(name: str) -> Path | None:
@@ -212,12 +207,7 @@ def known_place(name: str) -> Path | None:
 
 def _downloaded(name: str) -> Path | None:
     """Find a public model that was downloaded before."""
-    from impact_plugin import models
-
-    download = getattr(models, "download", None)
-    if download is None:
-        return None
     try:
-        return Path(download(name, offline=True))
+        return download(name, offline=True)
     except (OSError, ValueError, LookupError, ImportError):
         return None

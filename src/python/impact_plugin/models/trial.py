@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from impact_plugin import _core, _networks
@@ -66,20 +68,18 @@ class Trial:
         )
         limit = (memory_limit / max(jacobian, 1.0)) ** (1 / dimension)
         layers, measuring_size = self._layers(first, dimension, number, count, limit)
-        return ModelReport(
-            **{
-                **{field: getattr(said, field) for field in said.__dataclass_fields__},
-                "run": True,
-                "arguments": ("x", *self.model.arguments),
-                "dimensions": tuple(sorted(taken)),
-                "input_channels": tuple(sorted(sizes)),
-                "measured": (dimension, number),
-                "input_size": first,
-                "measuring_size": measuring_size,
-                "layers": layers,
-                "memory_static": static,
-                "memory_jacobian": jacobian,
-            }
+        return replace(
+            said,
+            run=True,
+            arguments=("x", *self.model.arguments),
+            dimensions=tuple(sorted(taken)),
+            input_channels=tuple(sorted(sizes)),
+            measured=(dimension, number),
+            input_size=first,
+            measuring_size=measuring_size,
+            layers=layers,
+            memory_static=static,
+            memory_jacobian=jacobian,
         )
 
     def _taken(
@@ -230,7 +230,7 @@ class Trial:
                     else None
                 ),
                 differentiable=layer.differentiable,
-                memory=4.0 * layer.channels * _product(n / used for n in sizes[i]),
+                memory=4.0 * layer.channels * math.prod(n / used for n in sizes[i]),
                 chain=self.model.runs_as_chain(
                     [n == i for n in range(i + 1 if mask else count)],
                     dimension,
@@ -251,10 +251,3 @@ def _stride(measured: float | None, voxels: int, layer_voxels: int) -> float:
         return measured
     ratio = voxels / layer_voxels
     return float(round(ratio)) if ratio >= 1 else ratio
-
-
-def _product(factors: Iterator[float]) -> float:
-    result = 1.0
-    for factor in factors:
-        result *= factor
-    return result

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from impact_plugin import _core, _networks
 from impact_plugin.elastix.child import die_with_caller
 from impact_plugin.models.report import ModelReport
@@ -20,7 +22,9 @@ def main() -> None:
     die_with_caller()
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         request = json.load(sys.stdin)
-        json.dump(_answer(Task(**request["task"]), ModelReport.from_dict(request["said"])), answers)
+        task = msgspec.convert(request["task"], Task)
+        said = msgspec.convert(request["said"], ModelReport)
+        json.dump(_answer(task, said), answers)
 
 
 def _answer(task: Task, said: ModelReport) -> dict[str, Any]:

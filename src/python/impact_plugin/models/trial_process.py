@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 
+import msgspec
+
 from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
 from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.report import ModelReport
@@ -93,4 +95,4 @@ def run(task: Task, said: ModelReport, time_limit: float | None) -> ModelReport:
         raise ModelRefusedError(answer["refused"])
     if "error" in answer:
         raise ModelFileError(answer["error"])
-    return ModelReport.from_dict(answer["report"])
+    return msgspec.convert(answer["report"], ModelReport)

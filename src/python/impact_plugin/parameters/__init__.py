@@ -10,25 +10,26 @@
 parameter of the metric means.
 """
 
+from impact_plugin._deprecated import renamed
 from impact_plugin.parameters.defaults import Transform, recommended, stock_defaults
 from impact_plugin.parameters.elastix_text import ElastixFile
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level, Mode
-from impact_plugin.parameters.network import Distance, Extractor, Layer, Model
+from impact_plugin.parameters.names import Dialect
+from impact_plugin.parameters.network import Distance, Layer, Model, Network
 from impact_plugin.parameters.parameters import Parameters, new_file, open_file
 from impact_plugin.parameters.patch_size import patch_size_for
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.parameters.writing import Dialect
 
 __all__ = [
     "Dialect",
     "Distance",
     "ElastixFile",
-    "Extractor",
     "Layer",
     "Level",
     "Mode",
     "Model",
+    "Network",
     "ParameterError",
     "ParameterMap",
     "Parameters",
@@ -40,3 +41,5 @@ __all__ = [
     "recommended",
     "stock_defaults",
 ]
+
+__getattr__ = renamed(__name__, {"Extractor": "Network"})

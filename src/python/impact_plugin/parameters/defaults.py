@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from impact_plugin._arguments import check_choice
 from impact_plugin._numbers import plain_arguments
+from impact_plugin.parameters.values import ParameterMap, format_number
 
 Transform = Literal["translation", "rigid", "affine", "bspline"]
-
-ParameterMap = dict[str, list[str]]
 
 _COMPONENTS = {
     "translation": "TranslationTransform",
@@ -46,7 +46,7 @@ def stock_defaults(
     Raises:
         ValueError: The transform is unknown.
     """
-    _check(transform)
+    check_choice("transform", transform, get_args(Transform))
     parameters = {
         "FixedImagePyramid": ["FixedSmoothingImagePyramid"],
         "MovingImagePyramid": ["MovingSmoothingImagePyramid"],
@@ -81,7 +81,7 @@ def stock_defaults(
             "Metric0Weight": ["1.0"],
             "Metric1Weight": ["1.0"],
             "GridSpacingSchedule": [
-                _as_itk(2.0 ** ((number_of_levels - level - 1) / 2))
+                format_number(2.0 ** ((number_of_levels - level - 1) / 2))
                 for level in range(number_of_levels)
             ],
             "FinalGridSpacingInPhysicalUnits": [f"{grid_spacing:f}"],
@@ -113,7 +113,7 @@ def recommended(
     Raises:
         ValueError: The transform is unknown.
     """
-    _check(transform)
+    check_choice("transform", transform, get_args(Transform))
     deformable = transform == "bspline"
     # First alignments are far off: they begin with smoother images, sigma in mm.
     sigmas = [1 if deformable else 2 ** (number_of_levels - 1 - i) for i in range(number_of_levels)]
@@ -244,15 +244,3 @@ def fitted(parameters: ParameterMap, number_of_levels: int, image_dimension: int
     if schedule is not None and len(schedule) not in (number_of_levels, count):
         parameters["GridSpacingSchedule"] = grid_spacing_schedule(number_of_levels)
     return parameters
-
-
-def _check(transform: str) -> None:
-    if transform not in get_args(Transform):
-        allowed = ", ".join(f'"{name}"' for name in get_args(Transform))
-        message = f"transform is {transform!r}. Allowed: {allowed}."
-        raise ValueError(message)
-
-
-def _as_itk(value: float) -> str:
-    """As ``itk::ConvertNumberToString``: the fewest digits that read back as the same number."""
-    return repr(value).removesuffix(".0")

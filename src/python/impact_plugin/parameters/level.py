@@ -6,12 +6,13 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from impact_plugin import _devices
-from impact_plugin._former_names import former_arguments, warn
+from impact_plugin._arguments import check_choice, integer
+from impact_plugin._deprecated import renamed_arguments, warn_of_old_name
 from impact_plugin._numbers import keep_plain
-from impact_plugin.parameters.network import Model, whole_number
+from impact_plugin.parameters.network import Model
 
 Mode = Literal["Static", "Jacobian"]
 
@@ -52,11 +53,9 @@ class Level:
         if not self.models:
             message = "models is empty. Give at least one Model."
             raise ValueError(message)
-        if self.mode not in ("Static", "Jacobian"):
-            message = f'mode is {self.mode!r}. Allowed: "Static" or "Jacobian".'
-            raise ValueError(message)
+        check_choice("mode", self.mode, get_args(Mode))
         keep("device", _devices.from_argument(self.device))
-        keep("update_interval", max(0, whole_number("update_interval", self.update_interval, -1)))
+        keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))
         self._check_patch_sizes()
         self._check_effects()
@@ -69,10 +68,10 @@ class Level:
     @property
     def gpu(self) -> int:
         """Former name of ``device``: the GPU's number, -1 for the CPU."""
-        warn("Level.gpu", "Level.device")
+        warn_of_old_name("Level.gpu", "Level.device")
         return _devices.number_of(self.device)
 
-    @former_arguments(gpu=("device", _devices.name_of))
+    @renamed_arguments(gpu=("device", _devices.name_of))
     def on(self, device: str) -> Level:
         """Give the level on another device.
 
@@ -89,10 +88,10 @@ class Level:
 
     def _check_patch_sizes(self) -> None:
         for model in self.pairs:
-            for extractor in model.extractors:
-                if self.mode == "Jacobian" and 0 in (extractor.patch_voxels or ()):
+            for network in model.networks:
+                if self.mode == "Jacobian" and 0 in (network.patch_voxels or ()):
                     message = (
-                        f"patch_size of {extractor.path!r} is 0, the whole image, which is "
+                        f"patch_size of {network.path!r} is 0, the whole image, which is "
                         "possible in Static mode only. Give the patch around each sample in "
                         "voxels, or None for what the network sees."
                     )
@@ -113,7 +112,7 @@ class Level:
                 raise ValueError(message)
 
 
-Level.__init__ = former_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
+Level.__init__ = renamed_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
 
 
 def _folder(text: str) -> str:

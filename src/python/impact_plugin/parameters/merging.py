@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from impact_plugin.parameters import defaults
-from impact_plugin.parameters.names import METRIC, base_name, dialect_of, impact_labels, own_names
-from impact_plugin.parameters.writing import Dialect, write_levels
+from impact_plugin.parameters.names import (
+    METRIC,
+    Dialect,
+    base_name,
+    dialect_of,
+    impact_labels,
+    own_names,
+)
+from impact_plugin.parameters.writing import write_levels
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.parameters import Parameters

@@ -1,21 +1,52 @@
-"""Which parameters of a map are the metric's own, and for which of its metrics."""
+"""Names of the metric's parameters: the metric, image and resolution level that each is for.
+
+``Metric1ImpactFixedPatchSize0`` is ``PatchSize`` of the metric ``Metric1``, for the fixed image and
+level 0; all but ``PatchSize`` may be left out.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
-from impact_plugin.parameters.writing import Dialect
+Dialect = Literal["numbered", "prefixed", "plain"]
+"""``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""
 
 METRIC = "Impact"
 _LABEL = re.compile(r"Metric\d+")
+_FOR = re.compile(r"(?:Metric\d*)?(?:Impact)?(?:Fixed|Moving)?([A-Za-z]+)(\d*)")
+
+
+def has_impact(parameter_map: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the metric, or one of several, is IMPACT."""
+    return METRIC in parameter_map.get("Metric", ())
 
 
 def impact_labels(parameter_map: Mapping[str, Sequence[str]]) -> list[str]:
     """Give the labels of the map's Impact metrics: "Metric0" for the first entry of ``Metric``."""
     metrics = parameter_map.get("Metric", ())
     return [f"Metric{i}" for i, metric in enumerate(metrics) if metric == METRIC]
+
+
+def is_named(name: str, *parameters: str) -> bool:
+    """Whether a map's name is one of the metric's parameters, for any metric, image and level.
+
+    Unlike the functions below, this needs no table of the parameters, and so no torch.
+
+    Example:
+        >>> is_named("Metric0ImpactFixedModelsPath1", "ModelsPath"), is_named("GPU", "ModelsPath")
+        (True, False)
+    """
+    found = _FOR.fullmatch(name)
+    return found is not None and found[1] in parameters
+
+
+def level_of(name: str) -> int | None:
+    """Give the resolution level that a name ends in; None where it counts for all levels."""
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits) if digits else None
 
 
 def own_names(names: Iterable[str], label: str, alone: bool = True) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
+from impact_plugin._arguments import check_choice, integer, is_positive
+from impact_plugin._deprecated import warn_of_old_name
 from impact_plugin._numbers import keep_plain, spread
 
 Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
@@ -36,21 +38,18 @@ class Layer:
 
     def __post_init__(self) -> None:
         keep_plain(self)
-        if self.distance not in get_args(Distance):
-            allowed = ", ".join(f'"{name}"' for name in get_args(Distance))
-            message = f"distance is {self.distance!r}. Allowed: {allowed}."
-            raise ValueError(message)
+        check_choice("distance", self.distance, get_args(Distance))
         weight = float(self.weight)
         if not (math.isfinite(weight) and weight >= 0):
             message = f"weight is {self.weight!r}. Allowed: a number from 0 up."
             raise ValueError(message)
         object.__setattr__(self, "weight", weight)
         for name in ("pca", "subset_features"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), 0))
+            object.__setattr__(self, name, integer(name, getattr(self, name), 0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extractor:
+class Network:
     """One network, and what it sees of one image.
 
     Attributes:
@@ -86,11 +85,9 @@ class Extractor:
         if not str(self.path).strip():
             message = "path is empty. Give the path of a TorchScript file."
             raise ValueError(message)
-        if self.dimension not in (2, 3) or isinstance(self.dimension, bool):
-            message = f"dimension is {self.dimension!r}. Allowed: 2 or 3."
-            raise ValueError(message)
+        check_choice("dimension", self.dimension, (2, 3))
         keep("dimension", int(self.dimension))
-        keep("channels", whole_number("channels", self.channels, 1))
+        keep("channels", integer("channels", self.channels, 1))
         keep("voxel_size", self._checked_voxel_size())
         keep("patch_size", self._checked_patch_size())
         if set(self.layers_mask) - {"0", "1"} or "1" not in self.layers_mask:
@@ -121,9 +118,7 @@ class Extractor:
         given = self.voxel_size
         values = spread(given, self.dimension)
         numbers = tuple(float(value) for value in values)
-        if len(numbers) not in {self.dimension, 3} or not all(
-            math.isfinite(number) and number > 0 for number in numbers
-        ):
+        if len(numbers) not in {self.dimension, 3} or not all(map(is_positive, numbers)):
             message = (
                 f"voxel_size is {given!r}. Allowed: {self.dimension} numbers of mm greater than 0, "
                 "or one for all axes."
@@ -136,7 +131,7 @@ class Extractor:
         if given is None:
             return None
         values = spread(given, self.dimension)
-        numbers = tuple(whole_number("patch_size", value, 0) for value in values)
+        numbers = tuple(integer("patch_size", value, 0) for value in values)
         if len(numbers) != self.dimension or 0 < numbers.count(0) < len(numbers):
             message = (
                 f"patch_size is {given!r}. Allowed: {self.dimension} whole numbers of voxels "
@@ -147,7 +142,7 @@ class Extractor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model(Extractor):
+class Model(Network):
     """A network for both images, or a pair of them, and how its layers are compared.
 
     Attributes:
@@ -160,7 +155,7 @@ class Model(Extractor):
     """
 
     layers: Layer | Sequence[Layer] = field(default_factory=Layer)
-    moving: Extractor | None = None
+    moving: Network | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -177,7 +172,7 @@ class Model(Extractor):
         if self.moving is None:
             return
         if isinstance(self.moving, Model):
-            message = "moving is a Model. Give an Extractor: the layers' settings count for both."
+            message = "moving is a Model. Give a Network: the layers' settings count for both."
             raise ValueError(message)
         if len(self.moving.selected_layers) != count or self.moving.dimension != self.dimension:
             message = (
@@ -186,7 +181,7 @@ class Model(Extractor):
                 f"{self.dimension} and selects {count}. Give both the same."
             )
             raise ValueError(message)
-        if self.moving == self.extractor:
+        if self.moving == self.network:
             object.__setattr__(self, "moving", None)
 
     @property
@@ -195,34 +190,23 @@ class Model(Extractor):
         return (self.layers,) if isinstance(self.layers, Layer) else tuple(self.layers)
 
     @property
-    def extractor(self) -> Extractor:
+    def network(self) -> Network:
         """The network for the fixed image alone."""
-        return Extractor(
-            path=self.path,
-            voxel_size=self.voxel_size,
-            dimension=self.dimension,
-            channels=self.channels,
-            patch_size=self.patch_size,
-            layers_mask=self.layers_mask,
-        )
+        return Network(**{each.name: getattr(self, each.name) for each in fields(Network)})
 
     @property
-    def extractors(self) -> tuple[Extractor, Extractor]:
+    def networks(self) -> tuple[Network, Network]:
         """The networks for the fixed and the moving image."""
-        return self.extractor, self.moving or self.extractor
+        return self.network, self.moving or self.network
 
+    @property
+    def extractor(self) -> Network:
+        """The old name of :attr:`network`."""
+        warn_of_old_name("Model.extractor", "Model.network")
+        return self.network
 
-def whole_number(name: str, value: object, least: int) -> int:
-    """Give an integer of any kind as Python's.
-
-    Raises:
-        ValueError: It is none, or less than `least`.
-    """
-    try:
-        number = value.__index__()  # type: ignore[attr-defined]  # NumPy's too
-    except AttributeError:
-        number = None
-    if isinstance(value, bool) or number is None or number < least:
-        message = f"{name} is {value!r}. Allowed: whole numbers from {least} up."
-        raise ValueError(message)
-    return int(number)
+    @property
+    def extractors(self) -> tuple[Network, Network]:
+        """The old name of :attr:`networks`."""
+        warn_of_old_name("Model.extractors", "Model.networks")
+        return self.networks

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _devices
-from impact_plugin._former_names import former_arguments
+from impact_plugin._arguments import check_choice
+from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
 from impact_plugin.parameters import defaults
 from impact_plugin.parameters.defaults import Transform
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
-from impact_plugin.parameters.names import METRIC
+from impact_plugin.parameters.names import METRIC, Dialect
 from impact_plugin.parameters.values import ParameterMap, Value, as_map
-from impact_plugin.parameters.writing import Dialect, write_levels
+from impact_plugin.parameters.writing import write_levels
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.elastix_text import ElastixFile
@@ -56,16 +57,14 @@ class Parameters:
         if not levels:
             message = "levels is empty. Give at least one Level."
             raise ValueError(message)
-        if self.image_dimension not in (2, 3):
-            message = f"image_dimension is {self.image_dimension!r}. Allowed: 2 or 3."
-            raise ValueError(message)
+        check_choice("image_dimension", self.image_dimension, (2, 3))
         for level in levels:
             for model in level.pairs:
-                for extractor in model.extractors:
-                    count = len(extractor.voxel_sizes)
-                    if max(extractor.dimension, count) > self.image_dimension:
+                for network in model.networks:
+                    count = len(network.voxel_sizes)
+                    if max(network.dimension, count) > self.image_dimension:
                         message = (
-                            f"model {extractor.path!r} has dimension {extractor.dimension} and a "
+                            f"model {network.path!r} has dimension {network.dimension} and a "
                             f"voxel_size of {count} numbers, but the images have dimension "
                             f"{self.image_dimension}. Give as many or fewer."
                         )
@@ -99,7 +98,7 @@ class Parameters:
         """The levels, as a tuple for type checkers."""
         return (self.levels,) if isinstance(self.levels, Level) else tuple(self.levels)
 
-    @former_arguments(gpu=("device", _devices.name_of))
+    @renamed_arguments(gpu=("device", _devices.name_of))
     def on(self, device: str) -> Parameters:
         """Give the parameters with every level on a device: "cpu", "cuda" or "cuda:1"."""
         name = _devices.from_argument(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, cast
 
 from impact_plugin import _core, _devices
@@ -11,8 +11,8 @@ from impact_plugin.parameters.defaults import DEFAULT_LEVELS
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import METRIC, impact_labels, own_names
-from impact_plugin.parameters.network import Distance, Extractor, Layer, Model
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.parameters.network import Distance, Layer, Model, Network
+from impact_plugin.parameters.values import as_integer
 
 if TYPE_CHECKING:
     from impact_plugin.parameters.elastix_text import ElastixFile
@@ -106,7 +106,7 @@ def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int
         ValueError: It is none.
     """
     value = (parameter_map.get(name) or [str(default)])[0]
-    number = as_whole(value)
+    number = as_integer(value)
     if number is None or not 1 <= number <= 100:
         message = f'{name}: "{value}" is not allowed. Allowed: whole numbers from 1 to 100.'
         raise ValueError(message)
@@ -117,18 +117,13 @@ def _level(settings: _core.LevelSettings) -> Level:
     layers = iter(settings.layers)
     models = []
     for fixed, moving in zip(settings.fixed_models, settings.moving_models, strict=True):
-        extractor = _extractor(fixed)
-        of_model = [_layer(next(layers)) for _ in extractor.selected_layers]
+        network = _network(fixed)
+        of_model = [_layer(next(layers)) for _ in network.selected_layers]
         models.append(
             Model(
-                path=extractor.path,
-                voxel_size=extractor.voxel_size,
-                dimension=extractor.dimension,
-                channels=extractor.channels,
-                patch_size=extractor.patch_size,
-                layers_mask=extractor.layers_mask,
+                **{each.name: getattr(network, each.name) for each in fields(network)},
                 layers=of_model,
-                moving=_extractor(moving),
+                moving=_network(moving),
             )
         )
     return Level(
@@ -141,8 +136,8 @@ def _level(settings: _core.LevelSettings) -> Level:
     )
 
 
-def _extractor(settings: _core.ModelSettings) -> Extractor:
-    return Extractor(
+def _network(settings: _core.ModelSettings) -> Network:
+    return Network(
         path=settings.path,
         # The parser fills up with zeros for axes whose spacing is kept.
         voxel_size=[size for size in settings.voxel_size if size > 0],

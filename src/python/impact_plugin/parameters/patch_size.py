@@ -10,15 +10,15 @@ from pathlib import Path
 
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level
-from impact_plugin.parameters.network import Extractor, Model
+from impact_plugin.parameters.network import Model, Network
 from impact_plugin.parameters.writing import write_levels
 
 
-def patch_size_for(extractor: Extractor) -> tuple[int, ...]:
+def patch_size_for(network: Network) -> tuple[int, ...]:
     """Give the smallest patch in which the feature at the centre is what it is in the whole image.
 
     Args:
-        extractor: The network; its patch size does not count.
+        network: The network; its patch size does not count.
 
     Returns:
         Voxels along x, y (, z): for each axis the most that a selected layer needs, see
@@ -29,14 +29,12 @@ def patch_size_for(extractor: Extractor) -> tuple[int, ...]:
             what it sees cannot be measured: a network that wants images of one size, or sees all of
             its input. Give `patch_size` then.
     """
-    path = Path(extractor.path)
+    path = Path(network.path)
     try:
         stamp = path.stat().st_mtime_ns
     except OSError:
         stamp = 0
-    return _measured(
-        str(path), stamp, extractor.dimension, extractor.channels, extractor.layers_mask
-    )
+    return _measured(str(path), stamp, network.dimension, network.channels, network.layers_mask)
 
 
 def field_of_view(reach: Sequence[float]) -> tuple[int, ...]:
@@ -95,15 +93,15 @@ def decided(level: Level) -> Level:
         ParameterError: A model's file cannot be opened or run.
     """
 
-    def measured(extractor: Extractor) -> Extractor:
-        if extractor.patch_size is not None:
-            return extractor
-        size = 0 if level.mode == "Static" else patch_size_for(extractor)
-        return dataclasses.replace(extractor, patch_size=size)
+    def measured(network: Network) -> Network:
+        if network.patch_size is not None:
+            return network
+        size = 0 if level.mode == "Static" else patch_size_for(network)
+        return dataclasses.replace(network, patch_size=size)
 
     models = []
     for model in level.pairs:
-        size = measured(model.extractor).patch_size
+        size = measured(model.network).patch_size
         moving = None if model.moving is None else measured(model.moving)
         models.append(dataclasses.replace(model, patch_size=size, moving=moving))
     return dataclasses.replace(level, models=models)

@@ -18,7 +18,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from impact_plugin import _io
 from impact_plugin.parameters.errors import ParameterError, Problem
-from impact_plugin.parameters.values import Value, as_texts, format_number
+from impact_plugin.parameters.values import Value, as_text, as_texts
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 
@@ -134,14 +134,9 @@ def _values(name: str, item: Any) -> list[str]:  # noqa: ANN401  (whatever TOML 
 
 def _text(name: str, value: Any) -> str:  # noqa: ANN401
     # As elastix's Conversion::ToString writes them.
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, float):
-        return format_number(float(value))
+    text = as_text(value)
+    if text is not None:
+        return text
     kind = type(value).__name__.lower()
     message = f"{name}: expected texts, numbers or booleans, or an array of them, got {kind}."
     raise ValueError(message)

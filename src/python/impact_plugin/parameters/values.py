@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from impact_plugin._numbers import plain
@@ -22,15 +23,40 @@ _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 _ALLOWED = "Allowed: a text, a number, True or False, or a list or tuple of these."
 
 
-def as_whole(text: str) -> int | None:
+def as_integer(text: str) -> int | None:
     """Read a whole number as elastix does, which takes 3.000 for one; None where it is none.
 
     Example:
-        >>> as_whole("3"), as_whole("3.000000"), as_whole("3.5"), as_whole("three")
+        >>> as_integer("3"), as_integer("3.000000"), as_integer("3.5"), as_integer("three")
         (3, 3, None, None)
     """
     found = _WHOLE.fullmatch(text)
     return int(found[1]) if found else None
+
+
+def as_number(text: str) -> float | None:
+    """Read a finite number; None where it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def numbers_of(
+    parameters: Mapping[str, Sequence[str]], name: str, default: list[float] | None = None
+) -> list[float]:
+    """Read the numbers of a parameter.
+
+    Raises:
+        ValueError: One is none; or the parameter is not there, and there is no default.
+    """
+    if values := parameters.get(name):
+        return [float(value) for value in values]
+    if default is None:
+        message = f"it has no {name}"
+        raise ValueError(message)
+    return default
 
 
 def as_texts(name: str, value: Value) -> list[str]:
@@ -47,7 +73,7 @@ def as_texts(name: str, value: Value) -> list[str]:
         >>> as_texts("WriteResultImage", True), as_texts("ImpactVoxelSize0", [3, 1.5, "3"])
         (['true'], ['3', '1.5', '3'])
     """
-    text = _text(value)
+    text = as_text(value)
     if text is not None:
         return [text]
     # Neither a dict nor a set has an order of values, and bytes are numbers to Python.
@@ -58,7 +84,7 @@ def as_texts(name: str, value: Value) -> list[str]:
         raise TypeError(message)
     texts = []
     for number, entry in enumerate(value):
-        text = _text(entry)
+        text = as_text(entry)
         if text is None:
             message = (
                 f"{name}: {entry!r} ({type(entry).__qualname__}), number {number + 1} of its "
@@ -123,7 +149,7 @@ def format_number(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401  (whatever a user gives)
+def as_text(value: Any) -> str | None:  # noqa: ANN401  (whatever a user gives)
     """Write one value; None where it is none."""
     value = plain(value)
     if isinstance(value, bool):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 from impact_plugin import _devices
+from impact_plugin._arguments import check_choice
 from impact_plugin.parameters.level import Level
-from impact_plugin.parameters.network import Extractor, Layer
+from impact_plugin.parameters.names import Dialect, level_of
+from impact_plugin.parameters.network import Layer, Network
 from impact_plugin.parameters.values import format_number
-
-Dialect = Literal["numbered", "prefixed", "plain"]
-"""``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""
 
 # What the parser takes for the end of a path (src/cpp/impact/settings/parameter_reader.cpp).
 _MODEL_ENDINGS = (".pt", ".pth", ".ts", ".jit")
@@ -32,10 +31,7 @@ def write_levels(
     Raises:
         ValueError: The dialect is unknown, or has no way to write a path or a voxel size.
     """
-    if dialect not in get_args(Dialect):
-        allowed = ", ".join(f'"{name}"' for name in get_args(Dialect))
-        message = f"dialect is {dialect!r}. Allowed: {allowed}."
-        raise ValueError(message)
+    check_choice("dialect", dialect, get_args(Dialect))
     result: dict[str, list[str]] = {}
     prefix = label + ("" if dialect == "plain" else "Impact")
 
@@ -50,9 +46,9 @@ def write_levels(
         else:
             result[prefix + name] = [" ".join("*".join(word) for word in words) for words in values]
 
-    def per_model(name: str, of: Callable[[Extractor], Words]) -> None:
+    def per_model(name: str, of: Callable[[Network], Words]) -> None:
         def side(place: int) -> list[list[Words]]:
-            return [[of(model.extractors[place]) for model in level.pairs] for level in levels]
+            return [[of(model.networks[place]) for model in level.pairs] for level in levels]
 
         fixed, moving = side(0), side(1)
         if fixed == moving:
@@ -74,7 +70,7 @@ def write_levels(
         _check_voxel_sizes(level)
         if dialect != "numbered":
             for place in (0, 1):
-                _check_paths([str(model.extractors[place].path) for model in level.pairs])
+                _check_paths([str(model.networks[place].path) for model in level.pairs])
 
     per_level("Mode", [level.mode for level in levels])
     per_level("GPU", [str(_devices.number_of(level.device)) for level in levels])
@@ -83,37 +79,33 @@ def write_levels(
         "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"
     )
     per_level("WriteFeatureMaps", [str(level.feature_maps or "false") for level in levels], "false")
-    per_model("ModelsPath", lambda extractor: [str(extractor.path)])
-    per_model("Dimension", lambda extractor: [str(extractor.dimension)])
-    per_model("NumberOfChannels", lambda extractor: [str(extractor.channels)])
+    per_model("ModelsPath", lambda network: [str(network.path)])
+    per_model("Dimension", lambda network: [str(network.dimension)])
+    per_model("NumberOfChannels", lambda network: [str(network.channels)])
     per_model("VoxelSize", _voxel_size)
     per_model("PatchSize", _patch_size)
-    per_model("LayersMask", lambda extractor: [extractor.layers_mask])
+    per_model("LayersMask", lambda network: [network.layers_mask])
     per_layer("LayersWeight", lambda layer: format_number(layer.weight))
     per_layer("SubsetFeatures", lambda layer: str(layer.subset_features))
     per_layer("PCA", lambda layer: str(layer.pca))
     per_layer("Distance", lambda layer: layer.distance)
     if dialect == "numbered":  # level by level, as people write it
-        return dict(sorted(result.items(), key=lambda item: _level_of(item[0])))
+        levels_first = {name: -1 if (n := level_of(name)) is None else n for name in result}
+        return {name: result[name] for name in sorted(result, key=levels_first.__getitem__)}
     return result
 
 
-def _level_of(name: str) -> int:
-    digits = name[len(name.rstrip("0123456789")) :]
-    return int(digits) if digits else -1
+def _voxel_size(network: Network) -> Words:
+    return [format_number(value) for value in network.voxel_sizes]
 
 
-def _voxel_size(extractor: Extractor) -> Words:
-    return [format_number(value) for value in extractor.voxel_sizes]
-
-
-def _patch_size(extractor: Extractor) -> Words:
-    if extractor.patch_voxels is None:
+def _patch_size(network: Network) -> Words:
+    if network.patch_voxels is None:
         message = (
-            f"patch_size of {extractor.path!r} is not decided: see Parameters.with_patch_sizes()."
+            f"patch_size of {network.path!r} is not decided: see Parameters.with_patch_sizes()."
         )
         raise ValueError(message)
-    return [str(value) for value in extractor.patch_voxels]
+    return [str(value) for value in network.patch_voxels]
 
 
 def _boolean(value: bool) -> str:
@@ -124,7 +116,7 @@ def _check_voxel_sizes(level: Level) -> None:
     """The parser deals out as many numbers as models have axes, or as the images have."""
     for place in (0, 1):
         counts = [
-            (len(_voxel_size(model.extractors[place])), model.dimension)
+            (len(_voxel_size(model.networks[place])), model.dimension)
             for model in level.pairs
             if model.dimension == 2
         ]

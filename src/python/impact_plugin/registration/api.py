@@ -137,9 +137,9 @@ def register_images(
     start = time.perf_counter()
     _versions.check()
     _arguments.check_preset(preset)
-    _arguments.check_whole("iterations", iterations, 1)
-    _arguments.check_whole("threads", threads, 1)
-    _arguments.check_whole("seed", seed, 0, _arguments.LARGEST_SEED)
+    _arguments.check_integer("iterations", iterations, 1)
+    _arguments.check_integer("threads", threads, 1)
+    _arguments.check_integer("seed", seed, 0, _arguments.LARGEST_SEED)
     _arguments.check_number("default_pixel_value", default_pixel_value)
     _arguments.check_callback(callback)
     if device is not None:

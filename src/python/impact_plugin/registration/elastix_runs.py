@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin import _versions
+from impact_plugin._arguments import integer
 from impact_plugin._io import expanded, temporary_folder, utf8_name, write_text
 from impact_plugin.elastix import process
 from impact_plugin.elastix.history import History
@@ -66,7 +67,9 @@ def _run(arguments: Sequence[str], file: Path) -> int:
     _versions.check()
     given, maps, rest = _parsed(arguments)
     out = Path(utf8_name(Path(rest["-out"]).absolute()))
-    threads = _number(rest["-threads"]) if "-threads" in rest else None
+    threads = None
+    if (text := rest.get("-threads")) is not None:
+        threads = integer("-threads", int(text) if text.isdecimal() else text, 1)
     if file.is_dir() or not file.parent.is_dir():
         message = f"it is a folder, or {str(file.parent)!r} is none: give a file in a folder"
         raise ValueError(message)
@@ -192,13 +195,6 @@ def _parsed(
         name: Path(found.pop(flag)) if flag in found else None for flag, name in _IMAGES.items()
     }
     return images, maps, found
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        message = f"-threads is {text!r}, expected a whole number of at least 1"
-        raise ValueError(message)
-    return int(text)
 
 
 def _check_mask(path: Path | None, mask: sitk.Image | None) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from impact_plugin.check.pyramids import LEAST_SMOOTHED
+from impact_plugin.parameters.names import is_named
 from impact_plugin.parameters.values import ParameterMap
 
 LOGGER = logging.getLogger("impact_plugin.presets")
@@ -29,11 +30,7 @@ _LARGE = 4.0
 """Factor above which the metric is multiplied by the next power of two: elastix takes squares of
 gradients (per mm, so the less the larger the image) below 1e-14 for nothing."""
 
-_LENGTHS = re.compile(
-    r"\w*ImagePyramidSmoothingSchedule|FinalGridSpacingInPhysicalUnits|\w*VoxelSize\d*"
-)
-_WEIGHTS = re.compile(r"\w*LayersWeight\d*")
-_SMOOTHING = re.compile(r"\w*ImagePyramidSmoothingSchedule")
+_SMOOTHING = "ImagePyramidSmoothingSchedule"
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
@@ -75,7 +72,7 @@ class Fit:
         """Give a preset's map with the lengths of these images."""
         fitted = dict(parameters)
         for name, values in parameters.items():
-            if _LENGTHS.fullmatch(name) or (self.factor > _LARGE and _WEIGHTS.fullmatch(name)):
+            if _is_length(name) or (self.factor > _LARGE and is_named(name, "LayersWeight")):
                 fitted[name] = [self._fitted(name, value) for value in values]
         return fitted
 
@@ -83,7 +80,7 @@ class Fit:
         """Say in one line what it made of maps, by their names."""
         said = f"Lengths of the presets, times {self.factor:.4g} to fit the images, mm:"
         for name, parameters in maps.items():
-            lengths = {key: values for key, values in parameters.items() if _LENGTHS.fullmatch(key)}
+            lengths = {key: values for key, values in parameters.items() if _is_length(key)}
             said += f" {name}"
             for key, values in lengths.items():
                 numbers = dict.fromkeys(_NUMBER.findall(" ".join(values)))
@@ -93,12 +90,18 @@ class Fit:
         return said
 
     def _fitted(self, name: str, value: str) -> str:
-        if self.is_thin and _SMOOTHING.fullmatch(name):
+        if self.is_thin and name.endswith(_SMOOTHING):
             return "0"
         times = self.factor
-        if _WEIGHTS.fullmatch(name):
+        if is_named(name, "LayersWeight"):
             times = math.ldexp(1.0, math.frexp(times)[1])
         return value if times == 1.0 else _multiplied(value, times)
+
+
+def _is_length(name: str) -> bool:
+    return is_named(name, "VoxelSize", "FinalGridSpacingInPhysicalUnits") or name.endswith(
+        _SMOOTHING
+    )
 
 
 def _multiplied(value: str, times: float) -> str:

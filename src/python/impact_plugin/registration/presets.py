@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from impact_plugin._arguments import check_choice
+from impact_plugin.models.mind import FILE_NAME as MIND
+from impact_plugin.models.mind import file_name as mind_file
 from impact_plugin.parameters import map_files
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.registration.fitting import Fit
@@ -79,9 +81,7 @@ def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
     Raises:
         ValueError: There is no such preset, or it is not for images of that dimension.
     """
-    if dimension not in (2, 3):
-        message = f"dimension is {dimension!r}, expected 2 or 3"
-        raise ValueError(message)
+    check_choice("dimension", dimension, (2, 3))
     preset = PRESETS.get(name)
     if preset is None:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)
@@ -101,7 +101,6 @@ def map_folder() -> Path:
     return next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
 
 
-_MIND_3D = re.compile(r"MIND_R(\d+)D(\d+)_3D\.pt")
 _PER_AXIS = (
     "ImagePyramidRescaleSchedule",
     "ImagePyramidSmoothingSchedule",
@@ -113,7 +112,7 @@ _PER_AXIS = (
 def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
     """Leave out the third axis of a map whose models are MIND."""
     models = " ".join(parameters.get("ModelsPath", ["?"])).split()
-    if not all(_MIND_3D.fullmatch(model) for model in models):
+    if not all(MIND.fullmatch(model) for model in models):
         flat = ", ".join(each for each in PRESETS if each.endswith("mind"))
         message = f"the preset {name!r} is for 3D images, and these are 2D. For 2D: {flat}"
         raise ValueError(message)
@@ -121,7 +120,8 @@ def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
     changed["FixedImageDimension"] = changed["MovingImageDimension"] = ["2"]
     changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]
     changed["ModelsPath"] = [
-        _MIND_3D.sub(r"MIND_R\1D\2_2D.pt", value) for value in parameters["ModelsPath"]
+        MIND.sub(lambda found: mind_file(found[1], found[2], 2), value)
+        for value in parameters["ModelsPath"]
     ]
     for parameter in _PER_AXIS:
         if parameter in parameters:

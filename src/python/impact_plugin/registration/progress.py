@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from impact_plugin.elastix.log import Iteration
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer
 
 
 class Bars:
@@ -53,9 +53,9 @@ class Bars:
             from tqdm.auto import tqdm
 
         parameters = self._maps[iteration.stage]
-        levels = as_whole(parameters.get("NumberOfResolutions", ["3"])[0])
+        levels = as_integer(parameters.get("NumberOfResolutions", ["3"])[0])
         iterations = parameters.get("MaximumNumberOfIterations", ["500"])
-        total = as_whole(iterations[min(iteration.level, len(iterations) - 1)])
+        total = as_integer(iterations[min(iteration.level, len(iterations) - 1)])
         name = self._stages[iteration.stage]
         return tqdm(
             total=total, desc=f"{name}, level {iteration.level + 1} of {levels}", unit=" iterations"

@@ -9,11 +9,11 @@ from pathlib import Path
 from impact_plugin import _kept
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
+from impact_plugin._optional import require_for_pages
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.registration import folder_content, made_from
 from impact_plugin.registration.data import RegistrationData
-from impact_plugin.report import libraries
 from impact_plugin.report import registration as page_of_registration
 from impact_plugin.report.registration.content import Content
 
@@ -73,7 +73,7 @@ def write_report(
         >>> impact_plugin.write_report("out")  # doctest: +SKIP
         PosixPath('/data/out/report.html')
     """
-    libraries.require()
+    require_for_pages()
     options = page_of_registration.Options.of(slices, window)
     content, folder = _read(registration, fixed, moving)
     target = expanded(path).absolute() if path is not None else folder / "report.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from impact_plugin._numbers import plain_arguments
 from impact_plugin.images.files import read_image
 from impact_plugin.images.reading import exists
 from impact_plugin.models import resolve
+from impact_plugin.parameters.names import is_named
 from impact_plugin.registration.api import register_images
 from impact_plugin.registration.records import comparing, machine, storage
 from impact_plugin.registration.records.comparing import RecordMismatchError
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from impact_plugin.registration.result import RegistrationResult
 
 
-# What of the metric's parameters names a place to write to, in all dialects.
-_WRITES = re.compile(r"(Metric\d*)?(Impact)?(WriteFeatureMaps|FeatureMapOutputDirectory)\d*")
+_WRITES = "WriteFeatureMaps", "FeatureMapOutputDirectory"
 
 
 class RecordWarning(UserWarning):
@@ -207,7 +206,7 @@ def _stages(then: Record, out: Path | None) -> list[Stage]:
         Stage(
             each["name"],
             {
-                name: [instead(value) for value in values] if _WRITES.fullmatch(name) else values
+                name: [instead(value) for value in values] if is_named(name, *_WRITES) else values
                 for name, values in each["parameters"].items()
             },
         )

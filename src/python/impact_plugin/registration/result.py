@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from impact_plugin.evaluation import Evaluation
-    from impact_plugin.evaluation.api import Outside
+    from impact_plugin.evaluation.api import OutsideLandmarks
     from impact_plugin.evaluation.points import PointsLike
 
 _TRIED = 24
@@ -237,7 +237,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
         moving_labels: ImageLike | None = None,
         moving_image: ImageLike | None = None,
         mask: ImageLike | None = None,
-        outside: Outside = "error",
+        outside: OutsideLandmarks = "error",
         jacobian: bool = True,
     ) -> Evaluation:
         """Measure landmark errors, the overlap of labels, and folding.

@@ -14,10 +14,11 @@ from impact_plugin._io import expanded
 from impact_plugin.elastix import components
 from impact_plugin.models import resolve
 from impact_plugin.parameters import map_files
+from impact_plugin.parameters.names import has_impact, is_named
 from impact_plugin.parameters.values import (
     ParameterMap,
+    as_integer,
     as_map,
-    as_whole,
     is_parameter_object,
     maps_of,
 )
@@ -40,7 +41,7 @@ class Stage:
     @property
     def has_impact(self) -> bool:
         """Whether IMPACT is (one of) its metrics."""
-        return "Impact" in self.parameters.get("Metric", [])
+        return has_impact(self.parameters)
 
     @property
     def schedules(self) -> list[str]:
@@ -119,7 +120,7 @@ def with_changes(stage: Stage, changes: ParameterMap, device: str | None) -> Sta
     parameters = stage.parameters | changes
     if device is not None and stage.has_impact:
         number = str(_devices.number_of(device))
-        said = [name for name in parameters if re.fullmatch(r"(Metric\d*)?(Impact)?GPU", name)]
+        said = [name for name in parameters if is_named(name, "GPU")]
         parameters |= {name: [number] for name in said or ["ImpactGPU"]}
     return Stage(stage.name, parameters)
 
@@ -156,7 +157,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
 def _check_dimension(stage: Stage, dimension: int) -> None:
     for name in ("FixedImageDimension", "MovingImageDimension"):
         said = stage.parameters.get(name, [str(dimension)])
-        if [as_whole(each) for each in said] != [dimension]:
+        if [as_integer(each) for each in said] != [dimension]:
             message = (
                 f"the map {stage.name!r} has ({name} {' '.join(said)}), and the images have "
                 f"{dimension} dimensions"

@@ -73,7 +73,7 @@ def planes_of(geometry: Geometry) -> tuple[Plane, ...]:
 def nearest_to_lps(geometry: Geometry) -> Geometry:
     """Give the grid that has the same voxels, its axes in the order and sense nearest to LPS."""
     order, flipped = _nearest(geometry)
-    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
+    direction = geometry.axes
     origin = np.array(geometry.origin)
     for axis, source in enumerate(order):
         if flipped[axis]:
@@ -104,7 +104,7 @@ def oriented(image: sitk.Image) -> NDArray[Any]:
 def obliqueness(geometry: Geometry) -> float:
     """Give the largest angle between an axis of the image and the nearest one of LPS, degrees."""
     order, _ = _nearest(geometry)
-    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
+    direction = geometry.axes
     cosines = [abs(direction[axis, source]) for axis, source in enumerate(order)]
     return math.degrees(math.acos(min(1.0, min(cosines))))
 
@@ -174,7 +174,7 @@ def slice_numbers(count: int, most: int) -> list[int]:
 
 def _nearest(geometry: Geometry) -> tuple[list[int], list[bool]]:
     """Give the image's axis nearest to each axis of LPS, and whether it runs against that."""
-    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
+    direction = geometry.axes
     axes = range(geometry.dimension)
     order = max(
         itertools.permutations(axes),

@@ -13,6 +13,8 @@ from impact_plugin.images.grid import Geometry
 from impact_plugin.report import pictures, planes
 from impact_plugin.report.planes import Plane
 
+_SIDES = ("left", "right", "top", "bottom")
+
 Slicer = Callable[[Plane, int], NDArray[np.uint8]]
 """Gives the picture of a slice, by its number on the grid: (height, width) or with 3 channels."""
 
@@ -79,6 +81,20 @@ class Viewer:
     def names(self) -> list[str]:
         """Name the images that were added."""
         return list(self._pictures)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give what a page's template has of each plane."""
+        return [
+            {
+                "name": plane.name,
+                "width": self.sizes[plane.name][0],
+                "height": self.sizes[plane.name][1],
+                "count": len(self.numbers[plane.name]),
+                "middle": len(self.numbers[plane.name]) // 2,
+                "sides": list(zip(_SIDES, plane.letters, strict=False)),
+            }
+            for plane in self.planes
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Give all of it as the page's script reads it."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
 from impact_plugin.transforms.fixed_grid import grid_of
 
 _CENTRED = ("EulerTransform", "SimilarityTransform", "AffineTransform", "AffineLogTransform")
@@ -37,7 +35,7 @@ def completed(parameters: ParameterMap, source: str) -> ParameterMap:
         )
         raise ValueError(message)
     grid = grid_of(parameters, source)
-    axes = np.reshape(grid.direction, (grid.dimension,) * 2)
+    axes = grid.axes
     if parameters.get("UseDirectionCosines") == ["false"]:
         axes = np.eye(grid.dimension)
     index = [float(value) for value in parameters["CenterOfRotation"]]
@@ -51,17 +49,13 @@ def _check_count(parameters: ParameterMap, source: str) -> None:
     if values is None or parameters.get("UseBinaryFormatForTransformationParameters") == ["true"]:
         return
     said = parameters.get("NumberOfParameters", [str(len(values))])[0]
-    if as_whole(said) != len(values):
+    if as_integer(said) != len(values):
         message = (
             f"{source}: (NumberOfParameters {said}), and TransformParameters has {len(values)}. "
             "Is a part of the file missing?"
         )
         raise ValueError(message)
     for value in values:
-        try:
-            is_number = math.isfinite(float(value))
-        except ValueError:
-            is_number = False
-        if not is_number:
+        if as_number(value) is None:
             message = f"{source}: TransformParameters has {value!r}, expected a number"
             raise ValueError(message)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters.names import has_impact
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms import from_elastix, itk_parameters, to_elastix
 from impact_plugin.transforms.chain import Chain
@@ -41,28 +42,35 @@ WHAT = (
 
 
 @dataclass(frozen=True)
-class _Rigid:
+class _Affine:
     """The map x -> matrix x + offset, mm."""
 
     matrix: NDArray[np.float64]
     offset: NDArray[np.float64]
 
     @classmethod
-    def of(cls, grid: Geometry) -> _Rigid:
+    def of(cls, grid: Geometry) -> _Affine:
         """Give A of an image: the identity where its direction is that."""
-        direction = np.array(grid.direction, dtype=np.float64)
-        matrix: NDArray[np.float64] = np.reshape(direction, (grid.dimension,) * 2)
+        matrix = grid.axes
         if np.allclose(matrix, np.eye(grid.dimension), rtol=0, atol=_ROUNDING):
             matrix = np.eye(grid.dimension)
         return cls(matrix, grid.origin - matrix @ grid.origin)
 
     @property
-    def inverse(self) -> _Rigid:
+    def inverse(self) -> _Affine:
         matrix = np.asarray(np.linalg.inv(self.matrix), dtype=np.float64)
-        return _Rigid(matrix, -matrix @ self.offset)
+        return _Affine(matrix, -matrix @ self.offset)
 
-    def __matmul__(self, first: _Rigid) -> _Rigid:
-        return _Rigid(self.matrix @ first.matrix, self.matrix @ first.offset + self.offset)
+    def __matmul__(self, first: _Affine) -> _Affine:
+        return _Affine(self.matrix @ first.matrix, self.matrix @ first.offset + self.offset)
+
+    def to_sitk(self) -> sitk.AffineTransform:
+        import SimpleITK as sitk
+
+        affine = sitk.AffineTransform(len(self.offset))
+        affine.SetMatrix(self.matrix.ravel().tolist())
+        affine.SetTranslation(self.offset.tolist())
+        return affine
 
     @property
     def is_identity(self) -> bool:
@@ -107,7 +115,7 @@ class Ignored:
         found = cls(fixed, moving)
         if found.is_trivial:
             return found
-        if found.angle > _TURNED and any("Impact" in each.get("Metric", ()) for each in maps):
+        if found.angle > _TURNED and any(map(has_impact, maps)):
             message = (
                 f"{WHAT}. Those of the two images lie {found.angle:.0f} degrees apart, and the "
                 "metric would compare features of images that are turned against each other. "
@@ -132,14 +140,14 @@ class Ignored:
     @property
     def angle(self) -> float:
         """By how much the axes of the two images differ at most, degrees."""
-        fixed, moving = _Rigid.of(self.fixed).matrix, _Rigid.of(self.moving).matrix
+        fixed, moving = _Affine.of(self.fixed).matrix, _Affine.of(self.moving).matrix
         least = float((fixed * moving).sum(axis=0).min())
         return float(np.degrees(np.arccos(np.clip(least, -1.0, 1.0))))
 
     @property
     def is_trivial(self) -> bool:
         """Whether it is all the same, for the images' axes are x, y and z."""
-        return _Rigid.of(self.fixed).is_identity and _Rigid.of(self.moving).is_identity
+        return _Affine.of(self.fixed).is_identity and _Affine.of(self.moving).is_identity
 
     @property
     def start(self) -> Chain:
@@ -153,9 +161,9 @@ class Ignored:
             chain: What it found.
             start: In the world, where it started; None: without an initial transform.
         """
-        frame = _Rigid.of(self.moving)
+        frame = _Affine.of(self.moving)
         if start is None:
-            start = _as_chain(frame @ _Rigid.of(self.fixed).inverse, self.fixed)
+            start = _as_chain(frame @ _Affine.of(self.fixed).inverse, self.fixed)
         return start + _conjugated(chain, frame, self.fixed)
 
     def for_elastix(self, chain: Chain) -> Chain:
@@ -166,8 +174,8 @@ class Ignored:
         """
         if self.is_trivial or not chain.maps:
             return chain
-        back = _Rigid.of(self.moving).inverse
-        start = _as_chain(back @ _Rigid.of(self.fixed), self.fixed)
+        back = _Affine.of(self.moving).inverse
+        start = _as_chain(back @ _Affine.of(self.fixed), self.fixed)
         try:
             return start + _conjugated(chain, back, self.fixed)
         except from_elastix.UnsupportedTransformError as error:
@@ -218,21 +226,14 @@ def in_world(chain: Chain, fixed: Geometry | None, moving: Geometry | None, name
         raise ValueError(message) from error
 
 
-def _as_chain(rigid: _Rigid, fixed: Geometry) -> Chain:
-    import SimpleITK as sitk
-
-    if rigid.is_identity:
-        return Chain()
-    affine = sitk.AffineTransform(len(rigid.offset))
-    affine.SetMatrix(rigid.matrix.ravel().tolist())
-    affine.SetTranslation(rigid.offset.tolist())
-    return to_elastix.from_sitk(affine, fixed)
+def _as_chain(affine: _Affine, fixed: Geometry) -> Chain:
+    return Chain() if affine.is_identity else to_elastix.from_sitk(affine.to_sitk(), fixed)
 
 
-def _conjugated(chain: Chain, frame: _Rigid, fixed: Geometry) -> Chain:
+def _conjugated(chain: Chain, frame: _Affine, fixed: Geometry) -> Chain:
     """Give frame T frame^-1 for each T of a chain, with all else that its maps say."""
     # elastix forgets the direction from its second stage on.
-    columns = np.reshape(fixed.direction, (fixed.dimension,) * 2).T.ravel().tolist()
+    columns = fixed.axes.T.ravel().tolist()
     used = as_map({"UseDirectionCosines": True, "Direction": columns})
     if frame.is_identity:
         return Chain([parameters | used for parameters in chain.maps], chain.fields)
@@ -247,7 +248,7 @@ def _conjugated(chain: Chain, frame: _Rigid, fixed: Geometry) -> Chain:
     return found
 
 
-def _moved(transform: sitk.Transform, frame: _Rigid) -> sitk.Transform:
+def _moved(transform: sitk.Transform, frame: _Affine) -> sitk.Transform:
     """Give frame T frame^-1."""
     import SimpleITK as sitk
 
@@ -278,16 +279,4 @@ def _moved(transform: sitk.Transform, frame: _Rigid) -> sitk.Transform:
         direction = frame.matrix @ np.reshape(field.GetDirection(), (d, d))
         turned.SetDirection(direction.ravel().tolist())
         return sitk.DisplacementFieldTransform(turned)
-    # Linear: what it does to the origin and the unit vectors is all that it is.
-    back = frame.inverse
-    points = [[0.0] * d, *np.eye(d).tolist()]
-    offset, *columns = (
-        frame.matrix
-        @ np.array(transform.TransformPoint((back.matrix @ point + back.offset).tolist()))
-        + frame.offset
-        for point in points
-    )
-    affine = sitk.AffineTransform(d)
-    affine.SetMatrix((np.array(columns) - offset).T.ravel().tolist())
-    affine.SetTranslation(offset.tolist())
-    return affine
+    return (frame @ _Affine(*itk_parameters.matrix_and_offset(transform)) @ frame.inverse).to_sitk()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from impact_plugin.images.grid import Geometry
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer, numbers_of
 
 
 def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> Geometry:
@@ -23,17 +23,17 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
         ValueError: They do not have it.
     """
     try:
-        size = tuple(as_whole(n) or 0 for n in parameters["Size"])
+        size = tuple(as_integer(n) or 0 for n in parameters["Size"])
         if min(size) < 1:
             message = f"(Size {' '.join(parameters['Size'])}) is none of an image"
             raise ValueError(message)
         d = len(size)
         # elastix writes directions column by column.
-        columns = _numbers(parameters, "Direction", np.eye(d).ravel().tolist())
+        columns = numbers_of(parameters, "Direction", np.eye(d).ravel().tolist())
         matrix = np.reshape(columns, (d, d)).T
-        spacing = np.array(_numbers(parameters, "Spacing", [1.0] * d))
-        index = _numbers(parameters, "Index", [0.0] * d)
-        first = _numbers(parameters, "Origin", [0.0] * d) + matrix @ (spacing * index)
+        spacing = np.array(numbers_of(parameters, "Spacing", [1.0] * d))
+        index = numbers_of(parameters, "Index", [0.0] * d)
+        first = numbers_of(parameters, "Origin", [0.0] * d) + matrix @ (spacing * index)
     except (KeyError, ValueError) as error:
         message = (
             f"{source} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
@@ -68,7 +68,3 @@ def grid_of_chain(maps: Sequence[ParameterMap], source: Path | str, remedy: str 
             break
         known = parameters
     return grid_of(known, source, remedy)
-
-
-def _numbers(parameters: ParameterMap, name: str, default: list[float]) -> list[float]:
-    return [float(value) for value in parameters[name]] if parameters.get(name) else default

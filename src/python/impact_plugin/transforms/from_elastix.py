@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impact_plugin._errors import InputError
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer, numbers_of
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> 
         return sitk.DisplacementFieldTransform(sitk.Image(field))
     try:
         return _MAKERS[name](parameters, dimension)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         message = f"the {name} is none of {dimension} dimensions that elastix reads: {reason}"
         raise ValueError(message) from error
@@ -108,53 +108,28 @@ def one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> 
 
 def _field_order(parameters: ParameterMap) -> int | None:
     """Give the order of a displacement field's interpolation; elastix takes 0 for want of one."""
-    return as_whole(parameters.get("DeformationFieldInterpolationOrder", ["0"])[0])
-
-
-def _numbers(
-    parameters: ParameterMap, name: str, default: list[float] | None = None
-) -> list[float]:
-    values = parameters.get(name)
-    if values:
-        return [float(value) for value in values]
-    if default is None:
-        message = f"it has no {name}"
-        raise ValueError(message)
-    return default
+    return as_integer(parameters.get("DeformationFieldInterpolationOrder", ["0"])[0])
 
 
 def _translation(parameters: ParameterMap, dimension: int) -> sitk.Transform:
     import SimpleITK as sitk
 
-    return sitk.TranslationTransform(dimension, _numbers(parameters, "TransformParameters"))
+    return sitk.TranslationTransform(dimension, numbers_of(parameters, "TransformParameters"))
 
 
-def _euler(parameters: ParameterMap, dimension: int) -> sitk.Transform:
+def _centred(parameters: ParameterMap, dimension: int) -> sitk.Transform:
     import SimpleITK as sitk
 
-    transform = sitk.Euler2DTransform() if dimension == 2 else sitk.Euler3DTransform()
-    transform.SetCenter(_numbers(parameters, "CenterOfRotationPoint"))
-    if dimension == 3:
+    kind = parameters["Transform"][0].removesuffix("Transform")
+    transform = (
+        sitk.AffineTransform(dimension)
+        if kind == "Affine"
+        else getattr(sitk, f"{kind}{dimension}DTransform")()
+    )
+    transform.SetCenter(numbers_of(parameters, "CenterOfRotationPoint"))
+    if isinstance(transform, sitk.Euler3DTransform):
         transform.SetComputeZYX(parameters.get("ComputeZYX", ["false"])[0] == "true")
-    transform.SetParameters(_numbers(parameters, "TransformParameters"))
-    return transform
-
-
-def _similarity(parameters: ParameterMap, dimension: int) -> sitk.Transform:
-    import SimpleITK as sitk
-
-    transform = sitk.Similarity2DTransform() if dimension == 2 else sitk.Similarity3DTransform()
-    transform.SetCenter(_numbers(parameters, "CenterOfRotationPoint"))
-    transform.SetParameters(_numbers(parameters, "TransformParameters"))
-    return transform
-
-
-def _affine(parameters: ParameterMap, dimension: int) -> sitk.Transform:
-    import SimpleITK as sitk
-
-    transform = sitk.AffineTransform(dimension)
-    transform.SetCenter(_numbers(parameters, "CenterOfRotationPoint"))
-    transform.SetParameters(_numbers(parameters, "TransformParameters"))
+    transform.SetParameters(numbers_of(parameters, "TransformParameters"))
     return transform
 
 
@@ -162,23 +137,23 @@ def _b_spline(parameters: ParameterMap, dimension: int) -> sitk.Transform:
     import SimpleITK as sitk
 
     order = parameters.get("BSplineTransformSplineOrder", ["3"])[0]
-    transform = sitk.BSplineTransform(dimension, as_whole(order) or 0)
-    size, spacing = (_numbers(parameters, f"Grid{name}") for name in ("Size", "Spacing"))
-    index = _numbers(parameters, "GridIndex", [0.0] * dimension)
+    transform = sitk.BSplineTransform(dimension, as_integer(order) or 0)
+    size, spacing = (numbers_of(parameters, f"Grid{name}") for name in ("Size", "Spacing"))
+    index = numbers_of(parameters, "GridIndex", [0.0] * dimension)
     # elastix writes directions column by column, ITK keeps them row by row.
-    columns = _numbers(parameters, "GridDirection", np.eye(dimension).ravel().tolist())
+    columns = numbers_of(parameters, "GridDirection", np.eye(dimension).ravel().tolist())
     matrix = np.reshape(columns, (dimension, dimension)).T
-    origin = _numbers(parameters, "GridOrigin") + matrix @ np.multiply(spacing, index)
+    origin = numbers_of(parameters, "GridOrigin") + matrix @ np.multiply(spacing, index)
     transform.SetFixedParameters([*size, *origin.tolist(), *spacing, *matrix.ravel().tolist()])
-    transform.SetParameters(_numbers(parameters, "TransformParameters"))
+    transform.SetParameters(numbers_of(parameters, "TransformParameters"))
     return transform
 
 
 _MAKERS: dict[str, Callable[[ParameterMap, int], sitk.Transform]] = {
     "TranslationTransform": _translation,
-    "EulerTransform": _euler,
-    "SimilarityTransform": _similarity,
-    "AffineTransform": _affine,
+    "EulerTransform": _centred,
+    "SimilarityTransform": _centred,
+    "AffineTransform": _centred,
     "BSplineTransform": _b_spline,
     "RecursiveBSplineTransform": _b_spline,
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin.images.grid import Geometry
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.parameters.values import as_integer
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms import directions, itk_files, to_elastix
 from impact_plugin.transforms.chain import Chain
@@ -128,7 +128,7 @@ def is_of_elastix(path: Path) -> bool:
 def _of_dimension(chain: Chain, grid: Geometry, name: str) -> Chain:
     for parameters in chain.maps:
         dimension = parameters.get("FixedImageDimension", [str(grid.dimension)])[0]
-        if as_whole(dimension) != grid.dimension:
+        if as_integer(dimension) != grid.dimension:
             message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
             raise ValueError(message)
     return chain

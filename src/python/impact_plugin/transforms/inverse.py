@@ -199,7 +199,7 @@ class _Deformation:
         fine = tuple(2 * n - 1 for n in box.size)
         half = tuple(spacing / 2 for spacing in box.spacing)
         reached = mapped(self.smooth, _places(Geometry(fine, half, box.origin, box.direction)))
-        direction = np.reshape(box.direction, (box.dimension,) * 2)
+        direction = box.axes
         along = (reached - np.array(box.origin)) @ direction  # mm along the box's axes
         low, high = along.min(axis=0), along.max(axis=0)
         count = np.prod((high - low) / step + 2 * _MARGIN + 1)

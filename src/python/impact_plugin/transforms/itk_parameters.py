@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impact_plugin.parameters.values import Value
 
@@ -55,10 +56,7 @@ def parameters_of(
             "DeformationFieldInterpolationOrder": 1,
         }
     if transform.IsLinear():
-        # What a linear map does to the origin and the unit vectors is all that it is.
-        offset = np.array(transform.TransformPoint([0.0] * dimension))
-        columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
-        matrix = (np.array(columns) - offset).T
+        matrix, offset = matrix_and_offset(transform)
         return {
             **with_parameters("AffineTransform", [*matrix.ravel().tolist(), *offset.tolist()]),
             "CenterOfRotationPoint": [0.0] * dimension,
@@ -68,6 +66,19 @@ def parameters_of(
         "field transforms, or compositions of them"
     )
     raise ValueError(message)
+
+
+def matrix_and_offset(
+    transform: sitk.Transform,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give A (d, d) and b (d), mm, of a linear transform A x + b.
+
+    What it does to the origin and the unit vectors is all that it is.
+    """
+    dimension = transform.GetDimension()
+    offset = np.array(transform.TransformPoint([0.0] * dimension))
+    columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
+    return (np.array(columns) - offset).T, offset
 
 
 def with_parameters(name: str, parameters: Iterable[float]) -> dict[str, Value]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from impact_plugin.parameters.values import ParameterMap, as_whole
+from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -71,7 +70,7 @@ def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
         )
         raise ValueError(message)
     text = parameters.get("FinalBSplineInterpolationOrder", ["3"])[0]
-    order = as_whole(text)
+    order = as_integer(text)
     if order is None or order not in range(HIGHEST_ORDER + 1):
         message = (
             f"{name} has (FinalBSplineInterpolationOrder {text}), expected a whole number from 0 "
@@ -88,11 +87,8 @@ def outside_of(parameters: ParameterMap, name: str = "the transform") -> float:
         ValueError: DefaultPixelValue is no finite number.
     """
     text = parameters.get("DefaultPixelValue", ["0"])[0]
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = as_number(text)
+    if value is None:
         message = f"DefaultPixelValue of {name} is {text!r}, expected a finite number"
         raise ValueError(message)
     return value

@@ -73,7 +73,7 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
 def _common(fixed: Geometry) -> ParameterMap:
     """Give what every transform parameter file says of the fixed image and of resampling."""
     dimension = fixed.dimension
-    columns = np.reshape(fixed.direction, (dimension, dimension)).T.ravel().tolist()
+    columns = fixed.axes.T.ravel().tolist()
     return as_map(
         {
             "HowToCombineTransforms": "Compose",

@@ -55,7 +55,7 @@ def _on(grid: Geometry, chain: Chain) -> Chain:
 
 def _grid(grid: Geometry) -> ParameterMap:
     """Give the parameters that make transformix's output lie on a grid."""
-    columns = np.reshape(grid.direction, (grid.dimension,) * 2).T.ravel()
+    columns = grid.axes.T.ravel()
     return {
         "Size": [str(n) for n in grid.size],
         "Index": ["0"] * grid.dimension,

@@ -8,8 +8,9 @@ from pathlib import Path
 from impact_plugin import _arguments
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
+from impact_plugin._optional import require, require_for_pages
 from impact_plugin.cohort.report import cases, facts, values
-from impact_plugin.report import libraries, page
+from impact_plugin.report import page
 
 WORST = 8
 """Pairs that a page shows pictures of."""
@@ -46,8 +47,9 @@ def write_cohort_report(
         >>> impact_plugin.write_cohort_report("out")  # doctest: +SKIP
         PosixPath('/data/out/report.html')
     """
-    libraries.require()
-    _arguments.check_whole("worst", worst, 0, 1000)
+    require_for_pages()
+    require("reports of cohorts", "cohort", "pandas", "pyarrow")
+    _arguments.check_integer("worst", worst, 0, 1000)
     found = facts.read(expanded(folder).absolute())
     target = expanded(path).absolute() if path is not None else found.folder / "report.html"
     if target.is_dir():

@@ -27,7 +27,7 @@ class DamagedImageError(InputError):
     """An image file of which a part is missing or cannot be unpacked."""
 
 
-def check_whole(path: Path, name: str = "") -> None:
+def check_complete(path: Path, name: str = "") -> None:
     """Check that an image file has all of its voxels.
 
     That is, those of the formats whose readers do not: NIfTI, MetaImage, TIFF, VTK and GIPL. A

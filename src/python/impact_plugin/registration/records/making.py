@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.models import resolve
-from impact_plugin.parameters.values import as_whole
+from impact_plugin.parameters.names import is_named
+from impact_plugin.parameters.values import as_integer
 from impact_plugin.registration.records import machine
 from impact_plugin.registration.records.contents import (
     Record,
@@ -40,8 +41,6 @@ DEFAULT_SEED = 121212
 
 IMAGES = ("fixed", "moving", "fixed_mask", "moving_mask")
 """The images of a registration, by the names of the arguments of ``register_images``."""
-
-_GPU = re.compile(r"(Metric\d*)?(Impact)?GPU")
 
 
 def begin(
@@ -158,7 +157,7 @@ def _describe_stage(stage: Stage) -> Record:
     return {
         "name": stage.name,
         "parameters": stage.parameters,
-        "seed": as_whole(seed),
+        "seed": as_integer(seed),
         "devices": _devices(stage),
     }
 
@@ -170,7 +169,7 @@ def _devices(stage: Stage) -> list[str]:
     numbers = [
         value
         for name, values in stage.parameters.items()
-        if _GPU.fullmatch(name)
+        if is_named(name, "GPU")
         for text in values
         for value in text.split()
     ]

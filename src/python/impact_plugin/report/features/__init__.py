@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin import _arguments, _devices
-from impact_plugin._former_names import former_arguments
+from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
+from impact_plugin._optional import require_for_pages
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.models.inspection import inspect
 from impact_plugin.models.report import ModelReport
 from impact_plugin.parameters import Distance
-from impact_plugin.report import libraries
 from impact_plugin.report.features import content, extraction, files, scans
 from impact_plugin.report.features.colours import Basis
 from impact_plugin.report.features.extraction import FeatureMap
@@ -56,7 +55,7 @@ class FeatureView:
     sharpness: tuple[Sharpness, ...] = field(repr=False)
 
 
-@former_arguments(out="output_directory", gpu=("device", _devices.name_of))
+@renamed_arguments(out="output_directory", gpu=("device", _devices.name_of))
 @plain_arguments
 def view_features(
     image: ImageLike,
@@ -127,7 +126,7 @@ def view_features(
             model does not have; too few points in both images.
         OSError: The folder cannot be written into.
     """
-    libraries.require()
+    require_for_pages()
     device = _devices.from_argument(device)
     _devices.check_available(device)
     gpu = _devices.number_of(device)
@@ -201,19 +200,17 @@ def _checked(
     if unknown or not distances:
         message = f"distances: {unknown or 'none'}. Allowed: {', '.join(DISTANCES)}"
         raise ValueError(message)
-    if scan_range is not None and not (math.isfinite(scan_range) and scan_range > 0):
+    if scan_range is not None and not _arguments.is_positive(scan_range):
         message = f"scan_range is {scan_range!r}, expected mm above 0"
         raise ValueError(message)
-    _arguments.check_whole("scan_steps", scan_steps, 5, 1001)
+    _arguments.check_integer("scan_steps", scan_steps, 5, 1001)
     if scan_steps % 2 == 0:
         message = f"scan_steps is {scan_steps}, expected an odd number: no shift is one of them"
         raise ValueError(message)
-    _arguments.check_whole("samples", samples, 50)
-    _arguments.check_whole("seed", seed, 0, _arguments.LARGEST_SEED)
-    _arguments.check_whole("slices", slices, 1, 1000)
-    if file_format not in ("mha", "nii.gz"):
-        message = f"file_format is {file_format!r}, expected 'mha' or 'nii.gz'"
-        raise ValueError(message)
+    _arguments.check_integer("samples", samples, 50)
+    _arguments.check_integer("seed", seed, 0, _arguments.LARGEST_SEED)
+    _arguments.check_integer("slices", slices, 1, 1000)
+    _arguments.check_choice("file_format", file_format, ("mha", "nii.gz"))
     return scan_steps
 
 
@@ -248,9 +245,7 @@ def _voxels(given: float | Sequence[float] | None, image: sitk.Image) -> tuple[f
     numbers = list(spread(given, dimension))
     if len(numbers) == 1:
         numbers *= dimension
-    if len(numbers) != dimension or not all(
-        math.isfinite(number) and number > 0 for number in numbers
-    ):
+    if len(numbers) != dimension or not all(map(_arguments.is_positive, numbers)):
         message = f"voxel_size is {given!r}, expected {dimension} numbers of mm above 0, or one"
         raise ValueError(message)
     return tuple(float(number) for number in numbers)

@@ -27,7 +27,6 @@ from impact_plugin.report.stacks import Viewer
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_SIDES = ("left", "right", "top", "bottom")
 _MONTAGE = 150  # pixels along the longest edge of a slice
 
 
@@ -89,17 +88,7 @@ def write(
             }
             for each, basis in zip(sides.ours, sides.bases, strict=True)
         ],
-        "planes": [
-            {
-                "name": plane.name,
-                "width": viewer.sizes[plane.name][0],
-                "height": viewer.sizes[plane.name][1],
-                "count": len(viewer.numbers[plane.name]),
-                "middle": len(viewer.numbers[plane.name]) // 2,
-                "sides": list(zip(_SIDES, plane.letters, strict=False)),
-            }
-            for plane in viewer.planes
-        ],
+        "planes": viewer.rows(),
         "montages": montages,
         "curves": pictures.figure_uri(plots.curves(found), 100),
         "shifts": f"{found[0].curves[0].shifts[-1]:g}",

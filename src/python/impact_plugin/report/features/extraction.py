@@ -71,12 +71,7 @@ def extract(image: sitk.Image, model: Model, gpu: int) -> list[FeatureMap]:
     dimension = image.GetDimension()
     settings = level_settings(model, dimension).fixed_models[0]
     array = sitk.GetArrayViewFromImage(image).astype(np.float32)
-    seen = _core.Image(
-        array,
-        image.GetSpacing(),
-        image.GetOrigin(),
-        np.reshape(image.GetDirection(), (dimension, dimension)),
-    )
+    seen = _core.Image(array, image.GetSpacing(), image.GetOrigin(), Geometry.of(image).axes)
     try:
         maps = _networks.feature_maps(seen, settings, gpu)
     except _core.Error as error:

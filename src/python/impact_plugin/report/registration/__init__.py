@@ -37,7 +37,7 @@ class Options:
         Raises:
             ValueError: One is out of range.
         """
-        _arguments.check_whole("slices", slices, 1, 1000)
+        _arguments.check_integer("slices", slices, 1, 1000)
         return cls(slices, _window(window))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.evaluation import jacobian
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report import pictures
@@ -63,7 +62,7 @@ class Deformation:
         geometry = _coarser(nearest_to_lps(fixed))
         field = apply.displacement_field(chain, geometry)
         voxels = fixed.thinned(_MOST_VOXELS)
-        determinant = jacobian.determinant(chain, voxels)
+        determinant = apply.jacobian_determinant(chain, voxels)
         return cls(
             geometry,
             sitk.GetArrayViewFromImage(field).astype(np.float32),
@@ -124,8 +123,8 @@ class Deformation:
         Returns:
             Opacity of the lines, bytes, shape (height, width).
         """
-        direction = np.reshape(self.geometry.direction, (self.geometry.dimension,) * 2)
-        along = self._slice(self.displacement, plane, place) @ direction.astype(np.float32)
+        axes = self.geometry.axes.astype(np.float32)
+        along = self._slice(self.displacement, plane, place) @ axes
         lines = np.zeros(size[::-1], np.float32)
         for axis in (plane.right, plane.vertical):
             horizontal = axis == plane.right
@@ -191,6 +190,5 @@ def _coarser(geometry: Geometry) -> Geometry:
         n * step / m for n, step, m in zip(geometry.size, geometry.spacing, size, strict=True)
     )
     middle = (np.array(size) - 1) / 2
-    direction = np.reshape(geometry.direction, (geometry.dimension,) * 2)
-    origin = geometry.centre - (direction * spacing) @ middle
+    origin = geometry.centre - (geometry.axes * spacing) @ middle
     return Geometry(size, spacing, tuple(origin.tolist()), geometry.direction)

@@ -26,7 +26,6 @@ _MODES = (
     ("moving", "moving image alone"),
 )
 _OF_BOTH = ("colours", "fade", "checkerboard", "difference")
-_SIDES = ("left", "right", "top", "bottom")
 
 
 def collect(content: Content, built: scene.Scene, tables: list[Table]) -> dict[str, Any]:
@@ -64,17 +63,7 @@ def collect(content: Content, built: scene.Scene, tables: list[Table]) -> dict[s
         "gradient": _gradient(),
         "folded_colour": deformation.FOLDED,
         "line_spacing": f"{built.line_spacing:g}",
-        "planes": [
-            {
-                "name": plane.name,
-                "width": viewer.sizes[plane.name][0],
-                "height": viewer.sizes[plane.name][1],
-                "count": len(viewer.numbers[plane.name]),
-                "middle": len(viewer.numbers[plane.name]) // 2,
-                "sides": list(zip(_SIDES, plane.letters, strict=False)),
-            }
-            for plane in viewer.planes
-        ],
+        "planes": viewer.rows(),
         "convention": _convention(built, content),
         "windows": built.windows,
         "middles": built.middles,

@@ -9,7 +9,7 @@ import pytest
 
 import impact_plugin
 from impact_plugin import _devices
-from impact_plugin._former_names import former_arguments
+from impact_plugin._deprecated import renamed_arguments
 from impact_plugin.check import LevelMemory
 from impact_plugin.parameters import Level, Model, Parameters
 
@@ -57,7 +57,7 @@ def test_numbers_of_devices(number: int, name: str) -> None:
 
 
 def test_arguments() -> None:
-    @former_arguments(old="new")
+    @renamed_arguments(old="new")
     def function(new: int, *, other: int = 0) -> tuple[int, int]:
         return new, other
 
