@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from msgspec import structs
+
 from impact_plugin import _arguments, _kept, _versions
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
@@ -25,7 +27,7 @@ from impact_plugin.registration.follower import LOGGER, Callback, Follower
 from impact_plugin.registration.inputs import Inputs
 from impact_plugin.registration.progress import Bars
 from impact_plugin.registration.records import making, storage
-from impact_plugin.registration.records.contents import Record
+from impact_plugin.registration.records.types import BegunRecord
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.registration.run import Run
 from impact_plugin.registration.stages import Models, ParameterMaps, Stage
@@ -38,7 +40,7 @@ from impact_plugin.transforms.resampling import Resampling, least
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-Recording: TypeAlias = bool | Literal["inputs"] | Callable[[Record], None]
+Recording: TypeAlias = bool | Literal["inputs"] | Callable[[BegunRecord], None]
 """Whether and how a record is made, see ``record`` of :func:`register_images`."""
 
 
@@ -209,7 +211,7 @@ def register_images(
             _arguments.make_folder("output_directory", out)
             results.clear(out)  # of an earlier registration
             if begun is not None and record == "inputs":
-                inputs.keep(out, begun["images"])
+                begun = structs.replace(begun, images=inputs.keep(out, begun.images))
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         if ignored is not None and not ignored.is_trivial:

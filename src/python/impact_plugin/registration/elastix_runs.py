@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 
 from impact_plugin import _versions
 from impact_plugin._io import expanded, temporary_folder, utf8_name, write_text
@@ -130,10 +131,14 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         "warped image": time.perf_counter() - ended,
     }
     result = replace(result, image=image, timings=timings)
-    record = making.finish(begun, result, placed, log.levels, text)
+    there = log_file.is_file()
+    record = structs.replace(
+        making.finish(begun, result, placed, log.levels, text),
+        log=os.path.relpath(log_file, file.parent) if there else None,
+    )
     if ignored is None:  # else elastix's file is of its own frame
-        record["transform"]["file"] = os.path.relpath(last, file.parent)
-    record["log"] = os.path.relpath(log_file, file.parent) if log_file.is_file() else None
+        named = structs.replace(record.transform, file=os.path.relpath(last, file.parent))
+        record = structs.replace(record, transform=named)
     storage.write(record, file)
     return 0
 

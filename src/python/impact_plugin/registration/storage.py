@@ -10,6 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from impact_plugin import _kept, _versions
 from impact_plugin._io import expanded, naming
 from impact_plugin.elastix.history import History
@@ -21,7 +23,7 @@ from impact_plugin.images import conversion
 from impact_plugin.images.files import read_image, write_image
 from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.records import storage as records
-from impact_plugin.registration.records.contents import Record
+from impact_plugin.registration.records.types import Record
 from impact_plugin.transforms import apply, itk_files
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.transforms.resampling import order_of, outside_of
@@ -115,21 +117,21 @@ def _save_record(
         final: Where it will be moved to.
         transform: The file of the transform.
     """
-    named = record | {
-        "transform": record["transform"] | {"file": transform.name if transform else None},
-        "result_image": record["result_image"] | {"file": "result.mha"},
-        "log": LOG,
-    }
-    if result.output_directory != final:  # stored inputs are where they were stored
-        named["images"] = {
-            name: image and image | {"stored": _elsewhere(image["stored"], result.output_directory)}
-            for name, image in record["images"].items()
+    named = structs.replace(
+        record,
+        transform=structs.replace(record.transform, file=transform.name if transform else None),
+        result_image=structs.replace(record.result_image, file="result.mha"),
+        log=LOG,
+    )
+    before = result.output_directory
+    if before != final:  # stored inputs are where they were stored
+        images = {
+            name: structs.replace(image, stored=str(before / image.stored) if before else None)
+            for name, image in record.images.items()
+            if image is not None and image.stored is not None
         }
+        named = structs.replace(named, images=structs.replace(record.images, **images))
     records.write(named, folder / RECORD)
-
-
-def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
-    return None if stored is None or folder is None else str(folder / stored)
 
 
 def load(folder: Path) -> RegistrationData:
