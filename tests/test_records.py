@@ -20,8 +20,8 @@ from helpers.host_versions import folder_of
 from helpers.pairs import image_array, sitk_pair, squares, voxels
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import impact, pair
+from impact_plugin.folders import record_file
 from impact_plugin.registration import records
-from impact_plugin.registration.records import storage
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = records.schema()
@@ -262,7 +262,7 @@ def test_record_without_a_folder() -> None:
         parameter_maps=squares(MaximumNumberOfIterations=3),
     )
     assert result.record is not None
-    jsonschema.validate(json.loads(storage.text(result.record)), SCHEMA)
+    jsonschema.validate(json.loads(record_file.text(result.record)), SCHEMA)
     assert result.record.images.fixed.path is None
     assert result.record.images.fixed.voxels_sha256 == sha256(fixed.voxels.tobytes())
     assert "elastix version: 5.3.1" in result.log
@@ -319,7 +319,7 @@ def test_text_of_a_record_reads_as_what_was_written() -> None:
         "c": [[1], [2, 3]],
         "d": [],
     }
-    text = storage.text(odd)
+    text = record_file.text(odd)
     assert json.loads(text) == odd
     assert '"b": [1.5, 2]' in text
 

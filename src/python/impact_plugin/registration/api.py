@@ -16,6 +16,8 @@ from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.elastix import signals
 from impact_plugin.elastix.history import History
+from impact_plugin.folders import record_file
+from impact_plugin.folders.record import BegunRecord
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
@@ -26,8 +28,7 @@ from impact_plugin.registration.fitting import Fit
 from impact_plugin.registration.follower import LOGGER, Callback, Follower
 from impact_plugin.registration.inputs import Inputs
 from impact_plugin.registration.progress import Bars
-from impact_plugin.registration.records import making, storage
-from impact_plugin.registration.records.types import BegunRecord
+from impact_plugin.registration.records import making
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.registration.run import Run
 from impact_plugin.registration.stages import Models, ParameterMaps, Stage
@@ -261,7 +262,7 @@ def register_images(
         result.save(out)
         run.write_outputs(result.fixed.dimension)
         if begun is not None:
-            result = replace(result, record=storage.read(out))  # with the names of the files
+            result = replace(result, record=record_file.read(out))  # with the names of the files
     return result
 
 

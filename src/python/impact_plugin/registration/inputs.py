@@ -11,11 +11,11 @@ from msgspec import structs
 
 from impact_plugin._io import expanded
 from impact_plugin.check import ImageHeader
+from impact_plugin.folders.record import Images
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.files import write_image
 from impact_plugin.images.grid import Geometry
-from impact_plugin.registration.records.types import Images
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

@@ -15,15 +15,16 @@ from msgspec import structs
 
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
+from impact_plugin.folders import record_file
+from impact_plugin.folders.record import BegunRecord, Record
 from impact_plugin.images.files import read_image
 from impact_plugin.images.reading import exists
 from impact_plugin.models import resolve
 from impact_plugin.registration.api import register_images
-from impact_plugin.registration.records import comparing, machine, storage
+from impact_plugin.registration.records import comparing, machine
 from impact_plugin.registration.records.comparing import RecordMismatchError
 from impact_plugin.registration.records.contents import first_maps, transform_sha256
 from impact_plugin.registration.records.making import IMAGES
-from impact_plugin.registration.records.types import BegunRecord, Record
 from impact_plugin.registration.stages import Stage
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.resampling import Resampling
@@ -138,8 +139,8 @@ def run(
         progress: Whether to show bars.
         warn: Called with each remark, before elastix is started.
     """
-    file = storage.find(path)
-    then = storage.read(file)
+    file = record_file.find(path)
+    then = record_file.read(file)
     if then.stopped:
         message = (
             f"{file} is of a registration that its callback ended early, at an iteration that "

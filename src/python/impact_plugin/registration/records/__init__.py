@@ -5,7 +5,7 @@ A record is a :class:`Record`, of which the fields are described in ``docs/recor
 :func:`impact_plugin.rerun` runs it again.
 """
 
-from impact_plugin.registration.records.storage import read, write
-from impact_plugin.registration.records.types import BegunRecord, Record, schema
+from impact_plugin.folders.record import BegunRecord, Record, schema
+from impact_plugin.folders.record_file import read, write
 
 __all__ = ["BegunRecord", "Record", "read", "schema", "write"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from impact_plugin.models.files import sha256
-from impact_plugin.registration.records import machine
-from impact_plugin.registration.records.types import (
+from impact_plugin.folders.record import (
     BegunRecord,
     Image,
     Machine,
@@ -15,6 +13,8 @@ from impact_plugin.registration.records.types import (
     OtherFile,
     Record,
 )
+from impact_plugin.models.files import sha256
+from impact_plugin.registration.records import machine
 
 _GRID = ("size", "spacing", "origin", "direction", "pixel_type")
 

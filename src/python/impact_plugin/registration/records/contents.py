@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin._io import expanded
+from impact_plugin.folders.record import Image
 from impact_plugin.models.files import sha256
 from impact_plugin.parameters import map_files
-from impact_plugin.registration.records.types import Image
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:

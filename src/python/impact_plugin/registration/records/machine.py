@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from impact_plugin import _versions
+from impact_plugin.folders.record import Machine
 from impact_plugin.models.files import sha256
-from impact_plugin.registration.records.types import Machine
 
 _DISTRIBUTIONS = ("impact-plugin", "torch", "itk-elastix", "itk-core", "SimpleITK", "numpy")
 

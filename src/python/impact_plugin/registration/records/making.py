@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from impact_plugin.folders import record as fields
+from impact_plugin.folders.record import BegunRecord, Record
 from impact_plugin.models import resolve
 from impact_plugin.models.files import sha256
 from impact_plugin.parameters.values import as_whole
@@ -24,28 +26,12 @@ from impact_plugin.registration.records.contents import (
     transform_sha256,
     voxels_sha256,
 )
-from impact_plugin.registration.records.types import (
-    Arguments,
-    BegunRecord,
-    BegunStage,
-    Command,
-    Images,
-    InitialTransform,
-    Level,
-    Model,
-    OtherFile,
-    Record,
-    ResampledBy,
-    ResultImage,
-    Stage,
-    Transform,
-)
 
 if TYPE_CHECKING:
-    from impact_plugin.elastix import log as elastix_log
-    from impact_plugin.registration import stages as running
+    from impact_plugin.elastix.log import Level
     from impact_plugin.registration.inputs import Inputs
     from impact_plugin.registration.result import RegistrationResult
+    from impact_plugin.registration.stages import Stage
     from impact_plugin.transforms.chain import Chain
 
 DEFAULT_SEED = 121212
@@ -62,7 +48,7 @@ def begin(
     given: Mapping[str, object],
     initial_transform: object,
     before: Chain,
-    stages: Sequence[running.Stage],
+    stages: Sequence[Stage],
     arguments: Mapping[str, object],
 ) -> BegunRecord:
     """Describe what goes into a registration; reads every file of it.
@@ -86,9 +72,9 @@ def begin(
     return BegunRecord(
         record_version=1,
         started=_now(),
-        command=Command(arguments=list(sys.argv), folder=str(Path.cwd())),
-        arguments=Arguments(**plain),
-        images=Images(**images),
+        command=fields.Command(arguments=list(sys.argv), folder=str(Path.cwd())),
+        arguments=fields.Arguments(**plain),
+        images=fields.Images(**images),
         initial_transform=_describe_initial(initial_transform, before),
         stages=tuple(_describe_stage(stage) for stage in stages),
         models=_describe_models(stages),
@@ -100,7 +86,7 @@ def finish(
     begun: BegunRecord,
     result: RegistrationResult,
     before: Chain,
-    levels: Sequence[elastix_log.Level],
+    levels: Sequence[Level],
     log: str,
 ) -> Record:
     """Add to what :func:`begin` gave what came out.
@@ -117,7 +103,7 @@ def finish(
         maps = len(before.maps) + number + 1
         reached = maps <= len(result.chain.maps)
         stages.append(
-            Stage(
+            fields.Stage(
                 **msgspec.structs.asdict(stage),
                 levels=tuple(_describe_level(each) for each in levels if each.stage == number),
                 transform_sha256=(
@@ -130,11 +116,11 @@ def finish(
         **{**msgspec.structs.asdict(begun), "stages": tuple(stages)},
         finished=_now(),
         stopped=result.stopped,
-        transform=Transform(file=None, sha256=transform_sha256(result.chain)),
-        result_image=ResultImage(
+        transform=fields.Transform(file=None, sha256=transform_sha256(result.chain)),
+        result_image=fields.ResultImage(
             file=None,
             voxels_sha256=voxels_sha256(result.image),
-            resampling=ResampledBy(order=by.order, outside=by.outside) if by else None,
+            resampling=fields.ResampledBy(order=by.order, outside=by.outside) if by else None,
         ),
         timings=dict(result.timings),
         versions=machine.versions(log),
@@ -156,12 +142,12 @@ def _plain(value: object) -> int | float | str | None:
     return None if value is None else str(value)
 
 
-def _describe_initial(given: object, before: Chain) -> InitialTransform | None:
+def _describe_initial(given: object, before: Chain) -> fields.InitialTransform | None:
     if given is None:
         return None
     path = None if given in ("center", "mass") else path_of(given)
     kind = f"{type(given).__module__}.{type(given).__qualname__}"
-    return InitialTransform(
+    return fields.InitialTransform(
         given=str(given) if given in ("center", "mass") else "file" if path else kind,
         path=None if path is None else str(path),
         file_sha256=None if path is None else sha256(path.resolve()),
@@ -171,9 +157,9 @@ def _describe_initial(given: object, before: Chain) -> InitialTransform | None:
     )
 
 
-def _describe_stage(stage: running.Stage) -> BegunStage:
+def _describe_stage(stage: Stage) -> fields.BegunStage:
     seed = stage.parameters.get("RandomSeed", [str(DEFAULT_SEED)])[0]
-    return BegunStage(
+    return fields.BegunStage(
         name=stage.name,
         parameters=stage.parameters,
         seed=as_whole(seed),
@@ -181,7 +167,7 @@ def _describe_stage(stage: running.Stage) -> BegunStage:
     )
 
 
-def _devices(stage: running.Stage) -> list[str]:
+def _devices(stage: Stage) -> list[str]:
     """Name the devices on which a stage's networks run, as torch does; none without networks."""
     if not stage.has_impact:
         return []
@@ -196,16 +182,16 @@ def _devices(stage: running.Stage) -> list[str]:
     return list(dict.fromkeys("cpu" if each < 0 else f"cuda:{each}" for each in whole))
 
 
-def _describe_models(stages: Sequence[running.Stage]) -> tuple[Model, ...]:
+def _describe_models(stages: Sequence[Stage]) -> tuple[fields.Model, ...]:
     names = (name for stage in stages for name in resolve.named(stage.parameters))
     return tuple(
-        Model(name=name, **_describe_file(Path(name)))
+        fields.Model(name=name, **_describe_file(Path(name)))
         for name in dict.fromkeys(names)
         if Path(name).is_file()
     )
 
 
-def _describe_files(stages: Sequence[running.Stage]) -> tuple[OtherFile, ...]:
+def _describe_files(stages: Sequence[Stage]) -> tuple[fields.OtherFile, ...]:
     """Describe other files that parameters name, such as images of a rigidity penalty."""
     found = {}
     for stage in stages:
@@ -213,7 +199,7 @@ def _describe_files(stages: Sequence[running.Stage]) -> tuple[OtherFile, ...]:
         for parameter, values in stage.parameters.items():
             for value in values:
                 if value and value not in models and Path(value).is_file():
-                    found[parameter, value] = OtherFile(
+                    found[parameter, value] = fields.OtherFile(
                         parameter=parameter, name=value, **_describe_file(Path(value))
                     )
     return tuple(found.values())
@@ -225,9 +211,9 @@ def _describe_file(path: Path) -> dict[str, Any]:
     return {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def _describe_level(level: elastix_log.Level) -> Level:
+def _describe_level(level: Level) -> fields.Level:
     metric = level.values[-1] if level.values else math.nan
-    return Level(
+    return fields.Level(
         iterations=len(level.iterations),
         metric=metric if math.isfinite(metric) else None,
         seconds=round(level.seconds, 6),

@@ -12,8 +12,8 @@ import msgspec
 from impact_plugin import _json
 from impact_plugin._io import expanded
 from impact_plugin.folders import RECORD
+from impact_plugin.folders.record import Record
 from impact_plugin.models.files import replacing
-from impact_plugin.registration.records.types import Record
 
 VERSIONS = (1,)
 """``record_version`` of the records that can be read."""
