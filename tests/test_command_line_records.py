@@ -18,7 +18,6 @@ from helpers.parameter_maps import Value, as_text, parameter_map
 from helpers.programs import run
 from helpers.registrations import impact
 from impact_plugin.cli.program import program
-from impact_plugin.registration.records import shape
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_two_stages_with_a_mask_and_again(files: Path) -> None:
     assert (files / "out" / "result.1.mha").is_file()
 
     record = json.loads((files / "record.json").read_text())
-    jsonschema.validate(record, shape.schema())
+    jsonschema.validate(record, impact_plugin.records.schema())
     assert record["images"]["fixed"]["path"] == str(files / "fixed.nii.gz")
     assert [stage["name"] for stage in record["stages"]] == ["map0", "map1"]
     assert [stage["seed"] for stage in record["stages"]] == [121212, 7]
@@ -113,7 +112,7 @@ def test_from_an_initial_transform(files: Path) -> None:
     assert again.exit_code == 0, again.output
     loaded = impact_plugin.RegistrationResult.load(files / "again")
     assert loaded.record is not None
-    assert loaded.record["result_image"]["voxels_sha256"] == record["result_image"]["voxels_sha256"]
+    assert loaded.record.result_image.voxels_sha256 == record["result_image"]["voxels_sha256"]
     assert not (files / "again" / "seen").exists()
 
 

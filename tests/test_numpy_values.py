@@ -117,8 +117,8 @@ def test_a_registration(whole: str, tmp_path: Path) -> None:
     found = made(number, np.float32 if whole == "int64" else number, tmp_path / "b")
     assert found.record
     assert expected.record
-    assert found.record["arguments"] == expected.record["arguments"]
-    assert found.record["transform"]["sha256"] == expected.record["transform"]["sha256"]
+    assert found.record.arguments == expected.record.arguments
+    assert found.record.transform.sha256 == expected.record.transform.sha256
     assert same(found.image, expected.image)
     assert found.chain == expected.chain
     warped = found.warp(moving, order=number(1), default=np.float32(-5), threads=number(1))

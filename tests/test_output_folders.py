@@ -5,7 +5,6 @@ The truth is the same registration without such parameters.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ def register(route: str, files: Path, folder: Path, parameters: list[ParameterMa
             threads=1,
             output_directory=out,
         )
-        assert result.record == json.loads((out / "record.json").read_text())
+        assert result.record == impact_plugin.records.read(out)
         return
     options = written(files, folder, parameters)
     if route == "register":

@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -196,12 +195,14 @@ def test_what_a_run_used_is_in_its_record_and_gives_the_same_again(tmp_path: Pat
     )
     result.save(tmp_path / "out")
     fitted = impact_plugin.preset_map("rigid_mind", fixed=fixed, moving=moving)
-    used: Any = result.record["stages"][0]["parameters"]  # type: ignore[index]
+    assert result.record is not None
+    used = result.record.stages[0].parameters
     assert used["VoxelSize"] == fitted["VoxelSize"]
     assert used["VoxelSize"] != impact_plugin.preset_map("rigid_mind", 2)["VoxelSize"]
     again = impact_plugin.rerun(tmp_path / "out", progress=False)
     assert again.same
-    assert again.result.record["stages"][0]["parameters"] == used  # type: ignore[index]
+    assert again.result.record is not None
+    assert again.result.record.stages[0].parameters == used
 
 
 def test_the_lengths_are_said_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -151,7 +151,7 @@ def test_wrong_arguments_of_methods(result: Result, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"{name} is .*, expected mm above 0"):
             result.inverse(**{name: value})
     for text, match in (
-        ("{}", r"not of a saved registration: it has no transform, fixed, timings"),
+        ("{}", r"not of a saved registration: transform is missing, expected a string or null"),
         ("[1]", r"not of a saved registration"),
         ("{", r"result\.json is no JSON file"),
     ):

@@ -107,7 +107,7 @@ def test_same_to_the_bit(tmp_path: Path) -> None:
         sitk.GetArrayViewFromImage(again.result.image), sitk.GetArrayViewFromImage(result.image)
     )
     assert again.result.record is not None
-    assert [stage["transform_sha256"] for stage in again.result.record["stages"]] == [
+    assert [stage.transform_sha256 for stage in again.result.record.stages] == [
         stage["transform_sha256"] for stage in record["stages"]
     ]
     # And so can that one be, though the field is another file now.
@@ -322,8 +322,8 @@ def test_a_registration_that_was_stopped(tmp_path: Path) -> None:
         *sitk_pair(), parameter_maps=squares(), callback=lambda _: True, output_directory=tmp_path
     )
     assert result.record is not None
-    assert result.record["stopped"] is True
-    assert result.record["stages"][0]["transform_sha256"] is None
+    assert result.record.stopped is True
+    assert result.record.stages[0].transform_sha256 is None
 
 
 def test_register_can_leave_it_out(files: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from impact_plugin._io import expanded
-from impact_plugin.folders import elastix_folder, summary
+from impact_plugin.folders.result_folder import ResultFolder
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
@@ -117,9 +117,8 @@ def load(
 
 def _in_folder(folder: Path) -> Registered | Path:
     """Find a saved result, or what elastix wrote."""
-    if (folder / summary.NAME).is_file():
-        return summary.SavedTransform.read(folder)
-    return elastix_folder.last_transform(folder)
+    found = ResultFolder(folder)
+    return found.last if found.summary is None else found
 
 
 def _is_elastix(registration: RegistrationLike) -> bool:

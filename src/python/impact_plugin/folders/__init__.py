@@ -1,4 +1,4 @@
-"""Output folders of registrations, read as plain data: what we save, and what elastix writes."""
+"""Output folders of registrations as typed data: what we save, and what elastix writes."""
 
 LOG = "elastix.log"
 """elastix's own, in both kinds of folders."""

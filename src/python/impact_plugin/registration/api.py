@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from msgspec import structs
+
 from impact_plugin import _arguments, _devices, _kept, _versions
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.elastix import signals
 from impact_plugin.elastix.history import History
+from impact_plugin.folders import record_file
+from impact_plugin.folders.record import BegunRecord
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
@@ -24,8 +28,7 @@ from impact_plugin.registration.fitting import Fit
 from impact_plugin.registration.follower import LOGGER, Callback, Follower
 from impact_plugin.registration.inputs import Inputs
 from impact_plugin.registration.progress import Bars
-from impact_plugin.registration.records import making, storage
-from impact_plugin.registration.records.contents import Record
+from impact_plugin.registration.records import making
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.registration.run import Run
 from impact_plugin.registration.stages import Models, ParameterMaps, Stage
@@ -38,7 +41,7 @@ from impact_plugin.transforms.resampling import Resampling, least
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-Recording: TypeAlias = bool | Literal["inputs"] | Callable[[Record], None]
+Recording: TypeAlias = bool | Literal["inputs"] | Callable[[BegunRecord], None]
 """Whether and how a record is made, see ``record`` of :func:`register_images`."""
 
 
@@ -209,7 +212,7 @@ def register_images(
             _arguments.make_folder("output_directory", out)
             results.clear(out)  # of an earlier registration
             if begun is not None and record == "inputs":
-                inputs.keep(out, begun["images"])
+                begun = structs.replace(begun, images=inputs.keep(out, begun.images))
         command = [*inputs.arguments(files), *_threads(threads)]
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         if ignored is not None and not ignored.is_trivial:
@@ -259,7 +262,7 @@ def register_images(
         result.save(out)
         run.write_outputs(result.fixed.dimension)
         if begun is not None:
-            result = replace(result, record=storage.read(out))  # with the names of the files
+            result = replace(result, record=record_file.read(out))  # with the names of the files
     return result
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin.elastix.history import History
+from impact_plugin.folders.record import Record
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
-from impact_plugin.registration.records.contents import Record
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.resampling import Resampling
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 
 from impact_plugin import _versions
 from impact_plugin._arguments import integer
@@ -19,14 +20,14 @@ from impact_plugin._io import expanded, temporary_folder, utf8_name, write_text
 from impact_plugin.elastix import process
 from impact_plugin.elastix.history import History
 from impact_plugin.elastix.log import ElastixLog
-from impact_plugin.folders import LOG
+from impact_plugin.folders import LOG, record_file
 from impact_plugin.images import conversion
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters import map_files
 from impact_plugin.registration import outputs, stages
 from impact_plugin.registration.api import resampling_of
 from impact_plugin.registration.inputs import Inputs
-from impact_plugin.registration.records import making, storage
+from impact_plugin.registration.records import making
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.registration.stages import Stage
 from impact_plugin.transforms import directions, initial
@@ -133,11 +134,15 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         "warped image": time.perf_counter() - ended,
     }
     result = replace(result, image=image, timings=timings)
-    record = making.finish(begun, result, placed, log.levels, text)
+    there = log_file.is_file()
+    record = structs.replace(
+        making.finish(begun, result, placed, log.levels, text),
+        log=os.path.relpath(log_file, file.parent) if there else None,
+    )
     if ignored is None:  # else elastix's file is of its own frame
-        record["transform"]["file"] = os.path.relpath(last, file.parent)
-    record["log"] = os.path.relpath(log_file, file.parent) if log_file.is_file() else None
-    storage.write(record, file)
+        named = structs.replace(record.transform, file=os.path.relpath(last, file.parent))
+        record = structs.replace(record, transform=named)
+    record_file.write(record, file)
     return 0
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from impact_plugin import _versions
-from impact_plugin.folders import elastix_log
-from impact_plugin.folders.elastix_folder import ElastixFolder
 from impact_plugin.folders.elastix_log import LogFacts
+from impact_plugin.folders.record import Image, Record
+from impact_plugin.folders.result_folder import ResultFolder
 from impact_plugin.images import conversion
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
@@ -37,9 +35,10 @@ def read(folder: Path, fixed: ImageLike | None = None, moving: ImageLike | None 
         what = "is a file" if folder.exists() else f"does not exist (in {Path.cwd()})"
         message = f"{folder} {what}, expected the output folder of a registration"
         raise FileNotFoundError(message)
-    if (folder / "result.json").is_file():
-        return of_result(storage.load(folder), folder.name, fixed, moving)
-    return _of_elastix(folder, fixed, moving)
+    found = ResultFolder(folder)
+    if found.summary is None:
+        return _of_elastix(found, fixed, moving)
+    return of_result(storage.load(folder), folder.name, fixed, moving)
 
 
 def of_result(
@@ -50,7 +49,6 @@ def of_result(
 ) -> Content:
     """Tell of a result, and of what lies in its output folder."""
     folder = result.output_directory
-    facts, record, said = LogFacts(), {}, _versions.describe()
     content = Content(
         title=title,
         chain=result.chain,
@@ -64,27 +62,31 @@ def of_result(
         fixed=fixed,
         moving=moving,
     )
-    if folder is not None:
-        log = folder / "elastix.log"
-        facts = elastix_log.read(log) if log.is_file() else _no_log(folder, content)
-        record = _json(folder / "record.json", content)
-        said = str(_json(folder / "result.json", content).get("versions") or said)
-        files = sorted(folder.glob("Parameters.*.txt"))
-        content.parameters = [(path.name, path.read_text(errors="replace")) for path in files]
-    _complete(content, facts, record, result.inputs or (None, None), folder)
-    content.versions = _parsed(said) | content.versions
+    known = result.inputs or (None, None)
+    if folder is None:
+        content.versions = _parsed(_versions.describe())
+        _find_images(content, known)
+        return content
+    found = ResultFolder(folder)
+    _add(content, found, result.record)
+    try:
+        said = found.summary.versions if found.summary else ""
+    except ValueError as error:
+        said = ""
+        content.notes.append(f"result.json was left out: {error}")
+    content.versions = _parsed(said or _versions.describe()) | content.versions
+    _find_images(content, known, found, result.record)
     return content
 
 
-def _of_elastix(folder: Path, fixed: ImageLike | None, moving: ImageLike | None) -> Content:
-    found = ElastixFolder.read(folder)
+def _of_elastix(found: ResultFolder, fixed: ImageLike | None, moving: ImageLike | None) -> Content:
     content = Content(
-        title=folder.name,
+        title=found.path.name,
         chain=found.chain,
-        fixed_geometry=found.grid,
+        fixed_geometry=found.fixed,
         stages=found.stages,
         history=found.history,
-        timings=found.facts.timings if found.facts else {},
+        timings=found.timings,
         initial=found.initial,
         fixed=fixed,
         moving=moving,
@@ -93,77 +95,72 @@ def _of_elastix(folder: Path, fixed: ImageLike | None, moving: ImageLike | None)
         content.registered = found.image()
     except (OSError, ValueError) as error:
         content.notes.append(f"The registered image was left out: {error}")
-    facts = found.facts or _no_log(folder, content)
-    if found.facts and not facts.finished:
+    if found.facts and not found.facts.finished:
         content.notes.append("elastix.log has no regular end: the registration may be unfinished.")
-    _complete(content, facts, _json(folder / "record.json", content), folder=folder)
+    record = None
+    try:
+        record = found.record
+    except ValueError as error:
+        content.notes.append(f"record.json was left out: {error}")
+    _add(content, found, record)
+    _find_images(content, (None, None), found, record)
     if directions.ignores(found.chain.maps[-1]):
         given = content.moving
         grid = None if given is None else Geometry.of(conversion.to_sitk(given, "moving"))
-        content.chain = directions.in_world(found.chain, content.fixed_geometry, grid, str(folder))
+        source = str(found.path)
+        content.chain = directions.in_world(found.chain, content.fixed_geometry, grid, source)
     return content
 
 
-def _no_log(folder: Path, content: Content) -> LogFacts:
-    content.notes.append(
-        f"There is no elastix.log in {folder.name}: no warnings are known"
-        + ("." if content.timings else ", and no timings.")
-    )
-    return LogFacts()
-
-
-def _complete(
-    content: Content,
-    facts: LogFacts,
-    record: dict[str, Any],
-    known: tuple[ImageLike | None, ImageLike | None] = (None, None),
-    folder: Path | None = None,
-) -> None:
-    """Add what the log and the record say, and the images that are known but were not given."""
+def _add(content: Content, found: ResultFolder, record: Record | None) -> None:
+    """Add what the log and the record say."""
+    if found.facts is None:
+        content.notes.append(
+            f"There is no elastix.log in {found.path.name}: no warnings are known"
+            + ("." if content.timings else ", and no timings.")
+        )
+    facts = found.facts or LogFacts()
     content.record = record
-    content.parameters = content.parameters or facts.parameters
+    content.parameters = found.parameters
     content.warnings = facts.warnings
-    content.versions = facts.versions
-    if isinstance(record.get("versions"), dict):
-        content.versions |= {str(k): str(v) for k, v in record["versions"].items() if v}
+    known = record.versions.items() if record else ()
+    content.versions = facts.versions | {name: version for name, version in known if version}
+
+
+def _find_images(
+    content: Content,
+    known: tuple[ImageLike | None, ImageLike | None],
+    found: ResultFolder | None = None,
+    record: Record | None = None,
+) -> None:
+    """Add the images that are known but were not given: copies that the record kept, paths."""
     for name, image in zip(("fixed", "moving"), known, strict=True):
         if getattr(content, name) is not None:
             continue
-        found = image
+        place = image
         if image is None or (isinstance(image, str | os.PathLike) and not exists(image)):
-            found = _in_record(folder, record, name, facts) or image
-        if found is None:
+            place = _noted(name, found, record) or image
+        if place is None:
             content.notes.append(f"The {name} image is not known: give it (--{name}).")
-        elif isinstance(found, str | os.PathLike) and not exists(found):
+        elif isinstance(place, str | os.PathLike) and not exists(place):
             # An image that was no file was written for elastix alone, and is gone.
-            content.notes.append(f"The {name} image is no longer at {found}: give it (--{name}).")
+            content.notes.append(f"The {name} image is no longer at {place}: give it (--{name}).")
         else:
-            setattr(content, name, found)
+            setattr(content, name, place)
 
 
-def _in_record(
-    folder: Path | None, record: dict[str, Any], name: str, facts: LogFacts
-) -> str | None:
+def _noted(name: str, found: ResultFolder | None, record: Record | None) -> str | None:
     """Find an image: a copy that the record kept, the path it has, or that of elastix's log."""
-    images = record.get("images", record)
-    entry = images.get(name) if isinstance(images, dict) else None
-    if folder and isinstance(entry, dict) and entry.get("stored"):
-        kept = folder / str(entry["stored"])
-        if kept.is_file():
+    if found is None:
+        return None
+    if record is not None:
+        image: Image = getattr(record.images, name)
+        kept = found.path / image.stored if image.stored else None
+        if kept is not None and kept.is_file():
             return str(kept)
-    path = entry.get("path") if isinstance(entry, dict) else entry
-    return path if isinstance(path, str) and path else getattr(facts, name) or None
-
-
-def _json(path: Path, content: Content) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        content.notes.append(f"{path.name} was left out: it is no JSON file ({error}).")
-        return {}
-    return found if isinstance(found, dict) else {}
+        if image.path:
+            return image.path
+    return getattr(found.facts, name, None) or None
 
 
 def _parsed(versions: str) -> dict[str, str]:

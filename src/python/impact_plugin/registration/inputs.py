@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from impact_plugin._io import expanded
 from impact_plugin.check import ImageHeader
+from impact_plugin.folders.record import Images
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.files import write_image
 from impact_plugin.images.grid import Geometry
-from impact_plugin.registration.records.contents import Record
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -113,20 +115,25 @@ class Inputs:
             arguments += [flag, path]
         return arguments
 
-    def keep(self, folder: Path, images: Record) -> None:
+    def keep(self, folder: Path, images: Images) -> Images:
         """Write the images that are no files into the folder ``inputs`` of a folder.
 
         Args:
             folder: That of the results.
-            images: What the registration's record says of them; where each was written is added.
+            images: What the registration's record says of them.
+
+        Returns:
+            The same, and where each was written.
 
         Raises:
             OSError: One cannot be written.
         """
+        kept = {}
         for name, described in images.items():
-            if described is None or described["path"] is not None:
+            if described is None or described.path is not None:
                 continue
             path = folder / "inputs" / f"{name}.mha"
             path.parent.mkdir(exist_ok=True)
             write_image(getattr(self, name), path, compressed=True)
-            described["stored"] = f"inputs/{name}.mha"
+            kept[name] = structs.replace(described, stored=f"inputs/{name}.mha")
+        return structs.replace(images, **kept)

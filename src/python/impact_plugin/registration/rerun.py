@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
+from impact_plugin.folders import record_file
+from impact_plugin.folders.record import BegunRecord, Record
 from impact_plugin.images.files import read_image
 from impact_plugin.images.reading import exists
 from impact_plugin.models import resolve
 from impact_plugin.parameters.names import is_named
 from impact_plugin.registration.api import register_images
-from impact_plugin.registration.records import comparing, machine, storage
+from impact_plugin.registration.records import comparing, machine
 from impact_plugin.registration.records.comparing import RecordMismatchError
-from impact_plugin.registration.records.contents import Record, first_maps, transform_sha256
+from impact_plugin.registration.records.contents import first_maps, transform_sha256
 from impact_plugin.registration.records.making import IMAGES
 from impact_plugin.registration.stages import Stage
 from impact_plugin.transforms.chain import Chain
@@ -135,9 +138,9 @@ def run(
         progress: Whether to show bars.
         warn: Called with each remark, before elastix is started.
     """
-    file = storage.find(path)
-    then = storage.read(file)
-    if then["stopped"]:
+    file = record_file.find(path)
+    then = record_file.read(file)
+    if then.stopped:
         message = (
             f"{file} is of a registration that its callback ended early, at an iteration that "
             "depends on time: it cannot be run again"
@@ -156,11 +159,11 @@ def run(
         raise RecordMismatchError([*missing, *lost])
     remarks = [
         *comparing.versions(then, machine.versions("")),
-        *comparing.machines(then["machine"], machine.describe()),
+        *comparing.machines(then.machine, machine.describe()),
     ]
-    wrong = comparing.files([*then["models"], *then["files"]], places)
+    wrong = comparing.files([*then.models, *then.files], places)
 
-    def check(now: Record) -> None:
+    def check(now: BegunRecord) -> None:
         other, same_elsewhere = comparing.images(then, now)
         if wrong or other:
             raise RecordMismatchError([*other, *wrong])
@@ -175,16 +178,20 @@ def run(
         fixed_mask=images["fixed_mask"],
         moving_mask=images["moving_mask"],
         initial_transform=_initial(then, file.parent),
-        models={each["name"]: places[each["name"]] for each in then["models"]} or None,
-        threads=then["arguments"].get("threads") if threads is None else threads,
+        models={each.name: places[each.name] for each in then.models} or None,
+        threads=then.arguments.threads if threads is None else threads,
         output_directory=out,
         progress=progress,
         record=check,
     )
-    if (said := then["result_image"].get("resampling")) and result.record:
+    if (said := then.result_image.resampling) and result.record:
         # The stages are maps now, and may have been presets, whose rule is another image's, too.
-        result.record["result_image"]["resampling"] = said
-        result = replace(result, resampling=Resampling(**said))
+        image = structs.replace(result.record.result_image, resampling=said)
+        result = replace(
+            result,
+            resampling=Resampling(said.order, said.outside),
+            record=structs.replace(result.record, result_image=image),
+        )
         if out is not None:
             result.save(out)
     differences = _differences(then, result, file.parent)
@@ -204,13 +211,13 @@ def _stages(then: Record, out: Path | None) -> list[Stage]:
 
     return [
         Stage(
-            each["name"],
+            each.name,
             {
                 name: [instead(value) for value in values] if is_named(name, *_WRITES) else values
-                for name, values in each["parameters"].items()
+                for name, values in each.parameters.items()
             },
         )
-        for each in then["stages"]
+        for each in then.stages
     ]
 
 
@@ -225,25 +232,25 @@ def _images(
     found: dict[str, ImageLike | None] = {}
     missing = []
     for name in IMAGES:
-        recorded = then["images"].get(name)
+        recorded = getattr(then.images, name)
         image = given.get(name)
         if image is None and recorded is not None:
             option = f"--{name.replace('_', '-')}"
             remedy = f"give it with {option} FILE, or {name}=image in Python"
-            if recorded["stored"] is not None:
-                file = folder / recorded["stored"]
+            if recorded.stored is not None:
+                file = folder / recorded.stored
                 # As an object, which is what it was.
                 image = read_image(file) if file.is_file() else None
                 if image is None:
                     missing.append(f"{name}: there is no file {str(file)!r}; {remedy}")
-            elif recorded["path"] is None:
+            elif recorded.path is None:
                 missing.append(
                     f'{name}: it was no file, and was not stored (record="inputs" does); {remedy}'
                 )
-            elif exists(recorded["path"]):
-                image = recorded["path"]
+            elif exists(recorded.path):
+                image = recorded.path
             else:
-                missing.append(f"{name}: there is no file {recorded['path']!r}; {remedy}")
+                missing.append(f"{name}: there is no file {recorded.path!r}; {remedy}")
         found[name] = image
     return found, missing
 
@@ -262,10 +269,10 @@ def _places(
     found: dict[str, Path] = {}
     missing = []
     given = dict(models)
-    for each in then["models"]:
-        name = each["name"]
+    for each in then.models:
+        name = each.name
         key = next((key for key in (name, Path(name).name) if key in given), None)
-        path = expanded(given.pop(key) if key else each["path"]).absolute()
+        path = expanded(given.pop(key) if key else each.path).absolute()
         if not path.is_file() and key is None:
             path = resolve.made_anew(path.name) or path
         found[name] = path
@@ -274,12 +281,12 @@ def _places(
                 f"model: there is no file {str(path)!r}; give it with --model {path.name}=FILE, or "
                 f"models={{{path.name!r}: path}} in Python"
             )
-    for each in then["files"]:
-        found[each["name"]] = path = Path(each["path"])
+    for other in then.files:
+        found[other.name] = path = Path(other.path)
         if not path.is_file():
-            missing.append(f"{each['parameter']}: there is no file {str(path)!r}")
+            missing.append(f"{other.parameter}: there is no file {str(path)!r}")
     if given:
-        known = ", ".join(sorted({Path(each["name"]).name for each in then["models"]})) or "none"
+        known = ", ".join(sorted({Path(each.name).name for each in then.models})) or "none"
         message = f"models has {', '.join(map(repr, given))}; the models of the record are: {known}"
         raise ValueError(message)
     return found, missing
@@ -298,56 +305,56 @@ def _initial(then: Record, folder: Path) -> _Initial | None:
     Raises:
         RecordMismatchError: It has displacement fields, and they are no longer there.
     """
-    recorded = then["initial_transform"]
+    recorded = then.initial_transform
     if recorded is None:
         return None
-    chain = Chain(recorded["parameters"])
-    if recorded["fields"]:
+    chain = Chain(recorded.parameters)
+    if recorded.fields:
         whole = _beside(then, folder)
         if whole is None:
-            file = then["transform"]["file"] or "TransformParameters.*.txt"
+            file = then.transform.file or "TransformParameters.*.txt"
             problem = (
                 f"initial_transform: its displacement fields are part of {folder / file}, which is "
                 "not there or has another content"
             )
             raise RecordMismatchError([problem])
-        chain = first_maps(whole, len(recorded["parameters"]))
-    if transform_sha256(chain) != recorded["sha256"]:
+        chain = first_maps(whole, len(recorded.parameters))
+    if transform_sha256(chain) != recorded.sha256:
         raise RecordMismatchError(["initial_transform: the record was changed, or is damaged"])
     return _Initial(chain)
 
 
 def _beside(then: Record, folder: Path) -> Chain | None:
     """Read the recorded transform from its file, if that is still there and the same."""
-    name = then["transform"]["file"]
+    name = then.transform.file
     if name is None or not (folder / name).is_file():
         return None
     try:
         chain = Chain.read(folder / name)
     except (OSError, ValueError, RuntimeError):
         return None
-    return chain if transform_sha256(chain) == then["transform"]["sha256"] else None
+    return chain if transform_sha256(chain) == then.transform.sha256 else None
 
 
 def _differences(then: Record, result: RegistrationResult, folder: Path) -> list[str]:
     """Say in what a result differs from the recorded one, one line each."""
     now = result.record
     assert now is not None
-    if now["transform"]["sha256"] == then["transform"]["sha256"]:
-        if now["result_image"]["voxels_sha256"] == then["result_image"]["voxels_sha256"]:
+    if now.transform.sha256 == then.transform.sha256:
+        if now.result_image.voxels_sha256 == then.result_image.voxels_sha256:
             return []
         return ["the transform is the same, and the warped image is not"]
     first = next(
         (
             number
             for number, (before, after) in enumerate(
-                zip(then["stages"], now["stages"], strict=True), start=1
+                zip(then.stages, now.stages, strict=True), start=1
             )
-            if before["transform_sha256"] != after["transform_sha256"]
+            if before.transform_sha256 != after.transform_sha256
         ),
-        len(then["stages"]),
+        len(then.stages),
     )
-    text = f"the transform differs, from stage {first} ({then['stages'][first - 1]['name']}) on"
+    text = f"the transform differs, from stage {first} ({then.stages[first - 1].name}) on"
     distance = _distance(then, result, folder)
     if distance is not None:
         text += f", by up to {distance:.3g} mm at points spread over the fixed image"

@@ -10,23 +10,24 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from impact_plugin import _kept, _versions
 from impact_plugin._io import expanded, naming
-from impact_plugin.elastix.history import History
-from impact_plugin.folders import LOG, RECORD, summary
-from impact_plugin.folders.elastix_folder import ElastixFolder
-from impact_plugin.folders.elastix_log import LogFacts
-from impact_plugin.folders.summary import SavedTransform, Summary
+from impact_plugin.folders import LOG, RECORD, record_file, summary
+from impact_plugin.folders.record import Record
+from impact_plugin.folders.result_folder import ResultFolder
+from impact_plugin.folders.summary import Images, Summary
 from impact_plugin.images import conversion
-from impact_plugin.images.files import read_image, write_image
+from impact_plugin.images.files import write_image
 from impact_plugin.registration.data import RegistrationData
-from impact_plugin.registration.records import storage as records
-from impact_plugin.registration.records.contents import Record
 from impact_plugin.transforms import apply, itk_files
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.transforms.resampling import order_of, outside_of
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from impact_plugin.registration.result import RegistrationResult
 
 _TRANSFORM = "transform.h5"
@@ -35,8 +36,9 @@ _OF_STAGES = re.compile(r"(?:TransformParameters|InitialTransform)\.\d+\.txt|fie
 
 def save(result: RegistrationResult, folder: Path) -> Path:
     """Write a result; see :meth:`RegistrationResult.save`."""
-    paths = _paths(result) or {}
-    _kept.check(_kept.matching(folder, _kept.OF_RESULTS), paths.items())
+    paths = _paths(result)
+    read = (("fixed", paths.fixed), ("moving", paths.moving)) if paths else ()
+    _kept.check(_kept.matching(folder, _kept.OF_RESULTS), read)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         naming(folder),
@@ -115,101 +117,76 @@ def _save_record(
         final: Where it will be moved to.
         transform: The file of the transform.
     """
-    named = record | {
-        "transform": record["transform"] | {"file": transform.name if transform else None},
-        "result_image": record["result_image"] | {"file": "result.mha"},
-        "log": LOG,
-    }
-    if result.output_directory != final:  # stored inputs are where they were stored
-        named["images"] = {
-            name: image and image | {"stored": _elsewhere(image["stored"], result.output_directory)}
-            for name, image in record["images"].items()
+    named = structs.replace(
+        record,
+        transform=structs.replace(record.transform, file=transform.name if transform else None),
+        result_image=structs.replace(record.result_image, file="result.mha"),
+        log=LOG,
+    )
+    before = result.output_directory
+    if before != final:  # stored inputs are where they were stored
+        images = {
+            name: structs.replace(image, stored=str(before / image.stored) if before else None)
+            for name, image in record.images.items()
+            if image is not None and image.stored is not None
         }
-    records.write(named, folder / RECORD)
-
-
-def _elsewhere(stored: str | None, folder: Path | None) -> str | None:
-    return None if stored is None or folder is None else str(folder / stored)
+        named = structs.replace(named, images=structs.replace(record.images, **images))
+    record_file.write(named, folder / RECORD)
 
 
 def load(folder: Path) -> RegistrationData:
     """Read a result; see :meth:`RegistrationResult.load`."""
-    if not (folder / summary.NAME).is_file():
-        if next(folder.glob(".writing-*"), None):
-            message = (
-                f"{folder} holds no result of a registration: what wrote one there was killed on "
-                "the way, and its parts may be of two. Save it again"
-            )
-            raise FileNotFoundError(message)
-        return _load_of_elastix(folder)
-    said = Summary.read(folder)
-    saved = SavedTransform.of(said, folder)
-    return RegistrationData(
-        image=read_image(folder / "result.mha"),
-        chain=saved.chain,
-        fixed=saved.fixed,
-        history=History.read(folder / "history.csv"),
-        timings=said.timings,
-        stages=saved.stages,
-        stopped=saved.stopped,
-        output_directory=folder,
-        log=_log(folder),
-        record=_record(folder),
-        resampling=said.resampling,
-        inputs=(Path(said.images["fixed"]), Path(said.images["moving"])) if said.images else None,
-        initial=saved.initial,
-    )
-
-
-def _load_of_elastix(folder: Path) -> RegistrationData:
-    """Give what elastix wrote as a result."""
-    found = ElastixFolder.read(folder)
-    facts = found.facts or LogFacts()
-    paths = [Path(name).expanduser() for name in (facts.fixed, facts.moving)]
-    known = all(path.is_file() for path in paths)
-    image = found.image()
-    moving = paths[1]
-    if image is None and not moving.is_file():
-        where = f"where its log says, at {moving}" if facts.moving else "known: it left no log"
+    found = ResultFolder(folder)
+    said = found.summary
+    if said is None and next(folder.glob(".writing-*"), None):
         message = (
-            f"{folder} holds a transform and no registered image (elastix was told not to write "
-            f"one), and the moving image is not {where}. Give the folder to `impact-plugin "
-            f"evaluate` or `report`, or {found.last.name} as initial_transform"
+            f"{folder} holds no result of a registration: what wrote one there was killed on the "
+            "way, and its parts may be of two. Save it again"
         )
         raise FileNotFoundError(message)
-    if image is None:
-        last = found.chain.maps[-1]
-        source = conversion.to_sitk(moving)
-        image = apply.warp(found.chain, source, found.grid, order_of(last), outside_of(last))
+    image = found.image()
     return RegistrationData(
-        image=image,
+        image=_warped(found) if image is None else image,
         chain=found.chain,
-        fixed=found.grid,
+        fixed=found.fixed,
         history=found.history,
-        timings=facts.timings,
+        timings=found.timings,
         stages=found.stages,
-        stopped=False,
+        stopped=found.stopped,
         output_directory=folder,
-        log=_log(folder),
-        record=_record(folder),
-        inputs=(paths[0], paths[1]) if known else None,
+        log=found.log,
+        record=found.record,
+        resampling=said.resampling if said else None,
+        inputs=found.inputs,
         initial=found.initial,
     )
 
 
-def _log(folder: Path) -> str:
-    log = folder / LOG
-    return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+def _warped(found: ResultFolder) -> sitk.Image:
+    """Make the image that elastix was told not to write."""
+    facts = found.facts
+    moving = Path(facts.moving if facts else "").expanduser()
+    if not moving.is_file():
+        where = (
+            f"where its log says, at {moving}"
+            if facts and facts.moving
+            else "known: it left no log"
+        )
+        message = (
+            f"{found.path} holds a transform and no registered image (elastix was told not to "
+            f"write one), and the moving image is not {where}. Give the folder to `impact-plugin "
+            f"evaluate` or `report`, or {found.last.name} as initial_transform"
+        )
+        raise FileNotFoundError(message)
+    last = found.chain.maps[-1]
+    source = conversion.to_sitk(moving)
+    return apply.warp(found.chain, source, found.fixed, order_of(last), outside_of(last))
 
 
-def _record(folder: Path) -> Record | None:
-    return records.read(folder) if (folder / RECORD).is_file() else None
-
-
-def _paths(result: RegistrationResult) -> dict[str, str] | None:
+def _paths(result: RegistrationResult) -> Images | None:
     """Give the absolute paths of the images that were registered; None where one was no file."""
     if not all(isinstance(image, str | os.PathLike) for image in result.inputs or (None,)):
         return None
     assert result.inputs is not None
-    paths = (str(expanded(image).absolute()) for image in result.inputs)
-    return dict(zip(("fixed", "moving"), paths, strict=True))
+    fixed, moving = (str(expanded(image).absolute()) for image in result.inputs)
+    return Images(fixed=fixed, moving=moving)

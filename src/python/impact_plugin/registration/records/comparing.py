@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from impact_plugin._errors import InputError
+from impact_plugin.folders.record import (
+    BegunRecord,
+    Image,
+    Machine,
+    Model,
+    OtherFile,
+    Record,
+)
 from impact_plugin.models.files import sha256
 from impact_plugin.registration.records import machine
-from impact_plugin.registration.records.contents import Record
 
 _GRID = ("size", "spacing", "origin", "direction", "pixel_type")
 
@@ -35,7 +42,7 @@ def versions(then: Record, now: Mapping[str, str | None]) -> list[str]:
         then: The record.
         now: As :func:`.machine.versions` gives them, from any log.
     """
-    recorded = then["versions"]
+    recorded = then.versions
     return [
         f"{name} was {recorded[name]} and is {value}"
         for name, value in now.items()
@@ -43,7 +50,7 @@ def versions(then: Record, now: Mapping[str, str | None]) -> list[str]:
     ]
 
 
-def machines(then: Record, now: Record) -> list[str]:
+def machines(then: Machine, now: Machine) -> list[str]:
     """Say in what else that may change the result this machine differs from a record's.
 
     Args:
@@ -51,57 +58,56 @@ def machines(then: Record, now: Record) -> list[str]:
         now: As :func:`impact_plugin.registration.records.machine.describe` gives it.
     """
     found = []
-    if then["processor"] != now["processor"]:
-        found.append(f"the processor was {then['processor']} and is {now['processor']}")
-    if changed := {*then["instructions"]} ^ {*now["instructions"]}:
+    if then.processor != now.processor:
+        found.append(f"the processor was {then.processor} and is {now.processor}")
+    if changed := {*then.instructions} ^ {*now.instructions}:
         found.append(f"one of the two processors lacks {', '.join(sorted(changed))}")
-    if then["plugin_sha256"] != now["plugin_sha256"]:
+    if then.plugin_sha256 != now.plugin_sha256:
         found.append("the plugin's binary (libimpact_*.so) is another build")
-    names = sorted({*then["variables"], *now["variables"]})
-    for name in names:
-        before, after = then["variables"].get(name), now["variables"].get(name)
+    for name in sorted({*then.variables, *now.variables}):
+        before, after = then.variables.get(name), now.variables.get(name)
         if before != after:
             found.append(f"the variable {name} was {before or 'unset'} and is {after or 'unset'}")
-    for device, before in then.get("gpus", {}).items():
-        after = machine.gpu_name(int(device.partition(":")[2]))
+    for device, before in then.gpus.items():
+        after = machine.gpu_name(device)
         if before != after:
             found.append(f"{device} was {before} and is {after}")
     return found
 
 
-def images(then: Record, now: Record) -> tuple[list[str], list[str]]:
+def images(then: BegunRecord, now: BegunRecord) -> tuple[list[str], list[str]]:
     """Compare the images of two records.
 
     Returns:
         Which are others, and which are the same in another file; one line each.
     """
     other, remarks = [], []
-    for name, before in then["images"].items():
-        after = now["images"].get(name)
+    for name, before in then.images.items():
+        after = getattr(now.images, name)
         if before is None or after is None:
             if before is not after:
                 other.append(f"{name}: there was {_some(before)}, and now there is {_some(after)}")
             continue
-        where = f"{name} ({after['path'] or 'given as an object'})"
+        where = f"{name} ({after.path or 'given as an object'})"
         differences = [
-            f"{key} was {before[key]} and is {after[key]}"
+            f"{key} was {getattr(before, key)} and is {getattr(after, key)}"
             for key in _GRID
-            if before[key] != after[key]
+            if getattr(before, key) != getattr(after, key)
         ]
-        if not differences and before["voxels_sha256"] != after["voxels_sha256"]:
+        if not differences and before.voxels_sha256 != after.voxels_sha256:
             differences = ["its voxels have other values"]
         if differences:
             other.append(f"{where}: {'; '.join(differences)}")
-        elif before["file_sha256"] != after["file_sha256"] and before["file_sha256"]:
+        elif before.file_sha256 != after.file_sha256 and before.file_sha256:
             remarks.append(f"{where} has the same voxels in another file than then")
     return other, remarks
 
 
-def _some(image: Record | None) -> str:
+def _some(image: Image | None) -> str:
     return "none" if image is None else "one"
 
 
-def files(entries: list[Record], places: Mapping[str, Path]) -> list[str]:
+def files(entries: Iterable[Model | OtherFile], places: Mapping[str, Path]) -> list[str]:
     """Say which files are others than in a record, one line each.
 
     Args:
@@ -109,8 +115,8 @@ def files(entries: list[Record], places: Mapping[str, Path]) -> list[str]:
         places: Where they lie now, by their names in the maps; they are there.
     """
     return [
-        f"{places[each['name']]} (for {each['name']}) has another content: its SHA-256 was "
-        f"{each['sha256']} and is {found}"
+        f"{places[each.name]} (for {each.name}) has another content: its SHA-256 was "
+        f"{each.sha256} and is {found}"
         for each in entries
-        if (found := sha256(places[each["name"]])) != each["sha256"]
+        if (found := sha256(places[each.name])) != each.sha256
     ]

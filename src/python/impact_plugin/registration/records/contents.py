@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from impact_plugin._io import expanded
+from impact_plugin.folders.record import Image
 from impact_plugin.models.files import sha256
 from impact_plugin.parameters import map_files
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-Record: TypeAlias = dict[str, Any]
-"""An object as JSON has it: dict, list, str, int, float, bool or None throughout."""
 
 
 def voxels_sha256(image: sitk.Image) -> str:
@@ -26,7 +24,7 @@ def voxels_sha256(image: sitk.Image) -> str:
     return hashlib.sha256(sitk.GetArrayViewFromImage(image)).hexdigest()
 
 
-def describe_image(image: sitk.Image, given: object) -> Record:
+def describe_image(image: sitk.Image, given: object) -> Image:
     """Describe an image: where it came from, its grid and its voxels.
 
     Args:
@@ -36,29 +34,23 @@ def describe_image(image: sitk.Image, given: object) -> Record:
     import SimpleITK as sitk
 
     path = path_of(given)
-    return {
-        "path": None if path is None else str(path),
-        "file_sha256": sha256(path) if path is not None and path.is_file() else None,
-        "stored": None,
-        "pixel_type": str(sitk.GetArrayViewFromImage(image).dtype),
-        "size": list(image.GetSize()),
-        "spacing": list(image.GetSpacing()),
-        "origin": list(image.GetOrigin()),
-        "direction": list(image.GetDirection()),
-        "voxels_sha256": voxels_sha256(image),
-    }
+    return Image(
+        path=None if path is None else str(path),
+        file_sha256=sha256(path) if path is not None and path.is_file() else None,
+        stored=None,
+        pixel_type=str(sitk.GetArrayViewFromImage(image).dtype),
+        size=list(image.GetSize()),
+        spacing=list(image.GetSpacing()),
+        origin=list(image.GetOrigin()),
+        direction=list(image.GetDirection()),
+        voxels_sha256=voxels_sha256(image),
+    )
 
 
 def path_of(given: object) -> Path | None:
     """Give the absolute path of what was given as one."""
     is_path = isinstance(given, str | os.PathLike)
     return expanded(str(given)).absolute() if is_path else None
-
-
-def describe_file(path: Path) -> Record:
-    """Describe a file: where it is, links resolved, how large it is and what is in it."""
-    path = path.resolve()
-    return {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def transform_sha256(chain: Chain) -> str:

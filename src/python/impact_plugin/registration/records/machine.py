@@ -7,11 +7,12 @@ import hashlib
 import os
 import platform
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from impact_plugin import _versions
+from impact_plugin.folders.record import Machine
 from impact_plugin.models.files import sha256
-from impact_plugin.registration.records.contents import Record
 
 _DISTRIBUTIONS = ("impact-plugin", "torch", "itk-elastix", "itk-core", "SimpleITK", "numpy")
 
@@ -45,17 +46,24 @@ def _said(pattern: str, log: str) -> str | None:
     return found[1] if found else None
 
 
-def describe() -> Record:
-    """Describe this machine, and the plugin's binary, which has no version of its own."""
-    return {
-        "system": platform.platform(),
-        **processor(),
-        "processors": os.cpu_count(),
-        "plugin_sha256": _sha256_of(_versions.libraries()),
-        "variables": {
+def describe(devices: Iterable[str] = ()) -> Machine:
+    """Describe this machine, and the plugin's binary, which has no version of its own.
+
+    Args:
+        devices: Those of which the GPUs are named, such as ``cuda:0``.
+    """
+    model, instructions = processor()
+    return Machine(
+        system=platform.platform(),
+        processor=model,
+        instructions=list(instructions),
+        processors=os.cpu_count(),
+        plugin_sha256=_sha256_of(_versions.libraries()),
+        variables={
             name: value for name, value in sorted(os.environ.items()) if _VARIABLES.fullmatch(name)
         },
-    }
+        gpus={device: gpu_name(device) for device in sorted({*devices} - {"cpu"})},
+    )
 
 
 @functools.cache
@@ -67,23 +75,20 @@ def _sha256_of(paths: tuple[Path, ...]) -> str | None:
 
 
 @functools.cache
-def processor() -> Record:
+def processor() -> tuple[str, tuple[str, ...]]:
     """Name the processor's model, and which of the instructions it has that networks run on."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
     flags = _said(r"(?m)^(?:flags|Features)\s*: (.*)$", text) or ""
-    return {
-        "processor": _said(r"(?m)^model name\s*: (.*?)\s*$", text) or platform.machine(),
-        "instructions": sorted(flag for flag in flags.split() if _VECTORS.fullmatch(flag)),
-    }
+    model = _said(r"(?m)^model name\s*: (.*?)\s*$", text) or platform.machine()
+    return model, tuple(sorted(flag for flag in flags.split() if _VECTORS.fullmatch(flag)))
 
 
-def gpu_name(number: int) -> str | None:
-    """Name a GPU; None of the CPU (a number below 0), and where torch does not see it."""
-    if number < 0:
-        return None
+def gpu_name(device: str) -> str | None:
+    """Name the GPU that torch calls for example ``cuda:0``; None where torch does not see it."""
     import torch
 
+    number = int(device.partition(":")[2])
     return torch.cuda.get_device_name(number) if number < torch.cuda.device_count() else None

@@ -6,19 +6,21 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from impact_plugin.folders import record as fields
+from impact_plugin.folders.record import BegunRecord, Record
 from impact_plugin.models import resolve
+from impact_plugin.models.files import sha256
 from impact_plugin.parameters.names import is_named
 from impact_plugin.parameters.values import as_integer
 from impact_plugin.registration.records import machine
 from impact_plugin.registration.records.contents import (
-    Record,
-    describe_file,
     describe_image,
     first_maps,
     path_of,
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
     from impact_plugin.registration.result import RegistrationResult
     from impact_plugin.registration.stages import Stage
     from impact_plugin.transforms.chain import Chain
-
-VERSION = 1
-"""``record_version``: raised where a field changes its meaning or goes; new fields leave it."""
 
 DEFAULT_SEED = 121212
 """elastix's own, of maps without RandomSeed (Core/Kernel/elxElastixBase.cxx)."""
@@ -50,7 +49,7 @@ def begin(
     before: Chain,
     stages: Sequence[Stage],
     arguments: Mapping[str, object],
-) -> Record:
+) -> BegunRecord:
     """Describe what goes into a registration; reads every file of it.
 
     Args:
@@ -64,25 +63,30 @@ def begin(
     Raises:
         OSError: A file cannot be read.
     """
-    images = {name: getattr(inputs, name) for name in IMAGES}
-    return {
-        "record_version": VERSION,
-        "started": _now(),
-        "command": {"arguments": list(sys.argv), "folder": str(Path.cwd())},
-        "arguments": {name: _plain(value) for name, value in arguments.items()},
-        "images": {
-            name: None if image is None else describe_image(image, given[name])
-            for name, image in images.items()
-        },
-        "initial_transform": _describe_initial(initial_transform, before),
-        "stages": [_describe_stage(stage) for stage in stages],
-        "models": _describe_models(stages),
-        "files": _describe_files(stages),
+    images: dict[str, Any] = {
+        name: None if image is None else describe_image(image, given[name])
+        for name, image in ((name, getattr(inputs, name)) for name in IMAGES)
     }
+    plain: dict[str, Any] = {name: _plain(value) for name, value in arguments.items()}
+    return BegunRecord(
+        record_version=1,
+        started=_now(),
+        command=fields.Command(arguments=list(sys.argv), folder=str(Path.cwd())),
+        arguments=fields.Arguments(**plain),
+        images=fields.Images(**images),
+        initial_transform=_describe_initial(initial_transform, before),
+        stages=tuple(_describe_stage(stage) for stage in stages),
+        models=_describe_models(stages),
+        files=_describe_files(stages),
+    )
 
 
 def finish(
-    begun: Record, result: RegistrationResult, before: Chain, levels: Sequence[Level], log: str
+    begun: BegunRecord,
+    result: RegistrationResult,
+    before: Chain,
+    levels: Sequence[Level],
+    log: str,
 ) -> Record:
     """Add to what :func:`begin` gave what came out.
 
@@ -94,34 +98,34 @@ def finish(
         log: elastix's, in full.
     """
     stages = []
-    for number, stage in enumerate(begun["stages"]):
+    for number, stage in enumerate(begun.stages):
         maps = len(before.maps) + number + 1
         reached = maps <= len(result.chain.maps)
         stages.append(
-            {
-                **stage,
-                "levels": [_describe_level(each) for each in levels if each.stage == number],
-                "transform_sha256": (
+            fields.Stage(
+                **msgspec.structs.asdict(stage),
+                levels=tuple(_describe_level(each) for each in levels if each.stage == number),
+                transform_sha256=(
                     transform_sha256(first_maps(result.chain, maps)) if reached else None
                 ),
-            }
+            )
         )
-    return {
-        **begun,
-        "finished": _now(),
-        "stages": stages,
-        "stopped": result.stopped,
-        "transform": {"file": None, "sha256": transform_sha256(result.chain)},
-        "result_image": {
-            "file": None,
-            "voxels_sha256": voxels_sha256(result.image),
-            **({"resampling": asdict(result.resampling)} if result.resampling else {}),
-        },
-        "timings": dict(result.timings),
-        "versions": machine.versions(log),
-        "machine": machine.describe() | {"gpus": _gpus(stages)},
-        "log": None,
-    }
+    by = result.resampling
+    return Record(
+        **{**msgspec.structs.asdict(begun), "stages": tuple(stages)},
+        finished=_now(),
+        stopped=result.stopped,
+        transform=fields.Transform(file=None, sha256=transform_sha256(result.chain)),
+        result_image=fields.ResultImage(
+            file=None,
+            voxels_sha256=voxels_sha256(result.image),
+            resampling=fields.ResampledBy(order=by.order, outside=by.outside) if by else None,
+        ),
+        timings=dict(result.timings),
+        versions=machine.versions(log),
+        machine=machine.describe(device for stage in stages for device in stage.devices),
+        log=None,
+    )
 
 
 def _now() -> str:
@@ -137,29 +141,29 @@ def _plain(value: object) -> int | float | str | None:
     return None if value is None else str(value)
 
 
-def _describe_initial(given: object, before: Chain) -> Record | None:
+def _describe_initial(given: object, before: Chain) -> fields.InitialTransform | None:
     if given is None:
         return None
     path = None if given in ("center", "mass") else path_of(given)
     kind = f"{type(given).__module__}.{type(given).__qualname__}"
-    return {
-        "given": given if given in ("center", "mass") else "file" if path else kind,
-        "path": None if path is None else str(path),
-        "file_sha256": None if path is None else describe_file(path)["sha256"],
-        "parameters": before.maps,
-        "fields": sorted(before.fields),
-        "sha256": transform_sha256(before),
-    }
+    return fields.InitialTransform(
+        given=str(given) if given in ("center", "mass") else "file" if path else kind,
+        path=None if path is None else str(path),
+        file_sha256=None if path is None else sha256(path.resolve()),
+        parameters=before.maps,
+        fields=sorted(before.fields),
+        sha256=transform_sha256(before),
+    )
 
 
-def _describe_stage(stage: Stage) -> Record:
+def _describe_stage(stage: Stage) -> fields.BegunStage:
     seed = stage.parameters.get("RandomSeed", [str(DEFAULT_SEED)])[0]
-    return {
-        "name": stage.name,
-        "parameters": stage.parameters,
-        "seed": as_integer(seed),
-        "devices": _devices(stage),
-    }
+    return fields.BegunStage(
+        name=stage.name,
+        parameters=stage.parameters,
+        seed=as_integer(seed),
+        devices=_devices(stage),
+    )
 
 
 def _devices(stage: Stage) -> list[str]:
@@ -177,21 +181,16 @@ def _devices(stage: Stage) -> list[str]:
     return list(dict.fromkeys("cpu" if each < 0 else f"cuda:{each}" for each in whole))
 
 
-def _gpus(stages: Sequence[Record]) -> Record:
-    used = sorted({device for stage in stages for device in stage["devices"]} - {"cpu"})
-    return {device: machine.gpu_name(int(device.partition(":")[2])) for device in used}
-
-
-def _describe_models(stages: Sequence[Stage]) -> list[Record]:
+def _describe_models(stages: Sequence[Stage]) -> tuple[fields.Model, ...]:
     names = (name for stage in stages for name in resolve.named(stage.parameters))
-    return [
-        {"name": name, **describe_file(Path(name))}
+    return tuple(
+        fields.Model(name=name, **_describe_file(Path(name)))
         for name in dict.fromkeys(names)
         if Path(name).is_file()
-    ]
+    )
 
 
-def _describe_files(stages: Sequence[Stage]) -> list[Record]:
+def _describe_files(stages: Sequence[Stage]) -> tuple[fields.OtherFile, ...]:
     """Describe other files that parameters name, such as images of a rigidity penalty."""
     found = {}
     for stage in stages:
@@ -199,18 +198,22 @@ def _describe_files(stages: Sequence[Stage]) -> list[Record]:
         for parameter, values in stage.parameters.items():
             for value in values:
                 if value and value not in models and Path(value).is_file():
-                    found[parameter, value] = {
-                        "parameter": parameter,
-                        "name": value,
-                        **describe_file(Path(value)),
-                    }
-    return list(found.values())
+                    found[parameter, value] = fields.OtherFile(
+                        parameter=parameter, name=value, **_describe_file(Path(value))
+                    )
+    return tuple(found.values())
 
 
-def _describe_level(level: Level) -> Record:
+def _describe_file(path: Path) -> dict[str, Any]:
+    """Give the path of a file, links resolved, how large it is and what is in it."""
+    path = path.resolve()
+    return {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _describe_level(level: Level) -> fields.Level:
     metric = level.values[-1] if level.values else math.nan
-    return {
-        "iterations": len(level.iterations),
-        "metric": metric if math.isfinite(metric) else None,
-        "seconds": round(level.seconds, 6),
-    }
+    return fields.Level(
+        iterations=len(level.iterations),
+        metric=metric if math.isfinite(metric) else None,
+        seconds=round(level.seconds, 6),
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impact_plugin.elastix.history import History
+from impact_plugin.folders.record import Record
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms.chain import Chain
@@ -34,7 +35,7 @@ class Content:
         versions: Of what it was made with, by name.
         warnings: What elastix and the metric warned of.
         notes: What the report lacks, and why.
-        record: The record.json beside it, empty where there is none.
+        record: The record.json beside it; None where there is none.
     """
 
     title: str
@@ -52,7 +53,7 @@ class Content:
     versions: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    record: dict[str, Any] = field(default_factory=dict)
+    record: Record | None = None
 
     @property
     def steps(self) -> list[tuple[str, Chain]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
 import impact_plugin
+from impact_plugin.folders import record_file
 from impact_plugin.parameters import map_files
 from impact_plugin.report import pictures
 from impact_plugin.report.registration import course, deformation, scene
@@ -87,7 +87,7 @@ def collect(content: Content, built: scene.Scene, tables: list[Table]) -> dict[s
                 )
                 for number, parameters in enumerate(content.chain.maps, start=1)
             ),
-            *([("record.json", json.dumps(content.record, indent=1))] if content.record else []),
+            *([("record.json", record_file.text(content.record))] if content.record else []),
         ],
         "versions": [list(pair) for pair in content.versions.items()],
         "viewer": viewer.as_dict(),

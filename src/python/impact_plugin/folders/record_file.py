@@ -7,11 +7,13 @@ import os
 import re
 from pathlib import Path
 
+import msgspec
+
+from impact_plugin import _json
 from impact_plugin._io import expanded
 from impact_plugin.folders import RECORD
+from impact_plugin.folders.record import Record
 from impact_plugin.models.files import replacing
-from impact_plugin.registration.records import shape
-from impact_plugin.registration.records.contents import Record
 
 VERSIONS = (1,)
 """``record_version`` of the records that can be read."""
@@ -29,14 +31,14 @@ def write(record: Record, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def text(record: Record) -> str:
+def text(record: object) -> str:
     """Give the text of a record: short lists in one line.
 
     Raises:
         ValueError: It has a number that JSON does not have: NaN or infinity.
     """
     # Names of files need not be Unicode, which ASCII's escapes carry over.
-    whole = json.dumps(record, indent=2, allow_nan=False)
+    whole = json.dumps(msgspec.to_builtins(record), indent=2, allow_nan=False)
     # Within JSON's strings there are no line breaks.
     short = re.sub(r"\[\n\s+([^][{}]*?)\n\s*\]", _in_one_line, whole)
     return f"{short}\n"
@@ -72,8 +74,8 @@ def read(path: str | os.PathLike[str]) -> Record:
     Raises:
         FileNotFoundError: There is none.
         ValueError: The file is something else, of a version that this one does not know, or not as
-            ``record.schema.json`` wants it: the message has the first place, what is there and what
-            is expected.
+            :func:`impact_plugin.records.schema` wants it: the message has the first place, what is
+            there and what is expected.
     """
     file = find(path)
     try:
@@ -91,8 +93,8 @@ def read(path: str | os.PathLike[str]) -> Record:
             f"{', '.join(map(str, VERSIONS))}: install the one that wrote it, or a newer one"
         )
         raise ValueError(message)
-    if problem := shape.problem(record):
-        message = f"{file} is no whole record: {problem}"
-        raise ValueError(message)
-    found: Record = record
-    return found
+    try:
+        return _json.typed(record, Record)
+    except ValueError as error:
+        message = f"{file} is no whole record: {error}"
+        raise ValueError(message) from None
