@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TypeAlias, overload
+
+from impact_plugin._numbers import plain
+
+Iterations: TypeAlias = int | Sequence[int]
+"""How many iterations: of every level, or one number for each level."""
 
 LARGEST_SEED = 2**32 - 1
 """elastix reads RandomSeed into 32 bits."""
@@ -28,6 +34,36 @@ def check_whole(name: str, value: object, least: int, most: int = LARGEST_COUNT)
         if whole:
             message += f" and at most {most}"
         raise ValueError(message)
+
+
+@overload
+def checked_iterations(value: Iterations) -> int | list[int]: ...
+@overload
+def checked_iterations(value: None) -> None: ...
+def checked_iterations(value: Iterations | None) -> int | list[int] | None:
+    """Give one number of iterations, or a list of them, in Python's own whole numbers.
+
+    Raises:
+        ValueError: It is not a whole number of at least 1, or not a list of such numbers.
+    """
+    if value is None:
+        return None
+    is_list = hasattr(value, "__array__") or isinstance(value, Sequence)
+    if not is_list or isinstance(value, str | bytes):
+        try:
+            check_whole("iterations", value, 1)
+        except ValueError as error:
+            message = f"{error}, or a list with one for each level"
+            raise ValueError(message) from None
+        return int(str(value))
+    numbers = [plain(each) for each in value]  # type: ignore[union-attr]
+    if not numbers:
+        message = "iterations is empty, expected a whole number, or a list with one for each level"
+        raise ValueError(message)
+    for place, number in enumerate(numbers):
+        # check_whole lets None pass, which stands for an argument that was not given.
+        check_whole(f"iterations[{place}]", "None" if number is None else number, 1)
+    return [int(number) for number in numbers]
 
 
 def check_number(name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Records of registrations: reading and writing them; see :mod:`impact_plugin.registration.records`."""
+"""Read and write records of registrations; see :mod:`impact_plugin.registration.records`."""
 
 from impact_plugin.registration.records import Record, read, write
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 import impact_plugin
 from impact_plugin import _io, _kept
+from impact_plugin._arguments import Iterations, checked_iterations
 from impact_plugin.models.resolve import MissingModelError
 from impact_plugin.registration.fitting import LOGGER
 
@@ -17,6 +19,25 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _FILE = click.Path(path_type=Path)
+
+
+class _Iterations(click.ParamType):
+    """One whole number, or several with commas between them."""
+
+    name = "N[,N...]"
+
+    def convert(
+        self, value: object, parameter: click.Parameter | None, context: click.Context | None
+    ) -> object:
+        text = str(value)
+        if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
+            message = f"{text!r}: expected a whole number, or one for each level: 200,200,500"
+            self.fail(message, parameter, context)
+        try:
+            numbers = checked_iterations([int(each) for each in text.split(",")])
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+        return numbers if len(numbers) > 1 else numbers[0]
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -66,7 +87,11 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     multiple=True,
     help="Label image to warp, too: to `<name>_warped.mha`.",
 )
-@click.option("--iterations", type=click.IntRange(min=1), help="Of every level.")
+@click.option(
+    "--iterations",
+    type=_Iterations(),
+    help="Of every level; or of each level, all stages' in order: 200,200,500.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result.")
@@ -92,7 +117,7 @@ def register(
     initial_transform: str | None,
     models: tuple[str, ...],
     labels: tuple[Path, ...],
-    iterations: int | None,
+    iterations: Iterations | None,
     threads: int | None,
     device: str | None,
     seed: int | None,
