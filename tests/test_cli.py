@@ -118,7 +118,7 @@ def test_register_with_a_preset(files: Path) -> None:
         *(
             (["fixed.nii.gz", "moving.mha", "-o", "o", "--iterations", wrong], 2, expected)
             for wrong, expected in {
-                "0": "iterations[0] is 0, expected a whole number of at least 1",
+                "0": "iterations is 0, expected a whole number of at least 1",
                 "5,x": "'5,x': expected a whole number, or one for each level: 200,200,500",
             }.items()
         ),

@@ -21,23 +21,20 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-class _Iterations(click.ParamType):
-    """One whole number, or several with commas between them."""
-
-    name = "N[,N...]"
-
-    def convert(
-        self, value: object, parameter: click.Parameter | None, context: click.Context | None
-    ) -> object:
-        text = str(value)
-        if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
-            message = f"{text!r}: expected a whole number, or one for each level: 200,200,500"
-            self.fail(message, parameter, context)
-        try:
-            numbers = checked_iterations([int(each) for each in text.split(",")])
-        except ValueError as error:
-            self.fail(str(error), parameter, context)
-        return numbers if len(numbers) > 1 else numbers[0]
+def _iterations(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> Iterations | None:
+    """Read one whole number, or several with commas between them."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
+        message = f"{text!r}: expected a whole number, or one for each level: 200,200,500"
+        raise click.BadParameter(message)
+    numbers = [int(each) for each in text.split(",")]
+    try:
+        return checked_iterations(numbers if len(numbers) > 1 else numbers[0])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -89,7 +86,8 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 )
 @click.option(
     "--iterations",
-    type=_Iterations(),
+    callback=_iterations,
+    metavar="N[,N...]",
     help="Of every level; or of each level, all stages' in order: 200,200,500.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")

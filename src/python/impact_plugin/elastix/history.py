@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin import _html
 from impact_plugin._equality import EqualByValue
 from impact_plugin.elastix.log import Iteration
 
@@ -63,6 +64,33 @@ class History(EqualByValue):
         import pandas as pd
 
         return pd.DataFrame(self.as_dict())
+
+    def html_table(self, stages: Sequence[str] = ()) -> str:
+        """Give a table in HTML with a row for each level: iterations, metric, seconds, its curve.
+
+        Args:
+            stages: Names of the stages; by default they are numbered.
+        """
+        rows = []
+        for stage, level in sorted(set(zip(self.stage.tolist(), self.level.tolist(), strict=True))):
+            chosen = (self.stage == stage) & (self.level == level)
+            metric = self.metric[chosen]
+            rows.append(
+                (
+                    stages[stage] if stage < len(stages) else f"stage {stage + 1}",
+                    level + 1,
+                    len(metric),
+                    _html.number(metric[0]),
+                    _html.number(metric[-1]),
+                    f"{np.nansum(self.seconds[chosen]):.2f}",
+                    _html.sparkline(metric.tolist()),
+                )
+            )
+        heads = ("stage", "level", "iterations", "first metric", "last metric", "seconds", "curve")
+        return _html.table(heads, rows)
+
+    def _repr_html_(self) -> str:
+        return _html.block(f"History of {len(self)} iterations", self.html_table)
 
     def write(self, path: Path) -> None:
         """Write it as a file of comma-separated values with a heading."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import warnings
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impact_plugin import _html
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.images.files import read_image
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 # What of the metric's parameters names a place to write to, in all dialects.
 _WRITES = re.compile(r"(Metric\d*)?(Impact)?(WriteFeatureMaps|FeatureMapOutputDirectory)\d*")
 
+_SHOWN = 20
+"""Lines about what differs, in a notebook."""
+
 
 class RecordWarning(UserWarning):
     """What may make the result of a rerun differ from the recorded one."""
@@ -54,6 +59,15 @@ class Rerun:
     same: bool
     remarks: tuple[str, ...]
     differences: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        said = "the same to the bit" if self.same else "not the same"
+        lines = [*self.differences, *(f"Not as it was: {each}" for each in self.remarks)]
+        return _html.block(
+            f"Registration run again: {said}",
+            *(functools.partial(_html.paragraph, line) for line in lines[:_SHOWN]),
+            self.result._repr_html_,
+        )
 
 
 @plain_arguments

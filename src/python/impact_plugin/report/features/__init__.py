@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin import _arguments
+from impact_plugin import _arguments, _html
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin.images import conversion, validation
@@ -53,6 +53,24 @@ class FeatureView:
     fixed: tuple[FeatureMap, ...] = field(repr=False)
     moving: tuple[FeatureMap, ...] = field(repr=False)
     sharpness: tuple[Sharpness, ...] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        layers = [
+            (each.layer, each.channels, " x ".join(map(str, each.geometry.size)))
+            for each in self.fixed
+        ]
+        found = [
+            (each.layer, each.distance, *map(_html.number, (each.offset, each.width, each.capture)))
+            for each in self.sharpness
+        ]
+        return _html.block(
+            "What the network sees",
+            lambda: _html.table(("layer", "channels", "voxels"), layers),
+            lambda: _html.table(
+                ("layer", "distance", "minimum off by, mm", "width, mm", "capture range, mm"), found
+            ),
+            lambda: _html.paragraph(f"Page: {self.page}"),
+        )
 
 
 @plain_arguments
