@@ -22,7 +22,7 @@ def main() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        """Show our own warnings as sentences: where in our sources they come from says nothing."""
+        """Show the package's own warnings as plain sentences, without a place in its sources."""
         if category.__module__.partition(".")[0] == "impact_plugin":
             print(f"Warning: {message}", file=file or sys.stderr)
         else:

@@ -38,7 +38,7 @@ def _iterations(
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the names of presets in the shell."""
+    """Complete names of presets in the shell."""
     return [name for name in impact_plugin.preset_names() if name.startswith(incomplete)]
 
 
@@ -184,7 +184,7 @@ def register(
 
 
 def _show_log(verbose: bool) -> None:
-    """Show elastix's warnings, or all of its log. The cause of an error is in its message."""
+    """Show elastix's warnings, or its whole log; errors have their cause in the message."""
     handler = logging.StreamHandler()
     if not verbose:
         handler.addFilter(lambda record: record.levelno < logging.ERROR)
@@ -204,10 +204,10 @@ def _pairs(models: tuple[str, ...]) -> dict[str, str]:
 
 
 def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
-    """Read the label images, by their files' names without the format's ending.
+    """Read the label images; the keys are their file names without the ending.
 
-    Before the registration: a name that was mistyped, or an image that cannot be warped by it, is
-    not to be found hours later.
+    This comes before the registration, so that a mistyped name or an unfit image is not found hours
+    later.
     """
     from impact_plugin.images import conversion, reading, validation
 

@@ -1,4 +1,4 @@
-"""The course of a registration, iteration by iteration, as arrays."""
+"""The iterations of a registration as arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class History(EqualByValue):
-    """What elastix reported of every iteration; all arrays have one entry per iteration, in order.
+    """What elastix reported at each iteration; every array has one entry per iteration, in order.
 
     Args:
         stage: Which parameter map, from 0.
@@ -28,8 +28,8 @@ class History(EqualByValue):
         iteration: Which iteration of the level, from 0.
         metric: Value of the metric; elastix minimises it.
         step: Step size of the optimizer, in its own unit; NaN where it reports none.
-        gradient_norm: Magnitude of the metric's gradient; NaN likewise.
-        seconds: Duration of the iteration; the first of a level has the preparations in it.
+        gradient_norm: Magnitude of the metric's gradient; NaN where elastix reports none.
+        seconds: Duration; that of a level's first iteration includes the preparations.
     """
 
     stage: NDArray[np.int64]
@@ -42,7 +42,7 @@ class History(EqualByValue):
 
     @classmethod
     def of(cls, iterations: Iterable[Iteration]) -> History:
-        """Collect what was reported of single iterations."""
+        """Make a history of single iterations."""
         return cls._of_rows([astuple(each) for each in iterations])
 
     @classmethod

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class JacobianStatistics:
     """Statistics of det(dT/dx) over the voxels of the fixed image.
 
-    1 keeps the volume, 2 doubles it (in the moving image), 0 and less is folding.
+    1 keeps the volume, 2 means twice the volume in the moving image, 0 and less is folding.
 
     Attributes:
         folding: Fraction of the voxels whose determinant is 0 or less.
-        voxels: How many were looked at.
+        voxels: Number of voxels measured.
     """
 
     min: float
@@ -41,7 +41,7 @@ class JacobianStatistics:
 
     @classmethod
     def of(cls, determinant: sitk.Image, mask: sitk.Image | None = None) -> JacobianStatistics:
-        """Sum up an image of determinants.
+        """Compute the statistics of an image of determinants.
 
         Args:
             determinant: As :func:`determinant` gives it.
@@ -68,13 +68,13 @@ class JacobianStatistics:
         )
 
     def statistics(self) -> dict[str, float]:
-        """Give all of them by name."""
+        """Give all statistics by name."""
         return asdict(self)
 
 
 def determinant(chain: Chain, grid: Geometry) -> sitk.Image:
     """Give det(dT/dx) at each voxel of a grid of the fixed frame, as an image of floats.
 
-    From elastix's own, exact derivatives; of displacement fields by differences.
+    The derivatives are elastix's own and exact; those of displacement fields are differences.
     """
     return apply.jacobian_determinant(chain, grid)

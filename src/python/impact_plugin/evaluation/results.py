@@ -1,4 +1,4 @@
-"""Figures of an evaluation, and how they are written: a table, CSV, JSON."""
+"""The figures of an evaluation, and how they are written: as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class StepEvaluation:
             number and kind of each transform.
         landmarks: Target registration errors; None where no points were given.
         labels: Agreement by label; None where no label maps were given.
-        jacobian: Of the whole transform up to this step; None where it was not asked for.
+        jacobian: Jacobian determinant of the whole transform up to this step; None where it was not
+            asked for.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The libraries that pictures and pages are made with, which are optional."""
+"""The optional libraries that draw pictures and fill in pages."""
 
 from __future__ import annotations
 
