@@ -100,11 +100,13 @@ def test_register(files: Path) -> None:
 def test_register_with_a_preset(files: Path) -> None:
     run = invoke(
         *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", files / "out", "-q"),
-        *("--preset", "rigid_mind", "--preset", "mind", "--iterations", "5"),
+        *("--preset", "rigid_mind", "--preset", "mind", "--iterations", "5,4,3,2,1"),
     )
     assert (run.exit_code, run.output) == (0, "")
     summary = json.loads((files / "out" / "result.json").read_text())
     assert summary["stages"] == ["rigid_mind", "mind"]
+    levels = [each["levels"] for each in impact_plugin.records.read(files / "out")["stages"]]
+    assert [[level["iterations"] for level in stage] for stage in levels] == [[5, 4, 3], [2, 1]]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,18 @@ def test_register_with_a_preset(files: Path) -> None:
         (["nowhere.mha", "b.mha", "-o", "o"], 1, "Error: the fixed image: there is no file"),
         (["fixed.nii.gz", "moving.mha", "-o", "o", "--preset", "mnd"], 1, "did you mean 'mind'?"),
         (["fixed.nii.gz", "moving.mha", "-o", "o", "--model", "x"], 2, "expected NAME=FILE"),
+        *(
+            (["fixed.nii.gz", "moving.mha", "-o", "o", "--iterations", wrong], 2, expected)
+            for wrong, expected in {
+                "0": "iterations is 0, expected a whole number of at least 1",
+                "5,x": "'5,x': expected a whole number, or one for each level: 200,200,500",
+            }.items()
+        ),
+        (
+            ["fixed.nii.gz", "moving.mha", "-o", "o", "--iterations", "5,5"],
+            1,
+            "or 5, one for each level: 3 of 'affine_mind', 2 of 'mind'",
+        ),
         (
             ["fixed.nii.gz", "moving.mha", "-o", "o", "--labels", "x.mha"],
             1,

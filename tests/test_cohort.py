@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
@@ -73,7 +74,7 @@ def test_registrations(tmp_path: Path, images: Path) -> None:
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(
         "pair,fixed,moving,iterations,set:NumberOfResolutions\n"
-        f"good,{images / 'f.mha'},{images / 'm.mha'},2,\n"
+        f"good,{images / 'f.mha'},{images / 'm.mha'},2 3 1,\n"
         f"constant,{images / 'f.mha'},constant.mha,2,\n"
     )
     presets = ["rigid_mind", "affine_mind"]
@@ -85,6 +86,7 @@ def test_registrations(tmp_path: Path, images: Path) -> None:
     good = tmp_path / "out/pairs/good/affine_mind"
     loaded = impact_plugin.RegistrationResult.load(good)
     assert float(loaded.history.metric[-1]) == result.table["metric"][1]
+    assert np.bincount(loaded.history.level).tolist() == [2, 3, 1]
     record = json.loads((good / "record.json").read_text())
     assert record["images"]["moving"]["path"] == str(images / "m.mha")
     # Nothing in the folder names the one in which it was written.

@@ -76,7 +76,7 @@ def test_the_example(slurm: Path) -> None:
     assert "-p normal" in asked
     jobs = (slurm / "jobs").read_text().split()
     assert len(jobs) == 2
-    end = time.monotonic() + 30  # all of them end, or are cancelled
+    end = time.monotonic() + 120  # all of them end, or are cancelled
     while any(map(is_there, jobs)) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(map(is_there, jobs))

@@ -196,6 +196,18 @@ def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
         ({"initial_transform": 3}, "initial_transform is 3, expected center, mass or a path"),
         ({"options": {"iteration": 3}}, "'iteration' is no option; there are iterations, seed"),
         ({"options": {"iterations": 0}}, "'a': iterations is 0, expected a whole number of at le"),
+        (
+            {"options": {"iterations": [5, 0]}},
+            r"'a': iterations\[1\] is 0, expected a whole number",
+        ),
+        (
+            {"options": {"iterations": [5, 5, 5]}},
+            r"pair 'a', mind: iterations is \[5, 5, 5\], of 3 numbers, .*: 2 of 'mind'",
+        ),
+        (
+            {"options": {"iterations": [5, 5]}, "overrides": {"NumberOfResolutions": ["1"]}},
+            r"pair 'a', mind: iterations is \[5, 5\], of 2 numbers, .*: 1 of 'mind'",
+        ),
         ({"options": {"seed": 2**32}}, "'a': seed is 4294967296, expected .* at most 4294967295"),
         ({"overrides": {"Metric": {1}}}, r"'a': set:Metric: \{1\} \(set\) is not allowed"),
         ({"overrides": {"Metric": []}}, r"'a': set:Metric is \[\]: a parameter and its values"),

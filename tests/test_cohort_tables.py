@@ -96,6 +96,22 @@ def test_default_names_that_are_the_same(tmp_path: Path) -> None:
     assert "two pairs are named 'pair'" in problems
 
 
+@pytest.mark.parametrize(
+    ("text", "iterations"),
+    [("7", 7), ("200 200 500", [200, 200, 500]), ('"200,200, 500"', [200, 200, 500])],
+)
+def test_iterations_of_levels(tmp_path: Path, text: str, iterations: object) -> None:
+    table = write(tmp_path, f"fixed,moving,iterations\nf.mha,m.mha,{text}\n")
+    (pair,) = cohort.read_pairs(table)
+    assert pair.options == {"iterations": iterations}
+
+
+def test_iterations_that_are_none(tmp_path: Path) -> None:
+    table = write(tmp_path, "fixed,moving,iterations\nf.mha,m.mha,200 many\n")
+    with pytest.raises(cohort.PairsError, match="'200 many', expected a whole number, or one for"):
+        cohort.read_pairs(table)
+
+
 def test_everything_of_a_row(tmp_path: Path) -> None:
     table = "fixed,moving,fixed_mask,seed,iterations,set:A B\n,m.mha,~nouser/x.mha,-1,0,1\n"
     with pytest.raises(cohort.PairsError, match="fixed is empty") as caught:

@@ -85,7 +85,7 @@ def test_two_stages_with_a_mask_and_again(files: Path) -> None:
     assert record["versions"]["elastix"] == "5.3.1"
     assert record["transform"]["file"] == "out/TransformParameters.1.txt"
     assert record["log"] == "out/elastix.log"
-    assert sum(record["timings"].values()) > 0.1
+    assert sum(record["timings"].values()) > 0
 
     there = {*files.rglob("*")}
     again = invoke(files / "record.json", "--threads", "2")

@@ -278,16 +278,19 @@ def test_missing_module_says_how_to_get_it(
 def test_program_needs_neither_itk_nor_torch() -> None:
     code = """
 import sys, time
-start = time.perf_counter()
+start = time.process_time()
 from impact_plugin.command_line import elastix_main, transformix_main
 assert elastix_main(["--version"]) == 0 and transformix_main(["--version"]) == 0
 assert not {"torch", "itk", "numpy"} & set(sys.modules)
-print(time.perf_counter() - start)
+own = time.process_time() - start
+import torch
+print(own / (time.process_time() - start - own))
 """
     lines = python(code).splitlines()
     assert lines[0].startswith("elastix version: 5.3.1")
     assert lines[2].startswith("transformix version: 5.3.1")
-    assert min(float(python(code).splitlines()[-1]) for _ in range(3)) < 1.0
+    # Of the processor time of importing torch.
+    assert min(float(python(code).splitlines()[-1]) for _ in range(3)) < 0.5
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,28 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"threads": 0}, ValueError, r"threads is 0, expected a whole number of at least 1"),
     ({"seed": -1}, ValueError, r"seed is -1, expected a whole number of at least 0"),
     ({"iterations": 2.5}, ValueError, r"iterations is 2\.5, expected a whole number"),
+    (
+        {"iterations": "5,5"},
+        ValueError,
+        r"iterations is '5,5', .* or a list with one for each level",
+    ),
+    ({"iterations": []}, ValueError, r"iterations is empty, expected"),
+    ({"iterations": [5, 0]}, ValueError, r"iterations\[1\] is 0, expected a whole number of at le"),
+    ({"iterations": [5, None]}, ValueError, r"iterations\[1\] is 'None', expected a whole number"),
+    ({"iterations": [5, 1.5]}, ValueError, r"iterations\[1\] is 1\.5, expected a whole number"),
+    ({"iterations": [True]}, ValueError, r"iterations\[0\] is True, expected a whole number"),
+    ({"iterations": {5: 5}}, ValueError, r"iterations is \{5: 5\}, expected a whole number"),
+    (
+        {"iterations": [200, 200, 500]},
+        ValueError,
+        r"iterations is \[200, 200, 500\], of 3 numbers, expected one number for all levels, or "
+        r"5, one for each level: 3 of 'affine_mind', 2 of 'mind'$",
+    ),
+    (
+        {"iterations": [5, 5], "parameter_maps": {**squares(), "NumberOfResolutions": ["x"]}},
+        ValueError,
+        r"'map 0' has \(NumberOfResolutions x\), expected a whole number of at least 1",
+    ),
     ({"seed": 2**32}, ValueError, r"seed is 4294967296, .* at least 0 and at most 4294967295"),
     ({"seed": True}, ValueError, r"seed is True, expected a whole number"),
     ({"default_pixel_value": np.nan}, ValueError, r"default_pixel_value is nan, expected a fini"),

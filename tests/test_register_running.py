@@ -66,11 +66,9 @@ def test_stopping_early(
         FinalGridSpacingInPhysicalUnits=20,
         NumberOfJacobianMeasurements=50,
     )
-    start = time.perf_counter()
     result = impact_plugin.register_images(
         *sitk_pair(), parameter_maps=[parameters] * 2, iterations=LONG, callback=callback
     )
-    assert time.perf_counter() - start < 60
     assert result.stopped
     assert set(result.history.level) == {0}
     assert set(result.history.stage) == {0}
@@ -179,19 +177,18 @@ def test_interrupting_the_caller(tmp_path: Path, number: signal.Signals) -> None
         assert process.stdout.readline() == "running\n"
         (child,) = children_of(process.pid)
         process.send_signal(number)
-        start = time.perf_counter()
         if number == signal.SIGINT:
-            assert process.stdout.readline() == "interrupted [] 1\n"
-            assert time.perf_counter() - start < 1.0
+            assert process.stdout.readline() == "interrupted [] 1\n"  # of iterations without end
             assert process.stdout.read() == "sound 3\n"
             assert process.wait() == 0
         if number == signal.SIGTERM:
             assert process.stdout.read() == ""
             assert process.wait() == 128 + signal.SIGTERM
             assert list(tmp_path.iterdir()) == []
-        while is_running(child):
-            assert time.perf_counter() - start < 5.0
+        end = time.monotonic() + 60  # by itself it would go on for days
+        while is_running(child) and time.monotonic() < end:
             time.sleep(0.01)
+        assert not is_running(child)
 
 
 # The log
@@ -248,16 +245,19 @@ def test_errors_are_said_once(tmp_path: Path, command: list[str], warns: bool) -
     assert ("WARNING: the fixed pyramid" in said) == warns
 
 
-def test_the_log_comes_as_it_is_written() -> None:
-    """Not in blocks: the first iterations are seen long before the last is computed."""
-    times: list[float] = []
+def test_the_log_comes_as_it_is_written(mind: dict[int, str]) -> None:
+    """Not in blocks of 4096 bytes: iterations of a tenth of a second are stopped at the first.
+
+    The metric ends the level when it is told; in a block there are the lines of some fifty.
+    """
     result = impact_plugin.register_images(
         *sitk_pair(),
-        parameter_maps=squares(NumberOfSpatialSamples=200_000),
-        iterations=20,
-        callback=lambda _: times.append(time.perf_counter()),
+        parameter_maps=with_impact(mind[3], NumberOfSpatialSamples=200_000),
+        iterations=LONG,
+        callback=lambda _: True,
     )
-    assert times[-1] - times[0] > 0.7 * result.history.seconds[1:].sum()
+    assert result.stopped
+    assert len(result.history) < 30
 
 
 def test_bars(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +72,12 @@ def test_on_the_command_line_once_and_on_stderr(files: Path) -> None:
 def test_a_later_stage_that_cannot_run_is_refused_before_the_first() -> None:
     first = impact_plugin.preset_map("rigid_mind") | {"MaximumNumberOfIterations": ["1000000"]}
     second = impact_plugin.preset_map("mind") | {"Distance": ["L9", "L9"]}
-    start = time.monotonic()
+    seen: list[impact_plugin.Iteration] = []
     with pytest.raises(impact_plugin.RegistrationError, match=r"stage 2 of 2 \(map 1\)") as caught:
-        impact_plugin.register_images(*volumes(), parameter_maps=[first, second], progress=False)
-    assert time.monotonic() - start < 60
+        impact_plugin.register_images(
+            *volumes(), parameter_maps=[first, second], progress=False, callback=seen.append
+        )
+    assert seen == []
     assert caught.value.stage == 1
     assert caught.value.level is None
     assert caught.value.cause.startswith('Metric "Impact" cannot run:\nDistance')

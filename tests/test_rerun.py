@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,22 @@ def test_same_to_the_bit(tmp_path: Path) -> None:
     run = invoke(tmp_path / "again")
     assert run.exit_code == 1
     assert "initial_transform: its displacement fields are part of" in run.output
+
+
+@pytest.mark.parametrize("given", [[4, 3, 2], np.array([4, 3, 2], np.int16), (np.int64(4), 3, 2)])
+def test_iterations_of_levels(tmp_path: Path, given: Sequence[int]) -> None:
+    """One number for each level of every stage; the record has them, and so has a rerun."""
+    fixed, moving = sitk_pair()
+    maps = [squares(NumberOfResolutions=2), squares(Transform="EulerTransform")]
+    result = impact_plugin.register_images(
+        fixed, moving, parameter_maps=maps, iterations=given, threads=1, output_directory=tmp_path
+    )
+    assert result.record
+    assert result.record["arguments"]["iterations"] == [4, 3, 2]
+    again = impact_plugin.rerun(tmp_path, fixed=fixed, moving=moving)
+    assert again.same
+    history = again.result.history
+    assert np.bincount(10 * history.stage + history.level)[[0, 1, 10]].tolist() == [4, 3, 2]
 
 
 def test_command_line(files: Path) -> None:

@@ -8,6 +8,12 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
+from typing import TypeAlias, overload
+
+from impact_plugin._numbers import plain
+
+Iterations: TypeAlias = int | Sequence[int]
+"""How many iterations: of every level, or one number for each level."""
 
 LARGEST_SEED = 2**32 - 1
 """elastix reads RandomSeed into 32 bits."""
@@ -60,6 +66,34 @@ def check_choice(name: str, value: object, allowed: Sequence[object], why: str =
         *others, last = map(repr, allowed)
         message = f"{name} is {value!r}, expected {', '.join(others)} or {last}{why}"
         raise ValueError(message)
+
+
+@overload
+def checked_iterations(value: Iterations) -> int | list[int]: ...
+@overload
+def checked_iterations(value: None) -> None: ...
+def checked_iterations(value: Iterations | None) -> int | list[int] | None:
+    """Give one number of iterations, or a list of them, in Python's own whole numbers.
+
+    Raises:
+        ValueError: It is not a whole number of at least 1, or not a list of such numbers.
+    """
+    if value is None:
+        return None
+    is_list = hasattr(value, "__array__") or isinstance(value, Sequence)
+    if not is_list or isinstance(value, str | bytes):
+        try:
+            return integer("iterations", value, 1)
+        except ValueError as error:
+            message = f"{error}, or a list with one for each level"
+            raise ValueError(message) from None
+    if not len(value):  # type: ignore[arg-type]
+        message = "iterations is empty, expected a whole number, or a list with one for each level"
+        raise ValueError(message)
+    return [
+        integer(f"iterations[{place}]", plain(number), 1)
+        for place, number in enumerate(value)  # type: ignore[arg-type]
+    ]
 
 
 def check_number(name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""``impact-plugin check``: what is wrong or doubtful about parameter maps, beforehand."""
+"""``impact-plugin check``: finds errors and doubtful values in parameter maps."""
 
 from __future__ import annotations
 

@@ -141,9 +141,10 @@ def _source(
     fixed: str | None,
     moving: str | None,
 ) -> Path | Iterable[Pair]:
-    """Choose where the pairs come from; they are found when the cohort asks for them.
+    """Choose where the pairs come from.
 
-    So that what is wrong with them is said with all the rest.
+    They are read only when the cohort asks for them, so that it reports their errors with all
+    others.
     """
     if sum(each is not None for each in (pairs, atlas, bids)) != 1:
         message = "Give one of PAIRS, --atlas or --bids."

@@ -1,4 +1,4 @@
-"""What is installed, whether it fits together, and what to do if not: ``impact-plugin doctor``."""
+"""Examines an installation, and says how to repair it, for ``impact-plugin doctor``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ import json, torch
 gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 print(json.dumps({"cuda": torch.version.cuda, "gpus": gpus, "threads": torch.get_num_threads()}))
 """
-# What libImpactMetric.so compares when elastix opens it, asked beforehand.
+# Asks libImpactMetric.so for the comparison that it makes when elastix opens it.
 _GUARD = """
 import ctypes, json, os, sys
 fits = ctypes.c_int()
@@ -49,23 +49,23 @@ class Report:
     """What was found.
 
     Args:
-        facts: By name, in the order in which they are shown.
-        problems: Each with what to do about it.
+        facts: Facts by name, in the order in which they are shown.
+        problems: Problems, each with what to do about it.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON has it."""
+        """Give it as JSON-compatible values."""
         return asdict(self)
 
 
 def examine(quick: bool = False) -> Report:
-    """Look at this installation.
+    """Examine this installation.
 
     Args:
-        quick: Whether to leave out what takes seconds: starting torch, and a small registration.
+        quick: Whether to skip what takes seconds: starting torch and a small registration.
     """
     report = Report()
     facts = report.facts
@@ -119,7 +119,7 @@ def _examine_plugin(report: Report) -> None:
 
 
 def _examine_host(report: Report, plugin: Path) -> None:
-    """Ask the plugin whether it fits the elastix here, in a process of its own."""
+    """Ask the plugin, in a process of its own, whether it fits the installed elastix."""
     try:
         elastix = importlib.metadata.distribution("itk-elastix")
     except importlib.metadata.PackageNotFoundError:
@@ -158,7 +158,7 @@ def _driver() -> str:
 
 
 def _examine_torch(report: Report) -> None:
-    """Ask torch in a process of its own: a broken one crashes."""
+    """Start torch in a process of its own, since a broken one crashes."""
     run = subprocess.run(
         [sys.executable, "-c", _TORCH], capture_output=True, text=True, check=False
     )
@@ -187,7 +187,7 @@ def _examine_torch(report: Report) -> None:
 
 
 def _register(report: Report) -> None:
-    """Register two small images with the metric: what nothing but that can show."""
+    """Register two small images with the metric, which tests everything together."""
     import numpy as np
 
     from impact_plugin.elastix.errors import RegistrationError

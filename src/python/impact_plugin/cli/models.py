@@ -1,4 +1,4 @@
-"""``impact-plugin models``: what a model file is, making one, and the public ones."""
+"""``impact-plugin models``: inspect, export, list and download feature extractors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Turn what a user can mend into a message without a traceback; exit code 1."""
+    """Turn errors that a user can fix into a message without a traceback; exit code 1."""
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
@@ -250,7 +250,7 @@ def _row(model: library.PublicModel) -> tuple[str, ...]:
 
 
 def _made(network: str) -> nn.Module:
-    """Make the torch module that ``module:callable`` names."""
+    """Call ``module:callable``, which makes the torch module."""
     module_name, _, attribute = network.partition(":")
     if not attribute:
         message = f'NETWORK is "{network}", expected module:callable, such as my_networks:unet'
@@ -304,6 +304,6 @@ def _load(module: nn.Module, weights: str, network: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Give what an exception says, with its kind, which alone says much of some."""
+    """Give the kind and the message of an exception."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else f"{type(error).__name__}."

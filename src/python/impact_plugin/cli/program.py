@@ -1,4 +1,4 @@
-"""``impact-plugin`` itself: which commands there are. Each is imported when it is asked for."""
+"""The program ``impact-plugin``, which imports each command when it is used."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are objects ``<name>`` of the modules ``impact_plugin.cli.<name>``.
+    """A group that finds the command ``<name>`` in the module ``impact_plugin.cli.<name>``.
 
-    With ``_`` for each ``-`` of a command.
+    A ``-`` in the name of a command is ``_`` in that of the module.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line, of which any argument may be or have the name of a file.
+        """Read the command line, in which any argument may name a file.
 
         Raises:
             UsageError: One is not UTF-8.
@@ -69,7 +69,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command, and show our own warnings without where in our sources they come from."""
+        """Run a command, and show the package's own warnings as plain sentences."""
         with warnings.catch_warnings():
             show = warnings.showwarning
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 import impact_plugin
 from impact_plugin import _io, _kept
+from impact_plugin._arguments import Iterations, checked_iterations
 from impact_plugin.models.resolve import MissingModelError
 from impact_plugin.registration.fitting import LOGGER
 
@@ -19,8 +21,24 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
+def _iterations(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> Iterations | None:
+    """Read one whole number, or several with commas between them."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
+        message = f"{text!r}: expected a whole number, or one for each level: 200,200,500"
+        raise click.BadParameter(message)
+    numbers = [int(each) for each in text.split(",")]
+    try:
+        return checked_iterations(numbers if len(numbers) > 1 else numbers[0])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the names of presets in the shell."""
+    """Complete names of presets in the shell."""
     return [name for name in impact_plugin.preset_names() if name.startswith(incomplete)]
 
 
@@ -66,7 +84,12 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     multiple=True,
     help="Label image to warp, too: to `<name>_warped.mha`.",
 )
-@click.option("--iterations", type=click.IntRange(min=1), help="Of every level.")
+@click.option(
+    "--iterations",
+    callback=_iterations,
+    metavar="N[,N...]",
+    help="Of every level; or of each level, all stages' in order: 200,200,500.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result.")
@@ -92,7 +115,7 @@ def register(
     initial_transform: str | None,
     models: tuple[str, ...],
     labels: tuple[Path, ...],
-    iterations: int | None,
+    iterations: Iterations | None,
     threads: int | None,
     device: str | None,
     seed: int | None,
@@ -161,7 +184,7 @@ def register(
 
 
 def _show_log(verbose: bool) -> None:
-    """Show elastix's warnings, or all of its log. The cause of an error is in its message."""
+    """Show elastix's warnings, or its whole log; errors have their cause in the message."""
     handler = logging.StreamHandler()
     if not verbose:
         handler.addFilter(lambda record: record.levelno < logging.ERROR)
@@ -181,10 +204,10 @@ def _pairs(models: tuple[str, ...]) -> dict[str, str]:
 
 
 def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:
-    """Read the label images, by their files' names without the format's ending.
+    """Read the label images; the keys are their file names without the ending.
 
-    Before the registration: a name that was mistyped, or an image that cannot be warped by it, is
-    not to be found hours later.
+    This comes before the registration, so that a mistyped name or an unfit image is not found hours
+    later.
     """
     from impact_plugin.images import conversion, reading, validation
 

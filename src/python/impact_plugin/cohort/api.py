@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from impact_plugin import _arguments, _devices, _io, _versions
+from impact_plugin import _arguments, _devices, _html, _io, _versions
 from impact_plugin._equality import EqualByValue
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require
@@ -27,6 +27,10 @@ from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.cohort.work import Row
 from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.registration import presets as known
+
+_SHOWN = ("pair", "variant", "status", "error", "seconds", "metric", "tre_mean_mm", "dice_mean")
+_MOST = 20
+"""Columns and rows that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,16 @@ class Cohort(EqualByValue):
     def failed(self) -> int:
         """How many rows are not done."""
         return int((self.table["status"] != "done").sum())
+
+    def _repr_html_(self) -> str:
+        names = [name for name in _SHOWN if name in self.table]
+        page = f"Page: {self.report}" if self.report else "It has no page."
+        why = f", interrupted: {self.interrupted}" if self.interrupted else ""
+        return _html.block(
+            f"Cohort of {len(self.table)} registrations, {self.failed} not done{why}",
+            lambda: _html.table(names, self.table[names].head(_MOST).itertuples(index=False)),
+            lambda: _html.paragraph(f"All of the table: {self.folder / table.CSV}. {page}"),
+        )
 
 
 @plain_arguments

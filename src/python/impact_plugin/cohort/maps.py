@@ -85,10 +85,15 @@ class Maps:
                     continue
                 base, _ = self._tried(variant, pair, headers, {})
                 problems += [f"{variant.name}: {each}" for each in base]
-                if not pair.overrides:
-                    continue
                 raw = self._load(variant, dimension, {}).raw
                 front = f"pair {pair.name!r}, {variant.name}"
+                named = [each | dict(pair.overrides) for each in raw]
+                try:
+                    stages.iterations_of(_staged(variant, named), pair.options.get("iterations"))
+                except ValueError as error:
+                    problems.append(f"{front}: {error}")
+                if not pair.overrides:
+                    continue
                 own = list(_unlike(pair.overrides, raw))
                 if not own:
                     try:
@@ -157,7 +162,7 @@ class Maps:
     ) -> Loaded:
         raw = [each | dict(overrides) for each in read(variant, dimension, fit)]
         links = Path(tempfile.mkdtemp(dir=self._links.name))
-        chosen = [stages.Stage(name, each) for name, each in zip(_names(variant), raw, strict=True)]
+        chosen = _staged(variant, raw)
         given = _named(self._models, raw)
         made = stages.make_stages(None, chosen, given, dimension, links)
         resolved = [stage.parameters for stage in made]
@@ -217,8 +222,10 @@ def _named(models: Any, raw: Sequence[ParameterMap]) -> Any:  # noqa: ANN401
     return {name: path for name, path in models.items() if name in names} or None
 
 
-def _names(variant: Variant) -> Sequence[str]:
-    return variant.presets or [Path(path).stem for path in variant.maps]
+def _staged(variant: Variant, raw: Sequence[ParameterMap]) -> list[stages.Stage]:
+    """Name the maps of a variant: by its presets or files."""
+    names = variant.presets or [Path(path).stem for path in variant.maps]
+    return [stages.Stage(name, each) for name, each in zip(names, raw, strict=True)]
 
 
 def _dimension(pair: Pair, headers: Headers) -> int:

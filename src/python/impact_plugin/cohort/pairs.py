@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from impact_plugin._arguments import LARGEST_COUNT, LARGEST_SEED, check_integer
+from impact_plugin._arguments import LARGEST_SEED, check_integer, checked_iterations
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin.parameters.values import as_texts
@@ -59,14 +60,15 @@ class Pair:
             ``moving_mask``, ``fixed_points``, ``moving_points``, ``fixed_labels``,
             ``moving_labels``.
         initial_transform: ``center``, ``mass``, or the path of a transform file.
-        options: ``iterations`` and ``seed`` where they are the pair's own.
+        options: ``iterations`` (one number, or a list with one for each level) and ``seed`` where
+            they are the pair's own.
         overrides: elastix's parameters of this pair, in every map.
     """
 
     name: str
     files: Mapping[str, str]
     initial_transform: str | None = None
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, list[str]] = field(default_factory=dict)
 
 
@@ -107,12 +109,17 @@ def checked(pair: object) -> Pair:
             start = absolute(os.fspath(start), Path.cwd())
         except (OSError, ValueError) as error:
             problems.append(f"{front}: initial_transform: {error}")
-    limits = {"iterations": (1, LARGEST_COUNT), "seed": (0, LARGEST_SEED)}
+    options: dict[str, int | list[int]] = {}
     for name, value in pair.options.items():
-        try:
-            check_integer(name, value, *limits[name])
-        except KeyError:
+        if name not in WHOLE:
             problems.append(f"{front}: {name!r} is no option; there are {', '.join(WHOLE)}")
+            continue
+        try:
+            if name == "iterations":
+                options[name] = checked_iterations(value)
+            else:
+                check_integer(name, value, 0, LARGEST_SEED)
+                options[name] = value
         except ValueError as error:
             problems.append(f"{front}: {error}")
     overrides: dict[str, list[str]] = {}
@@ -129,7 +136,7 @@ def checked(pair: object) -> Pair:
             problems.append(f"{front}: {option} and {OVERRIDE}{parameter} exclude each other")
     if problems:
         raise PairsError(problems)
-    return Pair(pair.name, files, start, dict(pair.options), overrides)
+    return Pair(pair.name, files, start, options, overrides)
 
 
 def name_problem(name: object, also: str = "") -> str | None:

@@ -123,13 +123,16 @@ def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
         elif name in FILES[:2]:
             problems.append(f"{name} is empty, expected the path of an image")
     start = files.pop("initial_transform", None)
-    options = {}
+    options: dict[str, int | list[int]] = {}
     for name in WHOLE:
         text = row.get(name, "")
-        if text and not re.fullmatch(r"[0-9]{1,18}", text):
-            problems.append(f"{name} is {text!r}, expected a whole number")
+        numbers = re.split(r"[\s,;]+", text.strip()) if name == "iterations" else [text]
+        if text and not all(re.fullmatch(r"[0-9]{1,18}", number) for number in numbers):
+            several = ", or one for each level: 200 200 500" if name == "iterations" else ""
+            problems.append(f"{name} is {text!r}, expected a whole number{several}")
         elif text:
-            options[name] = int(text)
+            whole = [int(number) for number in numbers]
+            options[name] = whole if len(whole) > 1 else whole[0]
     overrides = {
         name.removeprefix(OVERRIDE): text.split()
         for name, text in row.items()

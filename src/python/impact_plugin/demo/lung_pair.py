@@ -57,8 +57,8 @@ class LungPair:
         data: Where the images and landmarks are.
         out: Folder to write to; it is made if needed.
         maps: Folder of the parameter files.
-        iterations: Iterations of each level; None as the parameter files say.
-        threads: Threads of elastix; None for all.
+        iterations: Iterations of each level; None: as the parameter files say.
+        threads: Threads of elastix; None: all processors.
 
     Attributes:
         number_of_points: How many landmarks lie inside the fixed image; only these count.
@@ -129,7 +129,7 @@ class LungPair:
 
 
 def _print_some(iteration: impact_plugin.Iteration) -> None:
-    """Say how far it is where there is no terminal for a bar."""
+    """Print progress where there is no terminal for a bar."""
     if iteration.number % 50 == 0:
         print(
             f"  level {iteration.level + 1}  iteration {iteration.number:3d}"

@@ -1,4 +1,4 @@
-"""Just enough of the MetaImage format to read the demo's images without the seconds itk takes."""
+"""A small reader of MetaImage files for the demo, which spares the seconds of importing itk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Image:
-    """A 3D image along the axes of the world: x to the left, y to the back, z to the head (LPS).
+    """A 3D image along the axes of LPS: x to the left, y to the back, z to the head.
 
     Args:
         voxels: Intensities, shape (z, y, x).
@@ -37,7 +37,7 @@ class Image:
     spacing: NDArray[np.float64]
 
     def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which points (N, 3), in mm, lie in the image, its outermost voxels in full."""
+        """Tell which points (N, 3), in mm, lie in the image; its outermost voxels count in full."""
         index = (points - self.origin) / self.spacing
         inside: NDArray[np.bool_] = np.all(
             (index >= -0.5) & (index < np.array(self.voxels.shape[::-1]) - 0.5), axis=1
@@ -46,7 +46,7 @@ class Image:
 
 
 def of(image: sitk.Image) -> Image:
-    """Take over a 3D image of SimpleITK with identity direction."""
+    """Convert a 3D image of SimpleITK with identity direction."""
     import SimpleITK as sitk
 
     return Image(

@@ -1,4 +1,4 @@
-"""Pictures of two images laid over each other."""
+"""Draws two images over each other."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from impact_plugin.demo.metaimage import Image
 
 _WINDOW = (-1000.0, 400.0)
-"""Intensities in HU that are shown as black and as full colour."""
+"""Intensities in HU shown as black and as full colour."""
 
-# Name of the plane, the axis (z, y, x) across it, then the world axes (x, y, z) to the right and up
-# or down.
+# Name of the plane, the array axis (z, y, x) perpendicular to it, then the axes (x, y, z) along its
+# width and height.
 _PLANES = (("axial", 0, 0, 1), ("coronal", 1, 0, 2), ("sagittal", 2, 1, 2))
 _LABELS = ("x (mm)", "y (mm)", "z (mm)")
 

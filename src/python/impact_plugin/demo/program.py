@@ -70,7 +70,7 @@ def run(
 
 
 def _problem(data: Data, maps: Path) -> str | None:
-    """Say what is missing, before minutes are spent; None where nothing is."""
+    """Say what is missing before anything long runs; None if nothing is."""
     missing = [
         *data.missing(),
         *(maps / run.parameter_map for run in RUNS if not (maps / run.parameter_map).is_file()),

@@ -1,4 +1,4 @@
-"""Running elastix and transformix as a user would, and showing how far they are."""
+"""Runs elastix and transformix as a user would, and shows their progress."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class RunError(ImpactError, RuntimeError):
 
 
 def numbers(parameter_map: str, name: str) -> list[float]:
-    """Read the numbers of one parameter out of a parameter file's text; empty without it."""
+    """Read the numbers of a parameter in the text of a parameter file; empty without it."""
     found = re.search(rf"(?m)^\({name} ([^)]*)\)", parameter_map)
     return [float(number) for number in found.group(1).split()] if found else []
 
 
 def set_parameter(parameter_map: str, name: str, *values: float) -> str:
-    """Give a parameter file's text with other numbers for one parameter.
+    """Change the numbers of a parameter in the text of a parameter file.
 
     Raises:
         ValueError: The file does not have that parameter.
@@ -101,7 +101,7 @@ def _failure(program: str, exit_code: int, tail: Iterable[str]) -> str:
 
 
 class _Progress:
-    """A line that is rewritten in a terminal; elsewhere, a new line every fifty iterations."""
+    """Progress: one line, rewritten, in a terminal; elsewhere a line every fifty iterations."""
 
     def __init__(self, parameter_map: str) -> None:
         self._levels = int(numbers(parameter_map, "NumberOfResolutions")[0])

@@ -15,9 +15,9 @@ _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
 def die_with_caller() -> None:
-    """Have this process killed when the one that started it ends, in whatever way."""
+    """Have the system kill this process when the one that started it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # It may have ended before that. Its number may be 1: the first process of a container.
+    # It may have ended before. Its number may be 1, of a container's first process.
     if str(os.getppid()) != os.environ.get(CALLER, ""):
         sys.exit(1)
 
@@ -25,10 +25,10 @@ def die_with_caller() -> None:
 def main(may_begin: Callable[[Sequence[str]], bool] = lambda _: True) -> int:
     """Run elastix or transformix as :mod:`.native` does, bound to the caller.
 
-    A caller that is killed outright, as workers of joblib and dask are, takes its child along.
+    A caller that is killed, as workers of joblib and dask may be, takes this process along.
 
     Args:
-        may_begin: Asked with elastix's arguments before it runs.
+        may_begin: Called with elastix's arguments; tells whether it may run.
 
     Returns:
         The exit code; 1 where elastix may not begin.

@@ -1,4 +1,4 @@
-"""Components of elastix in a map: which it has, and which go with the metric."""
+"""elastix's components: which exist, and which go with the metric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from impact_plugin.parameters.values import ParameterMap
 
-# Of elastix 5.3.1: elxClassNameMacro in Components/, without what itk-elastix leaves out.
+# From elxClassNameMacro in Components/ of elastix 5.3.1, without what itk-elastix leaves out.
 _KNOWN = {
     "ImageSampler": (
         "Full",
@@ -99,7 +99,7 @@ _KNOWN = {
     ),
 }
 
-# Those of the package's own maps, and others that are often seen beside the metric.
+# Components of the package's maps, and others often used with the metric.
 _ORDINARY = frozenset(
     {
         "AffineTransform",
@@ -119,7 +119,7 @@ _CHOSEN = ("Registration", "Metric", "Transform", "Interpolator")
 
 
 def known(parameter: str) -> tuple[str, ...]:
-    """Give the names that elastix has for a component: "Metric", "Transform"."""
+    """Give elastix's names for a kind of component, such as "Metric" or "Transform"."""
     return _KNOWN[parameter]
 
 
@@ -130,7 +130,7 @@ def unknown(parameters: Mapping[str, list[str]]) -> Iterator[tuple[str, str, str
         parameters: The map.
 
     Yields:
-        The parameter, the name, and the names that are nearest to it, or all.
+        The parameter, the unknown name, and a hint with the nearest names, or all.
     """
     for parameter, names in _KNOWN.items():
         for name in parameters.get(parameter, []):
@@ -157,14 +157,14 @@ def check_names(parameters: ParameterMap, where: str) -> None:
 
 
 def check_fit(parameters: ParameterMap, where: str) -> None:
-    """Check that a map has no components beside which the metric finds nothing.
+    """Check that a map has no components with which the metric cannot work.
 
     Args:
-        parameters: The map; it has the metric.
+        parameters: A map that uses the metric.
         where: What messages call it.
 
     Raises:
-        ValueError: It has. The message is the one that elastix's log would have.
+        ValueError: It has such components. The message is the one in elastix's log.
     """
     chosen = {name: parameters[name] for name in _CHOSEN if name in parameters}
     if _ORDINARY.issuperset(value for values in chosen.values() for value in values):

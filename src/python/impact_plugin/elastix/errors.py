@@ -1,4 +1,4 @@
-"""What went wrong in a registration, out of what elastix printed."""
+"""Finds the cause of a failed registration in elastix's output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _EMPTY_PHRASES = (
     "ERROR: a std::exception occurred",
     "Internal elastix error",
 )
-# Said of every run with the metric, before elastix loads the plugin.
+# elastix says this in every run with the metric, before it loads the plugin.
 _NOT_YET_LOADED = re.compile(r"^(Error: ?|Impact\(index \d+\) - This component is not installed!)$")
 
 
-# How the metric begins to say why it stops a registration, at its beginning and later.
+# How the metric's own messages begin: before the first iteration, and later.
 _OWN_MESSAGE = re.compile(r'Metric "Impact" cannot (run:|go on \()')
 
-# What stands before the reason in an exception of ITK's.
+# ITK's exceptions put this before the reason.
 _DESCRIPTION = "Description:"
 
-# "ElastixMain(0x55d0c8a3b2f0): ...", as ITK's exceptions name their objects.
+# ITK's exceptions name objects with their address: "ElastixMain(0x55d0c8a3b2f0): ...".
 _ADDRESS = re.compile(r"(?<=\w)\s?\(0x[0-9a-fA-F]+\)")
 
 
@@ -33,9 +33,9 @@ class RegistrationError(ImpactError, RuntimeError):
     """A registration failed in elastix.
 
     Attributes:
-        cause: What elastix said was wrong.
-        stage: The stage that ran, from 0; None where transformix failed.
-        level: The resolution level that ran, from 0; None before the first.
+        cause: The reason that elastix gave.
+        stage: The stage that failed, from 0; None where transformix failed.
+        level: The resolution level that failed, from 0; None before the first.
         log: Path of elastix's full log, or None where there is none.
     """
 
@@ -60,16 +60,16 @@ class RegistrationError(ImpactError, RuntimeError):
 
 
 class OwnMessages:
-    """Tells which lines of elastix's output say why the metric stops a registration.
+    """Recognises the metric's own messages in elastix's output.
 
-    From the line that begins to say it to an empty one, without what elastix prints of itself.
+    A message goes from its first line to an empty one; lines that elastix adds do not belong to it.
     """
 
     def __init__(self) -> None:
         self._within = False
 
     def has(self, line: str) -> bool:
-        """Take the next line, and tell whether it is one of these."""
+        """Tell whether the next line belongs to a message."""
         self._within = self.begins(line) or (self._within and bool(line.strip()))
         return self._within and not line.startswith(_EMPTY_PHRASES)
 
@@ -80,7 +80,7 @@ class OwnMessages:
 
 
 class Reasons(OwnMessages):
-    """Tells likewise which lines say why anything failed: ITK's exceptions describe that, too."""
+    """Recognises any reason for a failure: also the descriptions in ITK's exceptions."""
 
     @staticmethod
     def begins(line: str) -> bool:
@@ -89,7 +89,7 @@ class Reasons(OwnMessages):
 
 
 def find_cause(lines: Sequence[str]) -> str:
-    """Find in elastix's output why it failed.
+    """Find the reason for a failure in elastix's output.
 
     The metric's own message if there is one, else the descriptions of ITK's exceptions, else the
     lines that begin with "ERROR", else the last lines.
@@ -101,7 +101,7 @@ def find_cause(lines: Sequence[str]) -> str:
 
 
 def _own_message(lines: Sequence[str]) -> str:
-    """Give the first message of the metric's own."""
+    """Give the first of the metric's own messages."""
     messages, found = OwnMessages(), list[str]()
     for line in lines:
         if not messages.has(line):
@@ -115,7 +115,7 @@ def _own_message(lines: Sequence[str]) -> str:
 
 
 def _descriptions(lines: Sequence[str]) -> str:
-    """Give the texts that stand behind ``Description:``, each once."""
+    """Give the texts after ``Description:``, each once."""
     found: list[str] = []
     for number, line in enumerate(lines):
         if line.strip().startswith(_DESCRIPTION):

@@ -1,4 +1,4 @@
-"""The course of a registration, iteration by iteration, as arrays."""
+"""The iterations of a registration as arrays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin import _html
 from impact_plugin._equality import EqualByValue
 from impact_plugin._optional import require
 from impact_plugin.elastix.log import Iteration
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class History(EqualByValue):
-    """What elastix reported of every iteration; all arrays have one entry per iteration, in order.
+    """What elastix reported at each iteration; every array has one entry per iteration, in order.
 
     Args:
         stage: Which parameter map, from 0.
@@ -28,8 +29,8 @@ class History(EqualByValue):
         iteration: Which iteration of the level, from 0.
         metric: Value of the metric; elastix minimises it.
         step: Step size of the optimizer, in its own unit; NaN where it reports none.
-        gradient_norm: Magnitude of the metric's gradient; NaN likewise.
-        seconds: Duration of the iteration; the first of a level has the preparations in it.
+        gradient_norm: Magnitude of the metric's gradient; NaN where elastix reports none.
+        seconds: Duration; that of a level's first iteration includes the preparations.
     """
 
     stage: NDArray[np.int64]
@@ -42,7 +43,7 @@ class History(EqualByValue):
 
     @classmethod
     def of(cls, iterations: Iterable[Iteration]) -> History:
-        """Collect what was reported of single iterations."""
+        """Make a history of single iterations."""
         return cls._of_rows([astuple(each) for each in iterations])
 
     @classmethod
@@ -62,6 +63,33 @@ class History(EqualByValue):
     def to_pandas(self) -> pd.DataFrame:
         """Give it as a table, one row per iteration; needs pandas."""
         return require("tables of iterations", "pandas", "pandas").DataFrame(self.as_dict())
+
+    def html_table(self, stages: Sequence[str] = ()) -> str:
+        """Give a table in HTML with a row for each level: iterations, metric, seconds, its curve.
+
+        Args:
+            stages: Names of the stages; by default they are numbered.
+        """
+        rows = []
+        for stage, level in sorted(set(zip(self.stage.tolist(), self.level.tolist(), strict=True))):
+            chosen = (self.stage == stage) & (self.level == level)
+            metric = self.metric[chosen]
+            rows.append(
+                (
+                    stages[stage] if stage < len(stages) else f"stage {stage + 1}",
+                    level + 1,
+                    len(metric),
+                    _html.number(metric[0]),
+                    _html.number(metric[-1]),
+                    f"{np.nansum(self.seconds[chosen]):.2f}",
+                    _html.sparkline(metric.tolist()),
+                )
+            )
+        heads = ("stage", "level", "iterations", "first metric", "last metric", "seconds", "curve")
+        return _html.table(heads, rows)
+
+    def _repr_html_(self) -> str:
+        return _html.block(f"History of {len(self)} iterations", self.html_table)
 
     def write(self, path: Path) -> None:
         """Write it as a file of comma-separated values with a heading."""

@@ -1,4 +1,4 @@
-"""How important lines of elastix's output are."""
+"""Assigns log levels to lines of elastix's output."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import re
 from impact_plugin.elastix.errors import OwnMessages
 
 _NOISE = re.compile(
-    # Asked for and not given: elastix says so of every parameter that has a default.
+    # elastix says this of every parameter that has a default and is not given.
     r'WARNING: The parameter "\w+", requested at entry number|  The default value '
-    # Likewise, since elastix 4.8.
+    # The same, since elastix 4.8.
     r'|WARNING: The option "UseDirectionCosines" was not found'
-    # Where in ITK's sources the next line comes from.
+    # This names the place in ITK's sources that the next line comes from.
     r"|WARNING: In \S+, line \d+$"
-    # Said before elastix loads the plugin.
+    # elastix says this before it loads the plugin.
     r"|Error: $|Impact\(index \d+\) - This component is not installed!"
-    # Of a number that is small in the presets.
+    # The presets set this number low on purpose.
     r"|WARNING: You have set MaximumNumberOfSamplingAttempts to \d\.$"
     r"|\d+\t|1:ItNr\t|\s*$"
 )
 
 
 class Levels:
-    """Tells how important lines of elastix's output are, as levels of :mod:`logging`."""
+    """Gives the :mod:`logging` level of each line of elastix's output."""
 
     def __init__(self) -> None:
         self._messages = OwnMessages()
 
     def of(self, line: str) -> int:
-        """Take the next line, and give its level."""
+        """Give the level of the next line."""
         return logging.ERROR if self._messages.has(line) else level_of(line)
 
 
 def level_of(line: str) -> int:
-    """Tell how important a line is by itself; messages of several lines: see :class:`Levels`."""
+    """Give the level of a line by itself; :class:`Levels` knows messages of several lines."""
     if _NOISE.match(line):
         return logging.DEBUG
     if line.startswith("WARNING"):

@@ -1,4 +1,4 @@
-"""Following an elastix run through what it prints: how far it is, and where the time went."""
+"""Follows an elastix run through its output: how far it is, and where the time went."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 _ESTIMATION = r"Automatic parameter estimation took"
 _METRIC = r"Initialization of \w+ metric took"
 
-# The stages that elastix times itself, by the beginnings of its lines.
+# What elastix times itself, by the beginnings of its lines.
 _STAGES = {
     "reading the images": (r"Reading images took",),
     "image pyramids": (r"Preparation of the image pyramids took",),
@@ -38,13 +38,13 @@ class Iteration:
 
     Args:
         stage: Which parameter map, from 0.
-        level: Which resolution level of it, from 0: the coarsest.
+        level: Which resolution level of the stage, from 0, the coarsest.
         number: Which iteration of the level, from 0.
         metric: Value of the metric, or of the weighted sum of several; elastix minimises it.
         step: Step size of the optimizer, in its own unit; NaN where it reports none.
-        gradient_norm: Magnitude of the metric's gradient by the transform's parameters; NaN
-            likewise.
-        seconds: Duration of the iteration; the first of a level has the preparations in it.
+        gradient_norm: Magnitude of the metric's gradient with respect to the transform's
+            parameters; NaN where elastix reports none.
+        seconds: Duration; that of a level's first iteration includes the preparations.
     """
 
     stage: int
@@ -62,8 +62,8 @@ class Level:
 
     Args:
         stage: Which parameter map, from 0.
-        iterations: What was reported of them.
-        seconds: Time of all iterations, without the preparations that elastix counts into the
+        iterations: The iterations reported so far.
+        seconds: Time of all iterations, without the preparations that elastix counts as part of the
             first.
     """
 
@@ -73,7 +73,7 @@ class Level:
 
     @property
     def values(self) -> list[float]:
-        """Metric values, one per iteration."""
+        """The metric at each iteration."""
         return [iteration.metric for iteration in self.iterations]
 
 
@@ -82,9 +82,9 @@ class ElastixLog:
 
     Attributes:
         levels: The resolution levels begun so far, of all stages.
-        stage: The stage that runs: which parameter map, from 0.
-        finished: How many stages have ended, their results written.
-        stages: Seconds by what elastix spent them on, the iterations left out.
+        stage: The running stage: which parameter map, from 0.
+        finished: How many stages have ended and written their results.
+        stages: Seconds by what elastix spent them on, except the iterations.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class ElastixLog:
 
     @property
     def level(self) -> int | None:
-        """The level that runs, from 0, in its stage; None before the stage's first."""
+        """The running level of the stage, from 0; None before the first."""
         return sum(level.stage == self.stage for level in self.levels) - 1 if self._begun else None
 
     @property
@@ -104,7 +104,7 @@ class ElastixLog:
         return bool(self.levels) and self.levels[-1].stage == self.stage
 
     def feed(self, line: str) -> Iteration | None:
-        """Take one line of output, and give the iteration that it reports, if it does."""
+        """Read one line of output; gives the iteration that it reports, if any."""
         line = line.rstrip()
         if line.startswith("Resolution: "):
             self.levels.append(Level(self.stage))
@@ -123,7 +123,7 @@ class ElastixLog:
         return None
 
     def _take_iteration(self, line: str) -> Iteration | None:
-        # "2:Metric", "3b:StepSize": numbers that depend on the components, then a name.
+        # Columns are named "2:Metric", "3b:StepSize"; the numbers depend on the components.
         level = self.levels[-1]
         try:
             row = {
@@ -140,7 +140,7 @@ class ElastixLog:
                 seconds=row["Time[ms]"] * 1e-3,
             )
         except (ValueError, KeyError):
-            return None  # a line that something else printed, and that looks like one of elastix's
+            return None  # something else printed a line that looks like elastix's
         level.iterations.append(iteration)
         level.seconds += iteration.seconds
         return iteration
@@ -163,7 +163,8 @@ class ElastixLog:
             total: Seconds that the process ran.
 
         Returns:
-            Seconds by stage, in order; the last entry is what elastix says nothing about.
+            Seconds by what they were spent on, in order; the last entry is the time that elastix
+            does not account for.
         """
         stages = dict(self.stages)
         last = {"resampling and writing": stages.pop("resampling and writing")}
@@ -176,7 +177,7 @@ class ElastixLog:
 
 
 def duration_of(line: str) -> float | None:
-    """Read the duration that a line of elastix's output ends with, in seconds.
+    """Read the duration at the end of a line of elastix's output, in seconds; None without one.
 
     Example:
         >>> duration_of("Total time elapsed: 1m0.4s."), duration_of("Reading images took 500 ms.")

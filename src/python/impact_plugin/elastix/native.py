@@ -1,4 +1,4 @@
-"""elastix's and transformix's own main functions, in this process."""
+"""Runs elastix's and transformix's own main functions in this process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Literal
 from impact_plugin import _versions
 
 RECORD = "-record"
-"""Flag of ``impact-elastix`` that is not elastix's."""
+"""Flag that ``impact-elastix`` has in addition to elastix's."""
 
 _HELP = frozenset({"-h", "-help", "--help"})
 _VERSION = frozenset({"--version", "--extended-version"})
 
 
 def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) -> int:
-    """Run a program on images that are known to be whole."""
+    """Run a program, whose images were checked for damage before; gives its exit code."""
     try:
         _versions.check()  # first: a module built for another version may crash instead of raising
         from impact_plugin import _elastix
@@ -34,8 +34,8 @@ def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) ->
         )
         return 1
 
-    # Python turns Ctrl-C into an exception that only Python code sees, and ignores a closed pipe. A
-    # native program dies of either, and for as long as elastix runs no Python code does.
+    # Python turns Ctrl-C into an exception that only Python code sees, and ignores a closed pipe.
+    # While elastix runs there is no Python code, so both must end the process.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
@@ -43,7 +43,7 @@ def run(program: Literal["elastix", "transformix"], arguments: Sequence[str]) ->
     run = _elastix.run_elastix if program == "elastix" else _elastix.run_transformix
     exit_code: int = run([os.fsencode(a) for a in (f"impact-{program}", *arguments)])
 
-    # elastix looks at these words only where they are all there is.
+    # elastix heeds these words only if they are the only argument.
     word = arguments[0] if len(arguments) == 1 else ""
     if word in _VERSION:
         print(_versions.describe())

@@ -1,4 +1,4 @@
-"""Starting elastix and transformix as child processes and listening to them."""
+"""Runs elastix and transformix as child processes and listens to them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def run(
     environment: Mapping[str, str] | None = None,
     module: str = "impact_plugin.elastix.child",
 ) -> int:
-    """Run elastix or transformix and hand on its output line by line, as it comes.
+    """Run elastix or transformix and pass on its output, line by line as it comes.
 
-    Whatever ends this call early, an exception of ``listen`` or a KeyboardInterrupt, ends the child
-    with it. Any thread may call it, and several at once.
+    An exception, from ``listen`` or a KeyboardInterrupt, also ends the child. Several threads may
+    call this at once.
 
     Args:
-        program: Which.
+        program: The program to run.
         arguments: Its command line.
-        listen: Called with each line of output, without the line's end; while it works, elastix
-            waits as soon as the pipe between them is full.
+        listen: Called with each line of output, without the line break. elastix waits for it once
+            the pipe between them is full.
         environment: Variables in addition to this process's.
-        module: What the child runs, :mod:`.child` or another that calls its ``main``.
+        module: The module that the child runs: :mod:`.child`, or another that calls its ``main``.
 
     Returns:
         The exit code; negative where a signal ended it, see :func:`describe_exit`.

@@ -1,4 +1,4 @@
-"""SIGTERM, as an end that cleans up."""
+"""Makes SIGTERM clean up before the process ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from types import FrameType
 def cleaned_up() -> Iterator[None]:
     """Let SIGTERM unwind the stack, so that elastix ends and temporary files are removed.
 
-    The process then ends with exit code 143, as shells show one that SIGTERM ended. Only where
-    nobody else handles the signal, and in the main thread, which alone may set handlers.
+    The process then ends with exit code 143, as shells report SIGTERM. This has an effect only
+    where nobody else handles the signal, and in the main thread, which alone may set handlers.
     """
     ours = (
         threading.current_thread() is threading.main_thread()
@@ -31,5 +31,5 @@ def cleaned_up() -> Iterator[None]:
 
 
 def _exit(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # another one is not to break off the clean-up
+    signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the clean-up
     raise SystemExit(128 + number)

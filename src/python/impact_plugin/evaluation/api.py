@@ -55,10 +55,10 @@ def evaluate(
         fixed_labels: Label map on the grid of the fixed image, 0 being background.
         moving_labels: Label map in the frame of the moving image, on any grid; it is warped without
             interpolation.
-        fixed_image: Where ``registration`` is a transform that does not know it.
-        moving_image: Where ``moving_points`` are voxel indices, or ``registration`` is elastix's
-            own, with (UseDirectionCosines "false"); points outside of it are found, then.
-        mask: On the grid of the fixed image: where the Jacobian determinant counts, not 0.
+        fixed_image: Needed where ``registration`` is a transform that does not know its grid.
+        moving_image: Needed where ``moving_points`` are voxel indices, or where elastix ran with
+            (UseDirectionCosines "false"). With it, points outside the moving image are noticed.
+        mask: Where the Jacobian determinant counts: not 0, on the grid of the fixed image.
         outside: What becomes of landmarks outside the images: an error, or ``"leave out"``.
         jacobian: Whether to look at the Jacobian determinant.
 
@@ -118,11 +118,11 @@ def measure(
 
     Args:
         registration: The steps, and the grid of the fixed image.
-        fixed_points: As in :func:`evaluate`, as all that follow but the next.
-        moving_grid: That of the moving image, where it is known.
+        fixed_points: Landmarks in the fixed image.
         moving_points: The same landmarks in the moving image.
         fixed_labels: Label map on the grid of the fixed image.
         moving_labels: Label map in the frame of the moving image.
+        moving_grid: Grid of the moving image, if known.
         outside: What becomes of landmarks outside the images.
 
     Raises:
@@ -155,19 +155,19 @@ def _check(
     moving_labels: ImageLike | None,
     outside: OutsideLandmarks,
 ) -> None:
-    _both(fixed_points, moving_points, "fixed_points", "moving_points")
-    _both(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
+    _check_both_given(fixed_points, moving_points, "fixed_points", "moving_points")
+    _check_both_given(fixed_labels, moving_labels, "fixed_labels", "moving_labels")
     check_choice("outside", outside, get_args(OutsideLandmarks))
 
 
-def _both(one: object, other: object, name: str, other_name: str) -> None:
+def _check_both_given(one: object, other: object, name: str, other_name: str) -> None:
     if (one is None) != (other is None):
         message = f"{name} and {other_name} go together: give both, or neither"
         raise ValueError(message)
 
 
 Truth: TypeAlias = tuple[Positions, Positions, tuple[str, ...]]
-"""Positions in the fixed and in the moving image, and names."""
+"""Landmarks: positions in the fixed image, in the moving image, and names."""
 
 
 def read_truth(
@@ -182,13 +182,13 @@ def read_truth(
         as_points(fixed_points, grid.dimension, "fixed_points", grid),
         as_points(moving_points, grid.dimension, "moving_points", moving_grid),
     )
-    return _inside(truth, grid, moving_grid, outside)
+    return _points_inside(truth, grid, moving_grid, outside)
 
 
-def _inside(
+def _points_inside(
     truth: Truth, fixed: Geometry, moving: Geometry | None, outside: OutsideLandmarks
 ) -> Truth:
-    """Refuse, or leave out, the points outside the images."""
+    """Refuse or leave out points outside the images, as ``outside`` says."""
     points, places, names = truth
     names = names or tuple(str(number) for number in range(1, len(points) + 1))
     inside = fixed.contains(points)
@@ -225,7 +225,7 @@ def _landmark_errors(
 def _label_maps(
     fixed_labels: ImageLike, moving_labels: ImageLike, grid: Geometry
 ) -> tuple[sitk.Image, sitk.Image, list[int]]:
-    """Read label maps and give them with the labels that they have in common."""
+    """Read both label maps, and give them with the labels they have in common."""
     fixed = conversion.to_sitk(fixed_labels, "fixed_labels")
     moving = conversion.to_sitk(moving_labels, "moving_labels")
     for image, name in ((fixed, "fixed_labels"), (moving, "moving_labels")):
@@ -236,8 +236,8 @@ def _label_maps(
     ours, theirs = labels.of(fixed), labels.of(moving)
     if not ours & theirs:
         message = (
-            f"the label maps have no label in common: fixed_labels has {_some(ours)}, "
-            f"moving_labels {_some(theirs)}"
+            f"the label maps have no label in common: fixed_labels has {_some_labels(ours)}, "
+            f"moving_labels {_some_labels(theirs)}"
         )
         raise ValueError(message)
     return fixed, moving, sorted(ours & theirs)
@@ -250,6 +250,6 @@ def _label_agreement(
     return labels.compare(fixed, warped, common)
 
 
-def _some(found: set[int]) -> str:
+def _some_labels(found: set[int]) -> str:
     ordered = [str(label) for label in sorted(found)]
     return ", ".join(ordered[:10]) + (", ..." if len(ordered) > 10 else "")

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class JacobianStatistics:
     """Statistics of det(dT/dx) over the voxels of the fixed image.
 
-    1 keeps the volume, 2 doubles it (in the moving image), 0 and less is folding.
+    1 keeps the volume, 2 means twice the volume in the moving image, 0 and less is folding.
 
     Attributes:
         folding: Fraction of the voxels whose determinant is 0 or less.
-        voxels: How many were looked at.
+        voxels: Number of voxels measured.
     """
 
     min: float
@@ -37,7 +37,7 @@ class JacobianStatistics:
 
     @classmethod
     def of(cls, determinant: sitk.Image, mask: sitk.Image | None = None) -> JacobianStatistics:
-        """Sum up an image of determinants.
+        """Compute the statistics of an image of determinants.
 
         Args:
             determinant: As :func:`impact_plugin.transforms.apply.jacobian_determinant` gives it.
@@ -64,5 +64,5 @@ class JacobianStatistics:
         )
 
     def statistics(self) -> dict[str, float]:
-        """Give all of them by name."""
+        """Give all statistics by name."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""How well label maps agree: overlap, and distances of surfaces."""
+"""How well label maps agree: overlap, and distances between surfaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 MOST_LABELS = 1000
-"""An image with more is taken for one of intensities."""
+"""An image with more values is taken for an image of intensities."""
 
 Mask: TypeAlias = NDArray[np.bool_]
 Box: TypeAlias = NDArray[np.int64]
@@ -26,12 +26,10 @@ class LabelAgreement:
     """Agreement of one label of two label maps.
 
     Attributes:
-        dice: Twice the voxels in common over the sum of both, from 0 to 1, the same (Dice, Ecology
-            26(3), 1945).
-        hausdorff: Largest distance of a voxel of one's surface to the other's surface, mm; None
-            where one map does not have the label.
-        hausdorff95: The same with the 95th percentile of each surface's distances, and of these the
-            larger.
+        dice: Twice the common voxels over the sum of both, from 0 to 1 (Dice, Ecology 26(3), 1945).
+        hausdorff: Largest distance from a surface voxel of either map to the other's surface, mm;
+            None where one map does not have the label.
+        hausdorff95: Larger of the two 95th percentiles of these distances, mm.
         mean_surface: Mean distance over both surfaces, mm.
     """
 
@@ -42,7 +40,7 @@ class LabelAgreement:
 
 
 def check(image: sitk.Image, name: str) -> None:
-    """Check that an image is a label map: whole numbers from 0, background, on.
+    """Check that an image is a label map: whole numbers, 0 being background.
 
     Raises:
         ValueError: It is not.
@@ -76,10 +74,10 @@ def of(image: sitk.Image) -> set[int]:
 
 
 def compare(one: sitk.Image, other: sitk.Image, labels: Sequence[int]) -> dict[int, LabelAgreement]:
-    """Compare labels of two label maps on one grid, at least one of which has each.
+    """Compare labels of two label maps on one grid; at least one map has each label.
 
-    Distances are between centres of voxels, along the grid in mm; a surface is the voxels of the
-    label that share a face with a voxel outside it, or with the image's border.
+    Distances are between voxel centres, in mm. The surface of a label is its voxels that share a
+    face with a voxel outside it, or with the border of the image.
     """
     import SimpleITK as sitk
 
@@ -94,10 +92,10 @@ def compare(one: sitk.Image, other: sitk.Image, labels: Sequence[int]) -> dict[i
 
 
 def _boxes(image: sitk.Image) -> dict[int, Box]:
-    """Give the box of each label: from and to, one row per axis (z, y, x)."""
+    """Give the bounding box of each label: first and end index, one row per axis (z, y, x)."""
     import SimpleITK as sitk
 
-    # Labels may be of 64 bits, which the filter does not take: their numbers, from 1.
+    # The filter takes no labels of 64 bits, so it gets their numbers, from 1.
     array = sitk.GetArrayViewFromImage(image)
     labels, numbers = np.unique(array, return_inverse=True)
     shapes = sitk.LabelShapeStatisticsImageFilter()
@@ -105,7 +103,7 @@ def _boxes(image: sitk.Image) -> dict[int, Box]:
     dimension = image.GetDimension()
     boxes = {}
     for number, label in enumerate(labels.tolist(), 1):
-        # First voxel, size; x, y, z.
+        # The filter gives first voxels, then sizes, in the order x, y, z.
         box = np.reshape(shapes.GetBoundingBox(number), (2, dimension))
         boxes[int(label)] = np.stack([box[0], box.sum(axis=0)], axis=1)[::-1]
     return boxes
@@ -117,7 +115,7 @@ def _around(boxes: list[Box]) -> tuple[slice, ...]:
 
 
 def _agreement(first: Mask, second: Mask, spacing: tuple[float, ...]) -> LabelAgreement:
-    """Compare two masks that are empty at their borders."""
+    """Compare two masks, which must be empty at their borders."""
     dice = float(2 * (first & second).sum() / (first.sum() + second.sum()))
     if not (first.any() and second.any()):
         return LabelAgreement(dice, None, None, None)
@@ -133,7 +131,7 @@ def _agreement(first: Mask, second: Mask, spacing: tuple[float, ...]) -> LabelAg
 
 
 def _surface(mask: Mask) -> Mask:
-    """Give the voxels of a mask, padded by one, that have a face towards the outside."""
+    """Give the voxels of a mask with a face to the outside; the mask is padded by one voxel."""
     inner = mask.copy()
     for axis in range(mask.ndim):
         for step in (-1, 1):

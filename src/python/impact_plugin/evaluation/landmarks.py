@@ -17,8 +17,8 @@ class LandmarkErrors:
     IEEE Transactions on Medical Imaging 17(5), 1998).
 
     Attributes:
-        distances: Of each point, mm.
-        names: Of the points; numbers, from 1, where they have no names.
+        distances: Error of each point, mm.
+        names: Names of the points; numbers from 1 where they have none.
     """
 
     distances: tuple[float, ...]
@@ -37,8 +37,8 @@ class LandmarkErrors:
 
         Args:
             points: Shape (N, d), mm.
-            truth: The same.
-            names: Of the points.
+            truth: True places, shape (N, d), mm.
+            names: Names of the points.
         """
         distances = np.linalg.norm(points - truth, axis=1)
         return cls(
@@ -52,7 +52,7 @@ class LandmarkErrors:
         )
 
     def statistics(self) -> dict[str, float]:
-        """Give what sums them up, mm, by name."""
+        """Give the summary statistics in mm, by name."""
         return {name: getattr(self, name) for name in ("mean", "std", "median", "p95", "max")}
 
 

@@ -1,4 +1,4 @@
-"""Figures of an evaluation, and how they are written: a table, CSV, JSON."""
+"""The figures of an evaluation, and how they are written: as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from impact_plugin import _html
 from impact_plugin._io import expanded
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
@@ -49,7 +50,8 @@ class StepEvaluation:
             number and kind of each transform.
         landmarks: Target registration errors; None where no points were given.
         labels: Agreement by label; None where no label maps were given.
-        jacobian: Of the whole transform up to this step; None where it was not asked for.
+        jacobian: Jacobian determinant of the whole transform up to this step; None where it was not
+            asked for.
     """
 
     name: str
@@ -142,61 +144,64 @@ class Evaluation:
 
     def table(self) -> str:
         """Give it as text to be read."""
-        tables = [self._landmarks(), self._labels(), self._jacobian()]
-        return "\n\n".join(table for table in tables if table)
+        return "\n\n".join(each.as_text() for each in self._tables() if each.rows)
 
     def __str__(self) -> str:
         return self.table()
 
-    def _landmarks(self) -> str:
-        rows = [(step.name, step.landmarks.statistics()) for step in self.steps if step.landmarks]
-        if not self.after.landmarks:
-            return ""
-        title = f"Error of {len(self.after.landmarks.distances)} landmarks, mm"
-        cells = [[f"{value:.2f}" for value in values.values()] for _, values in rows]
-        return _table(title, ["mean", "std", "median", "95 %", "max"], rows, cells)
+    def _repr_html_(self) -> str:
+        parts = (each.as_html for each in self._tables() if each.rows)
+        return _html.block("Evaluation", *parts)
 
-    def _labels(self) -> str:
+    def _tables(self) -> tuple[_Table, ...]:
+        return self._landmarks(), self._labels(), self._jacobian()
+
+    def _landmarks(self) -> _Table:
+        after = self.after.landmarks
         rows = [
-            (f"{step.name}, label {label}", agreement)
-            for label in self.after.labels or {}
+            [step.name, *(f"{value:.2f}" for value in step.landmarks.statistics().values())]
             for step in self.steps
-            for agreement in [(step.labels or {})[label]]
+            if step.landmarks and after
         ]
-        cells = [
-            [
-                f"{each.dice:.3f}",
-                *(
-                    "-" if value is None else f"{value:.2f}"
-                    for value in (each.hausdorff, each.hausdorff95, each.mean_surface)
-                ),
-            ]
-            for _, each in rows
-        ]
+        title = f"Error of {len(after.distances) if after else 0} landmarks, mm"
+        return _Table(title, ["mean", "std", "median", "95 %", "max"], rows)
+
+    def _labels(self) -> _Table:
+        rows = []
+        for label in self.after.labels or {}:
+            for step in self.steps:
+                each = (step.labels or {})[label]
+                distances = (each.hausdorff, each.hausdorff95, each.mean_surface)
+                texts = ["-" if value is None else f"{value:.2f}" for value in distances]
+                rows.append([f"{step.name}, label {label}", f"{each.dice:.3f}", *texts])
         heads = ["Dice", "Hausdorff", "95 %", "mean"]
-        return _table("Labels: Dice, distances of surfaces, mm", heads, rows, cells)
+        return _Table("Labels: Dice, distances of surfaces, mm", heads, rows)
 
-    def _jacobian(self) -> str:
-        rows = [(step.name, step.jacobian) for step in self.steps if step.jacobian]
-        cells = [
-            [
-                *(f"{value:.3f}" for value in (each.min, each.p5, each.median, each.p95, each.max)),
-                f"{each.std:.3f}",
-                f"{100 * each.folding:.3g} %",
-            ]
-            for _, each in rows
-        ]
+    def _jacobian(self) -> _Table:
+        rows = []
+        for step in self.steps:
+            if each := step.jacobian:
+                values = (each.min, each.p5, each.median, each.p95, each.max, each.std)
+                texts = [f"{value:.3f}" for value in values]
+                rows.append([step.name, *texts, f"{100 * each.folding:.3g} %"])
         heads = ["min", "5 %", "median", "95 %", "max", "std", "folding"]
-        return _table("Jacobian determinant", heads, rows, cells)
+        return _Table("Jacobian determinant", heads, rows)
 
 
-def _table(
-    title: str, heads: list[str], rows: list[tuple[str, Any]], cells: list[list[str]]
-) -> str:
-    if not rows:
-        return ""
-    first = max(len(title), *(len(name) + 2 for name, _ in rows))
-    lines = [f"{title:{first}}" + "".join(f"{head:>11}" for head in heads)]
-    for (name, _), values in zip(rows, cells, strict=True):
-        lines.append(f"  {name:{first - 2}}" + "".join(f"{value:>11}" for value in values))
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class _Table:
+    """A table of texts: its title stands above the names of its rows, the first cells."""
+
+    title: str
+    heads: list[str]
+    rows: list[list[str]]
+
+    def as_text(self) -> str:
+        first = max(len(self.title), *(len(name) + 2 for name, *_ in self.rows))
+        lines = [f"{self.title:{first}}" + "".join(f"{head:>11}" for head in self.heads)]
+        for name, *values in self.rows:
+            lines.append(f"  {name:{first - 2}}" + "".join(f"{value:>11}" for value in values))
+        return "\n".join(lines)
+
+    def as_html(self) -> str:
+        return _html.table([self.title, *self.heads], self.rows)

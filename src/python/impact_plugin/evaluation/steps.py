@@ -25,7 +25,7 @@ UNREGISTERED = "unregistered"
 
 @runtime_checkable
 class Registered(Protocol):
-    """What is asked of a result: :class:`impact_plugin.RegistrationResult`, or a saved one."""
+    """What evaluation needs of a result, be it in memory or read from a folder."""
 
     @property
     def fixed(self) -> Geometry:
@@ -84,7 +84,7 @@ def load(
     Raises:
         FileNotFoundError: There is no such file or folder, or nothing in it.
         ValueError: It is of another kind, or its grid is another than the image's.
-        TypeError: Likewise.
+        TypeError: It is of a kind that is not known.
     """
     given = None if fixed_image is None else Geometry.of(fixed_image)
     if isinstance(registration, str | os.PathLike):
@@ -128,12 +128,12 @@ def _is_elastix(registration: RegistrationLike) -> bool:
     if not registration.is_file():
         message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
         raise FileNotFoundError(message)
-    # Of a file of that name the parser says what is wrong with it, if anything is.
+    # A file of that name goes to the parser, which says what is wrong with it.
     return registration.match("TransformParameters.*.txt") or initial.is_of_elastix(registration)
 
 
 def _stage_names(result: Registered) -> list[str]:
-    """Name the transforms of a result: those of its stages by these, the ones before `initial`."""
+    """Name the transforms of a result: "initial transform", then the names of its stages."""
     before = result.initial
     if result.stopped or before + len(result.stages) != len(result.chain.maps):
         return _kinds(result.chain)  # which stages have a transform is not known
@@ -147,7 +147,7 @@ def _kinds(chain: Chain) -> list[str]:
 
 
 def _steps(chain: Chain, names: list[str]) -> list[Step]:
-    """Give the transform after each step; what has one name, one after the other, is one step."""
+    """Give the transform after each step; consecutive initial transforms are one step."""
     ends = [
         number + 1
         for number, name in enumerate(names)

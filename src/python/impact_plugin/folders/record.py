@@ -42,7 +42,7 @@ class Command(Part, frozen=True):
 class Arguments(Part, frozen=True):
     """Arguments of ``register_images`` that are numbers or texts."""
 
-    iterations: Count | None
+    iterations: Count | Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1)] | None
     threads: Count | None
     device: str | None
     seed: Count | None

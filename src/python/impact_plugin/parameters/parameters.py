@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impact_plugin import _devices
+from impact_plugin import _devices, _html
 from impact_plugin._arguments import check_choice
 from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._io import expanded
@@ -97,6 +97,27 @@ class Parameters:
     def resolution_levels(self) -> tuple[Level, ...]:
         """The levels, as a tuple for type checkers."""
         return (self.levels,) if isinstance(self.levels, Level) else tuple(self.levels)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                number,
+                level.mode,
+                level.device,
+                ", ".join(str(each.path) for model in level.pairs for each in model.networks),
+            )
+            for number, level in enumerate(self.resolution_levels, start=1)
+        ]
+        return _html.block(
+            f"Parameters of {len(rows)} levels, {self.image_dimension}D",
+            lambda: _html.table(("level", "mode", "device", "models"), rows),
+            lambda: _html.folded(
+                "elastix's own",
+                _html.table(
+                    (), ((k, " ".join(v)) for k, v in self.to_elastix_map().items()), most=100
+                ),
+            ),
+        )
 
     @renamed_arguments(gpu=("device", _devices.name_of))
     def on(self, device: str) -> Parameters:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec import structs
 
 from impact_plugin import _arguments, _devices, _kept, _versions
+from impact_plugin._arguments import Iterations
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.elastix import signals
@@ -56,7 +57,7 @@ def register_images(
     moving_mask: ImageLike | None = None,
     initial_transform: InitialTransform = None,
     models: Models | None = None,
-    iterations: int | None = None,
+    iterations: Iterations | None = None,
     threads: int | None = None,
     device: str | None = None,
     seed: int | None = None,
@@ -91,7 +92,9 @@ def register_images(
             it.
         models: Where model files lie: a folder, or a dict of paths by the names in the map. MIND
             models are made.
-        iterations: Iterations of every level, in place of the maps'.
+        iterations: Iterations in place of the maps': one number for every level, or a list with one
+            number for each, from coarse to fine. Of several stages the list has the levels of all,
+            stage after stage: the default, of 3 and 2 levels, takes ``[200, 200, 100, 300, 500]``.
         threads: Threads of elastix and the networks; all processors by default.
         device: Where the networks run: ``"cpu"``, ``"cuda:0"``; by default as the maps say, and
             the presets say the CPU.
@@ -140,7 +143,7 @@ def register_images(
     start = time.perf_counter()
     _versions.check()
     _arguments.check_preset(preset)
-    _arguments.check_integer("iterations", iterations, 1)
+    iterations = _arguments.checked_iterations(iterations)
     _arguments.check_integer("threads", threads, 1)
     _arguments.check_integer("seed", seed, 0, _arguments.LARGEST_SEED)
     _arguments.check_number("default_pixel_value", default_pixel_value)
@@ -163,18 +166,19 @@ def register_images(
     is_least = default_pixel_value is None and parameter_maps is None
     if is_least:
         default_pixel_value = least(inputs.moving)
-    changes = _changes(iterations, seed, default_pixel_value, callback)
+    changes = _changes(seed, default_pixel_value, callback)
     fit = Fit.of(Geometry.of(inputs.fixed), Geometry.of(inputs.moving))
 
     with (
         signals.cleaned_up(),
         temporary_folder() as files,
     ):
+        made = stages.make_stages(
+            preset, parameter_maps, models, inputs.fixed.GetDimension(), files, fit
+        )
         chosen = [
-            stages.with_changes(stage, changes, device)
-            for stage in stages.make_stages(
-                preset, parameter_maps, models, inputs.fixed.GetDimension(), files, fit
-            )
+            stages.with_changes(stage, changes | own, device)
+            for stage, own in zip(made, stages.iterations_of(made, iterations), strict=True)
         ]
         if parameter_maps is None:
             described = fit.described({stage.name: stage.parameters for stage in chosen})
@@ -267,7 +271,6 @@ def register_images(
 
 
 def _changes(
-    iterations: int | None,
     seed: int | None,
     default_pixel_value: float | None,
     callback: Callback | None,
@@ -275,8 +278,6 @@ def _changes(
     """Give the parameters whose values come from the arguments."""
     # The warped image is made here: in the moving image's pixel type, which casts without overflow.
     changes = {"WriteResultImage": ["false"]}
-    if iterations is not None:
-        changes["MaximumNumberOfIterations"] = [str(iterations)]
     if seed is not None:
         changes["RandomSeed"] = [str(seed)]
     if default_pixel_value is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import structs
 
+from impact_plugin import _html
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.folders import record_file
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 _WRITES = "WriteFeatureMaps", "FeatureMapOutputDirectory"
 
+_SHOWN = 20
+"""Lines about what differs, in a notebook."""
+
 
 class RecordWarning(UserWarning):
     """What may make the result of a rerun differ from the recorded one."""
@@ -56,6 +61,15 @@ class Rerun:
     same: bool
     remarks: tuple[str, ...]
     differences: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        said = "the same to the bit" if self.same else "not the same"
+        lines = [*self.differences, *(f"Not as it was: {each}" for each in self.remarks)]
+        return _html.block(
+            f"Registration run again: {said}",
+            *(functools.partial(_html.paragraph, line) for line in lines[:_SHOWN]),
+            self.result._repr_html_,
+        )
 
 
 @plain_arguments

@@ -18,7 +18,7 @@ from impact_plugin.evaluation.api import evaluate
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.registration import storage
+from impact_plugin.registration import showing, storage
 from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.reporting import write_report
 from impact_plugin.transforms import apply, from_elastix, inverse
@@ -302,6 +302,25 @@ class RegistrationResult(RegistrationData, EqualByValue):
             The file's absolute path.
         """
         return write_report(self, path, **options)
+
+    def show(self, path: str | Path | None = None, **options: Any) -> None:  # noqa: ANN401
+        """Show the page of :meth:`report`.
+
+        In a notebook it is shown below the cell and becomes part of the notebook, some MB of it;
+        elsewhere it opens in the browser. Without a display its place is printed.
+
+        Args:
+            path: File to write it to; by default ``report.html`` in the output folder, or in a
+                temporary one in a notebook and where there is no output folder.
+            options: As of :func:`impact_plugin.write_report`.
+
+        Raises:
+            ImportError, ValueError, OSError: As of that function.
+        """
+        showing.show(self, path, options)
+
+    def _repr_html_(self) -> str:
+        return showing.as_html(self)
 
     def __repr__(self) -> str:
         last = f", metric {self.history.metric[-1]:.6g}" if len(self.history) else ""

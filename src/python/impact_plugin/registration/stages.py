@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from impact_plugin import _devices
+from impact_plugin._arguments import Iterations
 from impact_plugin._io import expanded
 from impact_plugin.elastix import components
 from impact_plugin.models import resolve
@@ -42,6 +43,23 @@ class Stage:
     def has_impact(self) -> bool:
         """Whether IMPACT is (one of) its metrics."""
         return has_impact(self.parameters)
+
+    @property
+    def levels(self) -> int:
+        """How many resolution levels it has; elastix's default is 3.
+
+        Raises:
+            ValueError: Its NumberOfResolutions is no whole number of at least 1.
+        """
+        said = self.parameters.get("NumberOfResolutions") or ["3"]
+        found = as_integer(said[0])
+        if found is None or found < 1:
+            message = (
+                f"the map {self.name!r} has (NumberOfResolutions {said[0]}), expected a whole "
+                "number of at least 1"
+            )
+            raise ValueError(message)
+        return found
 
     @property
     def schedules(self) -> list[str]:
@@ -123,6 +141,35 @@ def with_changes(stage: Stage, changes: ParameterMap, device: str | None) -> Sta
         said = [name for name in parameters if is_named(name, "GPU")]
         parameters |= {name: [number] for name in said or ["ImpactGPU"]}
     return Stage(stage.name, parameters)
+
+
+def iterations_of(chosen: Sequence[Stage], iterations: Iterations | None) -> list[ParameterMap]:
+    """Give the parameter of each stage that says how many iterations its levels have.
+
+    Args:
+        chosen: The stages.
+        iterations: Of every level; or a list with one number for each level of each stage, stage
+            after stage; None: as the maps say.
+
+    Raises:
+        ValueError: The list does not have as many numbers as the stages have levels.
+    """
+    if iterations is None:
+        return [{} for _ in chosen]
+    if isinstance(iterations, int):
+        return [{"MaximumNumberOfIterations": [str(iterations)]} for _ in chosen]
+    levels = [stage.levels for stage in chosen]
+    if len(iterations) != sum(levels):
+        each = ", ".join(f"{n} of {s.name!r}" for s, n in zip(chosen, levels, strict=True))
+        message = (
+            f"iterations is {list(iterations)}, of {len(iterations)} numbers, expected one number "
+            f"for all levels, or {sum(levels)}, one for each level: {each}"
+        )
+        raise ValueError(message)
+    left = iter(iterations)
+    return [
+        {"MaximumNumberOfIterations": [str(next(left)) for _ in range(number)]} for number in levels
+    ]
 
 
 def _own(parameter_maps: ParameterMaps) -> list[Stage]:

@@ -1,4 +1,4 @@
 """Registrations and features as pictures and pages.
 
-They need matplotlib and jinja2 (``pip install "impact-plugin[report]"``) and no display.
+Needs matplotlib and jinja2 (``pip install "impact-plugin[report]"``), but no display.
 """

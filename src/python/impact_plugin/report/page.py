@@ -1,4 +1,4 @@
-"""Pages: one HTML file each, with all that they need in them."""
+"""HTML pages, each a single file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from impact_plugin._io import write_text
 
 
 def render(template: str, values: dict[str, Any]) -> str:
-    """Fill in a template of the package's.
+    """Fill in one of the package's templates.
 
     Args:
-        template: Its name.
-        values: What stands in it; text is escaped.
+        template: Name of the template.
+        values: The template's variables by name; their text is escaped.
     """
     import jinja2
 
@@ -28,7 +28,7 @@ def render(template: str, values: dict[str, Any]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page in one step: nobody ever reads half of it.
+    """Write a page in one step, so that nobody ever reads half of it.
 
     Raises:
         OSError: It cannot be written. The message names the file.

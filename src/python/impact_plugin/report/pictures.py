@@ -1,4 +1,4 @@
-"""Arrays as small pictures, and pictures as text that stands in a page."""
+"""Turns arrays into small pictures, and pictures into text for an HTML page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _QUALITY = 78
 
 @dataclass(frozen=True)
 class Window:
-    """The intensities that are shown as black and as white."""
+    """The intensities shown as black and as white."""
 
     black: float
     white: float
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> Window:
-        """Take it from what is in an image, without the few darkest and brightest voxels."""
+        """Choose it from an image, ignoring the few darkest and brightest voxels."""
         values = array.ravel()
         values = values[:: max(1, values.size // 500_000)]
         black, white = np.percentile(values, (0.5, 99.5))
@@ -35,7 +35,7 @@ class Window:
         return cls(float(black), float(white) if white > black else float(black) + 1.0)
 
     def shared(self, other: Window) -> tuple[Window, Window]:
-        """Give one window for both where they overlap for the most part, else each its own."""
+        """Give one window for both images if theirs mostly overlap, otherwise each its own."""
         low, high = min(self.black, other.black), max(self.white, other.white)
         common = min(self.white, other.white) - max(self.black, other.black)
         return (Window(low, high),) * 2 if common > 0.6 * (high - low) else (self, other)
@@ -51,11 +51,11 @@ class Window:
 
 
 def resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Give a slice, shape (rows, columns) or (rows, columns, 3), other pixels over the same area.
+    """Resample a slice, shape (rows, columns) or (rows, columns, 3), to another size in pixels.
 
     Args:
         array: Bytes or floats.
-        size: Width and height in pixels. What becomes smaller is averaged.
+        size: Width and height in pixels. Shrinking averages.
     """
     from PIL import Image
 
@@ -79,12 +79,12 @@ def webp(array: NDArray[np.uint8], lossless: bool = False) -> str:
 
 
 def uri(encoded: str) -> str:
-    """Give what stands in ``src`` for an encoded picture."""
+    """Give the ``src`` attribute of an encoded picture."""
     return f"data:image/webp;base64,{encoded}"
 
 
 def figure(width: float, height: float) -> Figure:
-    """Make a figure that needs no display, and touches no state of matplotlib's.
+    """Make a figure without a display and without matplotlib's global state.
 
     Args:
         width: Inches.
@@ -99,7 +99,7 @@ def figure(width: float, height: float) -> Figure:
 
 
 def figure_array(made: Figure, dpi: int = 110) -> NDArray[np.uint8]:
-    """Draw a figure: (rows, columns, 3)."""
+    """Draw a figure as an array of shape (rows, columns, 3)."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -108,5 +108,5 @@ def figure_array(made: Figure, dpi: int = 110) -> NDArray[np.uint8]:
 
 
 def figure_uri(made: Figure, dpi: int = 110) -> str:
-    """Draw a figure and give what stands in ``src``."""
+    """Draw a figure and give its ``src`` attribute."""
     return uri(webp(figure_array(made, dpi), lossless=True))

@@ -1,7 +1,7 @@
 """Slices of an image as radiologists see them, in the image's own voxels.
 
-An image is turned by quarter turns and mirrored until its axes lie nearest to x, y and z of LPS;
-nothing is interpolated. Of a 3D image there are three planes:
+The image is rotated by quarter turns and mirrored until its axes lie nearest to x, y and z of LPS,
+without interpolation. A 3D image has three planes:
 
 - axial: the patient's right is on the left, the front on top;
 - coronal: the patient's right is on the left, the head on top;
@@ -35,11 +35,11 @@ class Plane:
 
     Args:
         name: "axial", "coronal", "sagittal", or "image" for a 2D image.
-        across: Physical axis (x, y, z: 0, 1, 2) across it; None in 2D.
-        right: Physical axis that goes to the right.
+        across: Physical axis (x, y, z: 0, 1, 2) perpendicular to the plane; None in 2D.
+        right: Physical axis that points to the right.
         vertical: Physical axis along the other edge.
-        up: Whether that axis goes up, not down.
-        letters: What is at the left, right, top and bottom edge; empty in 2D.
+        up: Whether the vertical axis points up rather than down.
+        letters: Patient directions at the left, right, top and bottom edge; empty in 2D.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Plane:
     letters: tuple[str, ...]
 
     def slice(self, array: NDArray[Any], number: int) -> NDArray[Any]:
-        """Give one slice of an array ((z,) y, x, ...), the first row of it on top."""
+        """Give one slice of an array ((z,) y, x, ...), top row first."""
         if self.across is None:
             return array
         taken: NDArray[Any] = np.take(array, number, axis=2 - self.across)
@@ -66,13 +66,13 @@ PLANES_2D = (Plane("image", None, 0, 1, False, ()),)
 
 
 def planes_of(geometry: Geometry) -> tuple[Plane, ...]:
-    """Give the planes that an image of that geometry is shown in."""
+    """Give the planes in which an image is shown."""
     return PLANES_3D if geometry.dimension == 3 else PLANES_2D
 
 
 def nearest_to_lps(geometry: Geometry) -> Geometry:
-    """Give the grid that has the same voxels, its axes in the order and sense nearest to LPS."""
-    order, flipped = _nearest(geometry)
+    """Reorder and flip the axes of a grid to be nearest to LPS; its voxels stay the same."""
+    order, flipped = _nearest_axes(geometry)
     direction = geometry.axes
     origin = np.array(geometry.origin)
     for axis, source in enumerate(order):
@@ -89,10 +89,10 @@ def nearest_to_lps(geometry: Geometry) -> Geometry:
 
 
 def oriented(image: sitk.Image) -> NDArray[Any]:
-    """Give the voxels of an image, ((z,) y, x), as they lie on :func:`nearest_to_lps`."""
+    """Give the voxels of an image, ((z,) y, x), on the grid of :func:`nearest_to_lps`."""
     import SimpleITK as sitk
 
-    order, flipped = _nearest(Geometry.of(image))
+    order, flipped = _nearest_axes(Geometry.of(image))
     dimension = image.GetDimension()
     # Arrays have their axes in the reverse order.
     array: NDArray[Any] = sitk.GetArrayFromImage(image).transpose(
@@ -102,8 +102,8 @@ def oriented(image: sitk.Image) -> NDArray[Any]:
 
 
 def obliqueness(geometry: Geometry) -> float:
-    """Give the largest angle between an axis of the image and the nearest one of LPS, degrees."""
-    order, _ = _nearest(geometry)
+    """Give the largest angle between an image axis and its nearest axis of LPS, degrees."""
+    order, _ = _nearest_axes(geometry)
     direction = geometry.axes
     cosines = [abs(direction[axis, source]) for axis, source in enumerate(order)]
     return math.degrees(math.acos(min(1.0, min(cosines))))
@@ -115,12 +115,12 @@ def picture_sizes(
     """Choose square pixels for all planes of an image.
 
     Args:
-        geometry: In the nearest orientation to LPS.
-        largest: Pixels along the longest edge, at most.
+        geometry: The image's grid, in the nearest orientation to LPS.
+        largest: Most pixels along the longest edge.
 
     Returns:
-        Edge of a pixel, mm, and by plane the width and height of a picture in pixels: with the true
-        proportions.
+        The edge of a pixel in mm, and the width and height in pixels of each plane's picture.
+        Proportions are true.
     """
     extent = np.array(geometry.size) * geometry.spacing
     pixel = max(min(geometry.spacing), float(extent.max()) / largest)
@@ -134,12 +134,12 @@ def picture_sizes(
 
 
 def slice_grid(geometry: Geometry, plane: Plane, size: tuple[int, int]) -> Geometry:
-    """Give the grid of the middle slice of an image, one voxel thick and with other pixels.
+    """Give the grid of an image's middle slice: one voxel thick, with pixels of another size.
 
     Args:
-        geometry: In the nearest orientation to LPS.
-        plane: Of the slice.
-        size: Width and height in pixels, over the same area.
+        geometry: The image's grid, in the nearest orientation to LPS.
+        plane: Plane of the slice.
+        size: Width and height in pixels, which cover the same area.
     """
     count = list(geometry.size)
     count[plane.right], count[plane.vertical] = size
@@ -159,7 +159,7 @@ def slice_grid(geometry: Geometry, plane: Plane, size: tuple[int, int]) -> Geome
 
 
 def slice_numbers(count: int, most: int) -> list[int]:
-    """Choose which of so many slices are shown: at most so many, evenly, the middle one among them.
+    """Choose at most ``most`` of ``count`` slices, evenly spread and with the middle one.
 
     Example:
         >>> slice_numbers(5, 9), slice_numbers(100, 5)
@@ -172,8 +172,8 @@ def slice_numbers(count: int, most: int) -> list[int]:
     return [min(count - 1, max(0, round(shift + step * number))) for number in range(most)]
 
 
-def _nearest(geometry: Geometry) -> tuple[list[int], list[bool]]:
-    """Give the image's axis nearest to each axis of LPS, and whether it runs against that."""
+def _nearest_axes(geometry: Geometry) -> tuple[list[int], list[bool]]:
+    """Give the image axis nearest to each axis of LPS, and whether it points the other way."""
     direction = geometry.axes
     axes = range(geometry.dimension)
     order = max(

@@ -1,4 +1,4 @@
-"""Stacks of slices of several images on one grid, as a page's viewer shows them."""
+"""Slices of several images on one grid, for the viewer on a page."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from impact_plugin.report.planes import Plane
 _SIDES = ("left", "right", "top", "bottom")
 
 Slicer = Callable[[Plane, int], NDArray[np.uint8]]
-"""Gives the picture of a slice, by its number on the grid: (height, width) or with 3 channels."""
+"""Draws the slice of a given number on the grid: (height, width) or (height, width, 3)."""
 
 
 @dataclass
 class Viewer:
-    """The slices that a page has of each image, and in which planes.
+    """The slices of each image that a page shows, plane by plane.
 
     Args:
-        geometry: Grid that all lie on, in the nearest orientation to LPS.
-        most: Slices per plane, at most.
+        geometry: Grid of all images, in the nearest orientation to LPS.
+        most: Most slices per plane.
 
     Attributes:
         pixel: Edge of a pixel of all pictures, mm.
-        sizes: Width and height of the pictures by plane, pixels.
-        numbers: By plane, the numbers of the slices.
+        sizes: Width and height of the pictures in pixels, by plane.
+        numbers: Numbers of the slices on the grid, by plane.
     """
 
     geometry: Geometry
@@ -55,12 +55,12 @@ class Viewer:
         return planes.planes_of(self.geometry)
 
     def middle(self, plane: Plane) -> int:
-        """Give the number of the slice that is shown first, on the grid."""
+        """Give the number, on the grid, of the slice that is shown first."""
         numbers = self.numbers[plane.name]
         return numbers[len(numbers) // 2]
 
     def add(self, name: str, slicer: Slicer, lossless: bool = False) -> None:
-        """Take the slices of one image."""
+        """Draw and keep the slices of one image."""
         self._pictures[name] = {
             plane.name: [
                 pictures.webp(slicer(plane, number), lossless)
@@ -70,7 +70,7 @@ class Viewer:
         }
 
     def grey_slicer(self, array: NDArray[Any], window: pictures.Window) -> Slicer:
-        """Give the slicer of an array of intensities on the grid."""
+        """Make a slicer for intensities on the grid."""
 
         def slicer(plane: Plane, number: int) -> NDArray[np.uint8]:
             grey = window.grey(plane.slice(array, number))
@@ -79,7 +79,7 @@ class Viewer:
         return slicer
 
     def names(self) -> list[str]:
-        """Name the images that were added."""
+        """Give the names of the images added so far."""
         return list(self._pictures)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ class Viewer:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give all of it as the page's script reads it."""
+        """Give everything in the form that the page's script reads."""
         return {
             "planes": [
                 {

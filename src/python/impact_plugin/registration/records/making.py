@@ -58,7 +58,7 @@ def begin(
         initial_transform: As the caller gave it.
         before: The same, as elastix gets it.
         stages: As elastix gets them.
-        arguments: Of ``register_images``, those that are a number or a text.
+        arguments: Of ``register_images``, those that are a number, a list of them, or a text.
 
     Raises:
         OSError: A file cannot be read.
@@ -132,8 +132,10 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _plain(value: object) -> int | float | str | None:
+def _plain(value: object) -> int | float | str | list[int] | None:
     """Give a value as JSON has it, whichever library's number it is."""
+    if isinstance(value, list):
+        return value
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

@@ -1,4 +1,4 @@
-"""What a network sees of images: features in colours, and how sharply they tell places apart."""
+"""What a network sees in images: features in colours, and how well they distinguish places."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin import _arguments, _devices
+from impact_plugin import _arguments, _devices, _html
 from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
@@ -38,14 +38,14 @@ DISTANCES: tuple[str, ...] = get_args(Distance)
 
 @dataclass(frozen=True)
 class FeatureView:
-    """What :func:`view_features` made.
+    """The result of :func:`view_features`.
 
     Attributes:
-        folder: Where its files are.
+        folder: Folder of the files.
         page: The HTML page.
         fixed: Features of the (fixed) image, one map for each layer.
-        moving: Of the moving image; empty without one.
-        sharpness: By layer and distance.
+        moving: Features of the moving image; empty without one.
+        sharpness: How well each layer and distance distinguishes places.
     """
 
     folder: Path
@@ -53,6 +53,24 @@ class FeatureView:
     fixed: tuple[FeatureMap, ...] = field(repr=False)
     moving: tuple[FeatureMap, ...] = field(repr=False)
     sharpness: tuple[Sharpness, ...] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        layers = [
+            (each.layer, each.channels, " x ".join(map(str, each.geometry.size)))
+            for each in self.fixed
+        ]
+        found = [
+            (each.layer, each.distance, *map(_html.number, (each.offset, each.width, each.capture)))
+            for each in self.sharpness
+        ]
+        return _html.block(
+            "What the network sees",
+            lambda: _html.table(("layer", "channels", "voxels"), layers),
+            lambda: _html.table(
+                ("layer", "distance", "minimum off by, mm", "width, mm", "capture range, mm"), found
+            ),
+            lambda: _html.paragraph(f"Page: {self.page}"),
+        )
 
 
 @renamed_arguments(out="output_directory", gpu=("device", _devices.name_of))
@@ -78,7 +96,7 @@ def view_features(
     trust: bool = False,
     device: str = "cpu",
 ) -> FeatureView:
-    """Show what a network sees of an image, or of a pair, and what that is worth for aligning it.
+    """Show what a network sees in an image or a pair, and how useful that is for registration.
 
     The features are made by the metric's own code, of the whole image as in Static mode. The folder
     gets:
@@ -215,7 +233,7 @@ def _checked(
 
 
 def _dimension(given: int | None, image: sitk.Image) -> int | None:
-    """2D images take 2D networks alone; 3D images take both."""
+    """Check the network's dimension: 2D images need 2D networks, 3D images take either."""
     if image.GetDimension() == 2:
         if given == 3:
             message = "dimension is 3, and the image has 2: it takes networks of 2 dimensions"

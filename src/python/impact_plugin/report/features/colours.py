@@ -1,4 +1,4 @@
-"""Many features as three: the principal components of the fixed image's, as red, green and blue."""
+"""Features in colour: the fixed image's first three principal components as red, green, blue."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MOST = 200_000  # voxels to fit to
 
 @dataclass(frozen=True)
 class Basis:
-    """Up to three principal components of features, and what of them is dark and bright.
+    """Up to three principal components of features, and their range of brightness.
 
-    The same basis is for the fixed and the moving image: equal colours mean equal features.
+    Both images share one basis, so that equal colours mean equal features.
 
     Args:
-        mean: Of the features, (channels,).
+        mean: Mean of the features, (channels,).
         components: Unit vectors, (channels, 1 to 3), by decreasing variance.
-        low: What is shown as 0, of each component.
-        high: What is shown as 255.
-        explained: Share of the variance that each component has.
+        low: Value of each component that is shown as 0.
+        high: Value of each component that is shown as 255.
+        explained: Each component's share of the variance.
     """
 
     mean: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Basis:
 
     @classmethod
     def of(cls, map_: FeatureMap) -> Basis:
-        """Fit it to the features of the fixed image."""
+        """Fit a basis to the features of the fixed image."""
         rows = map_.features.reshape(-1, map_.channels)
         rows = rows[:: max(1, len(rows) // _MOST)].astype(np.float64)
         mean = rows.mean(axis=0)
@@ -51,7 +51,7 @@ class Basis:
         return cls(mean, components, low, np.maximum(high, low + 1e-12), explained)
 
     def colour(self, features: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Colour features (..., channels): bytes (..., 3), grey of a single component."""
+        """Turn features (..., channels) into colours, bytes (..., 3); one component gives grey."""
         projected = (features - self.mean) @ self.components
         scaled = (projected - self.low) / (self.high - self.low) * 255
         components = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)

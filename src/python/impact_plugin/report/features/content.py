@@ -32,13 +32,13 @@ _MONTAGE = 150  # pixels along the longest edge of a slice
 
 @dataclass(frozen=True)
 class Sides:
-    """The images and their features.
+    """Both images and their features.
 
     Args:
         fixed: The (fixed) image.
         moving: The moving image, if there is one.
         ours: Features of the fixed image.
-        theirs: Features of the moving image, or empty.
+        theirs: Features of the moving image; empty without one.
         bases: Principal components, one for each layer.
         transform: From the fixed to the moving image.
     """
@@ -94,7 +94,7 @@ def write(
         "shifts": f"{found[0].curves[0].shifts[-1]:g}",
         "step": f"{found[0].curves[0].shifts[1] - found[0].curves[0].shifts[0]:.3g}",
         "axes": [curve.axis for curve in found[0].curves],
-        "rows": [(_cells(each), each is best) for each in found],
+        "rows": [(_table_cells(each), each is best) for each in found],
         "has_best": best is not None,
         "viewer": viewer.as_dict(),
     }
@@ -114,7 +114,7 @@ def _add_images(viewer: Viewer, sides: Sides, geometry: Geometry) -> dict[str, W
     identity = sitk.Transform(geometry.dimension, sitk.sitkIdentity)
     greys = {"fixed": oriented(sides.fixed)}
     if sides.moving is not None:
-        greys["moving"] = _on(sides.moving, geometry, sides.transform)
+        greys["moving"] = _resampled(sides.moving, geometry, sides.transform)
     windows = {name: Window.of(array) for name, array in greys.items()}
     for name, array in greys.items():
         viewer.add(name, viewer.grey_slicer(array, windows[name]))
@@ -127,7 +127,7 @@ def _add_images(viewer: Viewer, sides: Sides, geometry: Geometry) -> dict[str, W
             coloured.SetOrigin(each.geometry.origin)
             coloured.SetSpacing(each.geometry.spacing)
             coloured.SetDirection(each.geometry.direction)
-            array = _on(coloured, geometry, transform)
+            array = _resampled(coloured, geometry, transform)
             viewer.add(f"{name} {each.layer}", _colour_slicer(viewer, array))
     return windows
 
@@ -139,7 +139,7 @@ def _colour_slicer(viewer: Viewer, array: NDArray[np.uint8]) -> Any:  # noqa: AN
     return slicer
 
 
-def _on(image: sitk.Image, geometry: Geometry, transform: sitk.Transform) -> NDArray[Any]:
+def _resampled(image: sitk.Image, geometry: Geometry, transform: sitk.Transform) -> NDArray[Any]:
     import SimpleITK as sitk
 
     resampler = sitk.ResampleImageFilter()
@@ -156,14 +156,13 @@ def _montage(
     viewer: Viewer,
     sides: Sides,
     side: str,
-    map_: FeatureMap,
+    features_of_side: FeatureMap,
     reference: FeatureMap,
     windows: dict[str, Window],
 ) -> str:
-    """Draw all channels on the middle slice of the first plane, to the scale of the fixed image's.
+    """Draw every channel over the middle slice of the first plane, in the fixed image's range.
 
-    The features are interpolated at the pixels' places, those of the moving image where the
-    transform puts these.
+    Features are interpolated at the pixels; for the moving image, where the transform maps them.
     """
     plane, geometry = viewer.planes[0], viewer.geometry
     width, height = viewer.sizes[plane.name]
@@ -182,9 +181,9 @@ def _montage(
     if side == "moving" and sides.moving is not None:
         image = sides.moving
         points = np.array([sides.transform.TransformPoint(point) for point in points.tolist()])
-    features = map_.at(points).reshape(size[1], size[0], -1)
+    features = features_of_side.at(points).reshape(size[1], size[0], -1)
     # Axial slices and 2D images are not mirrored: rows run as the pixels do.
-    shown = _on(image, geometry, sides.transform) if side == "moving" else oriented(image)
+    shown = _resampled(image, geometry, sides.transform) if side == "moving" else oriented(image)
     grey = windows[side].grey(plane.slice(shown, viewer.middle(plane)))
     rows = reference.features.reshape(-1, reference.channels)
     rows = rows[:: max(1, len(rows) // 50_000)]
@@ -194,12 +193,12 @@ def _montage(
 
 
 def _best(found: Sequence[Sharpness]) -> Sharpness | None:
-    """Give the narrowest of those whose minimum is at the identity."""
+    """Give the narrowest well among those with their minimum at the identity; None without any."""
     right = [each for each in found if each.at_identity and np.isfinite(each.width)]
     return min(right, key=lambda each: each.width, default=None)
 
 
-def _cells(each: Sharpness) -> list[str]:
+def _table_cells(each: Sharpness) -> list[str]:
     def number(value: float, digits: str = ".2f") -> str:
         return format(value, digits) if np.isfinite(value) else "wider than the scan"
 

@@ -1,4 +1,4 @@
-"""Feature maps of images by the metric's own code, as Static mode makes them."""
+"""Feature maps of images, made by the metric's own code as in Static mode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FeatureMap:
     Args:
         layer: Number of the layer, from 0.
         features: Shape ((z,) y, x, channels).
-        geometry: Where its voxels lie; it follows the image's axes.
+        geometry: Grid of the features, along the image's axes.
     """
 
     layer: int
@@ -36,9 +36,10 @@ class FeatureMap:
         return int(self.features.shape[-1])
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Interpolate linearly at places (N, d), mm, as the metric does; beyond the outermost
-        centres as there. Gives (N, channels).
-        """  # noqa: D205
+        """Interpolate linearly at points (N, d), mm, as the metric does; gives (N, channels).
+
+        Points beyond the outermost voxel centres get the value at the nearest edge.
+        """
         geometry = self.geometry
         index = np.linalg.solve(geometry.matrix, (points - np.array(geometry.origin)).T).T
         last = np.array(geometry.size) - 1
@@ -106,15 +107,15 @@ def model_of(
     channels: int,
     voxel: Sequence[float],
 ) -> Model:
-    """Describe a network and which of its layers are looked at.
+    """Describe a network and the layers to look at.
 
     Args:
         path: TorchScript file.
         layers: Numbers of the layers.
-        count: How many the network is to give.
-        dimension: Of its input.
-        channels: Of its input.
-        voxel: mm, x, y (, z).
+        count: How many layers the network has.
+        dimension: Dimension of the network's input.
+        channels: Channels of the network's input.
+        voxel: Voxel size in mm, x, y (, z).
     """
     return Model(
         path=path,
@@ -128,7 +129,7 @@ def model_of(
 
 
 def _map(layer: int, features: NDArray[np.float32], grid: Any, dimension: int) -> FeatureMap:  # noqa: ANN401
-    # Grids have three axes, the third of a 2D image with one voxel.
+    # The metric's grids always have three axes; the third of a 2D image has one voxel.
     direction = np.array(grid.direction, float)[:dimension, :dimension]
     geometry = Geometry(
         tuple(int(n) for n in grid.size[:dimension]),

@@ -1,4 +1,4 @@
-"""Features as image files that any viewer opens, where they lie."""
+"""Writes features as image files that lie in place in any viewer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from impact_plugin.report.features.scans import Sharpness
 
 
 def write_image(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
-    """Write vectors ((z,) y, x, channels) with their geometry; three bytes are colours.
+    """Write an image of vectors ((z,) y, x, channels); three bytes per voxel are colours.
 
     Raises:
         OSError: It cannot be written.
@@ -39,9 +39,10 @@ def write_image(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
 
 
 def write_sharpness(found: Sequence[Sharpness], folder: Path) -> None:
-    """Write ``sharpness.csv``, a line for each layer and distance, and ``sharpness.json``, which
-    has the curves, too.
-    """  # noqa: D205
+    """Write ``sharpness.csv``, a line for each layer and distance, and ``sharpness.json``.
+
+    The JSON file also has the curves.
+    """
     rows = [each.row() for each in found]
     with (
         replacing(folder / "sharpness.csv") as path,
@@ -51,7 +52,7 @@ def write_sharpness(found: Sequence[Sharpness], folder: Path) -> None:
         writer.writeheader()
         writer.writerows(rows)
     document = [
-        {name: _plain(value) for name, value in row.items()}
+        {name: _json_value(value) for name, value in row.items()}
         | {
             "curves": {
                 curve.axis: {
@@ -67,6 +68,6 @@ def write_sharpness(found: Sequence[Sharpness], folder: Path) -> None:
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _plain(value: object) -> object:
-    """JSON has no infinity: a width that the scan does not reach is null."""
+def _json_value(value: object) -> object:
+    """Replace infinity, which JSON does not have, by None: a width beyond the scan's range."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Montages of single channels over the image, and curves of the scans."""
+"""Draws montages of the channels over the image, and the curves of the scans."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _TILE = 150  # pixels
 def montage(
     grey: NDArray[np.uint8], features: NDArray[np.float32], limits: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Lay each channel in colours over a slice of the image, and put all side by side.
+    """Draw each channel in colours over a slice of the image, side by side.
 
     Args:
         grey: The slice, (rows, columns).
-        features: Of the same pixels, (rows, columns, channels).
-        limits: What is darkest and brightest of each channel, (2, channels).
+        features: Features at the same pixels, (rows, columns, channels).
+        limits: Values of each channel shown darkest and brightest, (2, channels).
 
     Returns:
-        (rows, columns, 3); channels from the left to the right and down, numbered.
+        Bytes, (rows, columns, 3); the channels are numbered, row by row.
     """
     import matplotlib as mpl
     from PIL import Image, ImageDraw
@@ -59,7 +59,7 @@ def montage(
 
 
 def curves(found: Sequence[Sharpness]) -> Any:  # noqa: ANN401  (a figure)
-    """Draw the normalized metric against the shift: rows are layers, columns axes."""
+    """Draw the normalized metric against the shift: layers in rows, axes in columns."""
     layers = list(dict.fromkeys(each.layer for each in found))
     axes = [curve.axis for curve in found[0].curves]
     made = pictures.figure(3.4 * len(axes) + 1.2, 2.5 * len(layers) + 0.4)

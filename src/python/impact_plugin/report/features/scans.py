@@ -1,4 +1,4 @@
-"""How sharply layers and distances tell places apart: the metric under translations."""
+"""How well layers and distances distinguish places: the metric under translations."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from impact_plugin.report.features.extraction import FeatureMap
 
 Points = NDArray[np.float64]
 _FEWEST = 50
-_NOISE = 0.02  # of the depth: what does not count as a second minimum
+_NOISE = 0.02  # share of the depth; a smaller dip does not count as a second minimum
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric of one layer and distance, along one axis.
+    """The metric of one layer and distance, as a function of a shift along one axis.
 
     Attributes:
         axis: "x", "y" or "z", of LPS.
-        shifts: Translations, mm, ascending, 0 among them.
-        values: The metric at each.
+        shifts: Translations in mm, ascending, including 0.
+        values: The metric at each shift.
     """
 
     axis: str
@@ -37,20 +37,21 @@ class Curve:
 
     @property
     def depth(self) -> float:
-        """By how much the metric falls from its greatest value to its least."""
+        """Difference between the greatest and the least value of the metric."""
         return float(self.values.max() - self.values.min())
 
     @property
     def normalized(self) -> NDArray[np.float64]:
-        """The values from 0, the least, to 1, the greatest."""
+        """The values, scaled to the range from 0 to 1."""
         found: NDArray[np.float64] = (self.values - self.values.min()) / max(self.depth, 1e-300)
         return found
 
     @property
     def width(self) -> float:
-        """Width of the well around the minimum at half its depth, mm; infinite where the scan does
-        not reach that height on both sides.
-        """  # noqa: D205
+        """Width of the well around the minimum at half its depth, mm.
+
+        Infinite if the scan does not reach that height on both sides.
+        """
         middle = int(np.argmin(self.values))
         sides = []
         for order in (slice(middle, None), slice(middle, None, -1)):
@@ -65,16 +66,17 @@ class Curve:
 
     @property
     def curvature(self) -> float:
-        """Second derivative at the minimum, of the normalized curve, per mm^2: a parabola's through
-        the five values around it.
-        """  # noqa: D205
+        """Second derivative of the normalized curve at its minimum, per mm^2.
+
+        Taken from the parabola through the five values around the minimum.
+        """
         middle = int(np.clip(np.argmin(self.values), 2, len(self.values) - 3))
         near = slice(middle - 2, middle + 3)
         return float(2 * np.polyfit(self.shifts[near], self.normalized[near], 2)[0])
 
     @property
     def capture(self) -> float:
-        """How far from the minimum, mm, to both sides, the metric falls all the way towards it."""
+        """Distance from the minimum, mm, within which the metric falls towards it on both sides."""
         middle = int(np.argmin(self.values))
         reach = []
         for order in (slice(middle, None), slice(middle, None, -1)):
@@ -87,12 +89,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sharpness:
-    """How sharply one layer, compared by one distance, tells places apart.
+    """How well one layer, compared by one distance, distinguishes places.
 
     Attributes:
         layer: Number of the layer.
         distance: Name of the distance.
-        curves: One for each axis.
+        curves: One curve for each axis.
     """
 
     layer: int
@@ -101,12 +103,12 @@ class Sharpness:
 
     @property
     def offset(self) -> float:
-        """How far from the identity the minima along the axes lie, mm, all together."""
+        """Length of the vector of the minima along the axes, mm."""
         return float(np.linalg.norm([curve.minimum for curve in self.curves]))
 
     @property
     def at_identity(self) -> bool:
-        """Whether along every axis the minimum is within a step of the identity."""
+        """Whether the minimum lies within a step of the identity along every axis."""
         return all(
             abs(curve.minimum) <= 1.0001 * (curve.shifts[1] - curve.shifts[0])
             for curve in self.curves
@@ -114,28 +116,28 @@ class Sharpness:
 
     @property
     def width(self) -> float:
-        """Mean over the axes of the width at half depth, mm."""
+        """Width at half depth, mm, averaged over the axes."""
         return float(np.mean([curve.width for curve in self.curves]))
 
     @property
     def curvature(self) -> float:
-        """Mean over the axes, per mm^2."""
+        """Curvature per mm^2, averaged over the axes."""
         return float(np.mean([curve.curvature for curve in self.curves]))
 
     @property
     def capture(self) -> float:
-        """Least capture range of the axes, mm."""
+        """Smallest capture range of any axis, mm."""
         return min(curve.capture for curve in self.curves)
 
     @property
     def contrast(self) -> float:
-        """Mean over the axes of depth over greatest absolute value: how much of it the well is."""
+        """Depth relative to the greatest absolute value, averaged over the axes."""
         return float(
             np.mean([c.depth / max(float(np.abs(c.values).max()), 1e-300) for c in self.curves])
         )
 
     def row(self) -> dict[str, object]:
-        """Give the figures by name, as in the table and the CSV file."""
+        """Give all figures by name, as in the table and the CSV file."""
         return {
             "layer": self.layer,
             "distance": self.distance,
@@ -162,19 +164,18 @@ def scan(
 
     Args:
         fixed: Features of the fixed image, one map for each layer.
-        moving: Of the moving image, the same layers.
-        grids: Of the fixed and the moving image.
-        transform: From points of the fixed image to the moving image, (N, d), mm: what counts as
-            the identity.
-        distances: Names of distances.
-        shifts: mm.
-        samples: Points of the fixed image, drawn at random; those of them count that lie in the
-            moving image at every shift of an axis, so that all values of a curve are of the same
-            points.
-        seed: For the points.
+        moving: Features of the moving image, the same layers.
+        grids: Grids of the fixed and the moving image.
+        transform: Maps points (N, d), mm, of the fixed image to the moving image; the shifts are
+            relative to it.
+        distances: Names of the distances.
+        shifts: Shifts in mm, ascending.
+        samples: Number of random points in the fixed image. Only points that stay in the moving
+            image at every shift along an axis count, so that a whole curve uses the same points.
+        seed: Seed of the random points.
 
     Returns:
-        In the order of layers, then of distances.
+        One for each layer and distance, ordered by layer, then by distance.
 
     Raises:
         ValueError: Too few points lie in the moving image.

@@ -1,4 +1,4 @@
-"""A registration as one HTML page that needs nothing but itself."""
+"""The HTML page of a registration, a single file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Options:
     """How images are shown.
 
     Args:
-        slices: Slices per plane, at most.
-        window: Intensities that are black and white; None: percentiles of the images.
+        slices: Most slices per plane.
+        window: Intensities shown as black and white; None: percentiles of the images.
     """
 
     slices: int
@@ -32,7 +32,7 @@ class Options:
 
     @classmethod
     def of(cls, slices: int, window: Sequence[float] | None) -> Options:
-        """Check them.
+        """Check the values that a caller gives.
 
         Raises:
             ValueError: One is out of range.

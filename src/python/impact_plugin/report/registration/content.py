@@ -1,4 +1,4 @@
-"""What a report tells of a registration, wherever it was read from."""
+"""The content of a registration's report, whatever its source."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Content:
-    """A registration as a report tells of it.
+    """What a report says about a registration.
 
     Attributes:
-        title: Its name.
-        chain: Its transforms, the initial one among them.
+        title: Title of the page.
+        chain: The transforms, including the initial one.
         fixed_geometry: Grid of the fixed image.
         stages: Names of the parameter maps that ran.
-        history: Its course.
-        timings: Seconds by what they were spent on.
-        stopped: Whether a callback ended it early.
-        initial: How many of the chain's transforms were there before.
+        history: The iterations.
+        timings: Seconds, by what they were spent on.
+        stopped: Whether a callback ended the registration early.
+        initial: How many transforms of the chain belong to the initial transform.
         registered: The moving image on the fixed grid, if it was kept.
-        fixed: The fixed image, or where it is; None if that is not known.
-        moving: The moving image likewise.
-        parameters: Titles and texts of its parameter files.
-        versions: Of what it was made with, by name.
-        warnings: What elastix and the metric warned of.
-        notes: What the report lacks, and why.
-        record: The record.json beside it; None where there is none.
+        fixed: The fixed image or its path; None if unknown.
+        moving: The moving image or its path; None if unknown.
+        parameters: Titles and texts of the parameter files.
+        versions: Versions of the programs and libraries used, by name.
+        warnings: Warnings of elastix and the metric.
+        notes: What is missing from the report, and why.
+        record: The registration's record.json; None if there is none.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Content:
 
     @property
     def steps(self) -> list[tuple[str, Chain]]:
-        """Give the transforms that images are shown after: by name, the whole one last."""
+        """Names and transforms with which the images are shown; the whole transform comes last."""
         found = [("as the images lie", Chain())]
         if self.initial:
             before = Chain(self.chain.maps[: self.initial], self.chain.fields)

@@ -10,17 +10,17 @@ import numpy as np
 from impact_plugin.elastix.history import History
 from impact_plugin.report import pictures
 
-_MEAN_OVER = 15  # iterations; samples are drawn anew in each, which makes the curve rough
+_MEAN_OVER = 15  # iterations; new samples in each make the curve rough
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The picture of one stage's course.
+    """The picture of one stage's metric and step size.
 
     Attributes:
         title: Name of the stage.
-        picture: What stands in ``src``.
-        description: The same in words.
+        picture: The picture's ``src`` attribute.
+        description: The same in words, for those who cannot see it.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Curve:
 
 
 def curves(history: History, stages: Sequence[str]) -> list[Curve]:
-    """Draw metric and step size by iteration, for each stage a picture and each level a panel."""
+    """Draw metric and step size by iteration: a picture for each stage, a panel for each level."""
     return [
         _curve(history, int(stage), stages[stage] if stage < len(stages) else f"stage {stage + 1}")
         for stage in np.unique(history.stage)
@@ -69,7 +69,7 @@ def _curve(history: History, stage: int, title: str) -> Curve:
 
 
 def _smoothed(values: pictures.Floats) -> pictures.Floats:
-    """Give the mean of the last iterations at each, of fewer at the beginning."""
+    """Smooth with a moving mean over the last iterations, fewer at the beginning."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)
     begins = np.maximum(0, ends - _MEAN_OVER)

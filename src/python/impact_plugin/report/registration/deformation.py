@@ -1,4 +1,4 @@
-"""What a transform does to space: displacements, the Jacobian determinant, a grid."""
+"""How a transform deforms space: displacements, the Jacobian determinant, a warped grid."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ Floats = NDArray[np.float32]
 _MOST_POINTS = 4_000_000
 _MOST_VOXELS = 16_000_000  # some 256 along each axis; elastix takes microseconds for each
 FOLDED = (255, 230, 0)
-"""Colour of what is folded."""
+"""Colour of folded voxels."""
 RANGE = 2.0
-"""Determinants from 1 over this to this are told apart by colour."""
+"""The colours span determinants from 1/RANGE to RANGE."""
 
 
 @dataclass(frozen=True)
 class Deformation:
-    """A transform on a grid over the fixed image.
+    """A transform, sampled over the fixed image.
 
     Args:
-        geometry: The grid of the displacement: that of the fixed image in the nearest orientation
-            to LPS, or one of fewer voxels over the same box.
+        geometry: Grid of the displacement: the fixed image's, in the nearest orientation to LPS, or
+            a coarser one over the same box.
         displacement: T(x) - x, shape ((z,) y, x, d), mm, in LPS.
-        determinant: Of the derivative dT/dx, as :mod:`impact_plugin.evaluation` has it, at the
-            voxels of the fixed image (of a large one at every second or third along each axis) in
-            the nearest orientation to LPS, shape ((z,) y, x): 1 where volume is kept, below 1 where
-            tissue is smaller in the moving image than in the fixed one, 0 or less where space is
-            folded.
-        jacobian: The figures of the same.
-        step: 1 where these are all voxels, 2 where it is every second along each axis, and so on.
+        determinant: det(dT/dx) as :mod:`impact_plugin.evaluation` measures it, at the voxels of the
+            fixed image in the nearest orientation to LPS, shape ((z,) y, x). 1 keeps the volume,
+            below 1 tissue is smaller in the moving image, and 0 or less is folded. Large images are
+            sampled at every ``step``-th voxel along each axis.
+        jacobian: Statistics of ``determinant``.
+        step: 1 for all voxels, 2 for every second along each axis, and so on.
     """
 
     geometry: Geometry
@@ -51,7 +50,7 @@ class Deformation:
 
     @classmethod
     def of(cls, chain: Chain, fixed: Geometry) -> Deformation:
-        """Evaluate a transform over the fixed image.
+        """Sample a transform over the fixed image.
 
         Args:
             chain: The transform.
@@ -59,7 +58,7 @@ class Deformation:
         """
         import SimpleITK as sitk
 
-        geometry = _coarser(nearest_to_lps(fixed))
+        geometry = _coarser_grid(nearest_to_lps(fixed))
         field = apply.displacement_field(chain, geometry)
         voxels = fixed.thinned(_MOST_VOXELS)
         determinant = apply.jacobian_determinant(chain, voxels)
@@ -73,11 +72,11 @@ class Deformation:
 
     @property
     def folded(self) -> int:
-        """How many voxels are folded: their determinant is 0 or less."""
+        """Number of folded voxels: those with a determinant of 0 or less."""
         return int(np.count_nonzero(self.determinant <= 0))
 
     def statistics(self) -> dict[str, float]:
-        """Give what a table has of the determinant (no unit) and the displacement (mm)."""
+        """Give statistics of the determinant (no unit) and the displacement (mm), by name."""
         lengths = np.linalg.norm(self.displacement, axis=-1)
         return {
             "Jacobian determinant, least": self.jacobian.min,
@@ -90,35 +89,35 @@ class Deformation:
         }
 
     def determinant_picture(self, plane: Plane, place: float, size: tuple[int, int]) -> Any:  # noqa: ANN401
-        """Draw the determinant in colours, what is folded in :data:`FOLDED`.
+        """Draw the determinant in colours, folded voxels in :data:`FOLDED`.
 
         Args:
             plane: The plane.
-            place: Which slice: a fraction, 0 at one face of the image and 1 at the other.
+            place: Position of the slice as a fraction: 0 at one face of the image, 1 at the other.
             size: Width and height, pixels.
 
         Returns:
             Bytes, shape (height, width, 3).
         """
-        slice_ = self._slice(self.determinant, plane, place)
-        picture = colours(pictures.resized(slice_, size))
-        # Averaging is not to hide what is folded.
-        folds = pictures.resized(((slice_ <= 0) * 255).astype(np.uint8), size)
+        section = self._slice(self.determinant, plane, place)
+        picture = colours(pictures.resized(section, size))
+        # Averaging must not hide folded voxels.
+        folds = pictures.resized(((section <= 0) * 255).astype(np.uint8), size)
         picture[folds > 0] = FOLDED
         return picture
 
     def grid_picture(
         self, plane: Plane, place: float, size: tuple[int, int], spacing: float
     ) -> NDArray[np.uint8]:
-        """Draw planes of the moving frame as the transform shows them on the fixed image.
+        """Draw planes of the moving frame where the transform puts them on the fixed image.
 
-        It is a regular grid where nothing moves.
+        Where nothing moves, they form a regular grid.
 
         Args:
             plane: The plane.
-            place: Which slice, as for :meth:`determinant_picture`.
+            place: Position of the slice, as for :meth:`determinant_picture`.
             size: Width and height, pixels.
-            spacing: Distance of the lines, mm.
+            spacing: Distance between lines, mm.
 
         Returns:
             Opacity of the lines, bytes, shape (height, width).
@@ -135,7 +134,7 @@ class Deformation:
                 places = -places
             moved = pictures.resized(np.ascontiguousarray(along[..., axis]), size)
             moved = moved + (places[None, :] if horizontal else places[:, None])
-            lines = np.maximum(lines, _line(moved / spacing))
+            lines = np.maximum(lines, _line_opacity(moved / spacing))
         # Few levels: small files.
         return (np.round(lines * 6) * (255 / 6)).astype(np.uint8)
 
@@ -153,7 +152,7 @@ class Deformation:
 
 
 def colours(determinant: Floats) -> NDArray[np.uint8]:
-    """Colour determinants: blue below 1, white at 1, red above, in equal steps of the logarithm."""
+    """Colour determinants by their logarithm: blue below 1, white at 1, red above."""
     import matplotlib as mpl
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -165,23 +164,23 @@ def colours(determinant: Floats) -> NDArray[np.uint8]:
 
 
 def grid_spacing(geometry: Geometry) -> float:
-    """Choose the distance of grid lines, mm: a round number, some twenty lines."""
+    """Choose the distance between grid lines, mm: a round number that gives about twenty lines."""
     extent = max(n * spacing for n, spacing in zip(geometry.size, geometry.spacing, strict=True))
     power = 10.0 ** math.floor(math.log10(extent / 20))
     return next(step * power for step in (1, 2, 5, 10) if step * power * 22 >= extent)
 
 
-def _line(position: Floats) -> Floats:
-    """Draw a line of some pixel's width wherever the position passes a whole number."""
+def _line_opacity(position: Floats) -> Floats:
+    """Draw a line about a pixel wide wherever the position passes a whole number."""
     vertical, horizontal = np.gradient(position) if min(position.shape) > 1 else (position, 0)
     per_pixel = np.maximum(np.hypot(vertical, horizontal), 1e-6)
     distance = np.abs(position - np.round(position)) / per_pixel
     drawn: Floats = np.clip(1.3 - distance, 0.0, 1.0)
-    # Where lines would lie closer than pixels there is nothing to see.
+    # Lines closer together than pixels cannot be seen.
     return drawn * (per_pixel < 0.4)
 
 
-def _coarser(geometry: Geometry) -> Geometry:
+def _coarser_grid(geometry: Geometry) -> Geometry:
     factor = max(
         1, math.ceil((math.prod(geometry.size) / _MOST_POINTS) ** (1 / geometry.dimension))
     )

@@ -1,4 +1,4 @@
-"""Landmark errors and the agreement of labels, before and after, as tables."""
+"""Tables of landmark errors and label agreement, before and after the registration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Table:
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
-    """Give what was measured as tables, none for what was not."""
+    """Make a table of each measure that was taken."""
     found = []
     if landmarks := evaluation.after.landmarks:
         rows = [

@@ -1,4 +1,4 @@
-"""The images of a registration on the fixed image's grid, before and after it, as slices."""
+"""Slices of a registration's images on the fixed image's grid, before and after it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ FIXED, DETERMINANT, GRID = "fixed", "determinant", "grid"
 
 @dataclass
 class Scene:
-    """What the page shows as slices.
+    """The slices on a registration's page.
 
     Attributes:
         viewer: The slices, by name: "fixed", "determinant", "grid", and "step 0" and so on.
-        steps: What the moving image was mapped by, as "step 0" and so on; the last is the whole
-            transform.
+        steps: Names of the transforms that "step 0" and so on show; the last is the whole one.
         windows: Intensities shown as black and white, by image.
         deformation: The transform over the fixed image.
-        line_spacing: Distance of the lines of the grid, mm.
-        obliqueness: Largest angle of the fixed image's axes to those of LPS, degrees.
-        middles: Pictures of the middle slices, by step and plane, the fixed image magenta and the
-            moving image green.
+        line_spacing: Distance between grid lines, mm.
+        obliqueness: Largest angle between the fixed image's axes and those of LPS, degrees.
+        middles: Pictures of the middle slices by step and plane: fixed image magenta, moving image
+            green.
     """
 
     viewer: Viewer
@@ -51,11 +50,11 @@ class Scene:
 
 
 def build(content: Content, most: int, window: Window | None) -> Scene:
-    """Resample, evaluate and cut.
+    """Resample the images and evaluate the transform, and cut both into slices.
 
     Args:
         content: The registration.
-        most: Slices per plane, at most.
+        most: Most slices per plane.
         window: Intensities shown as black and white; None: taken from each image.
 
     Raises:
@@ -104,7 +103,7 @@ def build(content: Content, most: int, window: Window | None) -> Scene:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where slices lie, as fractions of the image."""
+    """Positions of slices as fractions of the image's extent."""
 
     geometry: Geometry
 
@@ -150,7 +149,7 @@ def _moving(content: Content) -> sitk.Image | None:
 def _mapped(
     content: Content, moving: sitk.Image | None, geometry: Geometry
 ) -> dict[str, NDArray[Any]]:
-    """Give the moving image on the grid after each step; the registered image is as it was kept."""
+    """Give the moving image on the grid after each step; the registered image is not resampled."""
     found = {}
     for name, chain in content.steps:
         if chain is content.chain and content.registered is not None:
@@ -172,7 +171,7 @@ def _warp(moving: sitk.Image, chain: Chain, geometry: Geometry) -> NDArray[Any]:
 def _windows(
     fixed: NDArray[Any] | None, mapped: dict[str, NDArray[Any]], given: Window | None
 ) -> dict[str, Window]:
-    """Choose what is black and white; one window for both images where they are alike."""
+    """Choose the intensities shown as black and white: one window for both images if alike."""
     found = {}
     if fixed is not None:
         found["fixed"] = given or Window.of(fixed)

@@ -1,4 +1,4 @@
-"""What stands on the page of a registration."""
+"""The variables of the template for a registration's page."""
 
 from __future__ import annotations
 
@@ -25,27 +25,24 @@ _MODES = (
     ("fixed", "fixed image alone"),
     ("moving", "moving image alone"),
 )
-_OF_BOTH = ("colours", "fade", "checkerboard", "difference")
+_MODES_OF_BOTH_IMAGES = ("colours", "fade", "checkerboard", "difference")
 
 
 def collect(content: Content, built: scene.Scene, tables: list[Table]) -> dict[str, Any]:
-    """Collect what the template shows.
+    """Collect the template's variables.
 
     Args:
         content: The registration.
-        built: Its slices.
-        tables: Landmarks and labels.
+        built: The slices.
+        tables: Tables of landmark errors and label agreement.
     """
     viewer = built.viewer
     has_fixed = scene.FIXED in viewer.names()
     modes = [
         mode
         for mode in _MODES
-        if (has_fixed or mode[0] not in ("colours", "fade", "checkerboard", "difference", "fixed"))
-        and (
-            built.steps
-            or mode[0] not in ("colours", "fade", "checkerboard", "difference", "moving")
-        )
+        if (has_fixed or mode[0] not in (*_MODES_OF_BOTH_IMAGES, "fixed"))
+        and (built.steps or mode[0] not in (*_MODES_OF_BOTH_IMAGES, "moving"))
     ]
     seconds = sum(content.timings.values())
     warped = built.deformation
