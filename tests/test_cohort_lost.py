@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,52 +17,18 @@ import pytest
 import SimpleITK as sitk
 from click.testing import CliRunner
 
-from helpers import cohort_runners
-from helpers.pairs import sitk_pair
+from helpers import cohorts
 from impact_plugin import cohort
 from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.cohort import clusters, work, workers
+from impact_plugin.cohort import work, workers
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
-from impact_plugin.cohort.shares import Machine
 from impact_plugin.elastix.errors import RegistrationError
-
-TESTS = Path(__file__).resolve().parent
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters.local(Machine(workers=1, processors=1, memory=8 << 30)) as found:
-        yield found
-
-
-@pytest.fixture
-def shared(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def local(_: Machine) -> Iterator[Cluster]:
-        yield cluster
-
-    monkeypatch.setattr(clusters, "local", local)
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(folder / name))
-    return folder
 
 
 def pair(images: Path, name: str = "a", **more: str) -> cohort.Pair:
     files = {"fixed": "f.mha", "moving": "m.mha", **more}
     return cohort.Pair(name, {role: str(images / file) for role, file in files.items()})
-
-
-def run(pairs: list[cohort.Pair], out: Path) -> cohort.Cohort:
-    return cohort.register_cohort(
-        pairs, out, presets="mind", progress=False, runner=cohort_runners.fake
-    )
 
 
 def points(path: Path, *rows: tuple[float, ...]) -> None:
@@ -123,27 +87,29 @@ def test_what_cannot_be_measured_is_kept(images: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("shared")
 def test_moved_studies_go_on(images: Path, tmp_path: Path) -> None:
     """A folder is known by what is in its images; those of another cohort are refused."""
-    run([pair(images, "a"), cohort.Pair("b", pair(images).files, "center")], images / "out")
+    cohorts.register(
+        [pair(images, "a"), cohort.Pair("b", pair(images).files, "center")], images / "out"
+    )
     moved = tmp_path / "moved"
     shutil.move(images, moved)
-    before = (moved / "out/pairs/a/mind/task.json").stat().st_mtime_ns
+    before = (moved / "out/pairs/a/quick/task.json").stat().st_mtime_ns
     log = moved / "out/cohort.jsonl"
     log.unlink()
-    assert run([pair(moved)], moved / "out").failed == 0
-    assert (moved / "out/pairs/a/mind/task.json").stat().st_mtime_ns == before
+    assert cohorts.register([pair(moved)], moved / "out").failed == 0
+    assert (moved / "out/pairs/a/quick/task.json").stat().st_mtime_ns == before
     assert json.loads(log.read_text().splitlines()[0])["kept"] == 1
 
     # The pair that was not there this time is still the folder's.
     b = cohort.Pair("b", pair(moved).files, "center")
     assert json.loads((moved / "out/cohort.json").read_text())["pairs"].keys() == {"a", "b"}
     log.unlink()
-    run([b], moved / "out")
+    cohorts.register([b], moved / "out")
     assert json.loads(log.read_text().splitlines()[0])["kept"] == 1
 
     other = sitk.ReadImage(str(moved / "f.mha")) + 1
     sitk.WriteImage(other, str(moved / "other.mha"))
     with pytest.raises(cohort.CohortError, match="is the folder of another cohort, with 2 pairs"):
-        run([pair(moved, fixed="other.mha")], moved / "out")
+        cohorts.register([pair(moved, fixed="other.mha")], moved / "out")
 
 
 @pytest.mark.usefixtures("shared")
@@ -154,7 +120,7 @@ def test_a_table_without_room(
         raise OSError(28, "No space left on device", "cohort.parquet")
 
     monkeypatch.setattr("impact_plugin.cohort.table.write", full)
-    result = run([pair(images)], tmp_path / "out")
+    result = cohorts.register([pair(images)], tmp_path / "out")
     assert "the table cannot be written: [Errno 28] No space left" in result.unwritten
     assert list(result.table["status"]) == ["done"]
     last = json.loads((tmp_path / "out/cohort.jsonl").read_text().splitlines()[-1])

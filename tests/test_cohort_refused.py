@@ -8,8 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,10 @@ import pytest
 import SimpleITK as sitk
 from click.testing import CliRunner
 
-from helpers.pairs import sitk_pair
-from impact_plugin import cohort
+from impact_plugin import _versions, cohort
 from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.cohort import clusters, folder, queues, workers
+from impact_plugin.cohort import clusters, folder, queues
 from impact_plugin.cohort.folder import COHORT
-from impact_plugin.cohort.shares import Machine
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
-    return tmp_path
 
 
 def write(where: Path, text: str, name: str = "pairs.csv") -> Path:
@@ -281,23 +270,14 @@ def test_a_device_that_is_not_there(images: Path) -> None:
             cohort.register_cohort([pair(images)], images / "out", presets="mind", device=device)
 
 
-def refuse(*_: object) -> list[str]:
-    return ["no such workers"]
-
-
+@pytest.mark.usefixtures("shared")
 def test_a_refused_start_leaves_nothing(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the folder nor those it is in; what was there before stays."""
-
-    @contextmanager
-    def local(machine: Machine) -> Iterator[clusters.Cluster]:
-        yield clusters.Cluster(None, machine)
-
-    monkeypatch.setattr(clusters, "local", local)
-    monkeypatch.setattr(workers, "check", refuse)
+    monkeypatch.setattr(_versions, "describe", lambda: "impact-plugin 0.0.1")
     out = images / "results/of/all"
     (images / "results").mkdir()
     for _ in range(2):
-        with pytest.raises(cohort.CohortError, match="no such workers"):
+        with pytest.raises(cohort.CohortError, match=r"here are impact-plugin 0\.0\.1"):
             cohort.register_cohort([pair(images)], out, presets="mind")
         assert not list((images / "results").iterdir())
 

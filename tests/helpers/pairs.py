@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,14 @@ def sitk_pair(dimension: int = 3) -> tuple[sitk.Image, sitk.Image]:
     """Make two images that differ by the translation in helpers.registrations."""
     fixed, moving = pair(dimension)
     return sitk_image(fixed), sitk_image(moving)
+
+
+def write_pair(folder: Path, dimension: int = 3) -> tuple[Path, Path]:
+    """Write the two images to ``f.mha`` and ``m.mha``; gives the paths."""
+    paths = folder / "f.mha", folder / "m.mha"
+    for path, image in zip(paths, sitk_pair(dimension), strict=True):
+        sitk.WriteImage(image, str(path))
+    return paths
 
 
 def squares(dimension: int = 3, **parameters: Value) -> ParameterMap:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         records,
     )
     from impact_plugin._versions import VersionMismatchError
-    from impact_plugin.cohort.api import Cohort, register_cohort
+    from impact_plugin.cohort.api import CohortResult, register_cohort
     from impact_plugin.cohort.report import write_cohort_report
     from impact_plugin.elastix.errors import RegistrationError
     from impact_plugin.elastix.history import History
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from impact_plugin.transforms.inverse import InverseWarning
 
 __all__ = [
-    "Cohort",
+    "CohortResult",
     "FrameWarning",
     "History",
     "ImageArray",
@@ -104,7 +105,7 @@ _SUBMODULES = {
     "records": "records",
 }
 _HOMES = {
-    "Cohort": "cohort.api",
+    "CohortResult": "cohort.api",
     "FrameWarning": "images.nifti_frames",
     "History": "elastix.history",
     "ImageArray": "images.array",
@@ -142,6 +143,10 @@ if _folder := _versions.host_folder():
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)
     if name in _SUBMODULES:
         return importlib.import_module(f"impact_plugin.{_SUBMODULES[name]}")
+    if name == "Cohort":
+        message = "impact_plugin.Cohort is now named CohortResult"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        name = "CohortResult"
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
     message = f"module 'impact_plugin' has no attribute {name!r}"

@@ -30,7 +30,7 @@ from impact_plugin.registration import stages
 
 
 @dataclass(frozen=True, eq=False)
-class Cohort(EqualByValue):
+class CohortResult(EqualByValue):
     """What became of a cohort.
 
     Attributes:
@@ -72,7 +72,7 @@ def register_cohort(
     retries: int = 1,
     progress: bool = True,
     runner: running.Runner = work.run,
-) -> Cohort:
+) -> CohortResult:
     """Register many pairs through dask, so that nothing is lost; see ``docs/cohorts.md``.
 
     Every finished pair is in ``pairs/<pair>/<variant>/`` of the output folder, as
@@ -100,7 +100,8 @@ def register_cohort(
             ``"leave out"``.
         retries: How often a pair that failed is tried again.
         progress: Whether to show progress on standard error.
-        runner: What registers one pair.
+        runner: What does one pair on a worker, which imports it; for another way to register the
+            images, ``functools.partial(impact_plugin.cohort.work.run, register=...)``.
 
     Raises:
         CohortError: Before anything starts, with all that is wrong.
@@ -197,7 +198,7 @@ def register_cohort(
         except Exception as error:  # all is written
             journal.say(f"the workers did not end well: {error}")
         report = None if unwritten else _report(folder, journal)
-        return Cohort(folder, made, interrupted, unwritten, report)
+        return CohortResult(folder, made, interrupted, unwritten, report)
 
 
 def _report(folder: Path, journal: Journal) -> Path | None:
