@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from impact_plugin._arguments import check_whole
 from impact_plugin._io import expanded
 from impact_plugin.cohort.clusters import MEMORY, Cluster, submit, without_interrupts
 from impact_plugin.cohort.errors import CohortError
@@ -22,7 +23,7 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
         The class of dask-jobqueue, the number of jobs, and the arguments of the class.
 
     Raises:
-        CohortError: It is not there or not right.
+        CohortError: The file is missing, or not right.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -39,11 +40,13 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     problems = []
     if system not in _SYSTEMS:
         problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
-    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-        problems.append(f"{file}: jobs is {jobs!r}, expected a whole number from 1")
-    processes = content.setdefault("processes", 1)
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        problems.append(f"{file}: processes is {processes!r}, expected a whole number from 1")
+    if jobs is None:
+        problems.append(f"{file}: jobs is missing: how many there are to be")
+    for name, value in (("jobs", jobs), ("processes", content.setdefault("processes", 1))):
+        try:
+            check_whole(name, value, 1)
+        except ValueError as error:
+            problems.append(f"{file}: {error}")
     extra = content.get("worker_extra_args", [])
     if not isinstance(extra, list):
         problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
@@ -57,17 +60,15 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     return _SYSTEMS[system], jobs, content
 
 
-def check(path: str | os.PathLike[str]) -> None:
+def check(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
     """Check what a file says, as far as that goes without submitting jobs.
+
+    Returns:
+        The class of dask-jobqueue, the number of jobs, and arguments that the class accepts.
 
     Raises:
         CohortError: The file is not right, or dask-jobqueue is missing.
     """
-    _jobs(path)
-
-
-def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
-    """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
     name, jobs, given = read(path)
     try:
         import dask_jobqueue
@@ -103,7 +104,7 @@ def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
     from dask.utils import parse_bytes
     from distributed import Client
 
-    cluster_class, jobs, arguments = _jobs(path)
+    cluster_class, jobs, arguments = check(path)
     with ExitStack() as stack:
         try:
             with without_interrupts():

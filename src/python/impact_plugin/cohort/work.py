@@ -32,6 +32,16 @@ Register = Callable[[Task], "RegistrationResult"]
 """What registers the images of a task's pair, on a worker."""
 
 
+DIED = "WorkerDied"
+"""How the error of a row begins whose workers died."""
+
+
+def row_of(task: Task, status: str, **more: object) -> Row:
+    """Begin the row of a task."""
+    names = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
+    return {**names, "status": status, **more}
+
+
 def started_file(task: Task) -> Path:
     """Give the file in which each start of a task is a line, until it ends in whatever way.
 
@@ -86,24 +96,17 @@ def run(task: Task, register: Register = register) -> Row:
     """
     begun = time.perf_counter()
     died = starts(task)
-    row: Row = {
-        "pair": task.pair.name,
-        "variant": task.variant.name,
-        "key": task.key,
-        "status": "failed",
-        "worker": f"{socket.gethostname()}:{os.getpid()}",
-        "attempts": task.attempt + died,
-        "error": "",
-    }
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    row = row_of(task, "failed", worker=worker, attempts=task.attempt + died, error="")
     if died and row["attempts"] > 1 + task.retries:
-        return row | died_row(died, task)
+        return row | died_row(task, died)
     marker = started_file(task)
     stack = ExitStack()
     try:
         _check_versions(task)
         marker.parent.mkdir(parents=True, exist_ok=True)
         with marker.open("a") as file:
-            file.write(f"{row['worker']} {time.time():.3f}\n")
+            file.write(f"{worker} {time.time():.3f}\n")
         stack.enter_context(_own_temporary_folder())
         with _PeakMemory() as memory:
             result = register(task)
@@ -122,24 +125,20 @@ def run(task: Task, register: Register = register) -> Row:
     return row
 
 
-def died_row(times: int, task: Task | None = None, cause: str = "") -> Row:
+def died_row(task: Task, times: int, cause: str = "") -> Row:
     """Say that a pair's worker died each time it ran.
 
     Args:
-        times: In a row, to the last.
-        task: Which.
+        task: The task of the pair.
+        times: How many times its worker died, without another end between them.
         cause: What is known of the last time.
     """
-    where = f" (last {last_worker(task)})" if task and last_worker(task) else ""
+    where = f" (last {last_worker(task)})" if last_worker(task) else ""
     cause = cause or (
         "killed by the system, as where memory runs out, or a crash; see the worker's log"
     )
-    return {
-        "status": "failed",
-        "attempts": times + (task.attempt - 1 if task else 0),
-        "error": f"WorkerDied: its worker died each of the {times} times that it ran{where}: "
-        f"{cause}",
-    }
+    error = f"{DIED}: its worker died each of the {times} times that it ran{where}: {cause}"
+    return row_of(task, "failed", attempts=times + task.attempt - 1, error=error)
 
 
 def _lines(task: Task) -> list[str]:
