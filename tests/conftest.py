@@ -15,6 +15,7 @@ from helpers import skips, tiny_models
 from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess
 from helpers.pairs import write_pair
+from helpers.registrations import forbid_elastix
 from impact_plugin import models
 from impact_plugin.cohort import clusters
 from impact_plugin.cohort.clusters import Cluster
@@ -89,6 +90,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             skips.skip_or_fail("IMPACT_REQUIRE_GPU", skips.NO_GPU)
+
+
+@pytest.fixture
+def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test fails where it starts elastix."""
+    forbid_elastix(monkeypatch)
 
 
 @pytest.fixture

@@ -15,11 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
-from helpers import cohorts
+from helpers import cohorts, programs
 from impact_plugin import cohort
-from impact_plugin.cli.cohort import cohort as command
 from impact_plugin.cohort import work, workers
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
@@ -60,7 +58,7 @@ def test_landmarks_are_compared_with_images_beforehand(images: Path, tmp_path: P
 
     table = images / "pairs.csv"
     table.write_text("fixed,moving,fixed_points,moving_points\nf.mha,m.mha,far.txt,three.txt\n")
-    said = CliRunner().invoke(command, [str(table), "-o", str(tmp_path / "out")])
+    said = programs.plugin("cohort", table, "-o", tmp_path / "out")
     assert said.exit_code == 1
     assert "--leave-out-outside leaves them out" in said.output
 
@@ -137,7 +135,7 @@ def test_folders_of_features(images: Path, tmp_path: Path, cache: str) -> None:
     table = images / "pairs.csv"
     table.write_text("fixed,moving\nf.mha,m.mha\n")
     arguments = [str(table), "-o", str(tmp_path / "out"), "--feature-cache", where]
-    said = CliRunner().invoke(command, arguments)
+    said = programs.plugin("cohort", *arguments)
     assert said.exit_code == 1
     assert "feature_cache is" in said.output
 
@@ -155,13 +153,8 @@ def test_scripts_that_workers_cannot_import(images: Path, tmp_path: Path, is_fil
     text = UNGUARDED.format(pairs=str(table), out=str(tmp_path / "out"))
     script = tmp_path / "script.py"
     script.write_text(text)
-    ended = subprocess.run(
-        [sys.executable, script if is_file else "-"],
-        input=None if is_file else text,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    ended = programs.python(
+        script if is_file else "-", input=None if is_file else text, timeout=120
     )
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
@@ -189,7 +182,7 @@ def test_stopped_while_workers_start(images: Path, tmp_path: Path, seconds: floa
     assert process.returncode in (143, -signal.SIGTERM, 0), said
     assert "Traceback" not in said
     if seconds > 2:  # it is enough to go on once
-        again = subprocess.run(begin, capture_output=True, text=True, timeout=120, check=False)
+        again = programs.captured(*begin, timeout=120)
         assert again.returncode == 0, again.stderr
 
 

@@ -108,6 +108,6 @@ def test_an_argument_that_there_is_not(slurm: Path) -> None:
 
 
 def test_memory_of_jobs_is_declared(slurm: Path) -> None:
-    _, jobs, arguments = queues._jobs("slurm.toml")
+    _, jobs, arguments = queues.check("slurm.toml")
     assert (jobs, arguments["processes"]) == (1, 1)
     assert arguments["worker_extra_args"][-2:] == ["--resources", "memory=16000000000"]

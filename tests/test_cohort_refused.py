@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
+from helpers import programs
 from impact_plugin import _versions, cohort
-from impact_plugin.cli.cohort import cohort as command
 from impact_plugin.cohort import clusters, folder, queues
 from impact_plugin.cohort.folder import COHORT
 
@@ -144,11 +143,11 @@ def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(clusters, "TIMEOUT", 1)
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     command_line = [str(pairs), "-o", str(images / "out"), "--preset", "mind", "-q"]
-    found = CliRunner().invoke(command, [*command_line, "--scheduler", "tcp://127.0.0.1:9"])
+    found = programs.plugin("cohort", *command_line, "--scheduler", "tcp://127.0.0.1:9")
     assert found.exit_code == 1
     assert "the scheduler 'tcp://127.0.0.1:9' cannot be reached" in found.output
     assert "1 thing is wrong" in found.output
-    found = CliRunner().invoke(command, [*command_line, "--device", "gpu", "--scheduler", "x:y"])
+    found = programs.plugin("cohort", *command_line, "--device", "gpu", "--scheduler", "x:y")
     assert "2 things are wrong" in found.output
     assert not (images / "out").exists()
 

@@ -13,18 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import stats
 
 import impact_plugin
-from helpers import browser, cohort_tables
+from helpers import browser, cohort_tables, programs
 from helpers.cohort_tables import done, failed
 from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin import cohort
-from impact_plugin.cli.program import program
 from impact_plugin.cohort import table
 from impact_plugin.cohort.report import cases, comparisons, facts
 from impact_plugin.cohort.report.measures import MEASURES
@@ -348,7 +346,7 @@ def test_a_cohort_without_its_page(
 
 def test_command(registered: cohort.CohortResult, tmp_path: Path) -> None:
     def command(*arguments: object) -> tuple[int, str]:
-        ran = CliRunner().invoke(program, ["cohort-report", *map(str, arguments)])
+        ran = programs.plugin("cohort-report", *arguments)
         return ran.exit_code, ran.output
 
     code, said = command(registered.folder, "-o", tmp_path / "a.html", "--worst", 0)

@@ -17,6 +17,7 @@ from helpers.pairs import write_pair
 from impact_plugin import _core, cohort
 from impact_plugin.check import ImageHeader
 from impact_plugin.cohort import clusters, memory, running, shares, tasks, work
+from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Task, Variant
 from impact_plugin.cohort.shares import Machine
@@ -94,8 +95,9 @@ def test_memory_bounds_what_runs_at_once(tmp_path: Path) -> None:
         )
         for name, gib in [*((f"s{i}", 1) for i in range(4)), *((f"l{i}", 3) for i in range(2))]
     ]
-    with clusters.local(machine) as cluster:
-        rows = list(running.run(cluster, tasks, partial(work.run, register=cohorts.notes)))
+    runner = partial(work.run, register=cohorts.notes)
+    with clusters.local(machine) as cluster, Journal(tmp_path, show=False) as journal:
+        rows = list(running.run(cluster, tasks, journal, runner))
     assert all(row["status"] == "done" for row in rows)
     ran = []
     for each in tasks:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from helpers import cohorts
+from helpers import cohorts, programs
 from helpers.pairs import write_pair
 
 TESTS = Path(__file__).resolve().parent
@@ -83,7 +83,7 @@ def test_killed_runs_go_on(script: Path) -> None:
     assert (last["event"], last["interrupted"]) == ("ended all", "stopped by SIGTERM")
     assert last["done"] + last["left"] == 8
 
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    ended = programs.python(script, timeout=120)
     assert ended.stdout == "0 ''\n", ended.stderr
     assert done(script) == 8
     assert not list((script.parent / "out").glob(".lock"))
