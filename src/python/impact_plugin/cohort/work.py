@@ -235,16 +235,15 @@ def _with_log_kept(error: Exception, task: Task) -> str:
 @contextmanager
 def _own_temporary_folder() -> Iterator[None]:
     """Keep temporary files in a folder of this process, and delete those of processes that died."""
+    import psutil
+
     front = f"impact-plugin-worker-{socket.gethostname()}-"
     place = Path(tempfile.gettempdir())
     for other in place.glob(front + "*"):
         number = other.name.removeprefix(front)
         with suppress(OSError):
-            if (
-                number.isdecimal()
-                and other.stat().st_uid == os.getuid()
-                and not _lives(int(number))
-            ):
+            is_ours = number.isdecimal() and other.stat().st_uid == os.getuid()
+            if is_ours and not psutil.pid_exists(int(number)):
                 shutil.rmtree(other, ignore_errors=True)
     own = place / f"{front}{os.getpid()}"
     before = tempfile.tempdir
@@ -255,16 +254,6 @@ def _own_temporary_folder() -> Iterator[None]:
     finally:
         tempfile.tempdir = before
         shutil.rmtree(own, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 @contextmanager
