@@ -58,7 +58,8 @@ def run_tests(folder: Path, required: str, *, others: bool) -> subprocess.Comple
             (folder / name).write_text(text.replace("\n        ", "\n"))
     options = "-m pytest -p conftest -p no:cacheprovider --continue-on-collection-errors"
     return programs.python(
-        *(*options.split(), "-c", ROOT / "pyproject.toml", "--rootdir", folder, folder),
+        *(*options.split(), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)),
+        folder,
         environment={
             "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "cmake")]),
             "IMPACT_REQUIRE_ALL": required,
