@@ -91,7 +91,7 @@ def main() -> int:
     given = parser.parse_args()
     table = write_pairs(given.folder / "images", given.pairs)
 
-    def run(name: str) -> cohort.Cohort:
+    def run(name: str) -> cohort.CohortResult:
         start = time.monotonic()
         result = cohort.register_cohort(
             table,

@@ -105,7 +105,7 @@ class Memory(threading.Thread):
                 return
 
 
-def check(out: Path, result: cohort.Cohort, number: int) -> None:
+def check(out: Path, result: cohort.CohortResult, number: int) -> None:
     """Check that table, log and report hold each pair once."""
     assert len(result.table) == result.table["pair"].nunique() == number
     for read in (pd.read_csv(out / "cohort.csv"), pd.read_parquet(out / "cohort.parquet")):
@@ -156,7 +156,7 @@ def main() -> int:
         memory = Memory(client=psutil.Process(), scheduler=psutil.Process(started[0].pid))
         memory.start()
 
-        def run() -> tuple[float, cohort.Cohort]:
+        def run() -> tuple[float, cohort.CohortResult]:
             begun = time.monotonic()
             result = cohort.register_cohort(
                 table, out, presets="mind", scheduler=address, progress=False, runner=nap

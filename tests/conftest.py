@@ -6,6 +6,7 @@ import locale
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ import pytest
 from helpers import skips, tiny_models
 from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess
+from helpers.pairs import write_pair
+from helpers.registrations import forbid_elastix
 from impact_plugin import models
+from impact_plugin.cohort import clusters
+from impact_plugin.cohort.clusters import Cluster
+from impact_plugin.cohort.shares import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = locale.setlocale(locale.LC_ALL)
@@ -84,6 +90,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             skips.skip_or_fail("IMPACT_REQUIRE_GPU", skips.NO_GPU)
+
+
+@pytest.fixture
+def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test fails where it starts elastix."""
+    forbid_elastix(monkeypatch)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with the images of helpers.pairs."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_pair(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two workers of this machine that all tests of a module share."""
+    with clusters.local(Machine(workers=2, processors=2, memory=8 << 30)) as found:
+        yield found
+
+
+@pytest.fixture
+def shared(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cohorts use the shared workers in place of their own."""
+
+    @contextmanager
+    def local(_: Machine) -> Iterator[Cluster]:
+        yield cluster
+
+    monkeypatch.setattr(clusters, "local", local)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import programs
 from helpers.bad_input import CASES, good, write_files
 from helpers.images import Grid, Image
 from helpers.itk_process import ItkError, ItkProcess
@@ -201,7 +202,7 @@ def run_elastix(
         *(sys.executable, "-m", "impact_plugin.command_line", "elastix", "-out", folder),
         *("-f", fixed, "-m", moving, "-p", folder / "parameters.txt"),
     ]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = programs.captured(*command)
     return process, (folder / "elastix.log").read_text()
 
 

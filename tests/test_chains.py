@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 import impact_testing
+from helpers import programs
 from impact_plugin import _core, _networks
 
 Parts = list[nn.Module]
@@ -398,13 +398,7 @@ def test_kernels_of_other_processors(processor: str) -> None:
     """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     command += ["-k", "not of_other_processors and not 3-3 and not 2-3"]
-    run = subprocess.run(
-        command,
-        env={**os.environ, "IMPACT_PROCESSOR": processor},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = programs.captured(*command, environment={"IMPACT_PROCESSOR": processor})
     assert run.returncode == 0, run.stdout[-3000:]
     assert " passed" in run.stdout
 
@@ -426,13 +420,7 @@ np.save({str(tmp_path)!r} + "/features.npy", maps[0][0])
 """
 
     def run(value: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "IMPACT_CHAINS": value},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return programs.python("-c", code, environment={"IMPACT_CHAINS": value})
 
     features = []
     for value in ("on", "off", ""):
@@ -453,13 +441,7 @@ def test_unknown_processor(tmp_path: Path) -> None:
     path = _save(tmp_path, "like M730", 3, 1)
     network = f"_networks.Network({path!r})"
     code = f"from impact_plugin import _networks; {network}.runs_as_chain([True], 3, 1)"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "IMPACT_PROCESSOR": "x86-64-v9"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = programs.python("-c", code, environment={"IMPACT_PROCESSOR": "x86-64-v9"})
     assert run.returncode != 0
     assert "IMPACT_PROCESSOR" in run.stderr
     assert "x86-64-v9" in run.stderr

@@ -11,37 +11,31 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner, Result
 
 import impact_plugin
-from helpers.pairs import shift_error, sitk_pair, squares, voxels
+from helpers import programs
+from helpers.pairs import shift_error, sitk_pair, squares, voxels, write_pair
 from helpers.parameter_maps import as_text
+from helpers.registrations import forbid_elastix
 from impact_plugin import _versions
 from impact_plugin.cli import diagnosis
-from impact_plugin.cli.program import program
-from impact_plugin.elastix import process
-
-
-def invoke(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(program, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    for name, image in zip(("fixed.nii.gz", "moving.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
+    write_pair(tmp_path, "fixed.nii.gz", "moving.mha")
     (tmp_path / "p.txt").write_text(as_text(squares()))
     return tmp_path
 
 
 def test_help_names_every_command_with_examples() -> None:
-    run = invoke("--help")
+    run = programs.plugin("--help")
     assert run.exit_code == 0
     for name in ("register", "rerun", "evaluate", "check", "models", "demo", "doctor"):
         assert f"  {name} " in run.output
     assert "impact-plugin register fixed.nii.gz moving.nii.gz -o result" in run.output
     for command in ("register", "rerun", "evaluate", "demo", "doctor"):
-        run = invoke(command, "--help")
+        run = programs.plugin(command, "--help")
         assert run.exit_code == 0
         assert f"impact-plugin {command}" in run.output.split("Examples:")[1]
 
@@ -64,7 +58,7 @@ HEAVY = {"torch", "itk", "numpy", "SimpleITK", "pandas", "nibabel", "tqdm", "mat
 def test_heavy_modules_come_only_when_used(code: str, allowed: set[str]) -> None:
     """What a process has imported at its end."""
     script = f"import atexit, sys; atexit.register(lambda: print('LOADED', *sys.modules)); {code}"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    run = programs.python("-c", script, check=True)
     loaded = set(run.stdout.rpartition("LOADED")[2].split())
     assert loaded & HEAVY <= allowed
     if not allowed:
@@ -74,7 +68,7 @@ def test_heavy_modules_come_only_when_used(code: str, allowed: set[str]) -> None
 def test_installed_program_and_module() -> None:
     program_file = Path(sysconfig.get_path("scripts")) / "impact-plugin"
     for command in ([program_file], [sys.executable, "-m", "impact_plugin.cli"]):
-        run = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        run = programs.captured(*command, "--version", check=True)
         assert run.stdout == f"impact-plugin, version {impact_plugin.__version__}\n"
 
 
@@ -83,7 +77,7 @@ def test_register(files: Path) -> None:
     for name in ("organs.1.nii.gz", "organs.2.nii.gz"):
         sitk.WriteImage(labels, str(files / name))
     out = files / "out"
-    run = invoke(
+    run = programs.plugin(
         *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", out),
         *("-p", files / "p.txt", "-t", "center", "--seed", "3", "--threads", "1"),
         *("--labels", files / "organs.1.nii.gz", "--labels", files / "organs.2.nii.gz"),
@@ -98,7 +92,7 @@ def test_register(files: Path) -> None:
 
 
 def test_register_with_a_preset(files: Path) -> None:
-    run = invoke(
+    run = programs.plugin(
         *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", files / "out", "-q"),
         *("--preset", "rigid_mind", "--preset", "mind", "--iterations", "5,4,3,2,1"),
     )
@@ -164,14 +158,14 @@ def test_wrong_arguments(
 ) -> None:
     monkeypatch.chdir(files)
     monkeypatch.setenv("XDG_CACHE_HOME", str(files))
-    monkeypatch.setattr(process, "run", lambda *_: pytest.fail("elastix was started"))
-    run = invoke("register", *arguments)
+    forbid_elastix(monkeypatch)
+    run = programs.plugin("register", *arguments)
     assert run.exit_code == exit_code
     assert message in " ".join(run.output.split())
 
 
 def test_presets_are_listed_and_completed() -> None:
-    run = invoke("register", "--list-presets")
+    run = programs.plugin("register", "--list-presets")
     assert run.exit_code == 0
     assert "rigid_mind" in run.output
     program_file = Path(sysconfig.get_path("scripts")) / "impact-plugin"
@@ -191,17 +185,17 @@ def test_presets_are_listed_and_completed() -> None:
 
 def test_a_command_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "impact_plugin.cli.doctor", None)
-    run = invoke("doctor")
+    run = programs.plugin("doctor")
     assert run.exit_code == 1
     assert "the command 'doctor' is not part of this installation" in run.output
-    assert invoke("surgeon").exit_code == 2
+    assert programs.plugin("surgeon").exit_code == 2
 
 
 # doctor
 
 
 def test_doctor_finds_this_installation_sound() -> None:
-    run = invoke("doctor", "--json")
+    run = programs.plugin("doctor", "--json")
     report = json.loads(run.output)
     assert report["problems"] == []
     assert run.exit_code == 0
@@ -216,7 +210,7 @@ def test_doctor_finds_this_installation_sound() -> None:
     )
     assert re.match(guard, facts["ABI guard"])
     assert facts["test registration"].startswith("off by 0.")
-    text = invoke("doctor", "--quick")
+    text = programs.plugin("doctor", "--quick")
     assert text.exit_code == 0
     assert "Everything is as it should be." in text.output
     assert "test registration" not in text.output
@@ -229,7 +223,7 @@ def test_doctor_with_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         "installed",
         lambda name: "2.12.0" if name == "torch" else found(name),
     )
-    run = invoke("doctor", "--quick")
+    run = programs.plugin("doctor", "--quick")
     assert run.exit_code == 1
     assert f"Problem: impact-plugin needs {_versions.requirements()[0]}" in run.output
     assert "-m pip install" in run.output
@@ -240,7 +234,7 @@ def test_doctor_with_a_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(diagnosis, "_driver", lambda: "580.1, NVIDIA H100, 81559 MiB")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    run = invoke("doctor")
+    run = programs.plugin("doctor")
     assert run.exit_code == 1
     expected = "driver may be too old" if torch.version.cuda else "install a build for CUDA"
     assert "The driver has a GPU that torch does not see." in run.output

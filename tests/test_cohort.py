@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -15,54 +15,18 @@ import pytest
 import SimpleITK as sitk
 
 import impact_plugin
-from helpers import cohort_runners
-from helpers.pairs import sitk_pair
+from helpers import cohorts
+from helpers.pairs import write_pair
 from impact_plugin import _versions, cohort
 from impact_plugin.check import ImageHeader
-from impact_plugin.cohort import clusters, journal, work
+from impact_plugin.cohort import journal, work
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
-from impact_plugin.cohort.running import Runner
-from impact_plugin.cohort.shares import Machine
 from impact_plugin.parameters import map_files
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A cluster of two workers that all tests here share."""
-    with clusters.local(Machine(workers=2, processors=2, memory=8 << 30)) as found:
-        yield found
-
-
-@pytest.fixture
-def shared(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cohorts use the shared cluster in place of their own."""
-
-    @contextmanager
-    def local(_: Machine) -> Iterator[Cluster]:
-        yield cluster
-
-    monkeypatch.setattr(clusters, "local", local)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(folder / name))
-    return folder
-
-
-def table(folder: Path, images: Path, names: list[str]) -> Path:
-    """Write a table of pairs; each has a seed of its own, so that no two are the same."""
-    path = folder / "pairs.csv"
-    rows = [f"{n},{images / 'f.mha'},{images / 'm.mha'},{i}" for i, n in enumerate(names)]
-    path.write_text("\n".join(["pair,fixed,moving,seed", *rows]) + "\n")
-    return path
-
-
-def statuses(result: cohort.Cohort) -> dict[str, str]:
+def statuses(result: cohort.CohortResult) -> dict[str, str]:
     return dict(zip(result.table["pair"], result.table["status"], strict=True))
 
 
@@ -106,14 +70,13 @@ def test_registrations(tmp_path: Path, images: Path) -> None:
 def test_isolation(tmp_path: Path, images: Path) -> None:
     """Who kills their worker are reported; who fails, too; who ran beside them are done."""
     names = ["kills1", *(f"p{i}" for i in range(12)), "bad", "kills2"]
-    pairs = table(tmp_path, images, names)
-    result = cohort.register_cohort(
-        pairs, tmp_path / "out", presets="mind", progress=False, runner=cohort_runners.fake
-    )
+    pairs = cohorts.table(tmp_path, images, names)
+    result = cohorts.register(pairs, tmp_path / "out", cohorts.as_named)
     expected = {n: "done" if n.startswith("p") else "failed" for n in names}
     assert statuses(result) == expected
     errors = result.table.set_index("pair")
-    assert "its worker died each of the 2 times" in errors["error"]["kills1"]
+    assert errors["error"]["kills1"].startswith(work.DIED)
+    assert errors["attempts"]["kills1"] == 2
     assert errors["error"]["bad"] == "ValueError: bad"
     assert errors["attempts"]["bad"] == 2
     lines = [json.loads(x) for x in (tmp_path / "out/cohort.jsonl").read_text().splitlines()]
@@ -124,19 +87,12 @@ def test_isolation(tmp_path: Path, images: Path) -> None:
 def test_changed_pairs_are_done_again(tmp_path: Path, images: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(images, own)
-    pairs = table(tmp_path, own, ["a", "b"])
+    pairs = cohorts.table(tmp_path, own, ["a", "b"])
     out = tmp_path / "out"
 
     def run() -> list[float]:
-        result = cohort.register_cohort(
-            pairs,
-            out,
-            presets="mind",
-            progress=False,
-            runner=cohort_runners.fake,
-        )
-        assert result.failed == 0
-        return [(out / f"pairs/{n}/mind/task.json").stat().st_mtime_ns for n in "ab"]
+        assert cohorts.register(pairs, out).failed == 0
+        return [(out / f"pairs/{n}/quick/task.json").stat().st_mtime_ns for n in "ab"]
 
     first = run()
     assert run() == first
@@ -170,15 +126,9 @@ def test_a_changed_transform_beneath_the_initial_one(tmp_path: Path, images: Pat
 
 @pytest.mark.usefixtures("shared")
 def test_other_scheduler(cluster: Cluster, tmp_path: Path, images: Path) -> None:
-    pairs = table(tmp_path, images, ["a", "b"])
-    result = cohort.register_cohort(
-        pairs,
-        tmp_path / "out",
-        presets="mind",
-        scheduler=cluster.client.scheduler.address,
-        progress=False,
-        runner=cohort_runners.fake,
-    )
+    pairs = cohorts.table(tmp_path, images, ["a", "b"])
+    address = cluster.client.scheduler.address
+    result = cohorts.register(pairs, tmp_path / "out", scheduler=address)
     assert result.failed == 0
 
 
@@ -188,30 +138,27 @@ def test_workers_with_other_versions(
 ) -> None:
     monkeypatch.setattr(_versions, "describe", lambda: "impact-plugin 0.0.1")
     with pytest.raises(cohort.CohortError, match=r"worker tcp.* has impact-plugin .*0\.0\.1"):
-        cohort.register_cohort(
-            table(tmp_path, images, ["a"]), tmp_path / "out", presets="mind", progress=False
-        )
+        cohorts.register(cohorts.table(tmp_path, images, ["a"]), tmp_path / "out")
     assert not (tmp_path / "out/pairs").exists()
 
 
 @pytest.mark.usefixtures("shared")
 def test_attempts_and_causes(tmp_path: Path, images: Path) -> None:
     """Of a pair that fails once and whose worker dies once, and of a crash; also when resumed."""
-    pairs = table(tmp_path, images, ["a"])
+    pairs = cohorts.table(tmp_path, images, ["a"])
     out = tmp_path / "out"
 
-    def run(runner: Runner, retries: int) -> pd.DataFrame:
-        return cohort.register_cohort(
-            pairs, out, presets="mind", progress=False, runner=runner, retries=retries
-        ).table
+    def run(register: work.Register, retries: int) -> pd.DataFrame:
+        return cohorts.register(pairs, out, register, retries=retries).table
 
-    found = run(cohort_runners.segfaults, 1)
-    assert "each of the 2 times that it ran (last host:" in found["error"][0]
+    found = run(cohorts.segfaults, 1)
+    last = f"(last {socket.gethostname()}:"
+    assert f"each of the 2 times that it ran {last}" in found["error"][0]
     assert "it was killed by signal 11 (SIGSEGV), a crash" in found["error"][0]
     assert found["attempts"][0] == 2
 
     for _ in range(2):  # the second time the row is the one that is there
-        found = run(cohort_runners.fails_then_dies, 2)
+        found = run(cohorts.fails_then_dies, 2)
         assert found["status"][0] == "done"
         assert found["attempts"][0] == 3
     lines = [json.loads(line) for line in (out / "cohort.jsonl").read_text().splitlines()]
@@ -230,12 +177,10 @@ def test_attempts_and_causes(tmp_path: Path, images: Path) -> None:
 @pytest.mark.usefixtures("shared")
 def test_the_log_goes_on_after_half_a_line(tmp_path: Path, images: Path) -> None:
     """As a kill leaves one."""
-    pairs = table(tmp_path, images, ["a", "bad"])
+    pairs = cohorts.table(tmp_path, images, ["a", "bad"])
     out = tmp_path / "out"
     for _ in range(2):
-        cohort.register_cohort(
-            pairs, out, presets="mind", progress=False, runner=cohort_runners.fake
-        )
+        cohorts.register(pairs, out, cohorts.as_named)
         with (out / "cohort.jsonl").open("a") as file:
             file.write('{"time": 17')
     whole, broken = [], 0
@@ -255,6 +200,12 @@ def test_the_log_goes_on_after_half_a_line(tmp_path: Path, images: Path) -> None
         "ended all",
     ]
     assert whole[second:] == ["started", "again", "ended", "ended all"]
+
+
+@pytest.mark.parametrize("module", [impact_plugin, cohort])
+def test_the_former_name_of_results(module: ModuleType) -> None:
+    with pytest.warns(DeprecationWarning, match="Cohort is now named CohortResult"):
+        assert module.Cohort is cohort.CohortResult
 
 
 def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -309,10 +260,8 @@ def test_models_of_one_variant_only(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
     own.write_text(map_files.dump(parameters))
     variants = [Variant("mind", presets=("mind",)), Variant("own", maps=(str(own),))]
-    pair, headers = cohort.Pair("a", {"fixed": "f", "moving": "m"}), {}
-    for side, image in zip("fm", sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / f"{side}.mha"))
-        headers[side] = ImageHeader.read(tmp_path / f"{side}.mha")
+    pair = cohort.Pair("a", {"fixed": "f", "moving": "m"})
+    headers = dict(zip("fm", map(ImageHeader.read, write_pair(tmp_path)), strict=True))
     with Maps(variants, {name: str(path) for name, path in links.items()}) as maps:
         assert maps.check([pair], headers) == []
         assert maps.of(variants[0], pair, headers).given is None

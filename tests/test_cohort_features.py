@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
 import impact_plugin
+from helpers import programs
 from helpers.pairs import sitk_pair
-from impact_plugin.cli.cohort import cohort as command
 from impact_plugin.parameters import map_files
 
 FROM_CACHE = "From IMPACT_FEATURE_CACHE: the features of "
@@ -35,7 +34,7 @@ def register(scans: Path, out: str, workers: int) -> list[str]:
     arguments = ["--atlas", str(scans / "atlas.mha"), "--images", str(scans / "scans/*.mha")]
     arguments += ["-o", str(scans / out), "-p", str(scans / "rigid.txt"), "--workers", str(workers)]
     arguments += ["--threads", "1", "--feature-cache", str(scans / "features"), "-q"]
-    found = CliRunner().invoke(command, arguments)
+    found = programs.plugin("cohort", *arguments)
     assert found.exit_code == 0, found.output
     folders = [scans / out / f"pairs/s{number}/rigid" for number in range(2)]
     return ["\n".join(p.read_text() for p in each.glob("*.log")) for each in folders]

@@ -10,61 +10,23 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
-from helpers import cohort_runners
-from helpers.pairs import sitk_pair
+from helpers import cohorts, programs
 from impact_plugin import cohort
-from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.cohort import clusters, work, workers
+from impact_plugin.cohort import work, workers
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
-from impact_plugin.cohort.shares import Machine
 from impact_plugin.elastix.errors import RegistrationError
-
-TESTS = Path(__file__).resolve().parent
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters.local(Machine(workers=1, processors=1, memory=8 << 30)) as found:
-        yield found
-
-
-@pytest.fixture
-def shared(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def local(_: Machine) -> Iterator[Cluster]:
-        yield cluster
-
-    monkeypatch.setattr(clusters, "local", local)
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(folder / name))
-    return folder
 
 
 def pair(images: Path, name: str = "a", **more: str) -> cohort.Pair:
     files = {"fixed": "f.mha", "moving": "m.mha", **more}
     return cohort.Pair(name, {role: str(images / file) for role, file in files.items()})
-
-
-def run(pairs: list[cohort.Pair], out: Path) -> cohort.Cohort:
-    return cohort.register_cohort(
-        pairs, out, presets="mind", progress=False, runner=cohort_runners.fake
-    )
 
 
 def points(path: Path, *rows: tuple[float, ...]) -> None:
@@ -96,7 +58,7 @@ def test_landmarks_are_compared_with_images_beforehand(images: Path, tmp_path: P
 
     table = images / "pairs.csv"
     table.write_text("fixed,moving,fixed_points,moving_points\nf.mha,m.mha,far.txt,three.txt\n")
-    said = CliRunner().invoke(command, [str(table), "-o", str(tmp_path / "out")])
+    said = programs.plugin("cohort", table, "-o", tmp_path / "out")
     assert said.exit_code == 1
     assert "--leave-out-outside leaves them out" in said.output
 
@@ -123,27 +85,29 @@ def test_what_cannot_be_measured_is_kept(images: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("shared")
 def test_moved_studies_go_on(images: Path, tmp_path: Path) -> None:
     """A folder is known by what is in its images; those of another cohort are refused."""
-    run([pair(images, "a"), cohort.Pair("b", pair(images).files, "center")], images / "out")
+    cohorts.register(
+        [pair(images, "a"), cohort.Pair("b", pair(images).files, "center")], images / "out"
+    )
     moved = tmp_path / "moved"
     shutil.move(images, moved)
-    before = (moved / "out/pairs/a/mind/task.json").stat().st_mtime_ns
+    before = (moved / "out/pairs/a/quick/task.json").stat().st_mtime_ns
     log = moved / "out/cohort.jsonl"
     log.unlink()
-    assert run([pair(moved)], moved / "out").failed == 0
-    assert (moved / "out/pairs/a/mind/task.json").stat().st_mtime_ns == before
+    assert cohorts.register([pair(moved)], moved / "out").failed == 0
+    assert (moved / "out/pairs/a/quick/task.json").stat().st_mtime_ns == before
     assert json.loads(log.read_text().splitlines()[0])["kept"] == 1
 
     # The pair that was not there this time is still the folder's.
     b = cohort.Pair("b", pair(moved).files, "center")
     assert json.loads((moved / "out/cohort.json").read_text())["pairs"].keys() == {"a", "b"}
     log.unlink()
-    run([b], moved / "out")
+    cohorts.register([b], moved / "out")
     assert json.loads(log.read_text().splitlines()[0])["kept"] == 1
 
     other = sitk.ReadImage(str(moved / "f.mha")) + 1
     sitk.WriteImage(other, str(moved / "other.mha"))
     with pytest.raises(cohort.CohortError, match="is the folder of another cohort, with 2 pairs"):
-        run([pair(moved, fixed="other.mha")], moved / "out")
+        cohorts.register([pair(moved, fixed="other.mha")], moved / "out")
 
 
 @pytest.mark.usefixtures("shared")
@@ -154,7 +118,7 @@ def test_a_table_without_room(
         raise OSError(28, "No space left on device", "cohort.parquet")
 
     monkeypatch.setattr("impact_plugin.cohort.table.write", full)
-    result = run([pair(images)], tmp_path / "out")
+    result = cohorts.register([pair(images)], tmp_path / "out")
     assert "the table cannot be written: [Errno 28] No space left" in result.unwritten
     assert list(result.table["status"]) == ["done"]
     last = json.loads((tmp_path / "out/cohort.jsonl").read_text().splitlines()[-1])
@@ -171,7 +135,7 @@ def test_folders_of_features(images: Path, tmp_path: Path, cache: str) -> None:
     table = images / "pairs.csv"
     table.write_text("fixed,moving\nf.mha,m.mha\n")
     arguments = [str(table), "-o", str(tmp_path / "out"), "--feature-cache", where]
-    said = CliRunner().invoke(command, arguments)
+    said = programs.plugin("cohort", *arguments)
     assert said.exit_code == 1
     assert "feature_cache is" in said.output
 
@@ -189,13 +153,8 @@ def test_scripts_that_workers_cannot_import(images: Path, tmp_path: Path, is_fil
     text = UNGUARDED.format(pairs=str(table), out=str(tmp_path / "out"))
     script = tmp_path / "script.py"
     script.write_text(text)
-    ended = subprocess.run(
-        [sys.executable, script if is_file else "-"],
-        input=None if is_file else text,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    ended = programs.python(
+        script if is_file else "-", input=None if is_file else text, timeout=120
     )
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
@@ -223,7 +182,7 @@ def test_stopped_while_workers_start(images: Path, tmp_path: Path, seconds: floa
     assert process.returncode in (143, -signal.SIGTERM, 0), said
     assert "Traceback" not in said
     if seconds > 2:  # it is enough to go on once
-        again = subprocess.run(begin, capture_output=True, text=True, timeout=120, check=False)
+        again = programs.captured(*begin, timeout=120)
         assert again.returncode == 0, again.stderr
 
 

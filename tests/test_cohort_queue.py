@@ -9,10 +9,9 @@ from pathlib import Path
 
 import dask
 import pytest
-import SimpleITK as sitk
 
-from helpers import cohort_runners
-from helpers.pairs import sitk_pair
+from helpers import cohorts
+from helpers.pairs import write_pair
 from impact_plugin import cohort
 from impact_plugin.cohort import queues
 
@@ -49,24 +48,20 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(TESTS))  # where jobs find the runner
     monkeypatch.chdir(tmp_path)
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
-    rows = [f"p{number},f.mha,m.mha,{number}" for number in range(6)]
-    (tmp_path / "pairs.csv").write_text("\n".join(["pair,fixed,moving,seed", *rows]) + "\n")
+    write_pair(tmp_path)
+    cohorts.table(tmp_path, Path(), [f"p{number}" for number in range(6)])
     return tmp_path
 
 
 def test_the_example(slurm: Path) -> None:
     """A job that ends while a pair runs is submitted anew, and the pair tried again."""
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "500ms"}):
-        result = cohort.register_cohort(
-            "pairs.csv",
-            "out",
-            presets="mind",
+        result = cohorts.register(
+            slurm / "pairs.csv",
+            slurm / "out",
+            cohorts.kills_its_job_once,
             cluster_file="slurm.toml",
             threads=4,
-            progress=False,
-            runner=cohort_runners.kills_its_job_once,
         )
     log = (slurm / "log").read_text()
     assert result.failed == 0, log
@@ -113,6 +108,6 @@ def test_an_argument_that_there_is_not(slurm: Path) -> None:
 
 
 def test_memory_of_jobs_is_declared(slurm: Path) -> None:
-    _, jobs, arguments = queues._jobs("slurm.toml")
+    _, jobs, arguments = queues.check("slurm.toml")
     assert (jobs, arguments["processes"]) == (1, 1)
     assert arguments["worker_extra_args"][-2:] == ["--resources", "memory=16000000000"]

@@ -8,28 +8,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
-from helpers.pairs import sitk_pair
-from impact_plugin import cohort
-from impact_plugin.cli.cohort import cohort as command
-from impact_plugin.cohort import clusters, folder, queues, workers
+from helpers import programs
+from impact_plugin import _versions, cohort
+from impact_plugin.cohort import clusters, folder, queues
 from impact_plugin.cohort.folder import COHORT
-from impact_plugin.cohort.shares import Machine
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
-    return tmp_path
 
 
 def write(where: Path, text: str, name: str = "pairs.csv") -> Path:
@@ -155,11 +143,11 @@ def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(clusters, "TIMEOUT", 1)
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     command_line = [str(pairs), "-o", str(images / "out"), "--preset", "mind", "-q"]
-    found = CliRunner().invoke(command, [*command_line, "--scheduler", "tcp://127.0.0.1:9"])
+    found = programs.plugin("cohort", *command_line, "--scheduler", "tcp://127.0.0.1:9")
     assert found.exit_code == 1
     assert "the scheduler 'tcp://127.0.0.1:9' cannot be reached" in found.output
     assert "1 thing is wrong" in found.output
-    found = CliRunner().invoke(command, [*command_line, "--device", "gpu", "--scheduler", "x:y"])
+    found = programs.plugin("cohort", *command_line, "--device", "gpu", "--scheduler", "x:y")
     assert "2 things are wrong" in found.output
     assert not (images / "out").exists()
 
@@ -293,23 +281,14 @@ def test_a_device_that_is_not_there(images: Path) -> None:
             cohort.register_cohort([pair(images)], images / "out", presets="mind", device=device)
 
 
-def refuse(*_: object) -> list[str]:
-    return ["no such workers"]
-
-
+@pytest.mark.usefixtures("shared")
 def test_a_refused_start_leaves_nothing(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the folder nor those it is in; what was there before stays."""
-
-    @contextmanager
-    def local(machine: Machine) -> Iterator[clusters.Cluster]:
-        yield clusters.Cluster(None, machine)
-
-    monkeypatch.setattr(clusters, "local", local)
-    monkeypatch.setattr(workers, "check", refuse)
+    monkeypatch.setattr(_versions, "describe", lambda: "impact-plugin 0.0.1")
     out = images / "results/of/all"
     (images / "results").mkdir()
     for _ in range(2):
-        with pytest.raises(cohort.CohortError, match="no such workers"):
+        with pytest.raises(cohort.CohortError, match=r"here are impact-plugin 0\.0\.1"):
             cohort.register_cohort([pair(images)], out, presets="mind")
         assert not list((images / "results").iterdir())
 

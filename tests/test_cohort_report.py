@@ -13,18 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import stats
 
 import impact_plugin
-from helpers import browser, cohort_tables
+from helpers import browser, cohort_tables, programs
 from helpers.cohort_tables import done, failed
 from helpers.images import Scene, shift
 from helpers.registrations import GRIDS, SHIFTS
 from impact_plugin import cohort
-from impact_plugin.cli.program import program
 from impact_plugin.cohort import table
 from impact_plugin.cohort.report import cases, comparisons, facts
 from impact_plugin.cohort.report.measures import MEASURES
@@ -45,7 +43,7 @@ def cells(page: str, after: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> cohort.Cohort:
+def registered(tmp_path_factory: pytest.TempPathFactory) -> cohort.CohortResult:
     """A cohort of oblique images with landmarks and label maps, and of one that fails."""
     folder = tmp_path_factory.mktemp("cohort")
     rows = ["pair,fixed,moving,fixed_points,moving_points,fixed_labels,moving_labels,iterations"]
@@ -75,7 +73,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> cohort.Cohort:
     )
 
 
-def test_page_in_a_browser(registered: cohort.Cohort) -> None:
+def test_page_in_a_browser(registered: cohort.CohortResult) -> None:
     """Complete, quiet, drawn; the figures in it are those of the table."""
     assert registered.report == registered.folder / "report.html"
     text = registered.report.read_text(encoding="utf-8")
@@ -104,7 +102,7 @@ def test_page_in_a_browser(registered: cohort.Cohort) -> None:
     assert float(listed["in3d"][5]) == pytest.approx(rows["tre_mean_mm"]["in3d"], rel=1e-3)
 
 
-def test_pictures_are_of_the_registrations(registered: cohort.Cohort) -> None:
+def test_pictures_are_of_the_registrations(registered: cohort.CohortResult) -> None:
     """Magenta and green lie apart before, and together they are grey after."""
     for pair, number in (("in2d", 1), ("in3d", 3)):
         found, notes = cases.slices(registered.folder / f"pairs/{pair}/rigid_mind")
@@ -143,7 +141,7 @@ def test_slices_lie_where_the_voxels_are() -> None:
         assert half.centre == pytest.approx(planes.slice_grid(grid, plane, size).centre)
 
 
-def test_damaged_results(registered: cohort.Cohort, tmp_path: Path) -> None:
+def test_damaged_results(registered: cohort.CohortResult, tmp_path: Path) -> None:
     """What cannot be drawn says why, and the rest of the page is there."""
     rows = [done("a", "v", tre_mean_mm=1.0), done("b", "v", tre_mean_mm=2.0)]
     folder = cohort_tables.write(tmp_path / "c", rows, {"v": ["mind"]})
@@ -338,7 +336,7 @@ def test_types_of_the_table(tmp_path: Path) -> None:
 
 
 def test_a_cohort_without_its_page(
-    registered: cohort.Cohort,
+    registered: cohort.CohortResult,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -355,9 +353,9 @@ def test_a_cohort_without_its_page(
     assert "no report: [Errno 28] No space left" in capsys.readouterr().err
 
 
-def test_command(registered: cohort.Cohort, tmp_path: Path) -> None:
+def test_command(registered: cohort.CohortResult, tmp_path: Path) -> None:
     def command(*arguments: object) -> tuple[int, str]:
-        ran = CliRunner().invoke(program, ["cohort-report", *map(str, arguments)])
+        ran = programs.plugin("cohort-report", *arguments)
         return ran.exit_code, ran.output
 
     code, said = command(registered.folder, "-o", tmp_path / "a.html", "--worst", 0)

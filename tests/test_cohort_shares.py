@@ -5,16 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
 
-from helpers import cohort_runners
-from helpers.pairs import sitk_pair
+from helpers import cohorts
+from helpers.pairs import write_pair
 from impact_plugin import _core, cohort
 from impact_plugin.check import ImageHeader
 from impact_plugin.cohort import clusters, memory, running, shares, tasks, work
+from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Task, Variant
 from impact_plugin.cohort.shares import Machine
@@ -82,14 +85,24 @@ def test_what_fits(tmp_path: Path) -> None:
 def test_memory_bounds_what_runs_at_once(tmp_path: Path) -> None:
     """Real workers: the large ones first, one at a time, the small ones beside them."""
     machine = Machine(workers=2, processors=2, memory=4 * GIB)
-    small = [task(tmp_path, f"s{i}", 1) for i in range(4)]
-    all_of_them = [*small, *(task(tmp_path, f"l{i}", 3) for i in range(2))]
-    with clusters.local(machine) as cluster:
-        rows = list(running.run(cluster, all_of_them, cohort_runners.noting))
+    fixed, moving = map(str, write_pair(tmp_path))
+    variant = Variant("v", maps=(str(cohorts.quick_map(tmp_path)),))
+    tasks = [
+        replace(
+            task(tmp_path, name, gib),
+            pair=cohort.Pair(name, {"fixed": fixed, "moving": moving}),
+            variant=variant,
+        )
+        for name, gib in [*((f"s{i}", 1) for i in range(4)), *((f"l{i}", 3) for i in range(2))]
+    ]
+    runner = partial(work.run, register=cohorts.notes)
+    with clusters.local(machine) as cluster, Journal(tmp_path, show=False) as journal:
+        rows = list(running.run(cluster, tasks, journal, runner))
     assert all(row["status"] == "done" for row in rows)
     ran = []
-    for each in all_of_them:
-        begun, ended, size, _ = map(float, (each.folder / "ran.txt").read_text().split())
+    for each in tasks:
+        path = tmp_path / f"{each.pair.name}.ran"
+        begun, ended, size = map(float, path.read_text().split())
         ran.append((begun, ended, size))
     for begun, _, _ in ran:
         at_once = [size for other, end, size in ran if other <= begun < end]
@@ -142,10 +155,7 @@ def test_predicted_per_pair(tmp_path: Path) -> None:
 
 def test_no_less_than_a_registration_takes(tmp_path: Path) -> None:
     """The worker and elastix together, as the table has elastix's."""
-    files = {}
-    for side, image in zip(("fixed", "moving"), sitk_pair(), strict=True):
-        files[side] = str(tmp_path / f"{side}.mha")
-        sitk.WriteImage(image, files[side])
+    files = dict(zip(("fixed", "moving"), map(str, write_pair(tmp_path)), strict=True))
     headers = {path: ImageHeader.read(path) for path in files.values()}
     pair = cohort.Pair("a", files, options={"iterations": 5})
     variant = Variant("mind", presets=("mind",))

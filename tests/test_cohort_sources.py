@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
+from helpers import programs
 from impact_plugin import cohort
-from impact_plugin.cli.cohort import cohort as command
 
 
 def test_pairs_of_bids(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ ATLAS = ["--atlas", "a.mha"]
     ],
 )
 def test_wrong_usage(tmp_path: Path, arguments: list[str], wrong: str) -> None:
-    found = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "out")])
+    found = programs.plugin("cohort", *arguments, "-o", tmp_path / "out")
     assert found.exit_code == 2
     assert wrong in found.output
     assert not (tmp_path / "out").exists()
@@ -103,7 +102,7 @@ def test_what_cannot_be_found(
     Path("x.mha").touch()
     Path("out").mkdir()
     Path("out/thesis.doc").touch()
-    found = CliRunner().invoke(command, [*arguments, "-o", "out", "--preset", "mnd"])
+    found = programs.plugin("cohort", *arguments, "-o", "out", "--preset", "mnd")
     assert found.exit_code == 1
     assert isinstance(found.exception, SystemExit)
     assert wrong in found.output
@@ -118,7 +117,7 @@ def test_found_pairs_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for file in ("sub-1_T1w.mha", "sub-1_T2w.mha", "sub-2_T1w.mha"):
         Path(file).touch()
     patterns = ["--fixed", "*_T1w.mha", "--moving", "*_T2w.mha"]
-    found = CliRunner().invoke(command, ["--bids", ".", *patterns, "-o", "out"])
+    found = programs.plugin("cohort", "--bids", ".", *patterns, "-o", "out")
     assert "there is only one of the two images of sub-2" in found.output
     assert "pair 'sub-1': fixed: " in found.output
     assert not Path("out").exists()

@@ -12,30 +12,26 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import SimpleITK as sitk
 
-from helpers.pairs import sitk_pair
+from helpers import cohorts, programs
+from helpers.pairs import write_pair
 
 TESTS = Path(__file__).resolve().parent
 PROGRAM = """
 import sys; sys.path.insert(0, {tests!r})
-from impact_plugin import cohort
-from helpers import cohort_runners
+from pathlib import Path
+from helpers import cohorts
 if __name__ == "__main__":
-    result = cohort.register_cohort({pairs!r}, {out!r}, workers=1, presets="mind",
-        runner=cohort_runners.interrupted)
+    result = cohorts.register(Path({pairs!r}), Path({out!r}), workers=1, progress=True)
     print(result.failed, repr(result.interrupted))
 """
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """Registers eight pairs, half a second each."""
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
-    pairs = tmp_path / "pairs.csv"
-    rows = [f"p{number},f.mha,m.mha,{number}" for number in range(8)]
-    pairs.write_text("\n".join(["pair,fixed,moving,seed", *rows]) + "\n")
+    """Registers eight pairs, one after the other."""
+    write_pair(tmp_path)
+    pairs = cohorts.table(tmp_path, Path(), [f"p{number}" for number in range(8)])
     path = tmp_path / "run.py"
     out = str(tmp_path / "out")
     path.write_text(PROGRAM.format(tests=str(TESTS), pairs=str(pairs), out=out))
@@ -43,7 +39,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def done(script: Path) -> int:
-    return len(list((script.parent / "out").glob("pairs/*/mind/task.json")))
+    return len(list((script.parent / "out").glob("pairs/*/quick/task.json")))
 
 
 def stop(script: Path, number: int, way: signal.Signals, whole_group: bool) -> tuple[str, str]:
@@ -87,7 +83,7 @@ def test_killed_runs_go_on(script: Path) -> None:
     assert (last["event"], last["interrupted"]) == ("ended all", "stopped by SIGTERM")
     assert last["done"] + last["left"] == 8
 
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    ended = programs.python(script, timeout=120)
     assert ended.stdout == "0 ''\n", ended.stderr
     assert done(script) == 8
     assert not list((script.parent / "out").glob(".lock"))

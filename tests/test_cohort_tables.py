@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk
 
-from helpers.pairs import sitk_pair
+from helpers.pairs import write_pair
 from impact_plugin import cohort
 from impact_plugin._io import expanded
 from impact_plugin.cohort import preflight
@@ -128,8 +127,7 @@ def test_everything_of_a_row(tmp_path: Path) -> None:
 
 def test_right_rows_beside_wrong_ones(tmp_path: Path) -> None:
     """What is wrong with the right ones stands in the same report."""
-    for name, image in zip(("f.mha", "m.mha"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
+    write_pair(tmp_path)
     table = write(
         tmp_path,
         "pair,fixed,moving,seed,colour\na,f.mha,m.mha,,\nb,f.mha,m.mha,x,\n"

@@ -9,15 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
 import impact_plugin
-from helpers import tiny_models
+from helpers import programs, tiny_models
 from helpers.pairs import sitk_pair
 from helpers.parameter_maps import Value, as_text, parameter_map
 from helpers.programs import run
 from helpers.registrations import impact
-from impact_plugin.cli.program import program
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ PAIR = ("-f", "fixed.nii.gz", "-m", "moving.mha", "-out", "out")
 
 
 def invoke(*arguments: str | Path) -> Any:  # noqa: ANN401  (click's results have no exported type)
-    return CliRunner().invoke(program, ["rerun", *map(str, arguments), "-q"])
+    return programs.plugin("rerun", *arguments, "-q")
 
 
 def test_two_stages_with_a_mask_and_again(files: Path) -> None:
@@ -90,7 +88,6 @@ def test_two_stages_with_a_mask_and_again(files: Path) -> None:
     there = {*files.rglob("*")}
     again = invoke(files / "record.json", "--threads", "2")
     assert again.exit_code == 0, again.output
-    assert "The same transform and the same image, to the bit." in again.output
     assert {*files.rglob("*")} == there
 
 

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from impact_plugin.cli.program import program
+from helpers import programs
 from impact_plugin.demo import lung_pair
 from impact_plugin.demo import program as demo
 from impact_plugin.demo.landmarks import Errors
@@ -52,7 +51,7 @@ def test_report(
 
 
 def test_missing_data(tmp_path: Path) -> None:
-    run = CliRunner().invoke(program, ["demo", "--data", str(tmp_path)])
+    run = programs.plugin("demo", "--data", tmp_path)
     assert run.exit_code == 1
     assert "these files are missing (see --data and --maps)" in run.output
     assert "3DCT_lung_baseline.mha" in run.output

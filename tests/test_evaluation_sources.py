@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
 import impact_plugin
+from helpers import programs
 from helpers.evaluated import FIXED, GEOMETRY, GRID, POINTS, box, image
 from helpers.images import Array
 from helpers.pairs import grid_of, sitk_pair, squares
 from helpers.registrations import SHIFTS
-from impact_plugin.cli.program import program
 from impact_plugin.evaluation import Evaluation, evaluate
 from impact_plugin.transforms import to_elastix
 
@@ -220,7 +219,7 @@ def test_command(registered: impact_plugin.RegistrationResult, tmp_path: Path) -
         *("--moving-labels", tmp_path / "labels.nii.gz"),
         *(part for path in out for part in ("-o", path)),
     ]
-    run = CliRunner().invoke(program, [str(argument) for argument in arguments])
+    run = programs.plugin(*arguments)
     assert run.exit_code == 0, run.output
     assert run.output == out[2].read_text()
     for text in ("Error of 8 landmarks, mm", "map 1, label 1", "Jacobian determinant"):
@@ -239,14 +238,14 @@ def test_command_refuses(registered: impact_plugin.RegistrationResult, tmp_path:
     registered.save(tmp_path)
     (tmp_path / "f.txt").write_text("point\n1\n999 0 0\n")
     points = ["--fixed-points", str(tmp_path / "f.txt"), "--moving-points", str(tmp_path / "f.txt")]
-    run = CliRunner().invoke(program, ["evaluate", str(tmp_path), *points])
+    run = programs.plugin("evaluate", tmp_path, *points)
     assert run.exit_code == 1
     assert "1 of 1 fixed_points lie outside" in run.output
     assert "--leave-out-outside leaves them out" in run.output
-    run = CliRunner().invoke(program, ["evaluate", str(tmp_path), "-o", "figures.xlsx"])
+    run = programs.plugin("evaluate", tmp_path, "-o", "figures.xlsx")
     assert run.exit_code == 2
     assert "expected a name that ends in .csv, .json, .txt" in run.output
-    run = CliRunner().invoke(program, ["evaluate", str(tmp_path / "f.txt")])
+    run = programs.plugin("evaluate", tmp_path / "f.txt")
     assert run.exit_code == 1
     assert "give fixed_image" in run.output
 

@@ -21,8 +21,8 @@ import SimpleITK as sitk
 import torch
 
 import impact_plugin
-from helpers import skips, tiny_models
-from helpers.pairs import shift_error, sitk_pair, squares
+from helpers import programs, skips, tiny_models
+from helpers.pairs import shift_error, sitk_pair, squares, write_pair
 from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
 from impact_plugin import models
@@ -33,11 +33,7 @@ from impact_plugin.parameters.toml_text import TomlFile
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The images, as files that elastix itself can read."""
-    folder = tmp_path_factory.mktemp("images")
-    paths = folder / "fixed.mha", folder / "moving.mha"
-    for image, path in zip(sitk_pair(), paths, strict=True):
-        sitk.WriteImage(image, str(path))
-    return paths
+    return write_pair(tmp_path_factory.mktemp("images"), "fixed.mha", "moving.mha")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +83,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
     if os.geteuid() != 0:
         pytest.skip(skips.NOT_AS_ROOT)
-    run = subprocess.run(mount, check=False, capture_output=True, text=True)
+    run = programs.captured(*mount)
     if run.returncode:
         pytest.skip(f"no disk can be mounted, though this is root: {run.stderr.strip()}")
 
@@ -291,12 +287,7 @@ else:
 
 def run_killed(*arguments: str | Path) -> None:
     """Run the program above, which ends by SIGKILL."""
-    ran = subprocess.run(
-        [sys.executable, "-c", KILLED, Path(__file__).parent, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    ran = programs.python("-c", KILLED, Path(__file__).parent, *arguments)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
 
 
@@ -366,11 +357,8 @@ def test_a_network_that_wants_more_memory_than_there_is(
     model = tiny_models.save(Hungry(), tmp_path / "hungry.pt")
     (tmp_path / "p.txt").write_text(as_text(with_impact(model)))
     command = [sys.executable, "-m", "impact_plugin.cli", "register", *map(str, files)]
-    ran = subprocess.run(
-        [*command, "-p", "p.txt", "-o", "out", "--threads", "1"],
-        check=False,
-        capture_output=True,
-        text=True,
+    ran = programs.captured(
+        *(*command, "-p", "p.txt", "-o", "out", "--threads", "1"),
         cwd=tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)),
     )

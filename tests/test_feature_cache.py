@@ -5,14 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import impact_testing
+from helpers import programs
 from helpers.evaluators import SmoothModels, images, parameters
 
 
@@ -193,12 +192,8 @@ def test_full_disk(cache: Path, smooth_models: SmoothModels) -> None:
         "from test_feature_cache import evaluate; print(repr(evaluate(sys.argv[1])))"
     )
     tests = Path(__file__).parent
-    ran = subprocess.run(
-        [sys.executable, "-c", program, smooth_models(3)],
-        env={**os.environ, "PYTHONPATH": str(tests)},
-        capture_output=True,
-        text=True,
-        check=True,
+    ran = programs.python(
+        "-c", program, smooth_models(3), environment={"PYTHONPATH": str(tests)}, check=True
     )
     assert float(ran.stdout) == first
     assert list(cache.iterdir()) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import programs
 from helpers.changed_texts import changed_texts
 from impact_plugin import _core
 from impact_plugin.parameters import ParameterError
@@ -31,12 +32,11 @@ def test_parser_under_sanitizers(tmp_path: Path) -> None:
     runtime = subprocess.check_output([compiler, "-print-file-name=libasan.so"], text=True).strip()
     if shutil.which(compiler) is None or not Path(runtime).is_absolute():
         pytest.skip(f"{compiler} has no AddressSanitizer")
-    run = subprocess.run(
-        [ROOT / "tests/fuzz/fuzz.sh", "1", tmp_path],
-        env={**os.environ, "FUZZ_DRIVER": "own", "UBSAN_OPTIONS": "print_stacktrace=1"},
-        capture_output=True,
-        text=True,
-        check=False,
+    run = programs.captured(
+        ROOT / "tests/fuzz/fuzz.sh",
+        "1",
+        tmp_path,
+        environment={"FUZZ_DRIVER": "own", "UBSAN_OPTIONS": "print_stacktrace=1"},
     )
     assert run.returncode == 0, run.stderr[:4000]
     assert re.search(rf"(?m)^{500 + len(SEEDS)} inputs$", run.stdout)

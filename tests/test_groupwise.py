@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
 import impact_plugin
+from helpers import programs
 from helpers.images import Grid, Image, Scene, shift
 from helpers.itk_process import ItkError, ItkProcess
 from helpers.pairs import sitk_image, squares
@@ -22,8 +22,6 @@ from helpers.parameter_maps import ParameterMap, Value, as_text, parameter_map, 
 from helpers.programs import as_points, run, run_elastix
 from helpers.registrations import GRIDS, MODES, SHIFTS, first_value, impact, pair
 from impact_plugin.check import check_map
-from impact_plugin.cli.program import program
-from impact_plugin.elastix import process
 from impact_plugin.registration import stages
 
 MULTI = "MultiMetricMultiResolutionRegistration"
@@ -66,14 +64,6 @@ def with_component(parameter: str, value: str, model: str) -> ParameterMap:
     return parameters | {parameter: [value]}
 
 
-@pytest.fixture
-def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(*_: object, **__: object) -> int:
-        pytest.fail("elastix was started")
-
-    monkeypatch.setattr(process, "run", start)
-
-
 @pytest.mark.parametrize(("parameter", "value", "words"), UNFIT)
 def test_check_refuses(layers: dict[int, str], parameter: str, value: str, words: str) -> None:
     report = check_map(with_component(parameter, value, layers[3]))
@@ -105,11 +95,11 @@ def test_shell_refuses_before_elastix_starts(layers: dict[int, str], tmp_path: P
     (tmp_path / "map.txt").write_text(as_text(parameters))
     images = [str(tmp_path / "series.mha")] * 2
     files = ["-p", str(tmp_path / "map.txt"), "-o", str(tmp_path / "out")]
-    result = CliRunner().invoke(program, ["register", *images, *files])
+    result = programs.plugin("register", *images, *files)
     assert result.exit_code == 1
     assert 'Transform: "BSplineStackTransform" cannot be used with' in result.output
     assert not (tmp_path / "out").exists()
-    result = CliRunner().invoke(program, ["check", str(tmp_path / "map.txt")])
+    result = programs.plugin("check", tmp_path / "map.txt")
     assert result.exit_code == 1
     assert re.search(r"map\.txt:\d+: error: Transform: \"BSplineStackT", result.output)
 

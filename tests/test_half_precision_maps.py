@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import impact_testing
-from helpers import tiny_models
+from helpers import programs, tiny_models
 from helpers.coordinates import Array, coordinate_image, settings
 from helpers.itk_process import ItkProcess
 from helpers.parameter_maps import Value, parameter_map
@@ -87,22 +84,9 @@ def test_the_same_bits_as_of_a_network_that_rounds(
 
 @pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3"])
 def test_on_lesser_processors(processor: str) -> None:
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            __file__,
-            "-k",
-            "same_bits",
-        ],
-        env={**os.environ, "IMPACT_PROCESSOR": processor},
-        capture_output=True,
-        text=True,
-        check=False,
+    run = programs.python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "same_bits"),
+        environment={"IMPACT_PROCESSOR": processor},
     )
     assert run.returncode == 0, run.stdout
     assert "12 passed" in run.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import sysconfig
@@ -14,7 +13,7 @@ import pytest
 
 import describe_host
 from describe_host import Library
-from helpers import skips
+from helpers import programs, skips
 from helpers.host_versions import HOSTS, INSTALLED, LATEST, folder_of, host_library, packages
 from helpers.programs import write_parameters
 from helpers.registrations import pair
@@ -93,13 +92,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_in(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-S", "-m", *arguments],
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    return programs.python(
+        "-S", "-m", *arguments, environment={"PYTHONPATH": str(site)}, timeout=120
     )
 
 
@@ -210,19 +204,13 @@ def test_build_without_legacy_remove_is_stopped(tmp_path: Path) -> None:
         ["--build", tmp_path],
     )
     for arguments in steps:
-        run = subprocess.run([cmake, *arguments], capture_output=True, text=True, check=False)
+        run = programs.captured(cmake, *arguments)
         assert run.returncode == 0, run.stdout + run.stderr
-    run = subprocess.run(
-        [
-            sys.executable,
-            ROOT / "cmake/describe_host.py",
-            tmp_path / "libtransform.so",
-            SITE / "itk/_ElastixPython.abi3.so",
-            tmp_path / "classes.txt",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    run = programs.python(
+        ROOT / "cmake/describe_host.py",
+        tmp_path / "libtransform.so",
+        SITE / "itk/_ElastixPython.abi3.so",
+        tmp_path / "classes.txt",
     )
     assert run.returncode == 1
     assert "libtransform.so does not fit " in run.stderr

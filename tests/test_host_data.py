@@ -8,16 +8,14 @@ members after the host's functions have set them.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from helpers import skips
+from helpers import programs, skips
 from helpers.host_versions import HOSTS, LATEST, folder_of, host_package
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,9 +36,7 @@ def write_classes(folder: str, path: Path) -> None:
     """Write a row for each class of elastix and ITK that the plugin knows."""
     lines = (SITE / "impact_plugin" / folder / "host_classes.txt").read_text().splitlines()
     tables = "\n".join(line.split()[1] for line in lines if line.startswith("class "))
-    names = subprocess.run(
-        ["c++filt"], input=tables, capture_output=True, text=True, check=True
-    ).stdout
+    names = programs.captured("c++filt", input=tables, check=True).stdout
     classes = re.findall(r"(?m)^vtable for ((?:itk|elastix)::.*)$", names)
     assert len(classes) > 200
     path.write_text("".join(f"CLASS({name})\n" for name in classes))
@@ -58,7 +54,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options += [f"-DPython_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Debug"]
     options += ["-DCMAKE_CXX_FLAGS_DEBUG=-O1"]
     for arguments in ([f"-S{SOURCE}", f"-B{build}", "-GNinja", *options], ["--build", build]):
-        run = subprocess.run([cmake, *arguments], capture_output=True, text=True, check=False)
+        run = programs.captured(cmake, *arguments)
         assert run.returncode == 0, (run.stdout + run.stderr)[-6000:]
     return build
 
@@ -67,16 +63,12 @@ def compared(build: Path, version: str) -> dict[str, tuple[int, int]]:
     """Give what the headers say and what the host does, by class or member."""
     host = host_package(version) / "itk"
     probe = build / f"libhost_data-{folder_of(version)}.so"
-    run = subprocess.run(
-        [sys.executable, "-c", _LOAD, host / "_ElastixPython.abi3.so", probe],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            **os.environ,
-            "LD_PRELOAD": str(build / "liballocations.so"),
-            "LD_LIBRARY_PATH": str(host),
-        },
+    run = programs.python(
+        "-c",
+        _LOAD,
+        host / "_ElastixPython.abi3.so",
+        probe,
+        environment={"LD_PRELOAD": str(build / "liballocations.so"), "LD_LIBRARY_PATH": str(host)},
     )
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
     lines = [line.split("\t") for line in run.stdout.splitlines() if line]

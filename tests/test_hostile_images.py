@@ -29,18 +29,8 @@ from helpers.parameter_maps import as_text, parameter_map
 from helpers.programs import run
 from helpers.registrations import SHIFTS, pair
 from impact_plugin.check.images import ImageError, ImageHeader
-from impact_plugin.elastix import process
 from impact_plugin.images import conversion, reading, validation
 from impact_plugin.images.integrity import DamagedImageError, check_complete
-
-
-@pytest.fixture
-def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: object, **__: object) -> int:
-        pytest.fail("elastix was started")
-
-    monkeypatch.setattr(process, "run", run)
-
 
 # Files
 

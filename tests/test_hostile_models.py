@@ -9,7 +9,6 @@ import json
 import os
 import random
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -271,7 +270,7 @@ def test_inspection_outlives_what_it_inspects(
     # Standard output is the report's alone.
     file = saved(hostile_models.Prints(), folder)
     command = [sys.executable, "-m", "impact_plugin.cli", "models", "inspect", "--json", str(file)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = programs.captured(*command, check=True)
     assert json.loads(run.stdout)["layers"][0]["channels"] == 6
     assert "a joke" in run.stderr
     with pytest.raises(ValueError, match="time_limit is 0, expected seconds above 0"):
@@ -360,7 +359,7 @@ def test_weights_that_are_too_few_for_all_ways_in(
 
     command = [sys.executable, "-m", "impact_plugin.cli", "check", str(parameters)]
     command += ["--fixed", str(fixed), "--moving", str(moving)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = programs.captured(*command)
     assert run.returncode == 1
     assert re.search(expected, run.stdout + run.stderr)
 
@@ -435,14 +434,7 @@ def test_any_change_is_survived(folder: Path, tmp_path: Path) -> None:
     assert [text for file, text in said if str(file) not in text] == []
 
     program = Path(__file__).parent / "programs" / "run_models.py"
-    run = subprocess.run(
-        [sys.executable, program, *opened],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60 + len(opened),
-    )
+    run = programs.python(program, *opened, cwd=tmp_path, timeout=60 + len(opened))
     ran = run.stdout.splitlines()
     assert (run.returncode, len(ran)) == (0, len(opened)), (ran[-1:], run.stderr[-2000:])
     assert ran.count("gave 3 layers") > 0

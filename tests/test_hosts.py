@@ -11,7 +11,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers import programs
 from helpers.evaluators import RELATIVE_ERROR
 from helpers.host_versions import INSTALLED, LATEST, folder_of, packages_with
 from helpers.itk_process import ItkProcess
@@ -56,14 +56,7 @@ def process(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[It
 def run(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run Python with those packages, in a process that must end by itself."""
     path = os.pathsep.join([str(site), str(TESTS)])
-    return subprocess.run(
-        [sys.executable, "-S", *arguments],
-        env={**os.environ, "PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return programs.python("-S", *arguments, environment={"PYTHONPATH": path}, timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 import impact_plugin
 from helpers.pairs import sitk_pair, squares, voxels
+from helpers.registrations import forbid_elastix
 from impact_plugin import ImageArray
-from impact_plugin.elastix import process
 from impact_plugin.evaluation import labels as label_maps
 
 RANDOM = np.random.default_rng(12)
@@ -152,7 +152,7 @@ ODD = {
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("role", ["fixed", "moving", "fixed_mask", "moving_mask"])
 def test_odd_images_are_refused(role: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "run", lambda *_, **__: pytest.fail("elastix was started"))
+    forbid_elastix(monkeypatch)
     fixed, moving = sitk_pair()
     given: dict[str, Any] = {"fixed": fixed, "moving": moving, role: odd(kind)}
     if role == "moving_mask":

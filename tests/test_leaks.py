@@ -9,14 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from helpers import skips
+from helpers import programs, skips
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 COUNT = int(os.environ.get("IMPACT_LEAK_RUNS", "20"))
@@ -54,16 +52,11 @@ def leaks_of(folder: Path, *arguments: str | Path) -> tuple[list[Leak], str]:
         "malloc_context_size": 40,
         "log_path": folder / "leaks",
     }
-    run = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
-            **os.environ,
+    run = programs.python(
+        *arguments,
+        environment={
             "ASAN_OPTIONS": ":".join(f"{name}={value}" for name, value in options.items()),
             "LSAN_OPTIONS": "exitcode=0:max_leaks=0",
-            # Python's own allocator takes its blocks past the one that is watched.
             "PYTHONMALLOC": "malloc",
             "IMPACT_MODEL_TIME_LIMIT": "3000",
         },

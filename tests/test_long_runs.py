@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers import programs
 from helpers.images import Grid, Scene, shift
 from helpers.parameter_maps import as_text, parameter_map
 from helpers.registrations import impact
@@ -25,13 +25,7 @@ COUNT = int(os.environ.get("IMPACT_LONG_RUN", "20"))
 
 
 def run(*arguments: str) -> Any:  # noqa: ANN401  (what the program prints)
-    process = subprocess.run(
-        [sys.executable, PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
+    process = programs.python(PROGRAM, *arguments)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout.splitlines()[-1])
 
@@ -128,12 +122,6 @@ def test_peak_is_within_the_prediction(
 def peak(command: list[str]) -> int:
     """Run a program and give its peak of resident memory in bytes."""
     measuring = Path(__file__).resolve().parent / "programs" / "peak_memory.py"
-    process = subprocess.run(
-        [sys.executable, "-S", measuring, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
+    process = programs.python("-S", measuring, *command)
     assert process.returncode == 0, process.stdout + process.stderr
     return int(process.stdout.splitlines()[-1])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers import tiny_models
+from helpers import programs, tiny_models
 from impact_plugin import _networks, models
 from impact_plugin.models.files import sha256
 
@@ -280,16 +280,12 @@ def test_code_that_runs_when_a_file_is_opened_is_found_before(
 
 
 def test_reading_alone_needs_no_torch(tmp_path: Path, layers: dict[int, str]) -> None:
-    import subprocess
-    import sys
 
     program = (
         "import sys; sys.modules['torch'] = None; from impact_plugin import models; "
         "print(models.inspect(sys.argv[1], run=False).operators['aten::tanh'])"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program, layers[3]], capture_output=True, text=True, check=True
-    )
+    said = programs.python("-c", program, layers[3], check=True)
     assert said.stdout.strip() == "1"
 
 

@@ -173,7 +173,7 @@ def instances(result: Result) -> dict[str, Any]:
         "chain": whole,
         "result": result,
         "rerun": impact_plugin.Rerun(result, same=True, remarks=(), differences=()),
-        "cohort": cohort.Cohort(Path("out"), table),
+        "cohort": cohort.CohortResult(Path("out"), table),
     }
 
 

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import tomlkit
-from click.testing import CliRunner
 
 import impact_plugin
+from helpers import programs
 from helpers.images import Array
-from helpers.pairs import grid_of, sitk_pair, squares, voxels
+from helpers.pairs import grid_of, sitk_pair, squares, voxels, write_pair
 from helpers.parameter_maps import ParameterMap, Value, as_text
 from helpers.programs import run
-from impact_plugin.cli.program import program
 from impact_plugin.evaluation import evaluate
 from impact_plugin.transforms import apply, initial
 from impact_plugin.transforms.chain import Chain, files_of
@@ -77,8 +76,7 @@ def maps(**parameters: Value) -> list[ParameterMap]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
-    for name, image in zip(("fixed", "moving"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(folder / f"{name}.mha"))
+    write_pair(folder, "fixed.mha", "moving.mha")
     sitk.WriteTransform(START, str(folder / "start.tfm"))
     return folder
 
@@ -127,7 +125,7 @@ def register(route: str, files: Path, folder: Path, parameters: list[ParameterMa
         given = [files / "fixed.mha", files / "moving.mha", "-o", out, "-t", files / "start.tfm"]
         options = [folder / each if "map" in str(each) else each for each in options[4:-2]]
         command = ["register", *given, *options, "--threads", "1", "-q"]
-        invoked = CliRunner().invoke(program, list(map(str, command)))
+        invoked = programs.plugin(*command)
         assert invoked.exit_code == 0, invoked.output
         return
     out.mkdir()
@@ -142,7 +140,7 @@ def register(route: str, files: Path, folder: Path, parameters: list[ParameterMa
 
 
 def report(folder: Path) -> str:
-    done = CliRunner().invoke(program, ["report", str(folder), "--slices", "2"])
+    done = programs.plugin("report", folder, "--slices", "2")
     assert done.exit_code == 0, done.output
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -221,7 +219,7 @@ def test_what_elastix_is_asked_to_write(
         assert all((moved / f"{name}.nii.gz").is_file() for name in levels)
         assert all((moved / f"{name}.It0000003.nii.gz").is_file() for name in levels)
 
-    again = CliRunner().invoke(program, ["rerun", str(moved), "-q"])
+    again = programs.plugin("rerun", moved, "-q")
     assert again.exit_code == 0, again.output
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 import impact_plugin
+from helpers import programs
 from helpers.images import Array
 from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.maps import Maps
@@ -240,11 +239,8 @@ def test_on_the_command_line_once(tmp_path: Path) -> None:
     fixed, moving = write_pair(tmp_path, (60, 64), 0.01)
     arguments = ["register", fixed, moving, "--preset", "rigid_mind", "--iterations", "2", "-o"]
     for more, times in (([], 1), (["-v"], 1), (["-q"], 0)):
-        run = subprocess.run(
-            [sys.executable, "-m", "impact_plugin.cli", *arguments, tmp_path / "out", *more],
-            capture_output=True,
-            text=True,
-            check=True,
+        run = programs.python(
+            "-m", "impact_plugin.cli", *arguments, tmp_path / "out", *more, check=True
         )
         assert run.stderr.count("Lengths of the presets, times") == times
         assert "Lengths of the presets" not in run.stdout

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers import tiny_models
+from helpers import programs, tiny_models
 
 PROGRAM = Path(__file__).resolve().parent / "programs" / "in_one_process.py"
 
@@ -25,14 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(*arguments: str) -> str:
     """Run the program in a fresh process, which must end well and complain of nothing."""
-    process = subprocess.run(
-        [sys.executable, PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
+    process = programs.python(PROGRAM, *arguments, timeout=120)
     assert process.stderr == ""
     assert process.returncode == 0, process.stdout
     return process.stdout
@@ -109,14 +99,7 @@ def test_several_registrations_at_once(found: dict[str, Any]) -> None:
 def test_program_that_knows_only_itk(tmp_path: Path) -> None:
     """In Jacobian mode; run_clean_install.sh runs it in the other."""
     program = PROGRAM.with_name("stock_itk.py")
-    process = subprocess.run(
-        [sys.executable, "-I", program, "--mode", "Jacobian"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
+    process = programs.python("-I", program, "--mode", "Jacobian", cwd=tmp_path)
     assert process.stderr == ""
     assert process.returncode == 0
     assert process.stdout.startswith("Jacobian: expected [ 2.6 -1.9  2.3] mm, found ")

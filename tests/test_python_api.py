@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import tomlkit
 
 import impact_plugin
-from helpers import host_versions
+from helpers import host_versions, programs
 from impact_plugin import _plugin, _versions, command_line
 from impact_plugin.demo import landmarks, metaimage, runs
 from impact_plugin.elastix.log import ElastixLog
@@ -27,9 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def python(code: str, *arguments: str) -> str:
     """Run code in a fresh process and give what it prints."""
-    process = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
-    )
+    process = programs.python("-c", code, *arguments)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 
@@ -305,14 +302,14 @@ def test_exit_codes_are_those_of_elastix(
     arguments: list[str], exit_code: int, message: str
 ) -> None:
     command = [sys.executable, "-m", "impact_plugin.command_line", "elastix", *arguments]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = programs.captured(*command)
     assert process.returncode == exit_code
     assert message in process.stderr
 
 
 def test_module_run_without_a_program() -> None:
     command = [sys.executable, "-m", "impact_plugin.command_line", "elastics"]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = programs.captured(*command)
     assert process.returncode == 2
     assert "Expected elastix or transformix after the module's name, and got 'elastics'" in (
         process.stderr

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 import impact_plugin
+from helpers import programs
 from helpers.pairs import sitk_pair, squares, voxels
 from helpers.parameter_maps import ParameterMap, as_text
 from helpers.programs import program_path
@@ -144,14 +143,7 @@ def test_a_registration_says_nothing(
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [program_path("plugin"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
+    done = programs.captured(program_path("plugin"), *arguments, cwd=folder)
     assert done.returncode in (0, 1), done.stderr
     assert not done.stderr.startswith("Error: ")
     return done
@@ -284,9 +276,7 @@ def command(prog_name):
 program.program = command
 cli.main()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = programs.python("-c", code, check=True, timeout=60)
     lines = done.stderr.splitlines()
     assert lines[0] == "Warning: the machine is another"
     assert "UserWarning: somebody else's" in lines[1]

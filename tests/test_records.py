@@ -19,7 +19,7 @@ import impact_plugin
 from helpers.host_versions import folder_of
 from helpers.pairs import image_array, sitk_pair, squares, voxels
 from helpers.parameter_maps import parameter_map
-from helpers.registrations import impact, pair
+from helpers.registrations import forbid_elastix, impact, pair
 from impact_plugin.folders import record_file
 from impact_plugin.registration import records
 
@@ -269,9 +269,8 @@ def test_record_without_a_folder() -> None:
 
 
 def test_a_function_sees_it_before_elastix_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from impact_plugin.elastix import process
 
-    monkeypatch.setattr(process, "run", lambda *_: pytest.fail("elastix was started"))
+    forbid_elastix(monkeypatch)
     seen: list[records.BegunRecord] = []
 
     def look(begun: records.BegunRecord) -> None:

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 import impact_plugin
 from helpers.images import mean_distance
-from helpers.pairs import grid_of, shift_error, sitk_pair, squares, voxels
+from helpers.pairs import grid_of, shift_error, sitk_pair, squares, voxels, write_pair
 from helpers.parameter_maps import as_text
 from helpers.registrations import SHIFTS
 
@@ -244,10 +244,7 @@ def test_masks_seed_and_threads() -> None:
 
 
 def test_files_are_read_and_kept(tmp_path: Path) -> None:
-    names = []
-    for name, image in zip(("fixed.nii.gz", "moving.png.nrrd"), sitk_pair(), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
-        names.append(tmp_path / name)
+    names = write_pair(tmp_path, "fixed.nii.gz", "moving.png.nrrd")
     out = tmp_path / "deep" / "out"
     result = impact_plugin.register_images(
         str(names[0]),

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 import impact_plugin
+from helpers import programs
 from helpers.images import Array
 from helpers.pairs import shift_error, sitk_pair, squares, voxels
 from impact_plugin.elastix import process
@@ -217,16 +218,8 @@ else:
 assert isinstance(warped, itk.Image[itk.F, 3])
 print("done")
 """
-    import subprocess
-    import sys
 
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    run = programs.python("-W", "ignore::DeprecationWarning", "-c", code, cwd=tmp_path)
     assert run.stdout == "done\n", run.stderr
     assert run.returncode == 0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import warnings
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 import impact_plugin
+from helpers import programs
 from helpers.jobs import in_this_process, register
 from helpers.pairs import shift_error
 
@@ -87,14 +86,7 @@ def test_joblib_and_dask(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(JOBS)
     folder = Path(__file__).parent
-    run = subprocess.run(
-        [sys.executable, script, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        timeout=120,
-    )
+    run = programs.python(script, folder, environment={"PYTHONPATH": str(folder)}, timeout=120)
     assert run.returncode == 0, run.stderr
     all_right = [True] * 4
     assert run.stdout.splitlines()[0].startswith(f"joblib {all_right} ")

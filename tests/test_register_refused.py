@@ -15,18 +15,9 @@ import impact_plugin
 from helpers.images import Grid
 from helpers.pairs import sitk_pair, squares
 from impact_plugin import _versions
-from impact_plugin.elastix import process
 from impact_plugin.images import validation
 from impact_plugin.images.array import ImageArray
 from impact_plugin.images.grid import Geometry
-
-
-@pytest.fixture
-def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: object, **__: object) -> int:
-        pytest.fail("elastix was started")
-
-    monkeypatch.setattr(process, "run", run)
 
 
 def changed(value: float, everywhere: bool = False) -> sitk.Image:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 import impact_plugin
-from helpers.pairs import shift_error, sitk_pair, squares
+from helpers import programs
+from helpers.pairs import shift_error, sitk_pair, squares, write_pair
 from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
 
@@ -227,18 +227,11 @@ REGISTER = "f.mha", "m.mha", "--iterations", "1", "-o", "o", "-p"
 )
 def test_errors_are_said_once(tmp_path: Path, command: list[str], warns: bool) -> None:
     """Without logging set up, in Python and on the command line; which shows warnings, too."""
-    for image, name in zip(sitk_pair(), ("f.mha", "m.mha"), strict=True):
-        sitk.WriteImage(image, str(tmp_path / name))
+    write_pair(tmp_path)
     for resampler, times in (("Nix", 1), ("DefaultResampler", 0)):
         short = {"ImagePyramidSmoothingSchedule": 0}  # of which elastix warns
         (tmp_path / "p.txt").write_text(as_text(squares(Resampler=resampler, **short)))
-        run = subprocess.run(
-            [sys.executable, *command, "p.txt"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run = programs.python(*command, "p.txt", cwd=tmp_path)
         said = run.stdout + run.stderr
         assert said.count("could not be created") == times
         assert "ERROR: error occurred" not in said

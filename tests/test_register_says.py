@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 import impact_plugin
+from helpers import programs
 from helpers.pairs import sitk_pair, squares
 from helpers.parameter_maps import as_text
 from impact_plugin.check import ImageHeader, check_map
@@ -57,12 +56,8 @@ def test_its_warnings_are_those_of_check(caplog: pytest.LogCaptureFixture) -> No
 def test_on_the_command_line_once_and_on_stderr(files: Path) -> None:
     (files / "own.txt").write_text(as_text(own()))
     options = ["-p", "own.txt", "-o", "out"]
-    run = subprocess.run(
-        [sys.executable, "-m", "impact_plugin.cli", "register", "f.mha", "m.mha", *options],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=files,
+    run = programs.python(
+        "-m", "impact_plugin.cli", "register", "f.mha", "m.mha", *options, check=True, cwd=files
     )
     assert run.stderr.count("too few to tell where things are") == 1
     assert run.stderr.startswith("WARNING: own: VoxelSize (resolution levels 0, 1 and 2): 40 mm ")

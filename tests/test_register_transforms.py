@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from helpers import programs
 from helpers.images import Array, Grid
+from helpers.pairs import on_grid
 from helpers.parameter_maps import ParameterMap, Value, to_map
 from helpers.registrations import GRIDS
 from impact_plugin.images.grid import Geometry
@@ -112,10 +113,7 @@ def test_composition_field_and_image_are_those_of_transformix(tmp_path: Path) ->
     # transformix writes single precision; coordinates are some 100 mm.
     np.testing.assert_allclose(sitk.GetArrayFromImage(field), expected, atol=2e-5)
 
-    image = sitk.GetImageFromArray(RANDOM.uniform(0, 1000, grid.size[::-1]).astype(np.float32))
-    image.SetOrigin(grid.origin)
-    image.SetSpacing(grid.spacing)
-    image.SetDirection(grid.direction)
+    image = on_grid(RANDOM.uniform(0, 1000, grid.size[::-1]).astype(np.float32), grid)
     sitk.WriteImage(image, str(tmp_path / "image.mha"))
     chain.maps[-1] |= to_map({"DefaultPixelValue": -7, "FinalBSplineInterpolationOrder": 3})
     last = chain.write(tmp_path, "T")

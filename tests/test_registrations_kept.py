@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk
 
 import impact_plugin
 from helpers import programs
-from helpers.pairs import sitk_pair, squares
+from helpers.pairs import squares, write_pair
 from impact_plugin.parameters import map_files
 
 
@@ -17,8 +16,7 @@ from impact_plugin.parameters import map_files
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two images, a map, a result in ``w``, and what elastix itself wrote in ``e``."""
     path = tmp_path_factory.mktemp("kept")
-    for image, name in zip(sitk_pair(), ("f.mha", "m.mha"), strict=True):
-        sitk.WriteImage(image, str(path / name))
+    write_pair(path)
     parameters = squares(
         MaximumNumberOfIterations=2, WriteResultImage="true", ResultImageFormat="mha"
     )

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 from numpy.typing import NDArray
 
 import impact_plugin
-from helpers import browser
+from helpers import browser, programs
 from helpers.images import Scene, shift
+from helpers.pairs import on_grid
 from helpers.registrations import GRIDS, SHIFTS
-from impact_plugin.cli.program import program
 from impact_plugin.elastix.errors import find_cause
 from impact_plugin.elastix.levels import Levels
 from impact_plugin.folders import elastix_log
@@ -64,7 +63,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def command(*arguments: object) -> tuple[int, str]:
-    ran = CliRunner().invoke(program, [str(each) for each in arguments])
+    ran = programs.plugin(*arguments)
     return ran.exit_code, ran.output
 
 
@@ -252,10 +251,7 @@ def test_folding_is_counted_marked_and_said(saved: Path, tmp_path: Path) -> None
     index = np.moveaxis(index, 0, -1)
     field = np.zeros((*grid.size[::-1], dimension))
     field[..., 0] = 5 * np.sin((index @ grid.matrix.T)[..., 0] / 3)  # slopes up to 5/3
-    image = sitk.GetImageFromArray(field, isVector=True)
-    image.SetOrigin(grid.origin)
-    image.SetSpacing(grid.spacing)
-    image.SetDirection(grid.direction)
+    image = on_grid(field, grid, vectors=True)
     maps = of_maps(
         [
             {
@@ -432,10 +428,7 @@ def test_folding_is_what_evaluate_says(saved: Path, tmp_path: Path, fold: bool) 
     """One computation, whatever the image's orientation: of B-splines elastix's derivatives."""
     loaded = impact_plugin.RegistrationResult.load(saved / "out")
     grid = loaded.fixed
-    image = sitk.Image(grid.size, sitk.sitkUInt8)
-    image.SetOrigin(grid.origin)
-    image.SetSpacing(grid.spacing)
-    image.SetDirection(grid.direction)
+    image = on_grid(np.zeros(grid.size[::-1], np.uint8), grid)
     spline = sitk.BSplineTransformInitializer(image, [4] * grid.dimension, 3)
     random = np.random.default_rng(5)
     number = len(spline.GetParameters())

@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner
 
 import impact_plugin
 import impact_testing
-from helpers import browser
+from helpers import browser, programs
 from helpers.images import Scene, shift
 from helpers.registrations import GRIDS
 from impact_plugin import _core, _networks
-from impact_plugin.cli.program import program
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report.features import extraction, scans
 from impact_plugin.report.features.colours import Basis
@@ -41,13 +39,10 @@ def images(dimension: int, folder: Path) -> tuple[Path, Path]:
 def test_pair_whose_shift_is_known(dimension: int, layers: dict[int, str], tmp_path: Path) -> None:
     """The minimum is where the moving image is; files lie where the features do."""
     fixed, moving = images(dimension, tmp_path)
-    ran = CliRunner().invoke(
-        program,
-        [
-            *("features", str(fixed), "--model", layers[dimension], "-m", str(moving)),
-            *("-o", str(tmp_path / "out"), "--layers", "0,2", "--range", "5", "--steps", "21"),
-            *("--distance", "L2", "--distance", "NCC", "--format", "nii.gz", "--samples", "600"),
-        ],
+    options = "--layers 0,2 --range 5 --steps 21 --distance L2 --distance NCC --samples 600"
+    ran = programs.plugin(
+        *("features", fixed, "--model", layers[dimension], "-m", moving, "-o", tmp_path / "out"),
+        *("--format", "nii.gz", *options.split()),
     )
     assert ran.exit_code == 0, ran.output
     out = tmp_path / "out"
@@ -208,8 +203,6 @@ def test_what_is_refused(
     grid = GRIDS[3]
     Scene(grid, count=3).seen(grid).write(tmp_path / "solid.mha")
     (tmp_path / "3d.pt").symlink_to(layers[3])
-    ran = CliRunner().invoke(
-        program, ["features", "fixed.mha", "--model", layers[2], "-o", "out", *arguments]
-    )
+    ran = programs.plugin("features", "fixed.mha", "--model", layers[2], "-o", "out", *arguments)
     assert ran.exit_code in (1, 2)
     assert re.search(message, " ".join(ran.output.split())), ran.output

@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import impact_plugin
-from helpers import tiny_models
-from helpers.pairs import sitk_pair, squares
+from helpers import programs, tiny_models
+from helpers.pairs import sitk_pair, squares, write_pair
 from helpers.parameter_maps import Value, parameter_map
-from helpers.registrations import impact
-from impact_plugin.cli.program import program
-from impact_plugin.elastix import process
+from helpers.registrations import forbid_elastix, impact
 
 
 def invoke(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(program, ["rerun", *map(str, arguments), "-q"])
+    return programs.plugin("rerun", *arguments, "-q")
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
@@ -38,12 +36,8 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files in a folder, and the record of a quick registration of them in `out`."""
     folder = tmp_path_factory.mktemp("original")
-    fixed, moving = sitk_pair()
-    sitk.WriteImage(fixed, str(folder / "fixed.nii.gz"))
-    sitk.WriteImage(moving, str(folder / "moving.mha"))
     result = impact_plugin.register_images(
-        folder / "fixed.nii.gz",
-        folder / "moving.mha",
+        *write_pair(folder, "fixed.nii.gz", "moving.mha"),
         parameter_maps=squares(MaximumNumberOfIterations=5),
         threads=1,
     )
@@ -181,14 +175,10 @@ def test_other_versions_and_machines_are_named(files: Path) -> None:
     assert {warning.filename for warning in warned} == {__file__}
 
 
-def no_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "run", lambda *_: pytest.fail("elastix was started"))
-
-
 def test_changed_files_are_refused_by_name(
     files: Path, monkeypatch: pytest.MonkeyPatch, layers: dict[int, str]
 ) -> None:
-    no_elastix(monkeypatch)
+    forbid_elastix(monkeypatch)
     fixed, moving = sitk_pair()
     fixed[3, 4, 5] += 1
     moving.SetOrigin((0, 0, 0))
@@ -231,16 +221,12 @@ def test_same_voxels_in_another_file(files: Path) -> None:
 
 
 def test_a_model_that_has_moved(tmp_path: Path) -> None:
-    fixed, moving = sitk_pair()
-    sitk.WriteImage(fixed, str(tmp_path / "f.mha"))
-    sitk.WriteImage(moving, str(tmp_path / "m.mha"))
+    images = write_pair(tmp_path)
     model = tiny_models.save(tiny_models.Layers(3), tmp_path / "layers.pt")
     parameters = parameter_map(
         3, **impact(3, "Static", str(model), MaximumNumberOfIterations=3, LayersMask="010")
     )
-    impact_plugin.register_images(
-        tmp_path / "f.mha", tmp_path / "m.mha", parameter_maps=parameters
-    ).save(tmp_path / "out")
+    impact_plugin.register_images(*images, parameter_maps=parameters).save(tmp_path / "out")
     model.rename(tmp_path / "moved.pt")
     run = invoke(tmp_path / "out")
     assert run.exit_code == 1
@@ -255,9 +241,7 @@ def test_a_model_that_has_moved(tmp_path: Path) -> None:
 def test_feature_maps_are_not_written_where_the_record_says(
     tmp_path: Path, layers: dict[int, str]
 ) -> None:
-    fixed, moving = sitk_pair()
-    sitk.WriteImage(fixed, str(tmp_path / "f.mha"))
-    sitk.WriteImage(moving, str(tmp_path / "m.mha"))
+    images = write_pair(tmp_path)
     settings = impact(3, "Static", layers[3], MaximumNumberOfIterations=2, LayersMask="010")
     places = {
         "ImpactWriteFeatureMaps": "here",
@@ -270,9 +254,7 @@ def test_feature_maps_are_not_written_where_the_record_says(
         for name, folder in places.items()
     ]
     out = tmp_path / "out"
-    impact_plugin.register_images(tmp_path / "f.mha", tmp_path / "m.mha", parameter_maps=maps).save(
-        out
-    )
+    impact_plugin.register_images(*images, parameter_maps=maps).save(out)
     for folder in ("here", "there"):
         assert len(list((tmp_path / folder).iterdir())) == 4
         shutil.rmtree(tmp_path / folder)
@@ -298,7 +280,7 @@ def test_images_that_were_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     out = tmp_path / "out"
     impact_plugin.register_images(fixed, moving, parameter_maps=maps).save(out)
     with monkeypatch.context() as patch:
-        no_elastix(patch)
+        forbid_elastix(patch)
         with pytest.raises(impact_plugin.RecordMismatchError, match="it was no file") as caught:
             impact_plugin.rerun(out)
         assert len(caught.value.problems) == 2
@@ -321,7 +303,7 @@ def test_images_that_were_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_refused_records(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_elastix(monkeypatch)
+    forbid_elastix(monkeypatch)
     run = invoke(files / "out", "-o", files / "out")
     assert run.exit_code == 1
     assert "that of the record that is run again: give another one" in run.output
@@ -343,13 +325,9 @@ def test_a_registration_that_was_stopped(tmp_path: Path) -> None:
 
 
 def test_register_can_leave_it_out(files: Path) -> None:
-    run = CliRunner().invoke(
-        program,
-        [
-            *("register", str(files / "fixed.nii.gz"), str(files / "moving.mha"), "-q"),
-            *("-o", str(files / "none"), "--preset", "rigid_mind", "--iterations", "1"),
-            "--no-record",
-        ],
+    run = programs.plugin(
+        *("register", files / "fixed.nii.gz", files / "moving.mha", "-o", files / "none"),
+        *["-q", "--preset", "rigid_mind", "--iterations", "1", "--no-record"],
     )
     assert run.exit_code == 0, run.output
     assert not (files / "none" / "record.json").exists()

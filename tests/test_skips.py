@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import obtain_hosts
-from helpers import host_versions, skips
+from helpers import host_versions, programs, skips
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,26 +56,14 @@ def run_tests(folder: Path, required: str, *, others: bool) -> subprocess.Comple
         if others or "{rest}" in text:
             text = text.replace("{rest}", OTHERS if others else "")
             (folder / name).write_text(text.replace("\n        ", "\n"))
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider"),
-            *(
-                "--continue-on-collection-errors",
-                "-c",
-                ROOT / "pyproject.toml",
-                "--rootdir",
-                folder,
-            ),
-            folder,
-        ],
-        env={
-            **os.environ,
+    options = "-m pytest -p conftest -p no:cacheprovider --continue-on-collection-errors"
+    return programs.python(
+        *(*options.split(), "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)),
+        folder,
+        environment={
             "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "cmake")]),
             "IMPACT_REQUIRE_ALL": required,
         },
-        capture_output=True,
-        text=True,
-        check=False,
         cwd=folder,
     )
 

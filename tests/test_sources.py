@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import io
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import pytest
 
 import fetch_sources as sources
 import obtain_sources
+from helpers import programs
 
 SCRIPT = obtain_sources.__file__
 
@@ -305,20 +305,13 @@ def test_unwritable_cache_is_reported(tmp_path: Path) -> None:
 
 def test_print_data_prints_the_path_alone(cache: Path) -> None:
     tree = make_tree(cache / "elastix-5.3.1")
-    result = subprocess.run(
-        [sys.executable, SCRIPT, "--print-data"], capture_output=True, text=True, check=True
-    )
+    result = programs.python(SCRIPT, "--print-data", check=True)
     assert result.stdout == f"{tree}/Testing\n"
     assert "from the cache" in result.stderr
 
 
 def test_failure_ends_with_the_reason(cache: Path, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, SCRIPT, "--print-data", "--elastix-source", tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = programs.python(SCRIPT, "--print-data", "--elastix-source", tmp_path)
     assert result.returncode == 1
     assert result.stdout == ""
     assert "IMPACT_ELASTIX_SOURCE_DIR should hold the sources of elastix 5.3.1" in result.stderr

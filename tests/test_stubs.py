@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from helpers import programs
 
 # pybind11's classes have a metaclass of its own, which is nobody's business, and those that cannot
 # be made from Python a constructor that refuses.
@@ -23,12 +22,9 @@ def test_stubs_match_the_modules(tmp_path: Path) -> None:
     modules.append("impact_testing")
     options = ("--concise", "--ignore-unused-allowlist", "--allowlist", str(allowlist))
     opened = "import impact_plugin._networks; from mypy.stubtest import main; main()"
-    run = subprocess.run(
-        [sys.executable, "-c", opened, *modules, *options],
+    run = programs.python(
+        *("-c", opened, *modules, *options),
+        environment={"MYPYPATH": str(Path(__file__).parent)},
         cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(Path(__file__).parent)},  # the stub of impact_testing
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

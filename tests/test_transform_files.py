@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 import impact_plugin
 from helpers.images import Array
-from helpers.pairs import shift_error, sitk_pair, squares
+from helpers.pairs import on_grid, shift_error, sitk_pair, squares
 from impact_plugin import evaluation
 from impact_plugin.check import check_map
 from impact_plugin.elastix import process
@@ -124,10 +124,7 @@ def test_old_files_are_what_transformix_makes_of_them(kind: str, tmp_path: Path)
 def test_a_field_without_an_order_is_not_interpolated(tmp_path: Path) -> None:
     """As by elastix, whose default of it is 0."""
     vectors = np.random.default_rng(1).uniform(-3, 3, (*SIZE[::-1], 3))
-    field = sitk.GetImageFromArray(vectors.astype(np.float32), isVector=True)
-    field.SetSpacing(SPACING)
-    field.SetOrigin(ORIGIN)
-    field.SetDirection(GRID.direction)
+    field = on_grid(vectors.astype(np.float32), GRID, vectors=True)
     sitk.WriteImage(field, str(tmp_path / "f.mha"))
     named = {
         "Transform": '"DeformationFieldTransform"',

@@ -11,10 +11,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import impact_plugin
-from impact_plugin.cli.program import program
+from helpers import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,7 +54,7 @@ def test_code_blocks(
         commands = re.findall(r"(?m)^    impact-plugin (.+)$", text)
         assert len(commands) >= 2
         for command in commands:
-            run = CliRunner().invoke(program, shlex.split(command))
+            run = programs.plugin(*shlex.split(command))
             assert run.exit_code == 0, run.output
         last = json.loads(Path("shell.json").read_text())["steps"][-1]
         assert last["landmarks"]["mean"] < 0.3

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sysconfig
 from pathlib import Path
 
 import pytest
+
+from helpers import programs
 
 PROGRAM = Path(sysconfig.get_path("platlib")) / "impact_testing-parts" / "impact_units"
 
@@ -17,13 +17,7 @@ PROGRAM = Path(sysconfig.get_path("platlib")) / "impact_testing-parts" / "impact
 def test_units(processor: str) -> None:
     """Up to that kind of processor, as far as the machine has it."""
     assert PROGRAM.is_file(), "not built: apt-get install doctest-dev, then make install"
-    run = subprocess.run(
-        [PROGRAM],
-        env={**os.environ, "IMPACT_PROCESSOR": processor},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = programs.captured(PROGRAM, environment={"IMPACT_PROCESSOR": processor})
     assert run.returncode == 0, run.stdout
     found = re.search(r"test cases: +(\d+) \| +(\d+) passed \| 0 failed \| 0 skipped", run.stdout)
     assert found is not None

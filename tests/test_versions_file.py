@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sysconfig
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import adapt_elastix
 import fetch_sources as sources
 import supported_versions
 from fetch_sources import SourceError
+from helpers import programs
 from helpers.host_versions import HOSTS
 from impact_plugin import _versions
 
@@ -26,7 +26,7 @@ def cmake(folder: Path, code: str) -> str:
     script = folder / "script.cmake"
     script.write_text(f'include("{ROOT}/cmake/ImpactVersions.cmake")\n{code}\n')
     program = Path(sysconfig.get_path("scripts")) / "cmake"
-    run = subprocess.run([program, "-P", script], capture_output=True, text=True, check=False)
+    run = programs.captured(program, "-P", script)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stderr.strip()
 

@@ -12,9 +12,9 @@ import SimpleITK as sitk
 
 import impact_plugin
 from helpers import programs
-from helpers.pairs import sitk_pair, squares, voxels
+from helpers.pairs import on_grid, sitk_pair, squares, voxels
 from helpers.parameter_maps import ParameterMap, to_map
-from impact_plugin.elastix import process
+from helpers.registrations import forbid_elastix
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.validation import check_fits
 from impact_plugin.transforms import apply, from_elastix, to_elastix
@@ -52,13 +52,6 @@ def shifted(array: Any, steps: tuple[int, int, int], outside: Any) -> Any:  # no
     return found
 
 
-def placed(array: Any, *, vector: bool = False) -> sitk.Image:  # noqa: ANN401
-    image = sitk.GetImageFromArray(array, isVector=vector)
-    image.SetSpacing(GRID.spacing)
-    image.SetOrigin(GRID.origin)
-    return image
-
-
 LARGE = [
     (np.int32, [0, 2**24 + 1, 2**31 - 1, -(2**31)]),
     (np.uint32, [0, 2**24 + 1, 2**32 - 1]),
@@ -77,7 +70,7 @@ def test_nearest_neighbour_keeps_every_value(
     array = RANDOM.choice(np.array(values, dtype), SIZE[::-1])
     steps = (2, -1, 3)
     chain = translation(steps, only_elastix=only_elastix)
-    warped = apply.warp(chain, placed(array), GRID, order=0, default=0)
+    warped = apply.warp(chain, on_grid(array, GRID), GRID, order=0, default=0)
     assert Geometry.of(warped) == GRID
     assert voxels(warped).dtype == dtype
     np.testing.assert_array_equal(voxels(warped), shifted(array, steps, 0))
@@ -87,16 +80,16 @@ def test_values_outside_of_64_bits() -> None:
     array = RANDOM.choice(np.array([5, 2**53 + 1]), SIZE[::-1])
     chain = translation((2, 0, 0), only_elastix=False)
     for default in (7, 0, 2**53):
-        warped = apply.warp(chain, placed(array), GRID, order=0, default=default)
+        warped = apply.warp(chain, on_grid(array, GRID), GRID, order=0, default=default)
         np.testing.assert_array_equal(voxels(warped), shifted(array, (2, 0, 0), default))
 
 
 def test_ends_of_64_bits_are_exact() -> None:
-    unsigned = placed(np.full((2, 3, 4), 5, np.uint64))
+    unsigned = on_grid(np.full((2, 3, 4), 5, np.uint64), GRID)
     check_fits(2**64 - 1, unsigned, "default")
     with pytest.raises(ValueError, match=r"default is 1\.84467e"):
         check_fits(2**64, unsigned, "default")
-    assert least(placed(np.full((2, 3, 4), 2**53 + 1))) == 2**53 + 1
+    assert least(on_grid(np.full((2, 3, 4), 2**53 + 1), GRID)) == 2**53 + 1
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
@@ -107,7 +100,7 @@ def test_colours(dtype: type, only_elastix: bool) -> None:
     if dtype is np.int64:
         array *= 2**54
     chain = translation((0, 1, -2), only_elastix=only_elastix)
-    warped = apply.warp(chain, placed(array, vector=True), GRID, order=0, default=0)
+    warped = apply.warp(chain, on_grid(array, GRID, vectors=True), GRID, order=0, default=0)
     for channel in range(3):
         expected = shifted(array[..., channel], (0, 1, -2), 0)
         np.testing.assert_array_equal(voxels(warped)[..., channel], expected)
@@ -116,7 +109,7 @@ def test_colours(dtype: type, only_elastix: bool) -> None:
 @pytest.mark.parametrize("order", range(6))
 def test_both_ways_interpolate_alike(order: int) -> None:
     """An image at half a voxel's distance, by SimpleITK and by transformix's displacements."""
-    image = placed(RANDOM.uniform(0, 1000, SIZE[::-1]))
+    image = on_grid(RANDOM.uniform(0, 1000, SIZE[::-1]), GRID)
     ways: list[Any] = []
     for only_elastix in (False, True):
         chain = translation((0, 0, 0), only_elastix=only_elastix)
@@ -266,7 +259,7 @@ def test_interpolators_that_there_are_not(
     asked: dict[str, Any], match: str, stage: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of any stage, before elastix starts."""
-    monkeypatch.setattr(process, "run", lambda *_, **__: pytest.fail("elastix was started"))
+    forbid_elastix(monkeypatch)
     maps = [squares(), squares()]
     maps[stage] = squares(**asked)
     with pytest.raises(ValueError, match=rf"the map 'map {stage}' has .*{match}"):

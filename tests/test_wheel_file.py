@@ -16,7 +16,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import check_wheel
-from helpers import host_versions, wheels
+from helpers import host_versions, programs, wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = f"impact_plugin/{host_versions.folder_of(host_versions.INSTALLED)}"
@@ -38,7 +38,7 @@ def faults(folder: Path, files: dict[str, bytes], name: str | None = None) -> li
 
 def test_our_wheel_is_sound() -> None:
     command = [sys.executable, str(ROOT / "cmake" / "check_wheel.py"), str(wheels.built())]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = programs.captured(*command)
     assert run.stderr == ""
     assert run.returncode == 0
     assert ": sound. manylinux_2_" in run.stdout

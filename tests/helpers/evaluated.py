@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
+from helpers.pairs import on_grid
 from helpers.registrations import GRIDS
 from impact_plugin.images.grid import Geometry
 
@@ -15,12 +16,7 @@ POINTS = GRID.random_points(8, margin=0.2)
 
 def image(values: np.ndarray) -> sitk.Image:
     """An image on GRID (or its first two axes) of an array (z, y, x)."""
-    made = sitk.GetImageFromArray(values)
-    grid = GRIDS[values.ndim]
-    made.SetSpacing(grid.spacing)
-    made.SetOrigin(grid.origin)
-    made.SetDirection(grid.direction.ravel().tolist())
-    return made
+    return on_grid(values, GRIDS[values.ndim])
 
 
 def box(*ranges: tuple[int, int], label: int = 1) -> np.ndarray:

@@ -9,11 +9,14 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from click.testing import CliRunner, Result
 
 from helpers.images import Array, Image
 from helpers.parameter_maps import ParameterMap, Value, as_text, parameter_map
+from impact_plugin.cli.program import program
 
 
 def program_path(program: str) -> Path:
@@ -21,18 +24,38 @@ def program_path(program: str) -> Path:
     return Path(sysconfig.get_path("scripts")) / f"impact-{program}"
 
 
+def captured(
+    *command: str | Path,
+    environment: Mapping[str, str] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it prints; by default whatever its exit code.
+
+    Args:
+        command: Program and arguments.
+        environment: Variables beside those of this process.
+        options: Of ``subprocess.run``.
+    """
+    variables = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})}
+    options = {"capture_output": True, "text": True, "check": False, **options}
+    return subprocess.run(command, env=variables, **options)
+
+
+def python(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
+    """Run this Python in a process of its own, as :func:`captured`."""
+    return captured(sys.executable, *arguments, **options)
+
+
+def plugin(*arguments: object) -> Result:
+    """Run ``impact-plugin`` in this process."""
+    return CliRunner().invoke(program, [str(argument) for argument in arguments])
+
+
 def run(
     program: str, *arguments: str | Path, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run an installed program in a folder."""
-    return subprocess.run(
-        [program_path(program), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **(environment or {})},
-    )
+    return captured(program_path(program), *arguments, cwd=folder, environment=environment)
 
 
 def run_elastix(
@@ -60,8 +83,7 @@ def run_elastix(
         *(["-threads", str(threads)] if threads else []),
         *options,
     ]
-    command = [sys.executable, "-m", "impact_plugin.command_line", "elastix", *arguments]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = python("-m", "impact_plugin.command_line", "elastix", *arguments)
     assert process.returncode == 0, process.stdout + process.stderr
     return transform(folder / "TransformParameters.0.txt")
 

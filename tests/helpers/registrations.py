@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from helpers.images import Grid, Image, Scene, shift
 from helpers.itk_process import ItkProcess, Registration
 from helpers.parameter_maps import Value, parameter_map
+from impact_plugin.elastix import process
 
 ANGLE = np.deg2rad(20)
 OBLIQUE = np.array(
@@ -55,6 +57,11 @@ def pair(dimension: int) -> tuple[Image, Image]:
     """Make two images that differ by the translation."""
     scene, grid = Scene(GRIDS[dimension]), GRIDS[dimension]
     return scene.seen(grid), scene.seen(grid, shift(*-SHIFTS[dimension]))
+
+
+def forbid_elastix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test fail where it starts elastix from now on."""
+    monkeypatch.setattr(process, "run", lambda *_, **__: pytest.fail("elastix was started"))
 
 
 def translation_error(registration: Registration) -> float:

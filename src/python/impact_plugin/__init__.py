@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from impact_plugin._kept import OverwrittenInputError
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.check.images import ImageError
-    from impact_plugin.cohort.api import Cohort, register_cohort
+    from impact_plugin.cohort.api import CohortResult, register_cohort
     from impact_plugin.cohort.errors import CohortError
     from impact_plugin.cohort.pairs import PairsError
     from impact_plugin.cohort.report import write_cohort_report
@@ -74,8 +74,8 @@ if TYPE_CHECKING:
     from impact_plugin.transforms.inverse import InverseWarning
 
 __all__ = [
-    "Cohort",
     "CohortError",
+    "CohortResult",
     "DamagedImageError",
     "DownloadError",
     "ExportError",
@@ -138,8 +138,8 @@ _SUBMODULES = {
     "records": "records",
 }
 _HOMES = {
-    "Cohort": "cohort.api",
     "CohortError": "cohort.errors",
+    "CohortResult": "cohort.api",
     "DamagedImageError": "images.integrity",
     "DownloadError": "models.downloading",
     "ExportError": "models.errors",
@@ -179,7 +179,7 @@ _HOMES = {
     "write_report": "registration.reporting",
 }
 """In which module each name is defined that is not imported before its first use."""
-_FORMER = {"register": "load_plugin"}
+_RENAMED = {"Cohort": "CohortResult", "register": "load_plugin"}
 """Names of the last release, which work with a warning."""
 
 try:
@@ -198,9 +198,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError
         return importlib.import_module(f"impact_plugin.{_SUBMODULES[name]}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
-    if name in _FORMER:
-        warn_of_old_name(f"impact_plugin.{name}", f"impact_plugin.{_FORMER[name]}")
-        return getattr(importlib.import_module("impact_plugin"), _FORMER[name])
+    if name in _RENAMED:
+        warn_of_old_name(f"impact_plugin.{name}", f"impact_plugin.{_RENAMED[name]}")
+        return getattr(importlib.import_module("impact_plugin"), _RENAMED[name])
     message = f"module 'impact_plugin' has no attribute {name!r}"
     raise AttributeError(message)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from impact_plugin import _arguments, _devices, _html, _io, _versions
+from impact_plugin import _arguments, _devices, _html, _versions
 from impact_plugin._equality import EqualByValue
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require
@@ -20,11 +20,10 @@ from impact_plugin.cohort import workers as checks
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.maps import Maps
-from impact_plugin.cohort.pairs import Pair
+from impact_plugin.cohort.pairs import Pair, whole_path
 from impact_plugin.cohort.plan import Checksums, Task, Variant, finished
 from impact_plugin.cohort.stopping import Stopping
 from impact_plugin.cohort.tasks import make, with_threads
-from impact_plugin.cohort.work import Row
 from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.registration import presets as known
 
@@ -34,16 +33,16 @@ _MOST = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Cohort(EqualByValue):
+class CohortResult(EqualByValue):
     """What became of a cohort.
 
     Attributes:
-        folder: Where everything is.
-        table: pandas.DataFrame, a row for each pair and variant; ``docs/cohorts.md`` has its
-            columns.
-        interrupted: Empty, or why it ended before all pairs did. The same call goes on.
-        unwritten: Empty, or why its table is not in the folder. The same call writes it.
-        report: Its page, ``report.html``; None where it could not be made.
+        folder: The output folder, which has everything.
+        table: A pandas.DataFrame with a row for each pair and variant; ``docs/cohorts.md`` lists
+            its columns.
+        interrupted: Why the run ended before all pairs did, or empty. The same call goes on.
+        unwritten: Why the table is not in the folder, or empty. The same call writes it.
+        report: The page ``report.html``, or None where it could not be made.
     """
 
     folder: Path
@@ -54,7 +53,7 @@ class Cohort(EqualByValue):
 
     @property
     def failed(self) -> int:
-        """How many rows are not done."""
+        """How many registrations are not done."""
         return int((self.table["status"] != "done").sum())
 
     def _repr_html_(self) -> str:
@@ -86,20 +85,21 @@ def register_cohort(
     retries: int = 1,
     progress: bool = True,
     runner: running.Runner = work.run,
-) -> Cohort:
+) -> CohortResult:
     """Register many pairs through dask, so that nothing is lost; see ``docs/cohorts.md``.
 
-    Every finished pair is in ``pairs/<pair>/<variant>/`` of the output folder, as
-    :meth:`RegistrationResult.save` writes it, with its record. The same call again does what is not
-    there yet, failed, or changed: images, parameters, models or versions.
+    The result of every finished pair is in ``pairs/<pair>/<variant>/`` of the output folder, as
+    :meth:`RegistrationResult.save` writes it, with its record. If you make the same call again, it
+    does the registrations that are missing, that failed, or whose images, parameters, models or
+    versions have changed.
 
     Args:
         pairs: A table (CSV or TSV), or pairs.
-        output_directory: Made if needed.
+        output_directory: The folder for all results. It is made if needed.
         presets: The variants, each a preset or several that run one after the other:
             ``["mind", ["rigid_mind", "mind"]]`` are two.
-        parameter_files: One more variant: elastix's parameter files, one after the other.
-            In place of presets, unless these are given, too.
+        parameter_files: elastix's parameter files, which run one after the other and are one more
+            variant. They take the place of ``presets``, unless these are given, too.
         models: Where model files lie, as in :func:`impact_plugin.register_images`.
         workers: Processes of this machine, each with one pair at a time; by default one for each
             GPU, or else for each processor, as far as the memory suffices.
@@ -107,14 +107,15 @@ def register_cohort(
             once, and with a scheduler 1.
         device: Where networks run; by default on this machine's GPUs, if there are any, and
             otherwise as the maps say.
-        scheduler: Address of a dask scheduler, in place of workers of this machine.
-        cluster_file: A file that describes a queue's jobs, likewise.
+        scheduler: Address of a dask scheduler, whose workers take the place of this machine's.
+        cluster_file: A file that describes the jobs of a queue, which take their place as well.
         feature_cache: Folder in which feature maps of images are kept and shared.
         outside: What becomes of landmarks outside the images: an error before anything starts, or
             ``"leave out"``.
         retries: How often a pair that failed is tried again.
         progress: Whether to show progress on standard error.
-        runner: What registers one pair.
+        runner: What does one pair on a worker, which imports it; for another way to register the
+            images, ``functools.partial(impact_plugin.cohort.work.run, register=...)``.
 
     Raises:
         CohortError: Before anything starts, with all that is wrong.
@@ -132,8 +133,8 @@ def register_cohort(
         gpus = _gpus(device, bool(scheduler or cluster_file), problems)
         variants = _variants(presets, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
-        _absolute(tempfile.gettempdir(), problems)
-        folder = Path(_absolute(output_directory, problems) or ".")
+        whole_path(tempfile.gettempdir(), problems)
+        folder = Path(whole_path(output_directory, problems))
         # With wrong rows, those that are left may have none that is the folder's.
         problems += output.check(folder, [] if problems else found)
         cache = _cache(feature_cache, problems)
@@ -187,15 +188,18 @@ def register_cohort(
                 stopping.polled = True  # workers that half started cannot be ended
                 cluster = closing.enter_context(where)
                 _start(cluster, folder, journal, len(tasks), todo, stopping)
-                for row in running.run(cluster, todo, runner, journal):
+                for row in running.run(cluster, todo, journal, runner):
                     rows[f"{row['pair']}/{row['variant']}"] = row
                     journal.ended(row)
             except (KeyboardInterrupt, running.EndedEarlyError) as error:
                 interrupted = stopping.why or str(error) or "stopped by Ctrl-C"
         else:
             journal.begin(len(tasks), len(rows))
-        # What ended on a worker while this was told to end is done, too.
-        made = table.make([rows.get(t.name) or finished(t) or _not_run(t) for t in tasks])
+        # What ended on a worker while this process was told to end is done, too.
+        for task in tasks:
+            if task.name not in rows:
+                rows[task.name] = finished(task) or work.row_of(task, "not run", error="")
+        made = table.make([rows[task.name] for task in tasks])
         unwritten = ""
         try:
             table.write(made, folder)
@@ -209,7 +213,7 @@ def register_cohort(
         except Exception as error:  # all is written
             journal.say(f"the workers did not end well: {error}")
         report = None if unwritten else _report(folder, journal)
-        return Cohort(folder, made, interrupted, unwritten, report)
+        return CohortResult(folder, made, interrupted, unwritten, report)
 
 
 def _report(folder: Path, journal: Journal) -> Path | None:
@@ -264,11 +268,6 @@ def _elsewhere(
     except CohortError as error:
         problems += error.problems
     return None
-
-
-def _not_run(task: Task) -> Row:
-    names = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
-    return {**names, "status": "not run", "error": ""}
 
 
 def _check_values(
@@ -326,7 +325,7 @@ def _variants(
         else:
             problems.append(f"presets has {each!r}, expected the name of a preset, or several")
     if files:
-        paths = [path for file in files if (path := _absolute(file, problems))]
+        paths = [path for file in files if (path := whole_path(file, problems))]
         found.append(Variant("+".join(Path(path).stem for path in paths), maps=tuple(paths)))
     problems += preflight.check_variants(found)
     return found
@@ -338,8 +337,8 @@ def _placed(
     """Make paths absolute: workers have other current folders."""
     try:
         if isinstance(models, Mapping):
-            return {name: str(_absolute(path, problems)) for name, path in models.items()}
-        return _absolute(models, problems)
+            return {name: whole_path(path, problems) for name, path in models.items()}
+        return None if models is None else whole_path(models, problems) or None
     except TypeError:
         problems.append(f"models is {models!r}, expected a folder, or a dict of files by name")
         return None
@@ -352,18 +351,8 @@ def _cache(path: str | os.PathLike[str] | None, problems: list[str]) -> str | No
     if not os.fspath(path):
         problems.append("feature_cache is empty, expected a folder")
         return None
-    folder = Path(_absolute(path, problems) or ".")
+    folder = Path(whole_path(path, problems))
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         problems.append(f"feature_cache is {str(folder)!r}, and {there} is no folder to write into")
     return str(folder)
-
-
-def _absolute(path: str | os.PathLike[str] | None, problems: list[str]) -> str | None:
-    if path is None:
-        return None
-    try:
-        return str(_io.expanded(path).absolute())
-    except (OSError, ValueError) as error:
-        problems.append(str(error))
-        return None

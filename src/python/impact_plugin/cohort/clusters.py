@@ -1,4 +1,4 @@
-"""Where a cohort runs: workers of this machine, or a scheduler elsewhere; see also queues."""
+"""The workers of a cohort: of this machine or of a scheduler elsewhere; `queues` has jobs."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Cluster:
     """A client of dask, and what is known of its workers.
 
     Attributes:
-        client: Of dask, which has no types.
-        machine: What registrations share, where the workers are this machine's.
-        jobs: How many a queue is to keep, or workers of this machine.
-        memory: The most that a worker declares to have, bytes; None where none does.
-        deaths: How processes of workers ended, by their number, as far as this machine's.
+        client: The dask.distributed.Client.
+        machine: What registrations share; None where the workers are not this machine's.
+        jobs: How many jobs of a queue, or workers of this machine, there are to be.
+        memory: The most memory that a worker declares to have, bytes; None where none does.
+        deaths: How processes of workers ended, by process number; None where that is not known.
     """
 
     client: Any
@@ -69,10 +69,10 @@ class Cluster:
         return ""
 
     def mend(self) -> str:
-        """Start anew what is lost for good: workers of this machine, jobs of a queue.
+        """Start workers of this machine, or jobs of a queue, in place of those that are lost.
 
         Returns:
-            Why that did not go, or nothing.
+            Why that failed, or an empty text.
         """
         cluster = self.client.cluster
         if self.machine is not None:
@@ -204,8 +204,7 @@ def _deaths() -> Iterator[dict[int, str]]:
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             said = re.match(
-                r"Worker process (\d+) (was killed by signal|exited with)(.*)",
-                (record.getMessage()),
+                r"Worker process (\d+) (was killed by signal|exited with)(.*)", record.getMessage()
             )
             if said and "signal" in said[2]:
                 number = int(said[3])
@@ -231,7 +230,7 @@ def remote(address: str) -> Iterator[Cluster]:
     """Give a scheduler by its address.
 
     Raises:
-        CohortError: It does not answer.
+        CohortError: The scheduler does not answer.
     """
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
@@ -249,11 +248,11 @@ def remote(address: str) -> Iterator[Cluster]:
 
 
 def _listens(address: str) -> None:
-    """See that somebody listens: a client of dask that finds nobody cannot be ended.
+    """Check that somebody listens: a client of dask that finds nobody cannot be ended.
 
     Raises:
-        ValueError: It is no address.
-        OSError: Nobody does.
+        ValueError: The text is no address of a scheduler.
+        OSError: Nobody listens there.
     """
     from distributed.comm.addressing import get_address_host_port, parse_address
     from distributed.comm.registry import backends
@@ -275,13 +274,13 @@ def declared_memory(client: Any) -> float | None:  # noqa: ANN401
 
 
 def submit(cluster: Any, jobs: int) -> None:  # noqa: ANN401  (of dask-jobqueue)
-    """Submit the jobs that are not there, and wait until the queue has them.
+    """Submit the jobs that are missing, and wait until the queue has them.
 
     ``cluster.scale`` does so in the background, where nobody hears what the queue says.
 
     Raises:
         RuntimeError: The queue refuses.
-        OSError: Its commands are not there.
+        OSError: The commands of the queue are not installed.
     """
     while len(cluster.worker_spec) < jobs:
         cluster.worker_spec.update(cluster.new_worker_spec())

@@ -1,4 +1,4 @@
-"""What a cohort says when it cannot start."""
+"""The error of a cohort that cannot start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from impact_plugin._errors import InputError
 
 
 class CohortError(InputError):
-    """A cohort cannot start; ``problems`` has all that is wrong."""
+    """A cohort cannot start.
+
+    Attributes:
+        problems: All that is wrong, a text each.
+    """
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)

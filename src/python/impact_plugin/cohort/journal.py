@@ -13,11 +13,10 @@ from typing import Any
 
 from impact_plugin.cohort.folder import LOG
 from impact_plugin.cohort.plan import Task
-from impact_plugin.cohort.running import Watch
 from impact_plugin.cohort.work import Row
 
 
-class Journal(Watch):
+class Journal:
     """The log of a cohort, to which each run appends, and its progress on standard error.
 
     Args:

@@ -165,3 +165,12 @@ def absolute(text: str, folder: Path) -> str:
         FileNotFoundError: It begins with the home folder of a user that does not exist.
     """
     return os.path.normpath(folder / expanded(text))
+
+
+def whole_path(path: str | os.PathLike[str], problems: list[str]) -> str:
+    """Make a path absolute; where that cannot be, say why in ``problems`` and give nothing."""
+    try:
+        return str(expanded(path).absolute())
+    except (OSError, ValueError) as error:
+        problems.append(str(error))
+        return ""

@@ -1,4 +1,4 @@
-"""What is wrong with the pairs and variants of a cohort, found before anything starts."""
+"""Check the pairs and variants of a cohort before anything starts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from impact_plugin._arguments import integer
+from impact_plugin._arguments import check_integer
 from impact_plugin._io import expanded
 from impact_plugin._optional import require
 from impact_plugin.cohort.clusters import MEMORY, Cluster, submit, without_interrupts
@@ -24,7 +24,7 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
         The class of dask-jobqueue, the number of jobs, and the arguments of the class.
 
     Raises:
-        CohortError: It is not there or not right.
+        CohortError: The file is missing, or not right.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -41,9 +41,11 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     problems = []
     if system not in _SYSTEMS:
         problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
-    for name, number in (("jobs", jobs), ("processes", content.setdefault("processes", 1))):
+    if jobs is None:
+        problems.append(f"{file}: jobs is missing: how many there are to be")
+    for name, value in (("jobs", jobs), ("processes", content.setdefault("processes", 1))):
         try:
-            integer(name, number, 1)
+            check_integer(name, value, 1)
         except ValueError as error:
             problems.append(f"{file}: {error}")
     extra = content.get("worker_extra_args", [])
@@ -59,17 +61,15 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     return _SYSTEMS[system], jobs, content
 
 
-def check(path: str | os.PathLike[str]) -> None:
+def check(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
     """Check what a file says, as far as that goes without submitting jobs.
+
+    Returns:
+        The class of dask-jobqueue, the number of jobs, and arguments that the class accepts.
 
     Raises:
         CohortError: The file is not right, or dask-jobqueue is missing.
     """
-    _jobs(path)
-
-
-def _jobs(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
-    """Give the class of dask-jobqueue, the number of jobs, and arguments that it accepts."""
     name, jobs, given = read(path)
     try:
         require("clusters with a queue", "cohort", "dask_jobqueue")
@@ -106,7 +106,7 @@ def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
     from dask.utils import parse_bytes
     from distributed import Client
 
-    cluster_class, jobs, arguments = _jobs(path)
+    cluster_class, jobs, arguments = check(path)
     with ExitStack() as stack:
         try:
             with without_interrupts():

@@ -1,4 +1,4 @@
-"""Tasks through a client of dask: few at a time, each tried again once, none lost."""
+"""Run tasks through a client of dask: few at a time, those that fail again, and none is lost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from impact_plugin.cohort import work
 from impact_plugin.cohort.clusters import Cluster
+from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.plan import Task, finished
 from impact_plugin.cohort.work import Row
 
 Runner = Callable[[Task], Row]
 
 _WITHOUT_START = 20
-"""Of a task whose workers die before it starts: then the workers are at fault, not the pair."""
-
+"""How often workers may die before a task starts there: they are at fault, not the pair."""
 
 _GATHER = 30
 """Seconds for a row to come from its worker."""
@@ -27,46 +27,29 @@ class EndedEarlyError(RuntimeError):
     """Not all tasks were done: somebody stopped it, or the scheduler went away."""
 
 
-class Watch:
-    """What a run tells as it goes, and asks; this one is silent. See :class:`.journal.Journal`."""
-
-    def tick(self, there: int, workers: int) -> None:
-        """Take note, about twice a second, of the tasks with workers and of the workers."""
-
-    def again(self, task: Task, why: str) -> None:
-        """Take note that a task is to be tried again, and why."""
-
-    def say(self, text: str) -> None:
-        """Say something to people, if it is anything."""
-
-    def stopped(self) -> str:
-        """Give why to stop, or nothing."""
-        return ""
-
-
 def run(
-    cluster: Cluster, tasks: Sequence[Task], runner: Runner = work.run, watch: Watch | None = None
+    cluster: Cluster, tasks: Sequence[Task], journal: Journal, runner: Runner = work.run
 ) -> Iterator[Row]:
     """Run tasks, and give the row of each when it has ended for good.
 
-    The largest first, since small ones fill what is left beside them and at the end. On this
-    machine no more are with the scheduler than fit side by side; elsewhere twice as many as there
-    are workers, so that these need not wait, and neither the scheduler nor this process has to
-    keep thousands.
+    The largest start first, since small ones fill what is left beside them and at the end. On this
+    machine the scheduler has no more tasks than fit side by side; elsewhere it has twice as many as
+    there are workers, so that these need not wait, and neither the scheduler nor this process has
+    to keep thousands.
 
     Args:
-        cluster: Where.
+        cluster: The workers.
         tasks: What to do.
-        runner: What does one, on a worker.
-        watch: Who follows it.
+        journal: It is told how the run goes, and asked whether to stop.
+        runner: What does one task, on a worker.
 
     Raises:
-        EndedEarlyError: It was stopped, or the connection to the scheduler has ended.
+        EndedEarlyError: The run was stopped, or the connection to the scheduler has ended.
     """
-    client, watch = cluster.client, watch or Watch()
+    client = cluster.client
     waiting = sorted(tasks, key=lambda task: -task.memory)
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    there: dict[Any, Task] = {}
+    there: dict[str, tuple[Any, Task]] = {}  # futures and tasks by the keys of the futures
     lost: dict[str, int] = {}
     number, before = 0, ""
     workers, looked = cluster.workers(), time.monotonic()
@@ -75,14 +58,14 @@ def run(
             if client.status != "running":
                 message = "the connection to the scheduler has ended"
                 raise EndedEarlyError(message)
-            if why := watch.stopped():
+            if why := journal.stopped():
                 raise EndedEarlyError(why)
             if time.monotonic() - looked > 2:
                 workers, looked = cluster.workers(), time.monotonic()
                 if (trouble := cluster.mend()) != before:
-                    watch.say(trouble)
+                    journal.say(trouble)
                     before = trouble
-            while (place := _next(cluster, waiting, there, workers)) is not None:
+            while waiting and (place := _next(cluster, waiting, there, workers)) is not None:
                 task = waiting.pop(place)
                 number += 1
                 future = client.submit(
@@ -92,60 +75,45 @@ def run(
                     pure=False,
                     resources=cluster.asked(task),
                 )
-                there[future.key] = task
+                there[future.key] = future, task
                 future.add_done_callback(ended.put)
             try:
                 future = ended.get(timeout=0.5)
             except queue.Empty:
-                watch.tick(len(there), workers)
+                journal.tick(len(there), workers)
                 continue
-            task = there.pop(future.key)
+            _, task = there.pop(future.key)
             row = _result(future, task, lost, cluster)
             future.release()
             if row is None:  # its worker died: whether it was its fault, the next start decides
                 started = work.starts(task) > 0
-                watch.again(task, f"its worker died{'' if started else ' before it started'}")
+                journal.again(task, f"its worker died{'' if started else ' before it started'}")
                 waiting.append(task)
             elif row["status"] == "failed" and row["attempts"] <= task.retries and not _died(row):
-                watch.again(task, str(row["error"]))
+                journal.again(task, str(row["error"]))
                 waiting.append(replace(task, attempt=row["attempts"] + 1))
             else:
                 yield row
-            watch.tick(len(there), workers)
+            journal.tick(len(there), workers)
     finally:
         if there and client.status == "running":
-            client.cancel([_future(client, key) for key in there], force=True)
+            client.cancel([future for future, _ in there.values()], force=True)
 
 
 def _next(
-    cluster: Cluster, waiting: Sequence[Task], there: dict[Any, Task], workers: int
+    cluster: Cluster, waiting: Sequence[Task], there: dict[str, tuple[Any, Task]], workers: int
 ) -> int | None:
     """Give the place of the task that can be sent next, or None."""
-    if not waiting:
-        return None
     if cluster.machine is None:
         return 0 if len(there) < 2 * max(1, workers) else None
-    fits, running = cluster.machine.fits, list(there.values())
+    fits, running = cluster.machine.fits, [task for _, task in there.values()]
     return next((i for i, task in enumerate(waiting) if fits(task, running)), None)
-
-
-def _future(client: Any, key: str) -> Any:  # noqa: ANN401
-    from distributed import Future
-
-    return Future(key, client)
 
 
 def _result(future: Any, task: Task, lost: dict[str, int], cluster: Cluster) -> Row | None:  # noqa: ANN401
     """Give the row of a task; None where its worker died and it is to be tried again."""
     from distributed import KilledWorker
 
-    failed: Row = {
-        "pair": task.pair.name,
-        "variant": task.variant.name,
-        "key": task.key,
-        "status": "failed",
-        "attempts": task.attempt,
-    }
     if future.status == "finished":
         try:
             row: Row = future.result(timeout=_GATHER)
@@ -154,18 +122,19 @@ def _result(future: Any, task: Task, lost: dict[str, int], cluster: Cluster) -> 
             return finished(task)
     error = future.exception() if future.status == "error" else None
     if error is not None and not isinstance(error, KilledWorker):
-        return failed | {"error": f"{type(error).__name__}: {error}"}
+        text = f"{type(error).__name__}: {error}"
+        return work.row_of(task, "failed", attempts=task.attempt, error=text)
     if (done := finished(task)) is not None:  # it died after the pair had ended
         return done
     died = work.starts(task)
     if died and task.attempt - 1 + died > task.retries:
-        return failed | work.died_row(died, task, cluster.cause_of_death(work.last_worker(task)))
+        return work.died_row(task, died, cluster.cause_of_death(work.last_worker(task)))
     lost[task.name] = lost.get(task.name, 0) + 1
     if lost[task.name] > _WITHOUT_START + task.retries:
         text = f"workers died {lost[task.name]} times before the pair started: see their logs"
-        return failed | {"attempts": 0, "error": f"WorkerDied: {text}"}
+        return work.row_of(task, "failed", attempts=0, error=f"{work.DIED}: {text}")
     return None
 
 
 def _died(row: Row) -> bool:
-    return str(row.get("error")).startswith("WorkerDied")
+    return str(row.get("error")).startswith(work.DIED)

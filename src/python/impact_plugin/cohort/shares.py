@@ -1,4 +1,4 @@
-"""How registrations share this machine: processors, memory and GPUs."""
+"""How registrations share the processors, the memory and the GPUs of this machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to share.
+    """What registrations on this machine share.
 
     Attributes:
-        workers: Processes, each with one registration at a time.
-        processors: Threads of all registrations together.
-        memory: Bytes that they may take together.
-        threads: Of each registration, where the caller said so.
-        gpus: What ``CUDA_VISIBLE_DEVICES`` of one worker after the other is; empty: nothing.
+        workers: How many processes there are, each with one registration at a time.
+        processors: How many threads all registrations together may have.
+        memory: How much memory all registrations together may take, bytes.
+        threads: How many threads each registration has, where the caller said so.
+        gpus: The values of ``CUDA_VISIBLE_DEVICES`` for one worker after the other; empty where
+            workers use no GPU.
     """
 
     workers: int
@@ -61,15 +62,15 @@ def divide(
 ) -> tuple[Machine, str]:
     """Choose the number of workers of this machine.
 
-    One for each GPU; without GPUs as many as there are processors, since several registrations side
-    by side share no serial part; no more than there are registrations, or than fit into the memory
-    when the smallest are side by side.
+    There is one worker for each GPU. Without GPUs there are as many as processors, since several
+    registrations side by side share no serial part. There are never more than registrations, or
+    than fit into the memory when the smallest run side by side.
 
     Args:
-        predicted: Memory of each registration that is to be done, bytes.
-        workers: As the caller wants it.
-        threads: Of each, as the caller wants it.
-        gpus: That workers are to use.
+        predicted: The memory of each registration that is to be done, bytes.
+        workers: How many workers the caller wants, or None.
+        threads: How many threads the caller wants for each registration, or None.
+        gpus: The GPUs that workers are to use.
 
     Returns:
         The machine, and a sentence about it for people.

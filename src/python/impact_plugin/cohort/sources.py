@@ -20,6 +20,7 @@ from impact_plugin.cohort.pairs import (
     absolute,
     checked,
     name_problem,
+    whole_path,
 )
 from impact_plugin.images.reading import stem
 
@@ -166,8 +167,8 @@ def all_to_atlas(
             the home folder of a user that does not exist.
     """
     problems: list[str] = []
-    fixed = _whole(atlas, problems)
-    files = [_whole(image, problems) for image in images]
+    fixed = whole_path(atlas, problems)
+    files = [whole_path(image, problems) for image in images]
     rows = [(_plain(stem(file)), fixed, file) for file in files if file not in ("", fixed)]
     if not rows and (not files or not problems):
         problems.append("there is no image")
@@ -187,7 +188,7 @@ def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> lis
             have the same entities; there is only one of two images. With the pairs that are right.
     """
     problems: list[str] = []
-    folder = _whole(root, problems)
+    folder = whole_path(root, problems)
     if not folder:
         raise PairsError(problems)
     fixeds = _by_entities(folder, "fixed", fixed, problems)
@@ -233,7 +234,7 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
         problems.append(f"{folder}: no file matches {pattern!r} ({role})")
     for path in paths:
         name = "_".join(dict.fromkeys(_ENTITY.findall(path.relative_to(folder).as_posix())))
-        if not (file := _whole(path, problems)):
+        if not (file := whole_path(path, problems)):
             continue
         if "sub-" in name:
             found.setdefault(name, []).append(file)
@@ -245,15 +246,6 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
         if len(files) > 1
     ]
     return found
-
-
-def _whole(path: str | os.PathLike[str], problems: list[str]) -> str:
-    """Make a path absolute; empty where its home folder is not known, or it is not UTF-8."""
-    try:
-        return str(expanded(path).absolute())
-    except (OSError, ValueError) as error:
-        problems.append(str(error))
-        return ""
 
 
 def _collected(rows: Iterable[tuple[str, str, str]], problems: list[str]) -> list[Pair]:

@@ -15,9 +15,9 @@ class Stopping:
     """Whether the process was told to end, and how that is heard.
 
     Attributes:
-        why: Empty until then.
-        polled: Whether somebody asks for ``why`` all the time. Otherwise the first signal raises
-            KeyboardInterrupt, and none is heard while what follows from it is done.
+        why: Which signal came first; empty until then.
+        polled: Whether somebody looks at ``why`` all the time. Otherwise the first signal raises
+            KeyboardInterrupt, and later ones are ignored while the run is taken down.
     """
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class Stopping:
 
     @contextmanager
     def put_off(self) -> Iterator[None]:
-        """Hear signals at the end of the block only.
+        """Put off signals until the end of the block.
 
         Raises:
-            KeyboardInterrupt: There was one.
+            KeyboardInterrupt: A signal came within the block.
         """
         before, self.polled = self.polled, True
         try:

@@ -30,15 +30,15 @@ def make(
 
     Args:
         pairs: The pairs.
-        variants: How each is registered.
-        maps: The variants' maps.
-        headers: Of the images.
-        checksums: Of files.
+        variants: The ways in which each pair is registered.
+        maps: The maps of the variants.
+        headers: The headers of the images by their paths.
+        checksums: The checksums of files, as far as they are known.
         outside: What becomes of landmarks outside the images.
-        options: Those of :class:`Task` that are the same for all.
+        options: The attributes of :class:`Task` that all tasks share.
 
     Raises:
-        CohortError: A file that was there is there no more.
+        CohortError: A file has disappeared since the pairs were checked.
     """
     tasks = []
     for pair in pairs:

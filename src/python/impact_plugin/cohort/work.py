@@ -13,17 +13,33 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
 from impact_plugin.cohort.folder import FAILED, STARTED
 from impact_plugin.cohort.plan import TASK, Task
 
+if TYPE_CHECKING:
+    from impact_plugin.registration.result import RegistrationResult
+
 Row = dict[str, Any]
 """What is known of one task after it ran: a row of the cohort's table."""
+
+Register = Callable[[Task], "RegistrationResult"]
+"""What registers the images of a task's pair, on a worker."""
+
+
+DIED = "WorkerDied"
+"""How the error of a row begins whose workers died."""
+
+
+def row_of(task: Task, status: str, **more: object) -> Row:
+    """Begin the row of a task."""
+    names = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
+    return {**names, "status": status, **more}
 
 
 def started_file(task: Task) -> Path:
@@ -45,32 +61,60 @@ def last_worker(task: Task) -> str:
     return lines[-1].split(" ")[0] if lines else ""
 
 
-def run(task: Task) -> Row:
-    """Register a pair, measure the result and put it in its place, or say why not."""
+def register(task: Task) -> RegistrationResult:
+    """Register the images of a task's pair, as the task says.
+
+    Raises:
+        RegistrationError: elastix failed; and whatever else ``register_images`` raises.
+    """
+    import impact_plugin
+
+    pair = task.pair
+    with _feature_cache(task.feature_cache):
+        return impact_plugin.register_images(
+            pair.files["fixed"],
+            pair.files["moving"],
+            fixed_mask=pair.files.get("fixed_mask"),
+            moving_mask=pair.files.get("moving_mask"),
+            initial_transform=pair.initial_transform,
+            models=task.models,
+            threads=task.threads,
+            device=task.device,
+            progress=False,
+            **_maps(task),
+            iterations=pair.options.get("iterations"),
+            seed=pair.options.get("seed"),
+        )
+
+
+def run(task: Task, register: Register = register) -> Row:
+    """Register a pair, measure the result and put it in its place, or say why not.
+
+    Args:
+        task: What to do.
+        register: What registers the images.
+    """
     begun = time.perf_counter()
     died = starts(task)
-    row: Row = {
-        "pair": task.pair.name,
-        "variant": task.variant.name,
-        "key": task.key,
-        "status": "failed",
-        "worker": f"{socket.gethostname()}:{os.getpid()}",
-        "attempts": task.attempt + died,
-        "error": "",
-    }
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    row = row_of(task, "failed", worker=worker, attempts=task.attempt + died, error="")
     if died and row["attempts"] > 1 + task.retries:
-        return row | died_row(died, task)
+        return row | died_row(task, died)
     marker = started_file(task)
     stack = ExitStack()
     try:
         _check_versions(task)
         marker.parent.mkdir(parents=True, exist_ok=True)
         with marker.open("a") as file:
-            file.write(f"{row['worker']} {time.time():.3f}\n")
+            file.write(f"{worker} {time.time():.3f}\n")
         stack.enter_context(_own_temporary_folder())
         with _PeakMemory() as memory:
-            measured = _register(task, row, begun, memory)
-        row |= measured
+            result = register(task)
+            done = row | _figures(task, result)
+            done["seconds"] = round(time.perf_counter() - begun, 3)
+            done["peak_memory_mb"] = round(memory.peak / 2**20, 1)
+            _keep(task, result, done)
+        row = done
     except Exception as error:
         row["error"] = f"{type(error).__name__}: {_with_log_kept(error, task)}"
         row["traceback"] = traceback.format_exc(limit=-6)
@@ -81,24 +125,20 @@ def run(task: Task) -> Row:
     return row
 
 
-def died_row(times: int, task: Task | None = None, cause: str = "") -> Row:
+def died_row(task: Task, times: int, cause: str = "") -> Row:
     """Say that a pair's worker died each time it ran.
 
     Args:
-        times: In a row, to the last.
-        task: Which.
+        task: The task of the pair.
+        times: How many times its worker died, without another end between them.
         cause: What is known of the last time.
     """
-    where = f" (last {last_worker(task)})" if task and last_worker(task) else ""
+    where = f" (last {last_worker(task)})" if last_worker(task) else ""
     cause = cause or (
         "killed by the system, as where memory runs out, or a crash; see the worker's log"
     )
-    return {
-        "status": "failed",
-        "attempts": times + (task.attempt - 1 if task else 0),
-        "error": f"WorkerDied: its worker died each of the {times} times that it ran{where}: "
-        f"{cause}",
-    }
+    error = f"{DIED}: its worker died each of the {times} times that it ran{where}: {cause}"
+    return row_of(task, "failed", attempts=times + task.attempt - 1, error=error)
 
 
 def _lines(task: Task) -> list[str]:
@@ -120,43 +160,23 @@ def _check_versions(task: Task) -> None:
         raise RuntimeError(message)
 
 
-def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
-    import impact_plugin
+def _figures(task: Task, result: RegistrationResult) -> Row:
+    """Give what the table says of a registration that is done, in the numbers that JSON has."""
     from impact_plugin.cohort import measuring
+
+    metric = result.history.metric
+    row: Row = {"status": "done", "metric": float(metric[-1]) if len(metric) else None}
+    try:
+        row |= measuring.figures(task.pair, result, task.outside)
+    except Exception as error:  # what was registered is there all the same
+        row["measure_error"] = f"{type(error).__name__}: {error}"
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _keep(task: Task, result: RegistrationResult, row: Row) -> None:
+    """Write a result and its row to their place, in place of what an earlier run left there."""
     from impact_plugin.registration import storage
 
-    pair = task.pair
-    with _feature_cache(task.feature_cache):
-        result = impact_plugin.register_images(
-            pair.files["fixed"],
-            pair.files["moving"],
-            fixed_mask=pair.files.get("fixed_mask"),
-            moving_mask=pair.files.get("moving_mask"),
-            initial_transform=pair.initial_transform,
-            models=task.models,
-            threads=task.threads,
-            device=task.device,
-            progress=False,
-            **_maps(task),
-            iterations=pair.options.get("iterations"),
-            seed=pair.options.get("seed"),
-        )
-    try:
-        figures = measuring.figures(pair, result, task.outside)
-    except Exception as error:  # what was registered is there all the same
-        figures = {"measure_error": f"{type(error).__name__}: {error}"}
-    metric = result.history.metric
-    done = row | {
-        "status": "done",
-        "metric": float(metric[-1]) if len(metric) else None,
-        **figures,
-        "seconds": round(time.perf_counter() - begun, 3),
-        "peak_memory_mb": round(memory.peak / 2**20, 1),
-    }
-    # JSON has no other numbers.
-    done = {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in done.items()
-    }
     with suppress(OSError):
         failed_log(task).unlink(missing_ok=True)
     place = task.folder
@@ -165,11 +185,10 @@ def _register(task: Task, row: Row, begun: float, memory: _PeakMemory) -> Row:
     try:
         unfinished.mkdir()
         storage.write_files(result, unfinished, place)
-        (unfinished / TASK).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+        (unfinished / TASK).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
         put(unfinished, place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return done
 
 
 def put(unfinished: Path, place: Path) -> None:
@@ -216,16 +235,15 @@ def _with_log_kept(error: Exception, task: Task) -> str:
 @contextmanager
 def _own_temporary_folder() -> Iterator[None]:
     """Keep temporary files in a folder of this process, and delete those of processes that died."""
+    import psutil
+
     front = f"impact-plugin-worker-{socket.gethostname()}-"
     place = Path(tempfile.gettempdir())
     for other in place.glob(front + "*"):
         number = other.name.removeprefix(front)
         with suppress(OSError):
-            if (
-                number.isdecimal()
-                and other.stat().st_uid == os.getuid()
-                and not _lives(int(number))
-            ):
+            is_ours = number.isdecimal() and other.stat().st_uid == os.getuid()
+            if is_ours and not psutil.pid_exists(int(number)):
                 shutil.rmtree(other, ignore_errors=True)
     own = place / f"{front}{os.getpid()}"
     before = tempfile.tempdir
@@ -236,16 +254,6 @@ def _own_temporary_folder() -> Iterator[None]:
     finally:
         tempfile.tempdir = before
         shutil.rmtree(own, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 @contextmanager

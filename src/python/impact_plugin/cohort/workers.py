@@ -1,4 +1,4 @@
-"""What is wrong with the workers of a cluster, found before it runs anything."""
+"""Check the workers of a cluster before anything runs there."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ def check(
     """Tell what is wrong with the workers: none, other versions, several threads, other files.
 
     Args:
-        cluster: With the workers.
-        folder: The cohort's, which is there; None: look only at those that are there already.
-        stopped: Whether to wait no longer.
+        cluster: The cluster with the workers.
+        folder: The cohort's folder, which exists. With None only those workers are checked that
+            have come already, and not whether they see the folder.
+        stopped: Tells whether to stop waiting.
+
+    Returns:
+        A sentence for each problem.
     """
     client = cluster.client
     if folder is None:

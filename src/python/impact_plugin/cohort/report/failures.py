@@ -47,8 +47,9 @@ def causes(table: Any) -> list[Cause]:  # noqa: ANN401
             text = text or "no cause is known"
         else:
             text = f"Registered, and not measured: {row.measure_error}"
-        kind = _PARTICULAR.sub("…", text)
-        cause = found.setdefault(kind, Cause(text if len(text) <= _LONG else f"{text[:_LONG]}…"))
+        text = text if len(text) <= _LONG else f"{text[:_LONG]}…"
+        kind = _PARTICULAR.sub("…", text)  # takes time by the square of the length
+        cause = found.setdefault(kind, Cause(text))
         cause.count += 1
         if row.variant not in cause.variants:
             cause.variants.append(row.variant)
