@@ -5,6 +5,7 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register_images`, a registration in one call, and what it takes and gives;
+- :func:`apply_transform`, a transform of elastix, ITK or a registration on images or points;
 - :func:`register_cohort`, many pairs on one machine or a cluster;
 - :func:`rerun`, which does one again out of its record and compares the results to the bit;
 - :func:`register`, for the installations in which elastix cannot find the plugin by itself;
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from impact_plugin.images.array import ImageArray
     from impact_plugin.images.nifti_frames import FrameWarning
     from impact_plugin.registration.api import preset_map, preset_names, register_images
+    from impact_plugin.registration.applying import apply_transform
     from impact_plugin.registration.follower import StopRegistration
     from impact_plugin.registration.records.comparing import RecordMismatchError
     from impact_plugin.registration.reporting import write_report
@@ -72,6 +74,7 @@ __all__ = [
     "StopRegistration",
     "VersionMismatchError",
     "__version__",
+    "apply_transform",
     "check",
     "cohort",
     "command_line",
@@ -117,6 +120,7 @@ _HOMES = {
     "Rerun": "registration.rerun",
     "StopRegistration": "registration.follower",
     "VersionMismatchError": "_versions",
+    "apply_transform": "registration.applying",
     "preset_map": "registration.api",
     "preset_names": "registration.api",
     "register_cohort": "cohort.api",

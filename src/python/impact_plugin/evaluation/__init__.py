@@ -19,6 +19,7 @@ from impact_plugin.evaluation.results import (
     Row,
     StepEvaluation,
 )
+from impact_plugin.evaluation.writing_points import write_points
 
 __all__ = [
     "JSON_SCHEMA",
@@ -32,4 +33,5 @@ __all__ = [
     "StepEvaluation",
     "evaluate",
     "read_points",
+    "write_points",
 ]

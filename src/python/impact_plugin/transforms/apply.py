@@ -77,6 +77,20 @@ def warp(
         # At the voxels of the grid, the only places that are asked for, it is the same; and
         # transformix would make floats of the image, which hold no whole numbers above 2**24.
         transform = sitk.DisplacementFieldTransform(transformix.displacement_field(chain, grid))
+    return resample(transform, image, grid, order, default, threads)
+
+
+def resample(
+    transform: sitk.Transform,
+    image: sitk.Image,
+    grid: Geometry,
+    order: int,
+    default: float,
+    threads: int | None = None,
+) -> sitk.Image:
+    """Resample an image by a transform from the grid's frame to its own; see :func:`warp`."""
+    import SimpleITK as sitk
+
     interpolators = [
         sitk.sitkNearestNeighbor,
         sitk.sitkLinear,
