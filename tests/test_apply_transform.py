@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,83 @@ def test_folders(tmp_path: Path) -> None:
         sitk.GetArrayFromImage(moving), moving.GetSpacing(), moving.GetOrigin()
     )
     assert isinstance(apply_transform(result, array), impact_plugin.ImageArray)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
+    """A registration by a B-spline of two images whose grids differ."""
+    fixed, moving = sitk_pair()
+    smaller = sitk.RegionOfInterest(moving, [n - 2 - k for k, n in enumerate(moving.GetSize())])
+    folder = tmp_path_factory.mktemp("registered")
+    for name, image in (("fixed", fixed), ("moving", smaller)):
+        sitk.WriteImage(image, str(folder / f"{name}.mha"))
+    parameters = squares(Transform="BSplineTransform", FinalGridSpacingInPhysicalUnits=12.0)
+    return impact_plugin.register_images(
+        folder / "fixed.mha",
+        folder / "moving.mha",
+        parameter_maps=parameters,
+        iterations=8,
+        progress=False,
+        output_directory=folder / "out",
+    )
+
+
+@pytest.mark.filterwarnings("ignore::impact_plugin.InverseWarning")
+@pytest.mark.parametrize("name", ["i.h5", "i.tfm", "i.txt", "i.mha", "i.nii.gz", "i.nrrd"])
+def test_a_saved_inverse_is_read_back(name: str, registered: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    """As the inverse itself; images of the fixed frame come onto the moving image's grid."""
+    fixed, moving = (sitk.ReadImage(str(path)) for path in registered.inputs)
+    assert registered.save_inverse(tmp_path / name) == tmp_path / name
+    points = registered.map_points(places(Geometry.of(fixed)))
+    back = mapped(registered.inverse(), points)
+    np.testing.assert_allclose(apply_transform(tmp_path / name, points), back, atol=0.02)
+    own_way = registered.warp(fixed, inverse=True, order=1, default=0)
+    assert Geometry.of(own_way) == Geometry.of(moving) != Geometry.of(fixed)
+    options = {"reference": moving} if name in ("i.h5", "i.tfm", "i.txt") else {}
+    read = apply_transform(tmp_path / name, fixed, **options)
+    assert Geometry.of(read).difference(Geometry.of(moving)) == ""
+    scale = voxels(fixed).std()
+    assert np.abs(voxels(read) - voxels(own_way)).mean() < 0.01 * scale
+    assert voxels(read).std() > 0.3 * scale
+
+
+@pytest.mark.filterwarnings("ignore::impact_plugin.InverseWarning")
+def test_points_and_images_there_and_back(registered: Any) -> None:  # noqa: ANN401
+    fixed, moving = (sitk.ReadImage(str(path)) for path in registered.inputs)
+    points = places(registered.fixed)
+    there = registered.map_points(points)
+    assert np.abs(there - points).max() > 0.5
+    np.testing.assert_allclose(registered.map_points(there, inverse=True), points, atol=1e-4)
+    signs = np.array([-1, -1, 1])
+    in_ras = registered.map_points(points * signs, axes="RAS")
+    np.testing.assert_allclose(in_ras, there * signs, atol=1e-12)
+    in_ras = registered.map_points(there * signs, "RAS", inverse=True)
+    np.testing.assert_allclose(in_ras, points * signs, atol=1e-4)
+    labels = sitk.Cast(fixed > float(np.median(voxels(fixed))), sitk.sitkUInt8) * 7
+    back = registered.warp(labels, labels=True, inverse=True)
+    assert Geometry.of(back) == Geometry.of(moving)
+    assert set(np.unique(voxels(back)).tolist()) == {0, 7}
+    on_other = registered.warp(moving, reference=moving)
+    assert Geometry.of(on_other) == Geometry.of(moving)
+
+
+def test_what_an_inverse_needs(registered: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    forgotten = replace(registered, inputs=None)
+    fixed = registered.inputs[0]
+    with pytest.raises(ValueError, match="the moving image, on whose grid"):
+        forgotten.warp(fixed, inverse=True)
+    with pytest.raises(ValueError, match="the moving image, on whose grid"):
+        forgotten.save_inverse(tmp_path / "i.mha")
+    with pytest.raises(ValueError, match=r"ends in \.h5, \.tfm, \.txt"):
+        registered.save_inverse(tmp_path / "i.png")
+    with pytest.raises(ValueError, match="would be overwritten"):
+        registered.save_inverse(registered.inputs[1])
+    with pytest.raises(ValueError, match="'SPL', expected 'LPS' or 'RAS'"):
+        registered.map_points([[1, 2, 3]], "SPL")
+    with pytest.raises(ValueError, match="1 of 1 points are not finite"):
+        registered.map_points([[1, 2, np.inf]], inverse=True)
+    with pytest.raises(ValueError, match="reference has 2 dimensions"):
+        registered.warp(fixed, inverse=True, reference=sitk_pair(2)[0])
 
 
 def test_files_of_points(tmp_path: Path) -> None:

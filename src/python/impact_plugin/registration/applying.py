@@ -12,14 +12,13 @@ import numpy as np
 from impact_plugin._arguments import check_number, check_whole
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
-from impact_plugin.evaluation.points import FILES, Points, PointsLike, Positions, as_points
+from impact_plugin.evaluation.points import FILES, Points, PointsLike, as_points
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.axes import Axes, check_axes, turned
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.registration.known_transform import KnownTransform, TransformLike
-from impact_plugin.transforms import inverse as inverses
-from impact_plugin.transforms import solving
+from impact_plugin.transforms.inverse import InverseWarning
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -28,12 +27,6 @@ Interpolation: TypeAlias = Literal["linear", "nearest", "bspline"]
 """How values between voxels are found; ``"bspline"`` is cubic."""
 
 _ORDERS = {"nearest": 0, "linear": 1, "bspline": 3}
-
-_TOLERANCE = 0.01
-"""Of inverses, of the least distance of voxels, or mm where no grid is known."""
-
-_TRIED = 24
-"""Voxels along each axis of a grid at which an inverse is tried."""
 
 
 @plain_arguments
@@ -132,7 +125,7 @@ def apply_transform(
         raise ValueError(message)
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
     known = KnownTransform.read(transform, None if moving is None else Geometry.of(moving))
-    grid = None if reference is None else _grid(reference, known.dimension)
+    grid = None if reference is None else grid_of(reference, known.dimension)
     if are_points(data):
         if labels or interpolation is not None or default_pixel_value is not None:
             message = (
@@ -141,7 +134,11 @@ def apply_transform(
             )
             raise ValueError(message)
         points = as_points(data, known.dimension, "data", grid or known.grid, axes)
-        mapped = (_back if inverse else KnownTransform.map_points)(known, points.positions)
+        if inverse:
+            mapped, left = known.map_back(points.positions)
+            _warn(left)
+        else:
+            mapped = known.map_points(points.positions)
         if isinstance(data, str | os.PathLike | Points):
             return replace(points, positions=mapped)
         return turned(mapped, axes)
@@ -158,10 +155,9 @@ def apply_transform(
     validation.check_fits(default_pixel_value, image, "default_pixel_value")
     grid = grid or _own_grid(known, inverse)
     if inverse:
-        back = KnownTransform(known.dimension, itk=_inverted(known, grid))
-        warped = back.warp(image, grid, order, default_pixel_value, threads)
-    else:
-        warped = known.warp(image, grid, order, default_pixel_value, threads)
+        known, left = known.inverted(grid)
+        _warn(left)
+    warped = known.warp(image, grid, order, default_pixel_value, threads)
     return conversion.like(warped, data)
 
 
@@ -210,7 +206,18 @@ def _image(data: ImageLike, dimension: int) -> sitk.Image:
     return image
 
 
-def _grid(reference: ImageLike, dimension: int) -> Geometry:
+def _warn(left: str) -> None:
+    if left:
+        warnings.warn(left, InverseWarning, stacklevel=4)
+
+
+def grid_of(reference: ImageLike, dimension: int) -> Geometry:
+    """Give the grid of a reference image.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: As in :func:`register_images` for images, or its
+            dimension is another.
+    """
     image = conversion.to_sitk(reference, "reference")
     validation.check_place(image, "reference")
     if image.GetDimension() != dimension:
@@ -235,29 +242,3 @@ def _own_grid(known: KnownTransform, inverse: bool) -> Geometry:
         )
         raise ValueError(message)
     return known.grid
-
-
-def _tolerance(grid: Geometry | None) -> float:
-    return _TOLERANCE * (min(grid.spacing) if grid else 1.0)
-
-
-def _inverted(known: KnownTransform, reference: Geometry) -> sitk.Transform:
-    """Give the inverse, tried over the fixed image or, where that is not known, the reference."""
-    transform, tolerance = known.as_sitk(), _tolerance(known.grid or reference)
-    found = inverses.inverse(transform, tolerance, None)
-    if known.grid is not None:
-        points = known.grid.points(_TRIED)
-    else:
-        points = inverses.deformed(transform, solving.mapped(found, reference.points(_TRIED)))
-    if left := inverses.what_is_left(transform, found, points, tolerance):
-        warnings.warn(left, inverses.InverseWarning, stacklevel=4)
-    return found
-
-
-def _back(known: KnownTransform, points: Positions) -> Positions:
-    """Map points of the moving image to the fixed image."""
-    transform, tolerance = known.as_sitk(), _tolerance(known.grid)
-    found = inverses.points_back(transform, points, tolerance)
-    if left := inverses.what_of_points(transform, found, points, tolerance):
-        warnings.warn(left, inverses.InverseWarning, stacklevel=4)
-    return found

@@ -17,7 +17,15 @@ from impact_plugin.folders.summary import SavedTransform, Summary
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_whole
 from impact_plugin.registration.data import RegistrationData
-from impact_plugin.transforms import apply, directions, from_elastix, initial, itk_files, solving
+from impact_plugin.transforms import (
+    apply,
+    directions,
+    from_elastix,
+    initial,
+    inverse,
+    itk_files,
+    solving,
+)
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.fixed_grid import grid_of_chain
@@ -28,6 +36,12 @@ if TYPE_CHECKING:
 
 TransformLike: TypeAlias = Any
 """A path, a result, a transform of SimpleITK or itk, a displacement field, or elastix's maps."""
+
+TRIED = 24
+"""Voxels along each axis of a grid at which an inverse is tried."""
+
+_NEAR = 0.01
+"""How near inverses are to be, in the least distance of voxels, or mm where no grid is known."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,42 @@ class KnownTransform:
             return apply.map_points(self.chain, points)
         return solving.mapped(self.itk, points)
 
+    def map_back(self, points: Positions) -> tuple[Positions, str]:
+        """Map points (N, d) of the moving image, mm in LPS, to the fixed image.
+
+        Returns:
+            The points, and what is to be warned of; nothing where all were found.
+
+        Raises:
+            ValueError: The transform has no inverse, or a coordinate is not finite.
+        """
+        apply.check_finite(points)
+        transform, tolerance = self.as_sitk(), _tolerance(self.grid)
+        found = inverse.points_back(transform, points, tolerance)
+        return found, inverse.what_of_points(transform, found, points, tolerance)
+
+    def inverted(self, reference: Geometry) -> tuple[KnownTransform, str]:
+        """Give the inverse for images, tried over the fixed image.
+
+        Args:
+            reference: The grid on which images are to lie, on which it is tried where the fixed
+                image's is not known.
+
+        Returns:
+            The inverse, and what is to be warned of; nothing where it is near everywhere.
+
+        Raises:
+            ValueError: The transform has no inverse.
+        """
+        transform, tolerance = self.as_sitk(), _tolerance(self.grid or reference)
+        found = inverse.inverse(transform, tolerance, None)
+        if self.grid is not None:
+            points = self.grid.points(TRIED)
+        else:
+            points = inverse.deformed(transform, solving.mapped(found, reference.points(TRIED)))
+        left = inverse.what_is_left(transform, found, points, tolerance)
+        return KnownTransform(self.dimension, itk=found), left
+
     def warp(
         self, image: sitk.Image, grid: Geometry, order: int, default: float, threads: int | None
     ) -> sitk.Image:
@@ -109,6 +159,10 @@ class KnownTransform:
         if self.resampling is not None:
             return self.resampling.value_outside(image)
         return outside_of(self.chain.maps[-1]) if self.chain and self.chain.maps else 0.0
+
+
+def _tolerance(grid: Geometry | None) -> float:
+    return _NEAR * (min(grid.spacing) if grid else 1.0)
 
 
 def _of_path(path: Path, moving: Geometry | None) -> KnownTransform:
