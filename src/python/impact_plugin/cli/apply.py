@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from impact_plugin import _io, _kept
 from impact_plugin.elastix.errors import RegistrationError
+
+if TYPE_CHECKING:
+    from impact_plugin.images.axes import Axes
+    from impact_plugin.registration.applying import Interpolation
 
 _FILE = click.Path(path_type=Path)
 _WRITTEN = (".mha", ".nii", ".nii.gz", ".nrrd")
@@ -62,9 +67,9 @@ def apply(
     out: Path,
     reference: Path | None,
     labels: bool,
-    interpolation: str | None,
+    interpolation: Interpolation | None,
     default_pixel_value: float | None,
-    axes: str,
+    axes: Axes,
     inverse: bool,
     moving_image: Path | None,
     threads: int | None,
@@ -95,7 +100,7 @@ def apply(
         _kept.check([out], made_from.files_of(transform))
         points = applying.are_points(data)
         if points:
-            writing_points.check_name(_io.expanded(out), axes)  # type: ignore[arg-type]
+            writing_points.check_name(_io.expanded(out), axes)
         elif not out.name.lower().endswith(_WRITTEN):
             message = f"{out}: expected a name that ends in {', '.join(_WRITTEN)}."
             raise click.BadParameter(message, param_hint="--out")
@@ -104,15 +109,15 @@ def apply(
             data,
             reference=reference,
             labels=labels,
-            interpolation=interpolation,  # type: ignore[arg-type]
+            interpolation=interpolation,
             default_pixel_value=default_pixel_value,
-            axes=axes,  # type: ignore[arg-type]
+            axes=axes,
             inverse=inverse,
             moving_image=moving_image,
             threads=threads,
         )
         if isinstance(found, Points):
-            write_points(found, out, axes)  # type: ignore[arg-type]
+            write_points(found, out, axes)
         else:
             with _io.replacing(_io.expanded(out)) as unfinished:
                 write_image(found, unfinished, compressed=True)

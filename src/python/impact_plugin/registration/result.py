@@ -335,6 +335,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
         mask: ImageLike | None = None,
         outside: Outside = "error",
         jacobian: bool = True,
+        axes: Axes = "LPS",
     ) -> Evaluation:
         """Measure landmark errors, the overlap of labels, and folding.
 
@@ -350,6 +351,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
             mask=mask,
             outside=outside,
             jacobian=jacobian,
+            axes=axes,
         )
 
     def save(self, folder: str | Path) -> Path:
