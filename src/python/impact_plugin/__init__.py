@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from impact_plugin.elastix.history import History
     from impact_plugin.elastix.log import Iteration
     from impact_plugin.images.array import ImageArray
+    from impact_plugin.images.colour import ColourWarning
     from impact_plugin.images.nifti_frames import FrameWarning
     from impact_plugin.registration.api import preset_map, preset_names, register_images
     from impact_plugin.registration.applying import apply_transform
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cohort",
+    "ColourWarning",
     "FrameWarning",
     "History",
     "ImageArray",
@@ -108,6 +110,7 @@ _SUBMODULES = {
 }
 _HOMES = {
     "Cohort": "cohort.api",
+    "ColourWarning": "images.colour",
     "FrameWarning": "images.nifti_frames",
     "History": "elastix.history",
     "ImageArray": "images.array",

@@ -10,7 +10,6 @@ import click
 
 import impact_plugin
 from impact_plugin._io import PathNameError, utf8_name
-from impact_plugin.images.nifti_frames import FrameWarning
 
 _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
@@ -71,7 +70,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command, which shows what is doubtful about images as a line of its own."""
+        """Run a command, which shows our own warnings as lines of their own."""
         with warnings.catch_warnings():
             show = warnings.showwarning
 
@@ -83,7 +82,7 @@ class LazyGroup(click.Group):
                 file: TextIO | None = None,
                 line: str | None = None,
             ) -> None:
-                if issubclass(category, FrameWarning):
+                if category.__module__.partition(".")[0] == "impact_plugin":
                     click.echo(f"Warning: {message}", err=True)
                 else:
                     show(message, category, filename, lineno, file, line)

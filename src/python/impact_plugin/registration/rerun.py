@@ -178,6 +178,7 @@ def run(
         initial_transform=_initial(then, file.parent),
         models={each["name"]: places[each["name"]] for each in then["models"]} or None,
         threads=then["arguments"].get("threads") if threads is None else threads,
+        channel=then["arguments"].get("channel"),
         output_directory=out,
         progress=progress,
         record=check,
