@@ -33,7 +33,7 @@ def test_the_device_of_a_level() -> None:
     with pytest.warns(DeprecationWarning, match="the device -1 is now called 'cpu'"):
         assert parameters.on(-1) == parameters.on("cpu")  # type: ignore[arg-type]
     with pytest.warns(DeprecationWarning, match="argument gpu is now called device"):
-        assert parameters.on(gpu=-1) == parameters.on("cpu")
+        assert parameters.on(gpu=-1) == parameters.on("cpu")  # type: ignore[call-arg]
     assert parameters.on("cuda").resolution_levels[0].device == "cuda:0"
 
 
@@ -63,10 +63,10 @@ def test_arguments() -> None:
 
     assert function(1, other=2) == function(new=1, other=2) == (1, 2)
     with pytest.warns(DeprecationWarning, match="the argument old is now called new") as said:
-        assert function(old=1) == (1, 0)
+        assert function(old=1) == (1, 0)  # type: ignore[call-arg]
     assert said[0].filename == __file__
     with pytest.raises(TypeError, match="old and new are the same argument: give new alone"):
-        function(1, old=1, new=2)
+        function(1, old=1, new=2)  # type: ignore[call-arg, misc]
 
 
 def test_features_where_they_went_before(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_features_where_they_went_before(tmp_path: Path) -> None:
         pytest.warns(DeprecationWarning, match="is now called"),
         pytest.raises(ValueError, match=r"device is 'cuda:99', and of GPUs torch sees"),
     ):
-        impact_plugin.view_features("i.mha", "m.pt", out=tmp_path, gpu=99)
+        impact_plugin.view_features("i.mha", "m.pt", out=tmp_path, gpu=99)  # type: ignore[call-arg]
 
 
 def test_all_errors_are_in_one_place_and_have_one_base() -> None:

@@ -151,3 +151,47 @@ def test_files_that_are_no_text_or_not_there(tmp_path: Path) -> None:
         read_points(tmp_path / "a.txt")
     with pytest.raises(FileNotFoundError, match="there is no file of points"):
         read_points(tmp_path / "b.txt")
+
+
+# frames by name
+
+SAY_NOTHING = {
+    "plain.txt": rows(RAS),
+    "plain.csv": rows(RAS, ","),
+    "named.csv": "\n".join(f"n{k},{line}" for k, line in enumerate(rows(RAS, ",").splitlines())),
+    "xyz.csv": "x,y,z\n" + rows(RAS, ","),
+}
+SAY_THEIRS = {
+    "elastix.txt": f"point\n{len(POINTS)}\n{rows(POINTS)}",
+    "lps.tsv": "l\tp\ts\n" + rows(POINTS, "\t"),
+    "ras.csv": "r,a,s\n" + rows(RAS, ","),
+    "f.fcsv": fcsv(RAS, ""),
+    "m.mrk.json": markups(POINTS),
+}
+
+
+@pytest.mark.parametrize("name", SAY_NOTHING | SAY_THEIRS)
+def test_axes(name: str, tmp_path: Path) -> None:
+    """They are for files that do not say their frame, and never for those that do."""
+    (tmp_path / name).write_text((SAY_NOTHING | SAY_THEIRS)[name])
+    read = read_points(tmp_path / name, axes="RAS")
+    np.testing.assert_array_equal(read.positions, POINTS)
+    np.testing.assert_array_equal(read.coordinates("RAS"), RAS)
+    np.testing.assert_array_equal(read.coordinates(), POINTS)
+    as_lps = read_points(tmp_path / name).positions
+    np.testing.assert_array_equal(as_lps, RAS if name in SAY_NOTHING else POINTS)
+
+
+def test_axes_of_two_dimensions(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("1 -2\n3 4\n")
+    read = read_points(tmp_path / "p.txt", axes="RAS")
+    np.testing.assert_array_equal(read.positions, [[-1, 2], [-3, -4]])
+
+
+@pytest.mark.parametrize("axes", ["ras", "LAS", "", None, 3])
+def test_other_axes(axes: str, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("1 2 3\n")
+    with pytest.raises(ValueError, match=f"axes is {axes!r}, expected 'LPS' or 'RAS'"):
+        read_points(tmp_path / "p.txt", axes=axes)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected 'LPS' or 'RAS'"):
+        read_points(tmp_path / "p.txt").coordinates(axes)  # type: ignore[arg-type]

@@ -259,3 +259,40 @@ def test_a_saved_registration_of_two_dimensions(tmp_path: Path) -> None:
     assert found.after.jacobian is not None
     assert found.after.landmarks.max < 0.5
     assert found.after.jacobian.mean == pytest.approx(1)
+
+
+def test_points_in_ras(registered: impact_plugin.RegistrationResult, tmp_path: Path) -> None:
+    """By `axes`, of positions and of files that do not say it; what says it is as it says."""
+    signs = np.array([-1, -1, 1])
+    fixed, moving = POINTS, registered.map_points(POINTS) + 0.5
+    expected = registered.evaluate(fixed_points=fixed, moving_points=moving, jacobian=False)
+    turned = {"fixed_points": fixed * signs, "moving_points": moving * signs}
+    for figures in (
+        registered.evaluate(**turned, axes="RAS", jacobian=False),
+        evaluate(registered, **turned, axes="RAS", jacobian=False),
+    ):
+        assert figures.after.landmarks is not None
+        assert expected.after.landmarks is not None
+        np.testing.assert_allclose(
+            figures.after.landmarks.distances, expected.after.landmarks.distances
+        )
+    for name, points in turned.items():
+        np.savetxt(tmp_path / f"{name}.txt", points)
+    registered.save(tmp_path / "result")
+    arguments = ["evaluate", str(tmp_path / "result"), "--no-jacobian"]
+    arguments += ["--fixed-points", str(tmp_path / "fixed_points.txt")]
+    arguments += ["--moving-points", str(tmp_path / "moving_points.txt")]
+    run = programs.plugin(*arguments, "--axes", "RAS")
+    assert run.exit_code == 0, run.output
+    assert expected.after.landmarks is not None
+    assert f"{expected.after.landmarks.mean:.2f}" in run.output
+    run = programs.plugin(*arguments)
+    assert run.exit_code == 1
+    assert "--axes RAS" in run.output
+    run = programs.plugin(*arguments, "--axes", "LAS")
+    assert run.exit_code == 2
+    assert "'LPS', 'RAS'" in run.output
+    with pytest.raises(ValueError, match="axes is 'LAS', expected 'LPS' or 'RAS'"):
+        registered.evaluate(fixed_points=fixed, moving_points=moving, axes="LAS")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="axes is 'LAS', expected 'LPS' or 'RAS'"):
+        registered.report(tmp_path / "r.html", axes="LAS")

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from msgspec import structs
 
 import impact_plugin
 from helpers.pairs import sitk_pair, squares
@@ -206,7 +207,7 @@ def test_hostile_names(result: impact_plugin.RegistrationResult) -> None:
         result,
         stages=(HOSTILE,) * 2,
         timings={HOSTILE: 1.0},
-        record=result.record | {"versions": {HOSTILE: HOSTILE}},
+        record=structs.replace(result.record, versions={HOSTILE: HOSTILE}),
         output_directory=Path(HOSTILE),
     )
     assert page(hostile).text.count(HOSTILE) >= 6

@@ -121,7 +121,12 @@ def orders(model: str, order: str, where: str) -> None:
     print("done")
 
 
-def ticks_meanwhile(model: str, mode: str, iterations: int, **more: str) -> dict[str, float]:
+def ticks_meanwhile(
+    model: str,
+    mode: str,
+    iterations: int,
+    **more: Any,  # noqa: ANN401
+) -> dict[str, float]:
     """Count, in another thread that wants a tick each millisecond, while a registration goes on.
 
     Gives the ticks and the processor time of the registration, which is the same on a machine that

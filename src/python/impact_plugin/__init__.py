@@ -5,6 +5,7 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register_images`, a registration in one call, and what it takes and gives;
+- :func:`apply_transform`, a transform of elastix, ITK or a registration on images or points;
 - :func:`register_cohort`, many pairs on one machine or a cluster;
 - :func:`rerun`, which does one again out of its record and compares the results to the bit;
 - :func:`load_plugin`, for the installations in which elastix cannot find the plugin by itself;
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from impact_plugin.elastix.history import History
     from impact_plugin.elastix.log import Iteration
     from impact_plugin.images.array import ImageArray
+    from impact_plugin.images.colour import ColourWarning
     from impact_plugin.images.integrity import DamagedImageError
     from impact_plugin.images.nifti_frames import FrameWarning
     from impact_plugin.models.archive import ModelFileError
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from impact_plugin.models.trial_process import ModelRefusedError, ModelStoppedError
     from impact_plugin.parameters.errors import ParameterError
     from impact_plugin.registration.api import preset_map, preset_names, register_images
+    from impact_plugin.registration.applying import apply_transform
     from impact_plugin.registration.follower import StopRegistration
     from impact_plugin.registration.records.comparing import RecordMismatchError
     from impact_plugin.registration.reporting import write_report
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CohortError",
     "CohortResult",
+    "ColourWarning",
     "DamagedImageError",
     "DownloadError",
     "ExportError",
@@ -106,6 +110,7 @@ __all__ = [
     "UnsupportedTransformError",
     "VersionMismatchError",
     "__version__",
+    "apply_transform",
     "check",
     "cohort",
     "command_line",
@@ -140,6 +145,7 @@ _SUBMODULES = {
 _HOMES = {
     "CohortError": "cohort.errors",
     "CohortResult": "cohort.api",
+    "ColourWarning": "images.colour",
     "DamagedImageError": "images.integrity",
     "DownloadError": "models.downloading",
     "ExportError": "models.errors",
@@ -169,6 +175,7 @@ _HOMES = {
     "UnknownModelError": "models.catalogue",
     "UnsupportedTransformError": "transforms.from_elastix",
     "VersionMismatchError": "_versions",
+    "apply_transform": "registration.applying",
     "preset_map": "registration.api",
     "preset_names": "registration.api",
     "register_cohort": "cohort.api",

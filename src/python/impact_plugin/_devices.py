@@ -46,7 +46,7 @@ def from_argument(device: str | int) -> str:
         name = name_of(device)
         warn_of_old_name(f"the device {device}", repr(name))
         return name
-    return name_of(number_of(device))
+    return name_of(number_of(str(device)))
 
 
 def check_available(device: str) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from impact_plugin import _kept
 from impact_plugin.elastix.errors import RegistrationError
 
+if TYPE_CHECKING:
+    from impact_plugin.images.axes import Axes
+
 _FILE = click.Path(path_type=Path)
 _EPILOG = """
 \b
 Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer).
-All in mm in LPS, unless the file says RAS: see docs/evaluation.md.
+All in mm in LPS, unless the file or --axes says RAS: see docs/evaluation.md.
 """
 
 
@@ -39,6 +43,13 @@ All in mm in LPS, unless the file says RAS: see docs/evaluation.md.
 @click.option(
     "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
 )
+@click.option(
+    "--axes",
+    type=click.Choice(["LPS", "RAS"]),
+    default="LPS",
+    show_default=True,
+    help="Frame of points whose file does not say it.",
+)
 @click.option("--no-jacobian", is_flag=True, help="Leave the Jacobian determinant out.")
 @click.option(
     "-o",
@@ -59,6 +70,7 @@ def evaluate(
     moving_image: Path | None,
     mask: Path | None,
     leave_out_outside: bool,
+    axes: Axes,
     no_jacobian: bool,
     files: tuple[Path, ...],
     quiet: bool,
@@ -101,12 +113,14 @@ def evaluate(
             mask=mask,
             outside="leave out" if leave_out_outside else "error",
             jacobian=not no_jacobian,
+            axes=axes,
         )
         for path in files:
             figures.write(path)
     except (ValueError, TypeError, OSError, RegistrationError) as error:
         # Messages name arguments as Python has them.
         message = str(error).replace('outside="leave out"', "--leave-out-outside")
+        message = message.replace('axes="RAS"', "--axes RAS")
         raise click.ClickException(message) from error
     if not quiet:
         click.echo(figures.table())

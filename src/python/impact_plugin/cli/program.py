@@ -15,6 +15,7 @@ _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
     "cohort": "Register many pairs, on this machine or on a cluster.",
     "cohort-report": "Show a cohort as one HTML page.",
+    "apply": "Apply a transform to an image, a label map or points.",
     "evaluate": "Measure landmark errors, overlap of labels and folding of a registration.",
     "rerun": "Run a registration again out of its record, and compare to the bit.",
     "report": "Show a registration as one HTML page.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -17,6 +17,8 @@ from impact_plugin.registration.fitting import LOGGER
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+    from impact_plugin.images.colour import Channel
 
 _FILE = click.Path(path_type=Path)
 
@@ -93,6 +95,11 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result.")
+@click.option(
+    "--channel",
+    metavar="NAME",
+    help="Of colour images: luminance (the default), red, green, blue, or a number from 0.",
+)
 @click.option("--record/--no-record", default=True, help="Whether to write `record.json`.")
 @click.option("-q", "--quiet", is_flag=True, help="No bars and no summary.")
 @click.option("-v", "--verbose", is_flag=True, help="elastix's log on standard error.")
@@ -119,6 +126,7 @@ def register(
     threads: int | None,
     device: str | None,
     seed: int | None,
+    channel: str | None,
     record: bool,
     quiet: bool,
     verbose: bool,
@@ -168,6 +176,7 @@ def register(
             threads=threads,
             device=device,
             seed=seed,
+            channel=_channel(channel),
             output_directory=out,
             progress=False if quiet else None,
             record=record,
@@ -190,6 +199,11 @@ def _show_log(verbose: bool) -> None:
         handler.addFilter(lambda record: record.levelno < logging.ERROR)
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+
+
+def _channel(text: str | None) -> Channel | None:
+    """Give a channel as `register_images` takes it, which says what is wrong with others."""
+    return int(text) if text and text.isdecimal() else cast("Channel | None", text)
 
 
 def _pairs(models: tuple[str, ...]) -> dict[str, str]:

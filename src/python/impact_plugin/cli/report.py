@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from impact_plugin.images.axes import Axes
 
 _FILE = click.Path(path_type=Path)
 
@@ -24,6 +28,13 @@ _FILE = click.Path(path_type=Path)
 @click.option("--moving-points", type=_FILE, help="Where they truly are in the moving image.")
 @click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid.")
 @click.option("--moving-labels", type=_FILE, help="Label map of the moving image.")
+@click.option(
+    "--axes",
+    type=click.Choice(["LPS", "RAS"]),
+    default="LPS",
+    show_default=True,
+    help="Frame of points whose file does not say it.",
+)
 @click.option(
     "--slices",
     type=click.IntRange(1, 1000),
@@ -46,6 +57,7 @@ def report(
     moving_points: Path | None,
     fixed_labels: Path | None,
     moving_labels: Path | None,
+    axes: Axes,
     slices: int,
     window: tuple[float, float] | None,
 ) -> None:
@@ -74,6 +86,7 @@ def report(
             moving_points=moving_points,
             fixed_labels=fixed_labels,
             moving_labels=moving_labels,
+            axes=axes,
             slices=slices,
             window=window,
         )

@@ -20,6 +20,7 @@ from impact_plugin.evaluation.results import (
     Row,
     StepEvaluation,
 )
+from impact_plugin.evaluation.writing_points import write_points
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -33,6 +34,7 @@ __all__ = [
     "StepEvaluation",
     "evaluate",
     "read_points",
+    "write_points",
 ]
 
 __getattr__ = renamed(__name__, {"JSON_SCHEMA": "SCHEMA_VERSION"})

@@ -16,6 +16,7 @@ from impact_plugin.evaluation.points import PointsLike, Positions, as_points
 from impact_plugin.evaluation.results import Evaluation, StepEvaluation
 from impact_plugin.evaluation.steps import Registration, RegistrationLike
 from impact_plugin.images import conversion, validation
+from impact_plugin.images.axes import Axes, check_axes
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import apply
@@ -40,6 +41,7 @@ def evaluate(
     mask: ImageLike | None = None,
     outside: OutsideLandmarks = "error",
     jacobian: bool = True,
+    axes: Axes = "LPS",
 ) -> Evaluation:
     """Measure how good a registration is.
 
@@ -49,7 +51,7 @@ def evaluate(
             builds on; with ``fixed_image`` also a transform file of ITK, or a transform of
             SimpleITK or itk. It maps points of the fixed image to the moving image.
         fixed_points: Landmarks in the fixed image: a path (see :func:`read_points`), or positions
-            (N, d), mm in LPS.
+            (N, d), mm in ``axes``.
         moving_points: The same landmarks in the moving image, in the same order, or with the same
             names.
         fixed_labels: Label map on the grid of the fixed image, 0 being background.
@@ -61,6 +63,7 @@ def evaluate(
         mask: Where the Jacobian determinant counts: not 0, on the grid of the fixed image.
         outside: What becomes of landmarks outside the images: an error, or ``"leave out"``.
         jacobian: Whether to look at the Jacobian determinant.
+        axes: Frame of positions, and of files that do not say theirs: ``"LPS"`` or ``"RAS"``.
 
     Returns:
         The figures before the registration, after each of its steps, and after the last.
@@ -72,6 +75,7 @@ def evaluate(
         TypeError: An argument is of another kind.
         RegistrationError: transformix failed, which applies what SimpleITK has no transform for.
     """
+    check_axes(axes)
     _check(fixed_points, moving_points, fixed_labels, moving_labels, outside)
     if fixed_points is None and fixed_labels is None and not jacobian:
         message = "there is nothing to measure: give points, label maps, or jacobian=True"
@@ -92,6 +96,7 @@ def evaluate(
         moving_labels=moving_labels,
         moving_grid=moving_grid,
         outside=outside,
+        axes=axes,
     )
     if not jacobian:
         return agreement
@@ -113,6 +118,7 @@ def measure(
     moving_labels: ImageLike | None = None,
     moving_grid: Geometry | None = None,
     outside: OutsideLandmarks = "error",
+    axes: Axes = "LPS",
 ) -> Evaluation:
     """Measure how well landmarks and labels agree after each step; see :func:`evaluate`.
 
@@ -124,15 +130,17 @@ def measure(
         moving_labels: Label map in the frame of the moving image.
         moving_grid: Grid of the moving image, if known.
         outside: What becomes of landmarks outside the images.
+        axes: Frame of the landmarks.
 
     Raises:
         FileNotFoundError, ValueError, TypeError, RegistrationError: As in :func:`evaluate`.
     """
+    check_axes(axes)
     _check(fixed_points, moving_points, fixed_labels, moving_labels, outside)
     grid = registration.grid
     truth = None
     if fixed_points is not None and moving_points is not None:
-        truth = read_truth(fixed_points, moving_points, grid, moving_grid, outside)
+        truth = read_truth(fixed_points, moving_points, grid, moving_grid, outside, axes)
     maps = None
     if fixed_labels is not None and moving_labels is not None:
         maps = _label_maps(fixed_labels, moving_labels, grid)
@@ -176,11 +184,12 @@ def read_truth(
     grid: Geometry,
     moving_grid: Geometry | None,
     outside: OutsideLandmarks = "error",
+    axes: Axes = "LPS",
 ) -> Truth:
     """Read landmarks and check them; see :func:`measure`."""
     truth = landmarks.pair(
-        as_points(fixed_points, grid.dimension, "fixed_points", grid),
-        as_points(moving_points, grid.dimension, "moving_points", moving_grid),
+        as_points(fixed_points, grid.dimension, "fixed_points", grid, axes),
+        as_points(moving_points, grid.dimension, "moving_points", moving_grid, axes),
     )
     return _points_inside(truth, grid, moving_grid, outside)
 
@@ -204,7 +213,7 @@ def _points_inside(
                 f"{len(wrong)} of {len(points)} {which}_points lie outside the {which} image, "
                 f"which fills {grid.describe_extent()} mm (LPS); the first is "
                 f"{names[wrong[0]]!r} at {first.round(2).tolist()}. Is the file in another frame "
-                '(RAS), or of another image? outside="leave out" leaves them out'
+                '(axes="RAS"), or of another image? outside="leave out" leaves them out'
             )
             raise ValueError(message)
     if not inside.any():

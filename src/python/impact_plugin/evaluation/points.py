@@ -13,20 +13,18 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin._equality import EqualByValue
 from impact_plugin._io import expanded
+from impact_plugin.images.axes import Axes, check_axes, turned
 from impact_plugin.images.grid import Geometry
 
 Positions: TypeAlias = NDArray[np.float64]
 """Shape (N, d), mm, (x, y) or (x, y, z) in LPS."""
-
-PointsLike: TypeAlias = str | os.PathLike[str] | ArrayLike
-"""A path, or positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,29 +42,47 @@ class Points(EqualByValue):
     def __len__(self) -> int:
         return len(self.positions)
 
+    def coordinates(self, axes: Axes = "LPS") -> Positions:
+        """Give the positions, shape (N, d), mm, in ``"LPS"`` or ``"RAS"``.
 
-def read_points(path: str | os.PathLike[str], image: Geometry | None = None) -> Points:
+        Raises:
+            ValueError: ``axes`` is another word.
+        """
+        return turned(self.positions, axes)
+
+
+PointsLike: TypeAlias = str | os.PathLike[str] | Points | ArrayLike
+"""A path, points of :func:`read_points`, or positions."""
+
+
+def read_points(
+    path: str | os.PathLike[str], image: Geometry | None = None, axes: Axes = "LPS"
+) -> Points:
     """Read a file of points.
 
     Args:
         path: The file, by its ending:
 
             - ``.txt``: elastix's, with ``point`` (mm, LPS) or ``index`` (voxels, from 0) and the
-              number of points on top; or plain columns x, y, z: mm in LPS;
-            - ``.csv``, ``.tsv``: columns named x, y, z (LPS), l, p, s or r, a, s, which say the
-              frame; or without names, mm in LPS; in front of them or by its name, ``label``;
+              number of points on top; or plain columns x, y, z: mm in ``axes``;
+            - ``.csv``, ``.tsv``: columns named l, p, s or r, a, s, which say the frame; or x, y, z,
+              or without names, mm in ``axes``; in front of them or by its name, ``label``;
             - ``.fcsv``: 3D Slicer's older fiducials: LPS or RAS as its head says, RAS without one;
             - ``.json``, ``.mrk.json``: 3D Slicer's markups, LPS or RAS as each list says.
 
         image: Grid of the image that voxel indices are of.
+        axes: Frame of coordinates of which the file does not say it, ``"LPS"`` or ``"RAS"``.
 
     Returns:
-        The points, in mm in LPS whatever the file has.
+        The points, in mm in LPS whatever the file has; ``points.coordinates("RAS")`` gives them in
+        RAS.
 
     Raises:
         FileNotFoundError: It is not there.
         ValueError: It is of another kind, or not as its kind should be; the message has the line.
+            Or ``axes`` is another word.
     """
+    check_axes(axes)
     file = expanded(path)
     if not file.is_file():
         message = f"there is no file of points {str(file)!r} (in {Path.cwd()})"
@@ -80,7 +96,7 @@ def read_points(path: str | os.PathLike[str], image: Geometry | None = None) -> 
     except UnicodeDecodeError as error:
         message = f"{file} is no text file, expected points as text ({file.suffix}): {error}"
         raise ValueError(message) from error
-    points = reader(text, str(file), image)
+    points = reader(text, str(file), image, axes)
     if not len(points):
         message = f"{file} holds no points"
         raise ValueError(message)
@@ -91,25 +107,31 @@ def read_points(path: str | os.PathLike[str], image: Geometry | None = None) -> 
     return points
 
 
-def as_points(points: PointsLike, dimension: int, name: str, image: Geometry | None) -> Points:
+def as_points(
+    points: PointsLike, dimension: int, name: str, image: Geometry | None, axes: Axes = "LPS"
+) -> Points:
     """Give points of a file, or positions, as Points of a dimension.
 
     Args:
-        points: A path, or positions (N, d), mm in LPS.
+        points: A path, :class:`Points`, or positions (N, d), mm in ``axes``.
         dimension: 2 or 3.
         name: What messages call them.
         image: As in :func:`read_points`.
+        axes: Likewise.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: They are not (N, dimension) finite numbers, or as in :func:`read_points`.
     """
-    if isinstance(points, str | os.PathLike):
-        found = read_points(points, image)
+    check_axes(axes)
+    if isinstance(points, str | os.PathLike | Points):
+        known = isinstance(points, Points)
+        found = points if isinstance(points, Points) else read_points(points, image, axes)
         if found.positions.shape[1] != dimension:
             message = (
-                f"{name}: the points in {str(points)!r} have {found.positions.shape[1]} "
-                f"coordinates, and the images that were registered have {dimension} dimensions"
+                f"{name}: the points{'' if known else f' in {str(points)!r}'} have "
+                f"{found.positions.shape[1]} coordinates, and the images that were registered have "
+                f"{dimension} dimensions"
             )
             raise ValueError(message)
         return found
@@ -124,10 +146,10 @@ def as_points(points: PointsLike, dimension: int, name: str, image: Geometry | N
     if not np.isfinite(positions).all():
         message = f"{name} has coordinates that are not finite, expected places in mm"
         raise ValueError(message)
-    return Points(positions)
+    return Points(turned(positions, axes))
 
 
-def _read_text(text: str, name: str, image: Geometry | None) -> Points:
+def _read_text(text: str, name: str, image: Geometry | None, axes: Axes) -> Points:
     """Read elastix's points, or plain columns."""
     lines = [line.split("#", 1)[0].strip() for line in text.splitlines()]
     rows = [(number, re.split(r"[,;\s]+", line)) for number, line in enumerate(lines, 1) if line]
@@ -147,7 +169,7 @@ def _read_text(text: str, name: str, image: Geometry | None) -> Points:
                 "then the number of points, or else rows of coordinates in mm"
             )
             raise ValueError(message)
-        return Points(_numbers(rows, name))
+        return Points(turned(_numbers(rows, name), axes))
     head = [*first, *(rows[1][1] if len(first) == 1 and len(rows) > 1 else [])]
     body = rows[1:] if len(first) > 1 else rows[2:]
     if len(head) != 2 or not head[1].isdigit():
@@ -171,11 +193,10 @@ def _read_text(text: str, name: str, image: Geometry | None) -> Points:
     return Points(positions @ image.matrix.T + image.origin)
 
 
-_AXES = {"x": 0, "y": 1, "z": 2, "l": 0, "p": 1, "s": 2, "r": 0, "a": 1}
 _NAME_COLUMNS = ("label", "name", "id")
 
 
-def _read_table(text: str, name: str, _: Geometry | None) -> Points:
+def _read_table(text: str, name: str, _: Geometry | None, axes: Axes) -> Points:
     """Read a table with or without a line of column names."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
@@ -183,10 +204,11 @@ def _read_table(text: str, name: str, _: Geometry | None) -> Points:
     delimiter = next((each for each in "\t;" if each in lines[0]), ",")
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
     head = [re.split(r"[\s_(\[]", cell.lower())[0] for cell in rows[0]]
-    for frame in ("xyz", "lps", "ras"):
-        if all(axis in head for axis in frame[:2]):
-            axes = [axis for axis in frame if axis in head]
-            return _columns(rows[1:], head, axes, frame == "ras", name)
+    frames: dict[str, Axes] = {"xyz": axes, "lps": "LPS", "ras": "RAS"}
+    for letters, frame in frames.items():
+        if all(letter in head for letter in letters[:2]):
+            columns = [letter for letter in letters if letter in head]
+            return _columns(rows[1:], head, columns, frame, name)
     numbered = list(enumerate(rows, 1))
     if not _is_number(rows[0][0]):
         if len(rows[0]) < 3 or not all(map(_is_number, rows[0][1:])):
@@ -196,11 +218,12 @@ def _read_table(text: str, name: str, _: Geometry | None) -> Points:
             )
             raise ValueError(message)
         names = tuple(row[0] for row in rows)
-        return Points(_numbers([(number, row[1:]) for number, row in numbered], name), names)
-    return Points(_numbers(numbered, name))
+        coordinates = _numbers([(number, row[1:]) for number, row in numbered], name)
+        return Points(turned(coordinates, axes), names)
+    return Points(turned(_numbers(numbered, name), axes))
 
 
-def _read_fcsv(text: str, name: str, _: Geometry | None) -> Points:
+def _read_fcsv(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
     """Read 3D Slicer's older fiducials."""
     if "Markups fiducial file" not in text:
         message = f"{name} is no file of 3D Slicer's fiducials: no `# Markups fiducial file` in it"
@@ -214,10 +237,10 @@ def _read_fcsv(text: str, name: str, _: Geometry | None) -> Points:
         raise ValueError(message)
     head = notes.get("columns", "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc").lower().split(",")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return _columns(list(csv.reader(lines)), head, list("xyz"), system == "RAS", name)
+    return _columns(list(csv.reader(lines)), head, list("xyz"), cast("Axes", system), name)
 
 
-def _read_markups(text: str, name: str, _: Geometry | None) -> Points:
+def _read_markups(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
     """Read 3D Slicer's markups: the points of all lists in the file."""
     try:
         lists = json.loads(text)["markups"]
@@ -243,12 +266,12 @@ def _read_markups(text: str, name: str, _: Geometry | None) -> Points:
             if point.get("positionStatus", "defined") != "defined" or not _is_place(place):
                 message = f"{name}: the point {label!r} is not placed (position {place})"
                 raise ValueError(message)
-            positions.append(_lps(np.array(place, dtype=float), system == "RAS"))
+            positions.append(turned(np.array(place, dtype=float), system))
             names.append(label)
     return Points(np.reshape(positions, (-1, 3)), tuple(names))
 
 
-_READERS: dict[str, Callable[[str, str, Geometry | None], Points]] = {
+_READERS: dict[str, Callable[[str, str, Geometry | None, Axes], Points]] = {
     ".txt": _read_text,
     ".csv": _read_table,
     ".tsv": _read_table,
@@ -256,24 +279,31 @@ _READERS: dict[str, Callable[[str, str, Geometry | None], Points]] = {
     ".json": _read_markups,
 }
 
+FILES = tuple(_READERS)
+"""Endings of the names of files of points."""
+
 
 def _columns(
-    rows: Sequence[Sequence[str]], head: Sequence[str], axes: Sequence[str], ras: bool, name: str
+    rows: Sequence[Sequence[str]],
+    head: Sequence[str],
+    letters: Sequence[str],
+    axes: Axes,
+    name: str,
 ) -> Points:
     """Take the columns of the coordinates, and of the points' names, out of a table."""
-    where = [head.index(axis) for axis in axes]
+    where = [head.index(letter) for letter in letters]
     column = next((head.index(each) for each in reversed(_NAME_COLUMNS) if each in head), None)
     if "label" in head:  # fcsv has both, and its ids are made up
         column = head.index("label")
     short = [number for number, row in enumerate(rows, 1) if len(row) <= max(where)]
     if short:
-        message = f"{name}: point {short[0]} has no column {axes[-1]}"
+        message = f"{name}: point {short[0]} has no column {letters[-1]}"
         raise ValueError(message)
     cells = [(number, [row[k] for k in where]) for number, row in enumerate(rows, 1)]
     names = (
         () if column is None else tuple(row[column] if column < len(row) else "" for row in rows)
     )
-    return Points(_lps(_numbers(cells, name, "point"), ras), names)
+    return Points(turned(_numbers(cells, name, "point"), axes), names)
 
 
 def _numbers(rows: Sequence[tuple[int, Sequence[str]]], name: str, what: str = "line") -> Positions:
@@ -305,11 +335,3 @@ def _is_place(position: Any) -> bool:  # noqa: ANN401  (whatever is in the file)
         and len(position) == 3
         and all(isinstance(number, int | float) for number in position)
     )
-
-
-def _lps(positions: Positions, ras: bool) -> Positions:
-    """Turn positions to LPS: RAS has the other signs of x and y."""
-    if not ras:
-        return positions
-    turned: Positions = positions * np.array([-1.0, -1.0, 1.0])[: positions.shape[-1]]
-    return turned

@@ -39,7 +39,7 @@ class Command(Part, frozen=True):
     folder: str
 
 
-class Arguments(Part, frozen=True):
+class Arguments(Part, frozen=True, omit_defaults=True):
     """Arguments of ``register_images`` that are numbers or texts."""
 
     iterations: Count | Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1)] | None
@@ -47,6 +47,7 @@ class Arguments(Part, frozen=True):
     device: str | None
     seed: Count | None
     default_pixel_value: int | float | None
+    channel: int | str | None = None
 
 
 class Image(Part, frozen=True):

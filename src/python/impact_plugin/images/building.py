@@ -17,6 +17,7 @@ def build(
     origin: NDArray[np.float64],
     direction: NDArray[np.float64],
     name: str,
+    several: bool = False,
 ) -> sitk.Image:
     """Make the image, with the array's type where ITK has it.
 
@@ -26,6 +27,7 @@ def build(
         origin: Centre of the first voxel, mm, in LPS.
         direction: Direction cosines in LPS, shape (d, d).
         name: What messages call it.
+        several: Whether the array has one more axis, the last: that of the channels.
 
     Raises:
         ValueError: There is no such image.
@@ -56,7 +58,7 @@ def build(
     elif array.dtype in (np.float16, np.longdouble):
         array = array.astype(np.float32)
     image = sitk.GetImageFromArray(
-        np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
+        np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))), isVector=several
     )
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(origin.tolist())

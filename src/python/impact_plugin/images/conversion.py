@@ -36,9 +36,9 @@ def to_sitk(image: ImageLike, name: str = "image") -> sitk.Image:
 
     Raises:
         FileNotFoundError: There is nothing at the path.
-        ValueError: The file is no image that ITK reads, the image has several channels, or axes
-            that are not at right angles; a DICOM folder has several series, or one that is not one
-            evenly spaced volume.
+        ValueError: The file is no image that ITK reads, an image of nibabel, MONAI or TorchIO has
+            several channels, or axes are not at right angles; a DICOM folder has several series, or
+            one that is not one evenly spaced volume.
         TypeError: It is none of these kinds; numpy arrays and torch tensors lack the geometry.
 
     Warns:
@@ -125,10 +125,6 @@ def _from_array(image: ImageArray, name: str) -> sitk.Image:
 def _from_itk(image: ImageLike, name: str) -> sitk.Image:
     import itk
 
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        number = image.GetNumberOfComponentsPerPixel()
-        message = f"{name} has {number} channels, expected a grey image of one"
-        raise ValueError(message)
     return build(
         np.array(itk.array_view_from_image(image)),
         np.asarray(image.GetSpacing(), float),
@@ -138,4 +134,5 @@ def _from_itk(image: ImageLike, name: str) -> sitk.Image:
         ),
         np.asarray(itk.array_from_matrix(image.GetDirection()), float),
         name,
+        several=image.GetNumberOfComponentsPerPixel() > 1,
     )

@@ -99,7 +99,7 @@ def check_grey(image: sitk.Image, name: str) -> None:
     if image.GetNumberOfComponentsPerPixel() != 1:
         message = (
             f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
-            "of one. SimpleITK.VectorIndexSelectionCast(image, 0) takes the first of them"
+            "of one: give one of its channels, as an image of its own"
         )
         raise ValueError(message)
     if "vector" in image.GetPixelIDTypeAsString():

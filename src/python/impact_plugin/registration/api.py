@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from impact_plugin.elastix import signals
 from impact_plugin.elastix.history import History
 from impact_plugin.folders import record_file
 from impact_plugin.folders.record import BegunRecord
-from impact_plugin.images import conversion, validation
+from impact_plugin.images import colour, conversion, validation
+from impact_plugin.images.colour import Channel
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
@@ -62,6 +64,7 @@ def register_images(
     device: str | None = None,
     seed: int | None = None,
     default_pixel_value: float | None = None,
+    channel: Channel | None = None,
     output_directory: str | os.PathLike[str] | None = None,
     callback: Callback | None = None,
     progress: bool | None = None,
@@ -76,7 +79,8 @@ def register_images(
 
     Args:
         fixed: The image that stays as it is: a path, an image of SimpleITK, itk, nibabel, MONAI or
-            TorchIO, or an :class:`impact_plugin.ImageArray`. 2D or 3D, one channel.
+            TorchIO, or an :class:`impact_plugin.ImageArray`. 2D or 3D, grey or in colours: see
+            ``channel``.
         moving: The image that is to be aligned with it.
         preset: Name of a parameter map of the package (:func:`impact_plugin.preset_names`), or
             several, which run one after the other, such as ``["rigid_mind", "mind"]``. Where
@@ -102,6 +106,11 @@ def register_images(
         default_pixel_value: Value outside the moving image in ``result.image``, of its pixel type;
             by default as own maps say (DefaultPixelValue), and the least of the moving image with a
             preset.
+        channel: What stands for a colour image (histology, photographs: PNG, TIFF, JPEG, images of
+            SimpleITK and itk with 3 or 4 channels): ``"red"``, ``"green"``, ``"blue"``, the number
+            of a channel, from 0, or ``"luminance"``, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709),
+            in single precision. By default the luminance, with a warning. Grey images stay as they
+            are. An :class:`impact_plugin.ImageArray` is always grey.
         output_directory: Where to save the result, as :meth:`RegistrationResult.save` does, beside
             elastix's own files: its log, its parameter files and what these ask it to write; by
             default nowhere. Made if needed. Not where an input lies under a name of these files.
@@ -133,6 +142,9 @@ def register_images(
         RegistrationError: elastix failed. It has the cause, the stage and level, and the log.
         VersionMismatchError: The installed torch or itk-elastix does not fit.
 
+    Warns:
+        ColourWarning: An image has colours, and ``channel`` was not given.
+
     Example:
         >>> import impact_plugin
         >>> result = impact_plugin.register_images(
@@ -147,6 +159,7 @@ def register_images(
     _arguments.check_integer("threads", threads, 1)
     _arguments.check_integer("seed", seed, 0, _arguments.LARGEST_SEED)
     _arguments.check_number("default_pixel_value", default_pixel_value)
+    colour.check_channel(channel)
     _arguments.check_callback(callback)
     if device is not None:
         _devices.check_available(device)
@@ -162,7 +175,8 @@ def register_images(
         patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
         read = made_from.files_read(images, initial_transform, parameter_maps, models)
         _kept.check(_kept.matching(out, patterns), read)
-    inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask)
+    as_grey = functools.partial(colour.to_grey, channel=channel, stacklevel=4)
+    inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
     is_least = default_pixel_value is None and parameter_maps is None
     if is_least:
         default_pixel_value = least(inputs.moving)
@@ -208,6 +222,8 @@ def register_images(
                 "seed": seed,
                 "default_pixel_value": default_pixel_value,
             }
+            if inputs.coloured:
+                said["channel"] = "luminance" if channel is None else channel
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
             if callable(record):
                 record(begun)

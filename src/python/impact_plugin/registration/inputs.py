@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import structs
 
 from impact_plugin._io import expanded
 from impact_plugin.check import ImageHeader
 from impact_plugin.folders.record import Images
-from impact_plugin.images import conversion, validation
+from impact_plugin.images import colour, conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.files import write_image
 from impact_plugin.images.grid import Geometry
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+AsGrey: TypeAlias = Callable[["sitk.Image", str], "sitk.Image"]
+"""Makes a grey image of one of several channels, of which messages have the name."""
 
 _READ_BY_ELASTIX = (".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz")
 
@@ -33,6 +37,7 @@ class Inputs:
         fixed_mask: 1 where samples may lie; None: everywhere.
         moving_mask: 1 where they may be mapped to; None: everywhere.
         files: Those that are files which elastix can read as they are, by elastix's flag.
+        coloured: Whether one had several channels, of which it is made.
     """
 
     fixed: sitk.Image
@@ -40,6 +45,7 @@ class Inputs:
     fixed_mask: sitk.Image | None
     moving_mask: sitk.Image | None
     files: dict[str, Path]
+    coloured: bool = False
 
     @classmethod
     def of(
@@ -48,15 +54,26 @@ class Inputs:
         moving: ImageLike,
         fixed_mask: ImageLike | None,
         moving_mask: ImageLike | None,
+        as_grey: AsGrey | None = None,
     ) -> Inputs:
         """Convert and check.
+
+        Args:
+            fixed: Fixed image.
+            moving: Moving image.
+            fixed_mask: Where to look in it, if anywhere.
+            moving_mask: Likewise.
+            as_grey: What makes grey images of those of several channels; None: they are refused.
 
         Raises:
             OSError, ValueError, TypeError: See :func:`impact_plugin.register_images`.
         """
-        images = {}
+        images, coloured = {}, set[str]()
         for name, image in (("fixed", fixed), ("moving", moving)):
             images[name] = conversion.to_sitk(image, f"the {name} image")
+            if not colour.is_grey(images[name]) and as_grey is not None:
+                images[name] = as_grey(images[name], f"the {name} image")
+                coloured.add(name)
             validation.check_image(images[name], f"the {name} image")
         grids = {name: Geometry.of(image) for name, image in images.items()}
         validation.check_pair(grids["fixed"], grids["moving"])
@@ -71,13 +88,19 @@ class Inputs:
                 )
         files = {
             flag: expanded(image).absolute()
-            for flag, image in (("-f", fixed), ("-m", moving))
+            for flag, name, image in (("-f", "fixed", fixed), ("-m", "moving", moving))
             if isinstance(image, str | os.PathLike)
+            and name not in coloured
             and Path(image).name.lower().endswith(_READ_BY_ELASTIX)
             and Path(image).expanduser().is_file()
         }
         return cls(
-            images["fixed"], images["moving"], masks.get("fixed"), masks.get("moving"), files
+            images["fixed"],
+            images["moving"],
+            masks.get("fixed"),
+            masks.get("moving"),
+            files,
+            bool(coloured),
         )
 
     def headers(self) -> tuple[ImageHeader, ImageHeader]:

@@ -11,6 +11,7 @@ from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require_for_pages
 from impact_plugin.evaluation.points import PointsLike
+from impact_plugin.images.axes import Axes, check_axes
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.registration import folder_content, made_from
 from impact_plugin.registration.data import RegistrationData
@@ -31,6 +32,7 @@ def write_report(
     moving_labels: ImageLike | None = None,
     slices: int = 32,
     window: Sequence[float] | None = None,
+    axes: Axes = "LPS",
 ) -> Path:
     """Write an HTML page that shows a registration: one file that loads nothing from anywhere.
 
@@ -47,8 +49,8 @@ def write_report(
         fixed: The fixed image, where the folder does not say where it is.
         moving: The moving image likewise.
         fixed_points: Landmarks in the fixed image: a file of them (elastix, CSV, 3D Slicer: see
-            :func:`impact_plugin.evaluation.read_points`), or positions (N, d), mm in LPS. Those
-            outside the image are left out.
+            :func:`impact_plugin.evaluation.read_points`), or positions (N, d), mm in ``axes``.
+            Those outside the image are left out.
         moving_points: Where they truly are in the moving image, in the same order, or with the
             same names.
         fixed_labels: Label map on the fixed image's grid; 0 is the background.
@@ -56,6 +58,8 @@ def write_report(
         slices: Slices per plane, at most, evenly spread; the page grows with it.
         window: Intensities that are shown as black and as white; by default the 0.5 and 99.5
             percentiles of each image, one pair for both where these are alike.
+        axes: Frame of positions of landmarks, and of files that do not say theirs: ``"LPS"`` or
+            ``"RAS"``.
 
     Returns:
         The page's absolute path.
@@ -73,6 +77,7 @@ def write_report(
         >>> impact_plugin.write_report("out")  # doctest: +SKIP
         PosixPath('/data/out/report.html')
     """
+    check_axes(axes)
     require_for_pages()
     options = page_of_registration.Options.of(slices, window)
     content, folder = _read(registration, fixed, moving)
@@ -92,6 +97,7 @@ def write_report(
         moving_points=moving_points,
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
+        axes=axes,
     )
     return target
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from msgspec import structs
@@ -32,6 +32,7 @@ from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.resampling import Resampling
 
 if TYPE_CHECKING:
+    from impact_plugin.images.colour import Channel
     from impact_plugin.images.conversion import ImageLike
     from impact_plugin.registration.result import RegistrationResult
 
@@ -194,6 +195,7 @@ def run(
         initial_transform=_initial(then, file.parent),
         models={each.name: places[each.name] for each in then.models} or None,
         threads=then.arguments.threads if threads is None else threads,
+        channel=cast("Channel | None", then.arguments.channel),
         output_directory=out,
         progress=progress,
         record=check,

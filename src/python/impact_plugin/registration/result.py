@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from impact_plugin import _kept
 from impact_plugin._equality import EqualByValue
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.api import evaluate
 from impact_plugin.images import conversion, validation
+from impact_plugin.images.axes import Axes, turned
 from impact_plugin.images.conversion import ImageLike
+from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.registration import showing, storage
+from impact_plugin.registration import applying, inverse_files, made_from, showing, storage
 from impact_plugin.registration.data import RegistrationData
+from impact_plugin.registration.known_transform import TRIED, KnownTransform
 from impact_plugin.registration.reporting import write_report
-from impact_plugin.transforms import apply, from_elastix, inverse
+from impact_plugin.transforms import apply, from_elastix
+from impact_plugin.transforms import inverse as inverses
 from impact_plugin.transforms.resampling import HIGHEST_ORDER, order_of, outside_of
 
 if TYPE_CHECKING:
@@ -30,9 +35,6 @@ if TYPE_CHECKING:
     from impact_plugin.evaluation import Evaluation
     from impact_plugin.evaluation.api import OutsideLandmarks
     from impact_plugin.evaluation.points import PointsLike
-
-_TRIED = 24
-"""Voxels along each axis of the fixed image at which an inverse is tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,23 +103,43 @@ class RegistrationResult(RegistrationData, EqualByValue):
             sitk.WriteTransform(self.transform, file)
             return itk.transformread(file)[0]
 
-    def map_points(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Map points of the fixed image to where they are in the moving image.
+    @plain_arguments
+    def map_points(
+        self, points: ArrayLike, axes: Axes = "LPS", inverse: bool = False
+    ) -> NDArray[np.float64]:
+        """Map points of the fixed image to where they are in the moving image, or back.
 
         Args:
-            points: Shape (N, d), mm, (x, y, z) in LPS.
+            points: Shape (N, d), mm, (x, y, z) in ``axes``.
+            axes: ``"LPS"``, or ``"RAS"``.
+            inverse: Whether they are points of the moving image, to be mapped to the fixed image:
+                to what the transform maps to them.
 
         Returns:
             The same shape and frame.
 
         Raises:
-            ValueError: The shape is another, or a coordinate is not finite.
+            ValueError: The shape or ``axes`` is another, or a coordinate is not finite.
+            UnsupportedTransformError: With ``inverse``: as for :attr:`transform`.
+
+        Warns:
+            InverseWarning: With ``inverse``: there are points to which nothing is mapped.
         """
         given = np.asarray(points, dtype=np.float64)
         if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
             message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
             raise ValueError(message)
-        return apply.map_points(self.chain, given)
+        given = turned(given, axes)
+        if not inverse:
+            return turned(apply.map_points(self.chain, given), axes)
+        found, left = self._known.map_back(given)
+        if left:
+            warnings.warn(left, inverses.InverseWarning, stacklevel=3)
+        return turned(found, axes)
+
+    @property
+    def _known(self) -> KnownTransform:
+        return KnownTransform(self.fixed.dimension, self.chain, None, self.fixed, self.resampling)
 
     def displacement_field(self) -> sitk.Image:
         """Give the displacement of every voxel of the fixed image: T(x) - x, mm, in LPS.
@@ -135,8 +157,11 @@ class RegistrationResult(RegistrationData, EqualByValue):
         order: int | None = None,
         default: float | None = None,
         threads: int | None = None,
+        *,
+        inverse: bool = False,
+        reference: ImageLike | None = None,
     ) -> Any:  # noqa: ANN401  (the kind of the image given)
-        """Resample an image of the moving frame on the grid of the fixed image.
+        """Resample an image of the moving frame on the grid of the fixed image, or the other way.
 
         By the same rule as :attr:`image`, which the moving image gives: the interpolation and the
         value outside are those of the last parameter map, as transformix has them, and with a
@@ -155,11 +180,20 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 registration, else the map's DefaultPixelValue, else 0; with a preset the least
                 value of ``image``; 0 for labels.
             threads: How many; by default all processors.
+            inverse: Whether the image is one of the fixed frame, to be put on the grid of the
+                moving image, by the inverse as :meth:`inverse` gives it.
+            reference: Image on whose grid the result is to lie; by default the fixed image, or with
+                ``inverse`` the moving image, which a result of images in memory no longer knows
+                once it was saved or pickled.
 
         Returns:
             An image of the kind given (SimpleITK for a path), with its pixel type.
 
+        Warns:
+            InverseWarning: As by :meth:`inverse`.
+
         Raises:
+            UnsupportedTransformError: With ``inverse``: as for :attr:`transform`.
             ValueError: ``order`` is out of range, or is not 0 for labels; the image's pixel type
                 cannot hold the value outside; a transform that elastix wrote asks for an
                 interpolation of other kinds; or as in :func:`impact_plugin.register_images` for
@@ -190,8 +224,70 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 f"registered have {self.fixed.dimension}"
             )
             raise ValueError(message)
-        warped = apply.warp(self.chain, source, self.fixed, order, default, threads)
-        return conversion.like(warped, image)
+        if inverse:
+            grid = self._moving_grid(reference)
+        elif reference is None:
+            grid = self.fixed
+        else:
+            grid = applying.grid_of(reference, self.fixed.dimension)
+        known = self._known
+        if inverse:
+            known, left = known.inverted(grid)
+            if left:
+                warnings.warn(left, inverses.InverseWarning, stacklevel=3)
+        return conversion.like(known.warp(source, grid, order, default, threads), image)
+
+    def _moving_grid(self, reference: ImageLike | None) -> Geometry:
+        """Give the grid of a reference, or else of the moving image.
+
+        Raises:
+            ValueError: It is not known.
+        """
+        if reference is None and self.inputs is None:
+            message = (
+                "the moving image, on whose grid the inverse puts images, is not known to this "
+                "result: give it as reference"
+            )
+            raise ValueError(message)
+        if reference is None:
+            assert self.inputs is not None
+            reference = self.inputs[1]
+        return applying.grid_of(reference, self.fixed.dimension)
+
+    def save_inverse(
+        self, path: str | os.PathLike[str], reference: ImageLike | None = None
+    ) -> Path:
+        """Write the transform from the moving to the fixed image to a file.
+
+        :func:`impact_plugin.apply_transform` reads it, as do SimpleITK, itk, ANTs and 3D Slicer: to
+        them it is a transform like others, whose fixed image is our moving image.
+
+        Args:
+            path: ``.h5``, ``.tfm`` or ``.txt``: :meth:`inverse` as a transform file of ITK;
+                ``.mha``, ``.nii``, ``.nii.gz`` or ``.nrrd``: the displacements T^-1(y) - y, mm in
+                LPS, at the voxels of the moving image.
+            reference: The moving image, or another one that lies as it does, for displacements;
+                needed as for :meth:`warp`.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            UnsupportedTransformError: As for :attr:`transform`.
+            ValueError: The name ends otherwise, the moving image is not known, or a file of the
+                registration would be overwritten.
+            OSError: It cannot be written.
+
+        Warns:
+            InverseWarning: As by :meth:`inverse`.
+        """
+        file = inverse_files.checked(path)
+        _kept.check([file], made_from.files_of(self))
+        grid = None
+        if inverse_files.is_of_images(file):
+            grid = self._moving_grid(reference)
+        inverse_files.write(self.inverse(), file, grid)
+        return file
 
     @plain_arguments
     def inverse(
@@ -222,10 +318,10 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 raise ValueError(message)
         if tolerance is None:
             tolerance = 0.01 * min(self.fixed.spacing)
-        found = inverse.inverse(self.transform, tolerance, spacing)
-        points = self.fixed.points(_TRIED)
-        if left := inverse.what_is_left(self.transform, found, points, tolerance):
-            warnings.warn(left, inverse.InverseWarning, stacklevel=3)
+        found = inverses.inverse(self.transform, tolerance, spacing)
+        points = self.fixed.points(TRIED)
+        if left := inverses.what_is_left(self.transform, found, points, tolerance):
+            warnings.warn(left, inverses.InverseWarning, stacklevel=3)
         return found
 
     def evaluate(
@@ -239,6 +335,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
         mask: ImageLike | None = None,
         outside: OutsideLandmarks = "error",
         jacobian: bool = True,
+        axes: Axes = "LPS",
     ) -> Evaluation:
         """Measure landmark errors, the overlap of labels, and folding.
 
@@ -254,6 +351,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
             mask=mask,
             outside=outside,
             jacobian=jacobian,
+            axes=axes,
         )
 
     def save(self, folder: str | Path) -> Path:

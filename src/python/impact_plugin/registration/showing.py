@@ -122,7 +122,6 @@ def _fixed(result: RegistrationData) -> sitk.Image | None:
 
 def _said_versions(result: RegistrationData) -> list[tuple[str, str]]:
     """Give the versions of the record, or else those that are installed now."""
-    said = (result.record or {}).get("versions")
-    if isinstance(said, dict):
-        return [(str(name), str(version)) for name, version in said.items() if version]
+    if result.record is not None:
+        return [(name, version) for name, version in result.record.versions.items() if version]
     return [("now installed", _versions.describe())]

@@ -25,9 +25,7 @@ def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]
     Raises:
         ValueError: A coordinate is not finite.
     """
-    if wrong := int(np.count_nonzero(~np.isfinite(points).all(axis=1))):
-        message = f"{wrong} of {len(points)} points are not finite, expected places in mm"
-        raise ValueError(message)
+    check_finite(points)
     try:
         transform = from_elastix.to_sitk(chain, points.shape[1])
     except UnsupportedTransformError:
@@ -36,14 +34,30 @@ def map_points(chain: Chain, points: NDArray[np.float64]) -> NDArray[np.float64]
     return np.array(mapped, dtype=np.float64).reshape(points.shape)
 
 
+def check_finite(points: NDArray[np.float64]) -> None:
+    """Check that points (N, d) lie somewhere.
+
+    Raises:
+        ValueError: A coordinate is not finite.
+    """
+    if wrong := int(np.count_nonzero(~np.isfinite(points).all(axis=1))):
+        message = f"{wrong} of {len(points)} points are not finite, expected places in mm"
+        raise ValueError(message)
+
+
 def displacement_field(chain: Chain, grid: Geometry) -> sitk.Image:
     """Give the displacement of each voxel of a grid, T(x) - x, mm in LPS: vectors of doubles."""
-    import SimpleITK as sitk
-
     try:
         transform = from_elastix.to_sitk(chain, grid.dimension)
     except UnsupportedTransformError:
         return transformix.displacement_field(chain, grid)
+    return field_of(transform, grid)
+
+
+def field_of(transform: sitk.Transform, grid: Geometry) -> sitk.Image:
+    """Give the displacement by a SimpleITK transform of each voxel of a grid, likewise."""
+    import SimpleITK as sitk
+
     return sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
     )
@@ -77,6 +91,20 @@ def warp(
         # At the voxels of the grid, the only places that are asked for, it is the same; and
         # transformix would make floats of the image, which hold no whole numbers above 2**24.
         transform = sitk.DisplacementFieldTransform(transformix.displacement_field(chain, grid))
+    return resample(transform, image, grid, order, default, threads)
+
+
+def resample(
+    transform: sitk.Transform,
+    image: sitk.Image,
+    grid: Geometry,
+    order: int,
+    default: float,
+    threads: int | None = None,
+) -> sitk.Image:
+    """Resample an image by a transform from the grid's frame to its own; see :func:`warp`."""
+    import SimpleITK as sitk
+
     interpolators = [
         sitk.sitkNearestNeighbor,
         sitk.sitkLinear,

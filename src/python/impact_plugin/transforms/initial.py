@@ -134,19 +134,27 @@ def _of_dimension(chain: Chain, grid: Geometry, name: str) -> Chain:
     return chain
 
 
-def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:
+def sitk_of(transform: object) -> sitk.Transform | None:
+    """Give a transform of SimpleITK or itk as one of SimpleITK; None of anything else."""
     import SimpleITK as sitk
 
     if isinstance(transform, sitk.Transform):
         return transform
     module = type(transform).__module__.partition(".")[0]
-    if module == "itk" and hasattr(transform, "TransformPoint"):
-        import itk
+    if module != "itk" or not hasattr(transform, "TransformPoint"):
+        return None
+    import itk
 
-        with temporary_folder() as folder:
-            file = str(folder / "transform.h5")
-            itk.transformwrite([transform], file)
-            return sitk.ReadTransform(file)
+    with temporary_folder() as folder:
+        file = str(folder / "transform.h5")
+        itk.transformwrite([transform], file)
+        return sitk.ReadTransform(file)
+
+
+def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:
+    found = sitk_of(transform)
+    if found is not None:
+        return found
     message = (
         f"{name} is a {type(transform).__module__}.{type(transform).__qualname__}, expected "
         f"{' or '.join(map(repr, AUTOMATIC))}, a path, a transform of SimpleITK or itk, or the "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms.solving import Points, jacobian, mapped, solve
+from impact_plugin.transforms.to_elastix import parts
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -37,12 +38,12 @@ class InverseWarning(UserWarning):
 
 
 def inverse(
-    transform: sitk.CompositeTransform, tolerance: float, spacing: float | None
+    transform: sitk.Transform, tolerance: float, spacing: float | None
 ) -> sitk.CompositeTransform:
     """Invert each part of a composition.
 
     Args:
-        transform: Linear, B-spline and displacement field transforms.
+        transform: Linear, B-spline and displacement field transforms, or compositions of them.
         tolerance: How near it is to be, mm.
         spacing: Distance of the control points of an inverse, mm; None: a quarter of the
             B-spline's, or half that of the field, and less as long as that is not near enough and
@@ -51,19 +52,66 @@ def inverse(
     Returns:
         The composition of the inverses. Those of deformations are cubic B-splines over the region
         that the deformation maps to; outside they are the identity, as it is.
+
+    Raises:
+        ValueError: A linear one has no inverse, or there is one of another kind.
     """
     import SimpleITK as sitk
 
     composite = sitk.CompositeTransform(transform.GetDimension())
     # SimpleITK applies first what was added last, and what was applied last is undone first.
-    for number in reversed(range(transform.GetNumberOfTransforms())):
-        part = transform.GetNthTransform(number).Downcast()
+    for part in parts(transform):
         composite.AddTransform(
-            part.GetInverse()
-            if part.IsLinear()
-            else _Deformation.of(part).inverse(tolerance, spacing)
+            _linear(part) if part.IsLinear() else _Deformation.of(part).inverse(tolerance, spacing)
         )
     return composite
+
+
+def points_back(transform: sitk.Transform, points: Points, tolerance: float) -> Points:
+    """Find what a transform maps to each of some points (N, d), mm, without an inverse of it.
+
+    Args:
+        transform: As for :func:`inverse`.
+        points: Shape (N, d), mm.
+        tolerance: mm; what is found is mapped nearer than a hundredth of it where there is such a
+            place, and else near to it.
+
+    Raises:
+        ValueError: As by :func:`inverse`.
+    """
+    found = points
+    for part in reversed(list(parts(transform))):
+        if part.IsLinear():
+            found = mapped(_linear(part), found)
+            continue
+        deformation = _Deformation.of(part)
+        sources = solve(deformation.smooth, found, tolerance)
+        # Outside the box it is the identity.
+        within = deformation.within(sources)
+        found = np.where(within[:, None], sources, found)
+    return found
+
+
+def deformed(transform: sitk.Transform, points: Points) -> Points:
+    """Give those of some points (N, d), mm, that lie in the boxes of all its deformations.
+
+    Outside its box a deformation of ITK is the identity, and at the border it has a jump.
+    """
+    inside = np.ones(len(points), dtype=bool)
+    places = points
+    for part in parts(transform):
+        if not part.IsLinear():
+            inside &= _Deformation.of(part).within(places)
+        places = mapped(part, places)
+    return points[inside]
+
+
+def _linear(part: sitk.Transform) -> sitk.Transform:
+    try:
+        return part.GetInverse()
+    except RuntimeError as error:
+        message = f"the transform has no inverse: its {part.GetName()} maps space to a plane"
+        raise ValueError(message) from error
 
 
 def what_is_left(
@@ -81,6 +129,8 @@ def what_is_left(
         One sentence or two; none where the inverse maps what the transform gives of each point
         back to it.
     """
+    if not len(points):
+        return ""
     error = round_trip(transform, inverse, points)
     far = error > tolerance
     if not far.any():
@@ -100,6 +150,31 @@ def what_is_left(
     return text
 
 
+def what_of_points(
+    transform: sitk.Transform, found: Points, points: Points, tolerance: float
+) -> str:
+    """Say of how many points what :func:`points_back` found is not mapped to them.
+
+    Args:
+        transform: Of the points.
+        found: What was found, shape (N, d), mm.
+        points: The points, likewise.
+        tolerance: mm.
+
+    Returns:
+        A sentence; none where all are mapped nearer than that.
+    """
+    error = np.linalg.norm(mapped(transform, found) - points, axis=1)
+    far = np.flatnonzero(error > tolerance)
+    if not len(far):
+        return ""
+    return (
+        f"Of {len(far)} of {len(points)} points the transform maps nothing to within {tolerance:g} "
+        f"mm of them, as where it folds or the image ends: the nearest that was found is off by up "
+        f"to {error.max():.2g} mm (point {int(error.argmax()) + 1})."
+    )
+
+
 def round_trip(transform: sitk.Transform, inverse: sitk.Transform, points: Points) -> Points:
     """Give how far from each point (N, d), mm, the inverse maps what the transform gives of it."""
     found = mapped(inverse, mapped(transform, points))
@@ -115,11 +190,13 @@ class _Deformation:
             solution comes back.
         box: A grid over the box.
         step: Distance of the control points of its inverse, by default, mm along each axis.
+        beyond: How far the box goes on beyond the grid's outermost points, in their distances.
     """
 
     smooth: sitk.Transform
     box: Geometry
     step: NDArray[np.float64]
+    beyond: float
 
     @classmethod
     def of(cls, transform: sitk.Transform) -> _Deformation:
@@ -127,13 +204,20 @@ class _Deformation:
 
         if isinstance(transform, sitk.BSplineTransform):
             return cls._of_spline(transform)
+        if not isinstance(transform, sitk.DisplacementFieldTransform):
+            message = (
+                f"the transform is or contains a {transform.GetName()}, of which there is no "
+                "inverse here; there is of linear, B-spline and displacement field transforms, and "
+                "of compositions of them"
+            )
+            raise ValueError(message)
         field = transform.GetDisplacementField()
         grid = Geometry.of(field)
         values = sitk.GetArrayViewFromImage(field)
         more = _more(np.linalg.norm(values, axis=-1).max(), grid)
         wide = np.pad(values, [*[(more, more)] * grid.dimension, (0, 0)], mode="edge")
         image = _image(wide, grid, -more)
-        return cls(sitk.DisplacementFieldTransform(image), grid, np.array(grid.spacing) / 2)
+        return cls(sitk.DisplacementFieldTransform(image), grid, np.array(grid.spacing) / 2, 0.5)
 
     @classmethod
     def _of_spline(cls, transform: sitk.BSplineTransform) -> _Deformation:
@@ -151,8 +235,15 @@ class _Deformation:
         origin = grid.origin + grid.matrix @ np.full(grid.dimension, border - 1.0)
         box = Geometry(inner, grid.spacing, tuple(origin.tolist()), grid.direction)
         return cls(
-            sitk.BSplineTransform(wide, transform.GetOrder()), box, np.array(grid.spacing) / 4
+            sitk.BSplineTransform(wide, transform.GetOrder()), box, np.array(grid.spacing) / 4, 0.0
         )
+
+    def within(self, points: Points) -> NDArray[np.bool_]:
+        """Tell which points (N, d), mm, lie in the box."""
+        indices = np.linalg.solve(self.box.matrix, (points - np.array(self.box.origin)).T).T
+        last = np.array(self.box.size) - 1 + self.beyond
+        inside: NDArray[np.bool_] = np.all((indices >= -self.beyond) & (indices <= last), axis=1)
+        return inside
 
     def inverse(self, tolerance: float, spacing: float | None) -> sitk.BSplineTransform:
         """Give it as a spline of that spacing; None: of one with which it is near enough."""

@@ -32,8 +32,8 @@ def read(path: Path, name: str) -> sitk.Transform:
     with path.open("rb") as file:
         begin = file.read(4096)
     try:
-        if path.name.lower().endswith(_IMAGES):
-            return _field(path)
+        if is_field(path):
+            return field(read_image(path))
         if path.suffix == ".mat" and not _ROWS.match(begin):
             _check_matlab(begin, path.stat().st_size)
         transform, warnings = _listened(path)
@@ -75,10 +75,19 @@ def _check_matlab(begin: bytes, size: int) -> None:
         raise ValueError(message)
 
 
-def _field(path: Path) -> sitk.Transform:
+def is_field(path: Path) -> bool:
+    """Tell whether a file is an image, which :func:`read` takes for a displacement field."""
+    return path.name.lower().endswith(_IMAGES)
+
+
+def field(image: sitk.Image) -> sitk.Transform:
+    """Give an image of displacements, mm in LPS, as a transform.
+
+    Raises:
+        ValueError: It has another number of values at each voxel than dimensions.
+    """
     import SimpleITK as sitk
 
-    image = read_image(path)
     dimension, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if dimension != components:
         message = (

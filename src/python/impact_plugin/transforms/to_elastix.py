@@ -38,7 +38,7 @@ def from_sitk(
         )
         raise ValueError(message)
     chain = Chain()
-    for part in _parts(transform):
+    for part in parts(transform):
         own = parameters_of(part, chain.fields, name)
         chain.maps.append(as_map({**own, **_common(fixed)}))
     return chain
@@ -52,7 +52,7 @@ def translation(vector: Any, fixed: Geometry) -> Chain:  # noqa: ANN401  (anythi
     return from_sitk(sitk.TranslationTransform(fixed.dimension, values), fixed)
 
 
-def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
+def parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
     """Give what a composition consists of, in the order in which it is applied."""
     import SimpleITK as sitk
 
@@ -65,7 +65,7 @@ def _parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
             yield transform
             return
         for number in reversed(range(transform.GetNumberOfTransforms())):
-            yield from _parts(transform.GetNthTransform(number))
+            yield from parts(transform.GetNthTransform(number))
     else:
         yield transform
 

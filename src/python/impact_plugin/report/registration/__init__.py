@@ -11,6 +11,7 @@ from impact_plugin import _arguments
 from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.evaluation.steps import Registration, Step
+from impact_plugin.images.axes import Axes
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.report import page
 from impact_plugin.report.pictures import Window
@@ -50,6 +51,7 @@ def write(
     moving_points: PointsLike | None = None,
     fixed_labels: ImageLike | None = None,
     moving_labels: ImageLike | None = None,
+    axes: Axes = "LPS",
 ) -> None:
     """Write the page; see :func:`impact_plugin.write_report`."""
     evaluation = measure(
@@ -61,6 +63,7 @@ def write(
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
         outside="leave out",
+        axes=axes,
     )
     tables = quality.tables(evaluation)
     built = scene.build(content, options.slices, options.window)

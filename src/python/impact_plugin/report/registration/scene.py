@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.images import conversion, validation
+from impact_plugin.images import colour, conversion, validation
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report import pictures
 from impact_plugin.report.pictures import Window
@@ -117,6 +117,7 @@ def _fixed(content: Content) -> NDArray[Any] | None:
     if content.fixed is None:
         return None
     image = conversion.to_sitk(content.fixed, "the fixed image")
+    image = colour.seen(image)
     validation.check_image(image, "the fixed image")
     _check_grid(image, content, "the fixed image", " (--fixed)")
     return oriented(image)
@@ -135,6 +136,7 @@ def _moving(content: Content) -> sitk.Image | None:
     if content.moving is None:
         return None
     image = conversion.to_sitk(content.moving, "the moving image")
+    image = colour.seen(image)
     validation.check_image(image, "the moving image")
     dimension = content.fixed_geometry.dimension
     if image.GetDimension() != dimension:

@@ -1,0 +1,138 @@
+"""Colour images as grey ones: their luminance, or one of their channels."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin.images.validation import check_real
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_Name: TypeAlias = Literal["luminance", "red", "green", "blue"]
+Channel: TypeAlias = _Name | int
+"""``"luminance"``, ``"red"``, ``"green"``, ``"blue"``, or the number of a channel, from 0."""
+
+_BT_709 = (0.2126, 0.7152, 0.0722)
+"""How bright red, green and blue are: Recommendation ITU-R BT.709-6, item 3.2."""
+
+_COLOURS = ("red", "green", "blue")
+
+
+class ColourWarning(UserWarning):
+    """A colour image is registered by its luminance, and nobody asked for that."""
+
+
+def check_channel(channel: object) -> None:
+    """Check the name or number of a channel, or None.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    if channel is None or channel in get_args(_Name):
+        return
+    if not isinstance(channel, int) or isinstance(channel, bool) or channel < 0:
+        names = ", ".join(map(repr, get_args(_Name)))
+        message = f"channel is {channel!r}, expected {names}, or a whole number from 0"
+        raise ValueError(message)
+
+
+def is_grey(image: sitk.Image) -> bool:
+    """Tell whether an image has one number at each voxel."""
+    return bool(image.GetNumberOfComponentsPerPixel() == 1)
+
+
+def to_grey(
+    image: sitk.Image, name: str, channel: Channel | None = None, stacklevel: int = 2
+) -> sitk.Image:
+    """Give a channel of a colour image, or its luminance; a grey image as it is.
+
+    Args:
+        image: Of one value at each voxel, or of several: red, green, blue, and perhaps opacity,
+            which has no part in it.
+        name: What messages call it.
+        channel: Which; None: the luminance, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709) of the
+            values as they are in the file, if these are colours: 3 or 4 whole numbers at each
+            voxel.
+        stacklevel: Of the warning.
+
+    Returns:
+        A channel has its own pixel type; luminance is in single precision.
+
+    Raises:
+        ValueError: There is no such channel, or without ``channel``: these are no colours.
+
+    Warns:
+        ColourWarning: The luminance was taken for want of ``channel``.
+    """
+    check_real(image, name)
+    if is_grey(image):
+        return image
+    if channel is None:
+        _check_colours(image, name)
+        message = (
+            f"{name} is a colour image of {image.GetNumberOfComponentsPerPixel()} channels. Its "
+            "luminance is taken, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709). Give a channel, "
+            '"red", "green", "blue" or its number, for another one, or "luminance" for this one '
+            "without this notice"
+        )
+        warnings.warn(message, ColourWarning, stacklevel=stacklevel + 1)
+        channel = "luminance"
+    return _taken(image, name, channel)
+
+
+def seen(image: sitk.Image) -> sitk.Image:
+    """Give an image as pictures show it: colours by their luminance, else the first channel."""
+    if is_grey(image):
+        return image
+    return _taken(image, "image", "luminance" if image.GetNumberOfComponentsPerPixel() > 2 else 0)
+
+
+def _check_colours(image: sitk.Image, name: str) -> None:
+    number, kind = image.GetNumberOfComponentsPerPixel(), image.GetPixelIDTypeAsString()
+    is_whole = "integer" in kind
+    if is_whole and number in (3, 4):
+        return
+    why = "are no colours (red, green, blue, perhaps opacity)"
+    if not is_whole and number in (2, 3):
+        why = "may be those of a displacement field, which is no image to register"
+    message = (
+        f"{name} has {number} channels, expected a grey image or colours: its values ({kind}) "
+        f"{why}. Where one channel is what to register, give its number as channel, 0 to "
+        f"{number - 1}"
+    )
+    if number in (3, 4):
+        message += '; where they are colours after all, give "luminance"'
+    raise ValueError(message)
+
+
+def _taken(image: sitk.Image, name: str, channel: Channel) -> sitk.Image:
+    import SimpleITK as sitk
+
+    number = image.GetNumberOfComponentsPerPixel()
+    index = _COLOURS.index(channel) if channel in _COLOURS else channel
+    if isinstance(index, int):
+        if index >= number or (channel in _COLOURS and number not in (3, 4)):
+            message = (
+                f"channel is {channel!r}, and {name} has {number} channels: expected a number from "
+                f"0 to {number - 1}"
+            )
+            raise ValueError(message)
+        return sitk.VectorIndexSelectionCast(image, index)
+    if number not in (3, 4):
+        message = (
+            f"channel is {channel!r}, and {name} has {number} channels, not red, green and blue: "
+            f"expected a number from 0 to {number - 1}"
+        )
+        raise ValueError(message)
+    voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
+    total = np.zeros(voxels.shape[:-1], np.float32)
+    for k, weight in enumerate(_BT_709):
+        total += np.float32(weight) * voxels[..., k]
+    grey = sitk.GetImageFromArray(total)
+    grey.CopyInformation(image)
+    return grey
