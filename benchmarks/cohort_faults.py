@@ -96,7 +96,7 @@ def main() -> int:
         result = cohort.register_cohort(
             table,
             given.folder / name,
-            presets="rigid_mind",
+            preset="rigid_mind",
             workers=given.workers,
             threads=1,
             progress=False,

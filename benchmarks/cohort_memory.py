@@ -90,7 +90,7 @@ def main() -> int:
         peak = Peak()
         peak.start()
         result = cohort.register_cohort(
-            [pair], given.folder / "out", presets=[presets], workers=1, threads=1, progress=False
+            [pair], given.folder / "out", variants=[presets], workers=1, threads=1, progress=False
         )
         peak.end.set()
         peak.join()

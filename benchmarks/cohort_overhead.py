@@ -85,7 +85,7 @@ def main() -> int:
             lambda: cohort.register_cohort(
                 [pair],
                 folder,
-                presets=[PRESETS],
+                variants=[PRESETS],
                 threads=given.threads,
                 scheduler=scheduler,
                 progress=False,

@@ -159,7 +159,7 @@ def main() -> int:
         def run() -> tuple[float, cohort.CohortResult]:
             begun = time.monotonic()
             result = cohort.register_cohort(
-                table, out, presets="mind", scheduler=address, progress=False, runner=nap
+                table, out, preset="mind", scheduler=address, progress=False, runner=nap
             )
             done = int((result.table["status"] == "done").sum())
             took = time.monotonic() - begun

@@ -54,7 +54,7 @@ def main() -> int:
             result = cohort.register_cohort(
                 pairs,
                 folder,
-                presets=[("affine_mind", "mind")],
+                variants=[("affine_mind", "mind")],
                 workers=workers,
                 threads=threads,
                 progress=False,

@@ -42,7 +42,7 @@ def test_registrations(tmp_path: Path, images: Path) -> None:
         f"constant,{images / 'f.mha'},constant.mha,2,\n"
     )
     presets = ["rigid_mind", "affine_mind"]
-    result = cohort.register_cohort(pairs, tmp_path / "out", presets=presets, progress=False)
+    result = cohort.register_cohort(pairs, tmp_path / "out", variants=presets, progress=False)
     assert list(result.table["status"]) == ["done", "done", "failed", "failed"]
     assert result.failed == 2
     assert list(result.table["attempts"]) == [1, 1, 2, 2]
@@ -61,7 +61,7 @@ def test_registrations(tmp_path: Path, images: Path) -> None:
     assert result.table["peak_memory_mb"][0] > 10
 
     before = (good / "task.json").stat().st_mtime_ns
-    again = cohort.register_cohort(pairs, tmp_path / "out", presets=presets, progress=False)
+    again = cohort.register_cohort(pairs, tmp_path / "out", variants=presets, progress=False)
     assert (good / "task.json").stat().st_mtime_ns == before  # not done again; failed ones were
     assert statuses(again) == statuses(result)
 

@@ -49,7 +49,7 @@ def test_landmarks_are_compared_with_images_beforehand(images: Path, tmp_path: P
         pair(images, "labels", fixed_labels="elsewhere.mha", moving_labels="labels.mha"),
     ]
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
-        cohort.register_cohort(pairs, tmp_path / "out", presets="mind")
+        cohort.register_cohort(pairs, tmp_path / "out", preset="mind")
     number, outside, grid = caught.value.problems
     assert "pair 'number': " in number
     assert "3" in number
@@ -72,7 +72,7 @@ def test_what_cannot_be_measured_is_kept(images: Path, tmp_path: Path) -> None:
     sitk.WriteImage(half, str(images / "half.mha"))
     given = pair(images, fixed_labels="half.mha", moving_labels="half.mha")
     given = cohort.Pair("a", given.files, options={"iterations": 2})
-    result = cohort.register_cohort([given], tmp_path / "out", presets="rigid_mind", progress=False)
+    result = cohort.register_cohort([given], tmp_path / "out", preset="rigid_mind", progress=False)
     (row,) = result.table.to_dict("records")
     assert row["status"] == "done"
     assert row["attempts"] == 1
@@ -142,7 +142,7 @@ def test_folders_of_features(images: Path, tmp_path: Path, cache: str) -> None:
 
 UNGUARDED = """
 from impact_plugin import cohort
-cohort.register_cohort({pairs!r}, {out!r}, presets="mind", workers=1)
+cohort.register_cohort({pairs!r}, {out!r}, preset="mind", workers=1)
 """
 
 

@@ -93,7 +93,7 @@ def test_what_the_queue_refuses(slurm: Path) -> None:
     )
     with pytest.raises(cohort.CohortError, match="no such queue"):
         cohort.register_cohort(
-            "pairs.csv", "out", presets="mind", cluster_file="slurm.toml", progress=False
+            "pairs.csv", "out", preset="mind", cluster_file="slurm.toml", progress=False
         )
     assert not (slurm / "out").exists()
 
@@ -103,7 +103,7 @@ def test_an_argument_that_there_is_not(slurm: Path) -> None:
         file.write('quueue = "normal"\n')
     with pytest.raises(cohort.CohortError, match=r"SLURMCluster does not take it: .*quueue"):
         cohort.register_cohort(
-            "pairs.csv", "out", presets="mind", cluster_file="slurm.toml", progress=False
+            "pairs.csv", "out", preset="mind", cluster_file="slurm.toml", progress=False
         )
 
 

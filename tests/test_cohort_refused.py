@@ -41,7 +41,7 @@ def test_everything_at_once(images: Path) -> None:
     out.mkdir()
     (out / "thesis.doc").touch()
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
-        cohort.register_cohort(pairs, out, presets=["mind", "mnd", "mind"], workers=0)
+        cohort.register_cohort(pairs, out, variants=["mind", "mnd", "mind"], workers=0)
     text = str(caught.value)
     for wrong in (
         "two pairs are named 'a'",
@@ -82,7 +82,7 @@ def test_masks_and_initial_transforms(images: Path) -> None:
         "e,f.mha,m.mha,,,prose.txt\n",
     )
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
-        cohort.register_cohort(pairs, images / "out", presets="mind")
+        cohort.register_cohort(pairs, images / "out", preset="mind")
     text = str(caught.value)
     for wrong in (
         "pair 'a': fixed_mask does not lie on the grid of the fixed image: size",
@@ -126,7 +126,7 @@ def test_inputs_among_the_results(images: Path) -> None:
     (images / "link.mha").symlink_to(place / "result.mha")
     (images / "m.mha").symlink_to(place / "result.mha")
     with pytest.raises(cohort.CohortError, match=r"pair 'a': moving is '.*link\.mha', in a folder"):
-        cohort.register_cohort(pairs, out, presets=["mind"], workers=0)
+        cohort.register_cohort(pairs, out, variants=["mind"], workers=0)
     assert (place / "result.mha").is_file()
 
 
@@ -135,7 +135,7 @@ def test_a_folder_of_another_cohort(images: Path) -> None:
     (images / "out").mkdir()
     (images / "out" / COHORT).write_text('{"pairs": {"z": ["/f.mha", "/m.mha", "1", "2"]}}')
     with pytest.raises(cohort.CohortError, match="the folder of another cohort, with 1 pairs"):
-        cohort.register_cohort(pairs, images / "out", presets="mind")
+        cohort.register_cohort(pairs, images / "out", preset="mind")
 
 
 def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,25 +207,33 @@ def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
 )
 def test_pairs_of_python(images: Path, values: dict[str, Any], wrong: str) -> None:
     with pytest.raises(cohort.CohortError, match=wrong):
-        cohort.register_cohort([pair(images, **values)], images / "out", presets="mind")
+        cohort.register_cohort([pair(images, **values)], images / "out", preset="mind")
     assert not (images / "out").exists()
 
 
 def test_what_is_no_pair(images: Path) -> None:
     wrong = r"3 \(int\) is no impact_plugin.cohort.Pair"
     with pytest.raises(cohort.CohortError, match=wrong):
-        cohort.register_cohort([3], images / "out", presets="mind")  # type: ignore[list-item]
+        cohort.register_cohort([3], images / "out", preset="mind")  # type: ignore[list-item]
     with pytest.raises(cohort.CohortError, match="pairs is 3, expected the path of a table"):
-        cohort.register_cohort(3, images / "out", presets="mind")  # type: ignore[arg-type]
-    with pytest.raises(cohort.CohortError, match="presets has 3, expected the name"):
-        cohort.register_cohort([pair(images)], images / "out", presets=[3])  # type: ignore[list-item]
+        cohort.register_cohort(3, images / "out", preset="mind")  # type: ignore[arg-type]
+    with pytest.raises(cohort.CohortError, match="variants has 3, expected the name"):
+        cohort.register_cohort([pair(images)], images / "out", variants=[3])  # type: ignore[list-item]
+
+
+def test_the_old_name_of_variants(images: Path) -> None:
+    with (
+        pytest.warns(DeprecationWarning, match="argument presets is now called variants"),
+        pytest.raises(cohort.CohortError, match="'mnd'"),
+    ):
+        cohort.register_cohort([pair(images)], images / "out", presets=["mnd"])  # type: ignore[call-arg]
 
 
 def test_names_that_a_file_system_may_confuse(images: Path) -> None:
     other = {"fixed": str(images / "m.mha"), "moving": str(images / "f.mha")}
     both = [pair(images, "p01"), pair(images, "P01", files=other)]
     with pytest.raises(cohort.CohortError, match="pairs 'p01' and 'P01' differ only in case"):
-        cohort.register_cohort(both, images / "out", presets="mind")
+        cohort.register_cohort(both, images / "out", preset="mind")
 
 
 def test_names_of_variants(images: Path) -> None:
@@ -251,7 +259,7 @@ def test_overrides(images: Path, parameter: str, value: str, wrong: str) -> None
     """The report names pair, variant, parameter, value and what is allowed."""
     table = f"pair,fixed,moving,set:{parameter}\nb,m.mha,f.mha,\na,f.mha,m.mha,{value}\n"
     with pytest.raises(cohort.CohortError) as caught:
-        cohort.register_cohort(write(images, table), images / "out", presets="mind")
+        cohort.register_cohort(write(images, table), images / "out", preset="mind")
     (problem,) = caught.value.problems
     assert problem.startswith("pair 'a', mind: ")
     assert f"set:{parameter}" in problem
@@ -261,7 +269,7 @@ def test_overrides(images: Path, parameter: str, value: str, wrong: str) -> None
 def test_seeds_and_iterations_of_tables(images: Path) -> None:
     table = "pair,fixed,moving,seed,iterations\na,f.mha,m.mha,99999999999,0\n"
     with pytest.raises(cohort.CohortError) as caught:
-        cohort.register_cohort(write(images, table), images / "out", presets="mind")
+        cohort.register_cohort(write(images, table), images / "out", preset="mind")
     assert "pairs.csv:2: pair 'a': seed is 99999999999, expected" in str(caught.value)
     assert "iterations is 0, expected" in str(caught.value)
 
@@ -278,7 +286,7 @@ def test_maps_that_are_wrong(images: Path) -> None:
 def test_a_device_that_is_not_there(images: Path) -> None:
     for device, wrong in (("cuda:7", "torch sees no such GPU"), ("gpu", 'expected "cpu", "cuda"')):
         with pytest.raises(cohort.CohortError, match=wrong):
-            cohort.register_cohort([pair(images)], images / "out", presets="mind", device=device)
+            cohort.register_cohort([pair(images)], images / "out", preset="mind", device=device)
 
 
 @pytest.mark.usefixtures("shared")
@@ -289,7 +297,7 @@ def test_a_refused_start_leaves_nothing(images: Path, monkeypatch: pytest.Monkey
     (images / "results").mkdir()
     for _ in range(2):
         with pytest.raises(cohort.CohortError, match=r"here are impact-plugin 0\.0\.1"):
-            cohort.register_cohort([pair(images)], out, presets="mind")
+            cohort.register_cohort([pair(images)], out, preset="mind")
         assert not list((images / "results").iterdir())
 
 
@@ -309,7 +317,7 @@ def test_one_run_at_a_time(images: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with folder.claimed(out) as note:
         assert note == ""
         with pytest.raises(cohort.CohortError, match=rf"in use by process {os.getpid()} on "):
-            cohort.register_cohort([pair(images)], out, presets="mind")
+            cohort.register_cohort([pair(images)], out, preset="mind")
         assert (out / ".lock").is_file()
     assert not list(out.iterdir())
 

@@ -69,7 +69,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> cohort.CohortResult:
     rows.append("constant,f3.mha,constant.mha,,,,,2")
     (folder / "pairs.csv").write_text("\n".join(rows) + "\n")
     return cohort.register_cohort(
-        folder / "pairs.csv", folder / "out", presets="rigid_mind", workers=2, progress=False
+        folder / "pairs.csv", folder / "out", preset="rigid_mind", workers=2, progress=False
     )
 
 

@@ -137,7 +137,7 @@ def test_right_rows_beside_wrong_ones(tmp_path: Path) -> None:
         cohort.read_pairs(table)
     assert [pair.name for pair in of_table.value.pairs] == ["a", "a", "c"]
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
-        cohort.register_cohort(table, tmp_path / "out", presets="mnd")
+        cohort.register_cohort(table, tmp_path / "out", preset="mnd")
     for wrong in (
         "pairs.csv:3: seed is 'x'",
         "the column 'colour' is not known",

@@ -383,6 +383,6 @@ def test_cohorts_take_series(tmp_path: Path) -> None:
     parameters = tmp_path / "squares.txt"
     parameters.write_text(as_text(squares()))
     files = (tmp_path / "pairs.csv", tmp_path / "out")
-    result = register_cohort(*files, parameter_files=[parameters], presets=(), workers=1)
+    result = register_cohort(*files, parameter_files=[parameters], variants=(), workers=1)
     assert list(result.table["status"]) == ["done"]
     assert list(result.table["pair"]) == [f"{A}__{B}"]

@@ -40,7 +40,7 @@ def evaluate(**given: object) -> None:
 
 
 def register_many(pairs: object = GOOD / "pairs.csv", out: Path = GOOD / "many") -> None:
-    cohort.register_cohort(pairs, out, presets="rigid_mind", progress=False)  # type: ignore[arg-type]
+    cohort.register_cohort(pairs, out, preset="rigid_mind", progress=False)  # type: ignore[arg-type]
 
 
 def pair(**files: Path) -> list[cohort.Pair]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin._io import expanded
-from impact_plugin.registration.presets import DEFAULT
 
 if TYPE_CHECKING:
     from impact_plugin.cohort import Pair
@@ -92,12 +91,12 @@ def cohort(
     except ImportError as error:
         raise click.ClickException(str(error)) from error
     source = _source(pairs, atlas, images, bids, fixed, moving)
-    chosen = [tuple(each.split("+")) for each in presets] or [DEFAULT]
+    chosen = [tuple(each.split("+")) for each in presets]
     try:
         result = register_cohort(
             source,
             out,
-            presets=chosen,
+            variants=chosen,
             parameter_files=maps,
             models=models,
             workers=workers,

@@ -55,7 +55,8 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     "presets",
     multiple=True,
     shell_complete=_names,
-    help="Parameter map of the package (see --list-presets); several run one after the other. "
+    metavar="NAME[+NAME...]",
+    help="A preset (see --list-presets), or several joined by + that run one after the other. "
     "Default: affine_mind, then mind.",
 )
 @click.option(
@@ -166,7 +167,7 @@ def register(
         result = impact_plugin.register_images(
             fixed,
             moving,
-            preset=presets or None,
+            preset=[name for each in presets for name in each.split("+")] or None,
             parameter_maps=list(maps) or None,
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from impact_plugin import _arguments, _devices, _html, _versions
+from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._equality import EqualByValue
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require
@@ -67,12 +68,14 @@ class CohortResult(EqualByValue):
         )
 
 
+@renamed_arguments(presets="variants")
 @plain_arguments
 def register_cohort(
     pairs: str | os.PathLike[str] | Iterable[Pair],
     output_directory: str | os.PathLike[str],
     *,
-    presets: str | Sequence[str | Sequence[str]] = (known.DEFAULT,),
+    preset: str | Sequence[str] | None = None,
+    variants: str | Sequence[str | Sequence[str]] = (),
     parameter_files: Sequence[str | os.PathLike[str]] = (),
     models: str | os.PathLike[str] | Mapping[str, str] | None = None,
     workers: int | None = None,
@@ -96,10 +99,13 @@ def register_cohort(
     Args:
         pairs: A table (CSV or TSV), or pairs.
         output_directory: The folder for all results. It is made if needed.
-        presets: The variants, each a preset or several that run one after the other:
-            ``["mind", ["rigid_mind", "mind"]]`` are two.
+        preset: Name of a preset, or several that run one after the other, as in
+            :func:`impact_plugin.register_images`. Where neither this nor ``variants`` nor
+            ``parameter_files`` is given: ``["affine_mind", "mind"]``.
+        variants: Several ways to register each pair, to be compared: each a preset, or several
+            that run one after the other. ``["mind", ["rigid_mind", "mind"]]`` are two.
         parameter_files: elastix's parameter files, which run one after the other and are one more
-            variant. They take the place of ``presets``, unless these are given, too.
+            variant.
         models: Where model files lie, as in :func:`impact_plugin.register_images`.
         workers: Processes of this machine, each with one pair at a time; by default one for each
             GPU, or else for each processor, as far as the memory suffices.
@@ -131,7 +137,7 @@ def register_cohort(
         if scheduler and cluster_file:
             problems.append("scheduler and cluster_file exclude each other")
         gpus = _gpus(device, bool(scheduler or cluster_file), problems)
-        variants = _variants(presets, parameter_files, problems)
+        variants = _variants(preset, variants, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
         whole_path(tempfile.gettempdir(), problems)
         folder = Path(whole_path(output_directory, problems))
@@ -308,22 +314,27 @@ def _gpus(device: str | None, elsewhere: bool, problems: list[str]) -> tuple[str
 
 
 def _variants(
-    presets: str | Sequence[str | Sequence[str]],
+    preset: str | Sequence[str] | None,
+    variants: str | Sequence[str | Sequence[str]],
     files: Sequence[str | os.PathLike[str]],
     problems: list[str],
 ) -> list[Variant]:
-    chosen = [presets] if isinstance(presets, str) else list(presets)
-    if files and chosen == [known.DEFAULT]:
-        chosen = []
+    chosen = [
+        ("variants", each) for each in ([variants] if isinstance(variants, str) else variants)
+    ]
+    if preset is not None:
+        chosen.insert(0, ("preset", preset))
+    elif not chosen and not files:
+        chosen = [("preset", known.DEFAULT)]
     found = []
-    for each in chosen:
+    for argument, each in chosen:
         names: tuple[Any, ...] = (each,)
         if not isinstance(each, str) and hasattr(each, "__iter__"):
             names = tuple(each)
         if names and all(isinstance(name, str) for name in names):
             found.append(Variant("+".join(names), presets=names))
         else:
-            problems.append(f"presets has {each!r}, expected the name of a preset, or several")
+            problems.append(f"{argument} has {each!r}, expected the name of a preset, or several")
     if files:
         paths = [path for file in files if (path := whole_path(file, problems))]
         found.append(Variant("+".join(Path(path).stem for path in paths), maps=tuple(paths)))
