@@ -13,7 +13,7 @@ import pytest
 
 from helpers import skips, tiny_models
 from helpers.evaluators import SmoothModels
-from helpers.itk_process import ItkProcess
+from helpers.itk_process import ItkProcess, opened
 from helpers.pairs import write_pair
 from helpers.registrations import forbid_elastix
 from impact_plugin import models
@@ -45,19 +45,15 @@ def _locale() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def itk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ItkProcess]:
     """A process that has imported the stock itk, which takes seconds, and keeps it."""
-    process = ItkProcess(tmp_path_factory.mktemp("itk"))
-    yield process
-    code = process.close()
-    assert code in (0, None), f"exit code {code}; stderr:\n{process.stderr()}"
+    with opened(tmp_path_factory.mktemp("itk")) as process:
+        yield process
 
 
 @pytest.fixture
 def own_process(tmp_path: Path) -> Iterator[ItkProcess]:
     """A process of the test's own: none uses more threads than elastix was once told there."""
-    process = ItkProcess(tmp_path)
-    yield process
-    code = process.close()
-    assert code in (0, None), f"exit code {code}; stderr:\n{process.stderr()}"
+    with opened(tmp_path) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

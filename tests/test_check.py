@@ -11,17 +11,15 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-import impact_plugin
 from helpers import tiny_models
 from helpers.bad_input import CASES, good, write_files
 from helpers.images import Array
-from helpers.parameter_maps import ParameterMap, parameter_map
+from helpers.parameter_maps import FOLDER, ParameterMap, parameter_map
 from helpers.registrations import pair
 from impact_plugin import _core, models
 from impact_plugin.check import Finding, ImageError, ImageHeader, Report, check_file, check_map
 from impact_plugin.parameters import ElastixFile
 
-FOLDER = Path(impact_plugin.__file__).parent / "parameter_maps"
 # Only features of the images themselves can show it.
 NOT_BEFOREHAND = "features that are no numbers"
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+from distributed import Scheduler, SpecCluster, Worker
 
 from helpers import cohorts
 from helpers.pairs import write_pair
@@ -168,27 +171,30 @@ def test_no_less_than_a_registration_takes(tmp_path: Path) -> None:
     assert row["peak_memory_mb"] * (1 << 20) + (250 << 20) < predicted
 
 
-class _Client:
-    """A client whose workers declare what they have."""
-
-    def __init__(self, resources: list[dict[str, float]]) -> None:
-        self.resources = resources
-
-    def scheduler_info(self, n_workers: int) -> dict[str, dict[int, dict[str, object]]]:
-        assert n_workers == -1  # all of them
-        return {"workers": {i: {"resources": each} for i, each in enumerate(self.resources)}}
+@contextmanager
+def scheduler(resources: list[dict[str, float]]) -> Iterator[str]:
+    """Give the address of a scheduler whose workers declare what they have."""
+    workers = {
+        number: {"cls": Worker, "options": {"resources": each, "dashboard": False}}
+        for number, each in enumerate(resources)
+    }
+    options = {"dashboard_address": "127.0.0.1:0"}
+    with SpecCluster(workers, {"cls": Scheduler, "options": options}, silence_logs=50) as cluster:
+        yield cluster.scheduler_address
 
 
 def test_workers_elsewhere_that_declare_memory(tmp_path: Path) -> None:
     large = [task(tmp_path, "l", 20)]
-    declared = clusters.declared_memory(_Client([{"memory": 4e9}, {}, {"memory": 16e9}]))
-    found = clusters.Cluster(None, memory=declared)
-    assert found.asked(large[0]) == {"memory": 16e9}  # or it would wait for ever
-    assert found.asked(task(tmp_path, "s", 1)) == {"memory": float(GIB)}
-    assert "up to 20.0 GiB, and the largest worker has 14.9" in found.said_of_memory(large)
-    without = clusters.Cluster(None, memory=clusters.declared_memory(_Client([{}])))
-    assert without.asked(large[0]) is None
-    assert "declare no memory (dask worker --resources memory=" in without.said_of_memory(large)
+    with (
+        scheduler([{"memory": 4e9}, {}, {"memory": 16e9}]) as address,
+        clusters.remote(address) as found,
+    ):
+        assert found.asked(large[0]) == {"memory": 16e9}  # or it would wait for ever
+        assert found.asked(task(tmp_path, "s", 1)) == {"memory": float(GIB)}
+        assert "up to 20.0 GiB, and the largest worker has 14.9" in found.said_of_memory(large)
+    with scheduler([{}]) as address, clusters.remote(address) as without:
+        assert without.asked(large[0]) is None
+        assert "declare no memory (dask worker --resources memory=" in without.said_of_memory(large)
 
 
 def test_threads_elsewhere(tmp_path: Path) -> None:

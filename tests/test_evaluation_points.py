@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.registrations import GRIDS
+from helpers.evaluated import GEOMETRY, GRID
 from impact_plugin.evaluation import read_points
-from impact_plugin.images.grid import Geometry
 
-GRID = GRIDS[3]
-GEOMETRY = Geometry(GRID.size, GRID.spacing, GRID.origin, tuple(GRID.direction.ravel().tolist()))
 POINTS = np.array([[1.5, -2.0, 30.0], [-4.25, 5.0, 6.5], [0.0, 100.0, -7.0]])
 NAMES = ("apex", "F 2", "F-3")
 RAS = POINTS * [-1, -1, 1]

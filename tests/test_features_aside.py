@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from helpers import tiny_models
 from helpers.images import Image
-from helpers.itk_process import ItkError, ItkProcess
+from helpers.itk_process import ItkError, ItkProcess, opened
 from helpers.parameter_maps import Value, parameter_map
 from helpers.registrations import impact, pair
 
@@ -54,9 +54,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def two_threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ItkProcess]:
     """A process that is never told to use fewer than two threads."""
-    process = ItkProcess(tmp_path_factory.mktemp("two"))
-    yield process
-    assert process.close() in (0, None), process.stderr()
+    with opened(tmp_path_factory.mktemp("two")) as process:
+        yield process
 
 
 def parameters(model: str, **others: Value) -> dict[str, list[str]]:

@@ -66,10 +66,6 @@ def register(
     return itk_process.register(*images, parameter_map(3, **good(folder, **changes)))
 
 
-def saved(module: torch.nn.Module, folder: Path) -> Path:
-    return tiny_models.save(module, folder / f"{type(module).__name__}.pt")
-
-
 # What models give and do
 
 REFUSED: dict[type[hostile_models.Model], str] = {
@@ -109,7 +105,7 @@ def test_refused(
     kind: type[hostile_models.Model],
     mode: str,
 ) -> None:
-    file = saved(kind(), folder)
+    file = tiny_models.save(kind(), folder)
     process = itk_process.pid
     with pytest.raises(ItkError, match=r'^RuntimeError: \s*Metric "Impact" cannot run:\n') as error:
         register(itk_process, images, folder, file, mode)
@@ -125,7 +121,7 @@ def usual(
     itk_process: ItkProcess, images: tuple[Image, Image], folder: Path
 ) -> dict[str, Registration]:
     """What a model gives that has the same features and does nothing else, by mode."""
-    file = saved(hostile_models.Plain(), folder)
+    file = tiny_models.save(hostile_models.Plain(), folder)
     return {mode: register(itk_process, images, folder, file, mode) for mode in MODES}
 
 
@@ -187,7 +183,7 @@ def test_a_derivative_that_is_no_number(
     itk_process: ItkProcess, images: tuple[Image, Image], folder: Path
 ) -> None:
     """Where the features are numbers: found in the first iteration, and told to Python."""
-    file = saved(hostile_models.Root(), folder)
+    file = tiny_models.save(hostile_models.Root(), folder)
     with pytest.raises(ItkError, match=r'Metric "Impact" cannot go on \(resolution') as error:
         register(itk_process, images, folder, file, "Jacobian")
     assert f'"{file}" has a derivative that is infinite or not a number' in error.value.text
@@ -230,11 +226,11 @@ def short_time_limit(itk_process: ItkProcess) -> Iterator[None]:
 def test_a_model_that_never_comes_back(
     itk_process: ItkProcess, images: tuple[Image, Image], folder: Path, mode: str
 ) -> None:
-    file = saved(hostile_models.Endless(), folder)
+    file = tiny_models.save(hostile_models.Endless(), folder)
     with pytest.raises(ItkError, match="IMPACT_MODEL_TIME_LIMIT") as error:
         register(itk_process, images, folder, file, mode, NumberOfResolutions=3)
     assert f'"{file}" was stopped: it had not come back after 0.5 s' in error.value.text
-    register(itk_process, images, folder, saved(hostile_models.Plain(), folder), mode)
+    register(itk_process, images, folder, tiny_models.save(hostile_models.Plain(), folder), mode)
 
 
 def test_wrong_time_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path) -> None:
@@ -251,7 +247,7 @@ def test_prints_are_not_taken_for_elastix_s(folder: Path) -> None:
     """Among them lines that look like elastix's; register_images reads what it says."""
     found = []
     for kind in (hostile_models.Plain, hostile_models.Prints, hostile_models.Floods):
-        file = saved(kind(), folder)
+        file = tiny_models.save(kind(), folder)
         changes: dict[str, str | float] = {"ModelsPath": str(file), "LayersMask": "1"}
         parameters = parameter_map(3, **good(folder, **changes, MaximumNumberOfIterations=3))
         result = impact_plugin.register_images(*sitk_pair(), parameter_maps=parameters)
@@ -264,11 +260,11 @@ def test_inspection_outlives_what_it_inspects(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(models.ModelStoppedError, match=r"was stopped: it was not done after 4 s"):
-        models.inspect(saved(hostile_models.Endless(), folder), time_limit=4)
+        models.inspect(tiny_models.save(hostile_models.Endless(), folder), time_limit=4)
     with pytest.raises(models.ModelStoppedError, match=r"was ended by the signal SIGFPE"):
-        models.inspect(saved(hostile_models.LeastByMinusOne(), folder))
+        models.inspect(tiny_models.save(hostile_models.LeastByMinusOne(), folder))
     # Standard output is the report's alone.
-    file = saved(hostile_models.Prints(), folder)
+    file = tiny_models.save(hostile_models.Prints(), folder)
     command = [sys.executable, "-m", "impact_plugin.cli", "models", "inspect", "--json", str(file)]
     run = programs.captured(*command, check=True)
     assert json.loads(run.stdout)["layers"][0]["channels"] == 6

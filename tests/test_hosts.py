@@ -22,7 +22,7 @@ import pytest
 from helpers import programs
 from helpers.evaluators import RELATIVE_ERROR
 from helpers.host_versions import INSTALLED, LATEST, folder_of, packages_with
-from helpers.itk_process import ItkProcess
+from helpers.itk_process import ItkProcess, opened
 from helpers.parameter_maps import Value, as_text, parameter_map
 from helpers.programs import translation
 from helpers.registrations import MODES, SHIFTS, impact, pair, translation_error
@@ -48,9 +48,8 @@ def site(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def process(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ItkProcess]:
     """A process with the stock itk of that version."""
-    process = ItkProcess(tmp_path_factory.mktemp("itk"), site)
-    yield process
-    assert process.close() in (0, None), process.stderr()
+    with opened(tmp_path_factory.mktemp("itk"), site) as process:
+        yield process
 
 
 def run(site: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -89,10 +89,6 @@ class Deep(nn.Module):
         return layers
 
 
-def save(module: nn.Module, folder: Path) -> Path:
-    return tiny_models.save(module, folder / f"{type(module).__name__}.pt")
-
-
 def test_first_layer_of_a_real_network(elastix_testing: Path) -> None:
     path = elastix_testing / "Data" / "M730_1_Layers.pt"
     report = models.inspect(path)
@@ -158,7 +154,7 @@ def test_the_other_dimension_is_asked_for(
 
 
 def test_strides_and_fields_of_view_by_axis(tmp_path: Path) -> None:
-    report = models.inspect(save(Deep(), tmp_path))
+    report = models.inspect(tiny_models.save(Deep(), tmp_path))
     assert report.arguments == ("x", "nb_layers")
     assert [layer.channels for layer in report.layers] == [4, 6, 8]
     # x is the last axis of a tensor: its kernels have 5 voxels.
@@ -182,7 +178,7 @@ def test_three_layers_of_one_model(layers: dict[int, str]) -> None:
 
 
 def test_model_of_any_dimension_and_channels(tmp_path: Path) -> None:
-    report = models.inspect(save(tiny_models.Identity(), tmp_path))
+    report = models.inspect(tiny_models.save(tiny_models.Identity(), tmp_path))
     assert report.dimensions == (2, 3)
     assert report.input_channels == tuple(range(1, 9))
     assert report.measured == (3, 1)
@@ -200,7 +196,7 @@ def test_clamped_intensities_and_rectifiers_hide_no_voxels_for_long(
     network = nn.Sequential(
         nn.Hardtanh(0.0, 255.0), nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, 1)
     )
-    model = _networks.Network(str(save(network, tmp_path)))
+    model = _networks.Network(str(tiny_models.save(network, tmp_path)))
     (layer,) = model.measure(64, 2, 1, 1, (-100.0, 100.0))
     assert layer.layout is not None
     assert layer.layout.stride[:2] == [2, 2]
@@ -228,7 +224,7 @@ def test_what_depends_on_all_of_the_input_has_no_field_of_view(tmp_path: Path) -
         def forward(self, x: Tensor) -> Tensor:
             return torch.cumsum(torch.cumsum(x, 2), 3)
 
-    report = models.inspect(save(Whole(), tmp_path), dimension=2)
+    report = models.inspect(tiny_models.save(Whole(), tmp_path), dimension=2)
     (layer,) = report.layers
     assert layer.differentiable
     assert layer.field_of_view is None
@@ -238,7 +234,7 @@ def test_what_depends_on_all_of_the_input_has_no_field_of_view(tmp_path: Path) -
 
 
 def test_model_for_one_size(tmp_path: Path) -> None:
-    report = models.inspect(save(Picky(), tmp_path))
+    report = models.inspect(tiny_models.save(Picky(), tmp_path))
     assert (report.dimensions, report.input_channels, report.input_size) == ((2,), (3,), 14)
     assert report.arguments == ("x", "nb_layers", "stats")
     assert [layer.stride for layer in report.layers] == [(14, 14)]
@@ -246,7 +242,7 @@ def test_model_for_one_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.float64])
 def test_type_of_weights(tmp_path: Path, kind: torch.dtype) -> None:
-    report = models.inspect(save(nn.Conv2d(1, 2, 3, padding=1).to(kind), tmp_path))
+    report = models.inspect(tiny_models.save(nn.Conv2d(1, 2, 3, padding=1).to(kind), tmp_path))
     assert report.weights == {str(kind).removeprefix("torch."): 20}
     assert [layer.field_of_view for layer in report.layers] == [(3, 3)]
 
@@ -254,7 +250,7 @@ def test_type_of_weights(tmp_path: Path, kind: torch.dtype) -> None:
 def test_a_model_that_can_write_files_is_not_run_unless_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = save(Writes(), tmp_path)
+    path = tiny_models.save(Writes(), tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(models.ModelFileError, match=r"aten::save\. It was not run.*trust=True"):
         models.inspect(path)
@@ -268,7 +264,7 @@ def test_a_model_that_can_write_files_is_not_run_unless_trusted(
 def test_code_that_runs_when_a_file_is_opened_is_found_before(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = save(RunsWhenOpened(), tmp_path)
+    path = tiny_models.save(RunsWhenOpened(), tmp_path)
     report = models.inspect(path, run=False)
     assert len(report.runs_on_load) == 1
     assert report.runs_on_load[0].endswith("RunsWhenOpened")
@@ -358,7 +354,7 @@ def test_changed_byte(tmp_path: Path, elastix_testing: Path) -> None:
 
 
 def test_model_that_refuses_everything(tmp_path: Path) -> None:
-    path = save(Refuses(), tmp_path)
+    path = tiny_models.save(Refuses(), tmp_path)
     with pytest.raises(
         models.ModelRefusedError, match=r"3D, 99 or 1 or 3.*2D.*no image is good enough.*--size"
     ):
@@ -367,7 +363,7 @@ def test_model_that_refuses_everything(tmp_path: Path) -> None:
 
 def test_layer_that_is_no_map(tmp_path: Path) -> None:
     with pytest.raises(models.ModelRefusedError, match="has the shape 1 x 1"):
-        models.inspect(save(tiny_models.Sums(), tmp_path))
+        models.inspect(tiny_models.save(tiny_models.Sums(), tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import host_versions
-from helpers.itk_process import ItkError, ItkProcess
+from helpers.itk_process import ItkError, ItkProcess, opened
 from helpers.parameter_maps import parameter_map
 from helpers.registrations import impact, pair, translation_error
 from impact_plugin import _versions
@@ -24,9 +24,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def process(site: Path, tmp_path: Path) -> Iterator[ItkProcess]:
-    process = ItkProcess(tmp_path, site)
-    yield process
-    assert process.close() in (0, None), process.stderr()
+    with opened(tmp_path, site) as process:
+        yield process
 
 
 def test_other_versions_than_built_for(

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import impact_plugin
 from helpers import tiny_models
 from helpers.images import Grid, Scene, shift
-from helpers.parameter_maps import ParameterMap, read
+from helpers.parameter_maps import FOLDER, ParameterMap, read
 from helpers.programs import iterations, run
 from impact_plugin import _core, models
 
-FOLDER = Path(impact_plugin.__file__).parent / "parameter_maps"
 MAPS = sorted(FOLDER.glob("*.txt"))
 DIALECTS = (r"Impact(Fixed|Moving)?ModelsPath0", r"Impact(Fixed|Moving)?ModelsPath", "ModelsPath")
 PATHS = re.compile(r"(Impact)?(Fixed|Moving)?ModelsPath\d*")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import impact_plugin
 from helpers.itk_process import ItkProcess
+from helpers.parameter_maps import FOLDER
 from helpers.random_parameters import draw_parameters
 from helpers.registrations import SHIFTS, pair
 from impact_plugin import _core
@@ -26,8 +26,6 @@ from impact_plugin.parameters import (
     Parameters,
     stock_defaults,
 )
-
-FOLDER = Path(impact_plugin.__file__).parent / "parameter_maps"
 
 
 def static(path: str = "a.pt", voxel_size: float = 2, levels: int = 1) -> Parameters:

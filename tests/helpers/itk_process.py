@@ -10,7 +10,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -58,6 +59,15 @@ class Registration:
     def values(self) -> list[float]:
         """The metric's values, iteration after iteration, over all levels."""
         return [float(value) for value in re.findall(r"(?m)^\d+\t(\S+)\t", self.log)]
+
+
+@contextmanager
+def opened(folder: Path, site: Path | None = None) -> Iterator[ItkProcess]:
+    """Give a process, as :class:`ItkProcess` says, and see that it ends well."""
+    process = ItkProcess(folder, site)
+    yield process
+    code = process.close()
+    assert code in (0, None), f"exit code {code}; stderr:\n{process.stderr()}"
 
 
 class ItkProcess:

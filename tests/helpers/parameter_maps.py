@@ -6,6 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import impact_plugin
+
+FOLDER = Path(impact_plugin.__file__).parent / "parameter_maps"
+"""The maps of the wheel."""
+
 ParameterMap = dict[str, list[str]]
 Value = str | float | Iterable[str | float]
 

@@ -131,7 +131,12 @@ class Sums(nn.Module):
 
 
 def save(module: nn.Module, path: Path, *, training: bool = False) -> Path:
-    """Write a module as TorchScript, in evaluation mode or, as one forgets, in training mode."""
+    """Write a module as TorchScript, in evaluation mode or, as one forgets, in training mode.
+
+    In a folder, the file has the name of the module's class.
+    """
+    if path.is_dir():
+        path /= f"{type(module).__name__}.pt"
     with warnings.catch_warnings():
         for category in (DeprecationWarning, FutureWarning):  # the latter from torch 2.14 on
             warnings.filterwarnings("ignore", message=".*torch.jit.*", category=category)
