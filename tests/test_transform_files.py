@@ -91,8 +91,7 @@ def of_transformix(path: Path, folder: Path) -> Array:
     lines: list[str] = []
     arguments: list[str | Path] = ["-tp", path, "-def", folder / "points.txt", "-out", folder]
     assert process.run("transformix", arguments, lines.append) == 0, lines[-20:]
-    found = re.findall(r"OutputPoint = \[([^\]]*)\]", (folder / "outputpoints.txt").read_text())
-    return np.array([row.split() for row in found], dtype=float)
+    return read_output_points(folder / "outputpoints.txt")
 
 
 OLD = {
