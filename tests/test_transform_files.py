@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers.images import Array
 from helpers.pairs import shift_error, sitk_pair, squares
+from helpers.programs import read_output_points
 from impact_plugin import evaluation
 from impact_plugin.check import check_map
 from impact_plugin.elastix import process
