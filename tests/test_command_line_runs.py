@@ -16,13 +16,13 @@ from helpers.programs import (
     as_points,
     iterations,
     program_path,
+    read_output_points,
     run,
     transform,
     translation,
     voxels,
     write_parameters,
 )
-from impact_plugin.demo import landmarks
 
 GRID = Grid((34, 30, 26), (1.0, 1.25, 1.5), (-20.0, 35.0, 110.0))
 SHIFT = np.array([2.6, -1.9, 2.3])  # mm, from fixed to moving
@@ -104,7 +104,7 @@ def test_stages_continue_one_another(files: Path) -> None:
         ".",
     ]
     assert run("transformix", *arguments, folder=files).returncode == 0
-    found = landmarks.read_output_points(files / "outputpoints.txt")
+    found = read_output_points(files / "outputpoints.txt")
     assert mean_distance(found, points + SHIFT) < 0.5
 
 
@@ -300,7 +300,7 @@ def test_transformix(files: Path, tmp_path: Path) -> None:
     }
     vector = translation(files / "out/TransformParameters.0.txt")
     np.testing.assert_allclose(
-        landmarks.read_output_points(tmp_path / "outputpoints.txt"), points + vector, atol=2e-6
+        read_output_points(tmp_path / "outputpoints.txt"), points + vector, atol=2e-6
     )
     assert (tmp_path / "result.mha").read_bytes() == (files / "out/result.0.mha").read_bytes()
     determinants = voxels(tmp_path / "spatialJacobian.mha")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers import programs
 from impact_plugin.demo import lung_pair
 from impact_plugin.demo import program as demo
-from impact_plugin.demo.landmarks import Errors
+from impact_plugin.evaluation import LandmarkErrors
 from impact_plugin.registration import presets
 
 
@@ -35,9 +36,8 @@ def test_report(
     bound: float,
 ) -> None:
     """What is printed and written of two registrations, and whether they were good enough."""
-    monkeypatch.setattr(
-        lung_pair.LungPair, "register", lambda *_: (Errors(1.25, 1.0, 2.0), {"features": 3.0})
-    )
+    errors = LandmarkErrors.between(np.array([[1.25, 0, 0]]), np.zeros((1, 3)))
+    monkeypatch.setattr(lung_pair.LungPair, "register", lambda *_: (errors, {"features": 3.0}))
     code = demo.run(elastix_testing, tmp_path, presets.map_folder(), bound=bound)
     assert code == (0 if bound > 1.25 else 1)
     shown = capsys.readouterr()

@@ -17,8 +17,8 @@ import tomlkit
 
 import impact_plugin
 from helpers import host_versions, programs
-from impact_plugin import _plugin, _versions, command_line
-from impact_plugin.demo import landmarks, metaimage, runs
+from helpers.programs import read_output_points
+from impact_plugin import _plugin, _versions, command_line, evaluation
 from impact_plugin.elastix.log import ElastixLog
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -357,43 +357,15 @@ def test_elastix_log() -> None:
     )
 
 
-def test_parameters_of_a_map() -> None:
-    text = '(Metric "Impact")\n(MaximumNumberOfIterations 200 100) // per level\n'
-    assert runs.numbers(text, "MaximumNumberOfIterations") == [200, 100]
-    assert runs.numbers(text, "NumberOfResolutions") == []
-    changed = runs.set_parameter(text, "MaximumNumberOfIterations", 5)
-    assert changed == '(Metric "Impact")\n(MaximumNumberOfIterations 5) // per level\n'
-    with pytest.raises(ValueError, match="expected one parameter Nothing"):
-        runs.set_parameter(text, "Nothing", 1)
-
-
 def test_points(tmp_path: Path) -> None:
     path = tmp_path / "points.txt"
     path.write_text("point\n2\n1 2 3\n-4.5 5 6e1\n")
-    np.testing.assert_array_equal(landmarks.read_points(path), [[1, 2, 3], [-4.5, 5, 60]])
+    found = evaluation.read_points(path).positions
+    np.testing.assert_array_equal(found, [[1, 2, 3], [-4.5, 5, 60]])
     path.write_text("index\n1\n1 2 3\n")
     with pytest.raises(ValueError, match="has voxel indices"):
-        landmarks.read_points(path)
+        evaluation.read_points(path)
     path.write_text("Point 0 ; InputPoint = [ 0 0 0 ] ; OutputPoint = [ 1.5 2 -3 ] ; Defor...\n")
-    np.testing.assert_array_equal(landmarks.read_output_points(path), [[1.5, 2, -3]])
-    errors = landmarks.Errors.between(np.zeros((3, 3)), np.diag([1.0, 2.0, 6.0]))
-    assert errors.as_dict() == {"mean": 3.0, "median": 2.0, "max": 6.0}
-
-
-def test_metaimage(tmp_path: Path) -> None:
-    path = tmp_path / "image.mha"
-    voxels = np.arange(24, dtype="<i2").reshape(4, 3, 2)
-    header = (
-        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
-        "CompressedData = False\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 10 20 -30\n"
-        "ElementSpacing = 1 2 4\nDimSize = 2 3 4\nElementType = MET_SHORT\n"
-        "ElementDataFile = LOCAL\n"
-    )
-    path.write_bytes(header.encode() + voxels.tobytes())
-    image = metaimage.read(path)
-    np.testing.assert_array_equal(image.voxels, voxels)
-    points = np.array([[9.5, 20, -30], [9.4, 20, -30], [11.4, 24.9, -16.1], [11, 25.1, -30]])
-    assert image.contains(points).tolist() == [True, False, True, False]
-    path.write_bytes(header.replace("MET_SHORT", "MET_LONG").encode())
-    with pytest.raises(ValueError, match="ElementType is 'MET_LONG', this reader knows MET_"):
-        metaimage.read(path)
+    np.testing.assert_array_equal(read_output_points(path), [[1.5, 2, -3]])
+    errors = evaluation.LandmarkErrors.between(np.zeros((3, 3)), np.diag([1.0, 2.0, 6.0]))
+    assert (errors.mean, errors.median, errors.max) == (3.0, 2.0, 6.0)

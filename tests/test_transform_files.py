@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import impact_plugin
 from helpers.images import Array
 from helpers.pairs import on_grid, shift_error, sitk_pair, squares
+from helpers.programs import read_output_points
 from impact_plugin import evaluation
 from impact_plugin.check import check_map
 from impact_plugin.elastix import process
@@ -91,8 +92,7 @@ def of_transformix(path: Path, folder: Path) -> Array:
     lines: list[str] = []
     arguments: list[str | Path] = ["-tp", path, "-def", folder / "points.txt", "-out", folder]
     assert process.run("transformix", arguments, lines.append) == 0, lines[-20:]
-    found = re.findall(r"OutputPoint = \[([^\]]*)\]", (folder / "outputpoints.txt").read_text())
-    return np.array([row.split() for row in found], dtype=float)
+    return read_output_points(folder / "outputpoints.txt")
 
 
 OLD = {

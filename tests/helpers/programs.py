@@ -58,6 +58,13 @@ def run(
     return captured(program_path(program), *arguments, cwd=folder, environment=environment)
 
 
+def read_output_points(path: Path) -> Array:
+    """Read the mapped points, shape (N, d), out of the outputpoints.txt that transformix writes."""
+    found = re.findall(r"OutputPoint = \[([^\]]*)\]", path.read_text())
+    assert found, path
+    return np.array([point.split() for point in found], float)
+
+
 def run_elastix(
     folder: Path,
     fixed: Image,

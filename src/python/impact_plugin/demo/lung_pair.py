@@ -10,7 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 import impact_plugin
-from impact_plugin.demo import landmarks, metaimage, pictures
+from impact_plugin.demo import pictures
+from impact_plugin.evaluation import LandmarkErrors, read_points
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import from_elastix
 from impact_plugin.transforms.chain import Chain
@@ -74,20 +75,20 @@ class LungPair:
         self._threads = threads
         self._fixed = sitk.ReadImage(str(data.fixed))
         self._moving = sitk.ReadImage(str(data.moving))
-        points = landmarks.read_points(data.landmarks)
+        points = read_points(data.landmarks).positions
         inside = Geometry.of(self._fixed).contains(points)
-        self._points, self._truth = points[inside], landmarks.read_points(data.truth)[inside]
+        self._points, self._truth = points[inside], read_points(data.truth).positions[inside]
         self.number_of_points = len(self._points)
         affine = from_elastix.to_sitk(Chain.read(data.affine), 3)
         self._before = {"unregistered": sitk.Transform(3, sitk.sitkIdentity), "affine": affine}
 
-    def errors_before(self, name: str) -> landmarks.Errors:
+    def errors_before(self, name: str) -> LandmarkErrors:
         """Give the errors of the landmarks ``"unregistered"``, or after the ``"affine"`` start."""
         transform = self._before[name]
         mapped = [transform.TransformPoint(point) for point in self._points.tolist()]
-        return landmarks.Errors.between(np.array(mapped), self._truth)
+        return LandmarkErrors.between(np.array(mapped), self._truth)
 
-    def register(self, run: Run) -> tuple[landmarks.Errors, dict[str, float]]:
+    def register(self, run: Run) -> tuple[LandmarkErrors, dict[str, float]]:
         """Do one registration, write its result and draw its picture.
 
         Returns:
@@ -109,23 +110,21 @@ class LungPair:
             callback=None if sys.stderr.isatty() else _print_some,
         )
         pictures.overlay(
-            metaimage.of(self._fixed),
+            self._fixed,
             {
                 **{
-                    name: metaimage.of(
-                        sitk.Resample(
-                            self._moving, self._fixed, transform, sitk.sitkLinear, _AIR_HU
-                        )
+                    name: sitk.Resample(
+                        self._moving, self._fixed, transform, sitk.sitkLinear, _AIR_HU
                     )
                     for name, transform in self._before.items()
                 },
-                "registered": metaimage.of(result.image),
+                "registered": result.image,
             },
             run.title,
             self._out / f"{run.name}.png",
         )
         mapped = result.map_points(self._points)
-        return landmarks.Errors.between(mapped, self._truth), result.timings
+        return LandmarkErrors.between(mapped, self._truth), result.timings
 
 
 def _print_some(iteration: impact_plugin.Iteration) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin.demo.metaimage import Image
+from impact_plugin.images.grid import Geometry
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 _WINDOW = (-1000.0, 400.0)
 """Intensities in HU shown as black and as full colour."""
@@ -19,7 +22,7 @@ _PLANES = (("axial", 0, 0, 1), ("coronal", 1, 0, 2), ("sagittal", 2, 1, 2))
 _LABELS = ("x (mm)", "y (mm)", "z (mm)")
 
 
-def overlay(fixed: Image, rows: dict[str, Image], title: str, path: Path) -> None:
+def overlay(fixed: sitk.Image, rows: dict[str, sitk.Image], title: str, path: Path) -> None:
     """Draw images over the fixed image, in three planes through its middle, and write a PNG file.
 
     The fixed image is magenta and the other green, so that what coincides is grey. Axes are in mm
@@ -27,20 +30,22 @@ def overlay(fixed: Image, rows: dict[str, Image], title: str, path: Path) -> Non
     front (axial) or head on top.
 
     Args:
-        fixed: The image underneath.
+        fixed: The image underneath, its axes along x, y and z.
         rows: By title, the images on top, one row of the picture each, on the voxel grid of
             ``fixed``.
         title: Title of the picture.
         path: File to write.
     """
     import matplotlib as mpl  # optional, and slow
+    import SimpleITK as sitk
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    size = np.array(fixed.voxels.shape[::-1])
-    low = fixed.origin - 0.5 * fixed.spacing
-    high = low + size * fixed.spacing
+    grid = Geometry.of(fixed)
+    spacing = np.array(grid.spacing)
+    low = np.array(grid.origin) - 0.5 * spacing
+    high = low + np.array(grid.size) * spacing
     figure, axes = plt.subplots(
         len(rows),
         len(_PLANES),
@@ -51,10 +56,9 @@ def overlay(fixed: Image, rows: dict[str, Image], title: str, path: Path) -> Non
     figure.suptitle(f"{title}\nfixed image magenta, moving image green, grey where they agree")
     for row, (name, image) in zip(np.atleast_2d(axes), rows.items(), strict=True):
         for axis, (plane, across, right, up) in zip(row, _PLANES, strict=True):
-            middle = fixed.voxels.shape[across] // 2
-            below, above = (
-                _grey(np.take(each.voxels, middle, axis=across)) for each in (fixed, image)
-            )
+            voxels = [sitk.GetArrayViewFromImage(each) for each in (fixed, image)]
+            middle = voxels[0].shape[across] // 2
+            below, above = (_grey(np.take(each, middle, axis=across)) for each in voxels)
             head_up = up == 2
             axis.imshow(
                 np.stack([below, above, below], axis=-1),

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from impact_plugin._optional import require
-from impact_plugin.demo.landmarks import Errors
 from impact_plugin.demo.lung_pair import RUNS, Data, LungPair
 from impact_plugin.elastix.errors import RegistrationError
+from impact_plugin.evaluation import LandmarkErrors
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
     _print_times(times)
     results = {
         "landmarks": pair.number_of_points,
-        "errors_mm": {name: errors.as_dict() for name, errors in table.items()},
+        "errors_mm": {name: errors.statistics() for name, errors in table.items()},
         "seconds": times,
     }
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
@@ -86,7 +86,7 @@ def _problem(data: Data, maps: Path) -> str | None:
     return None
 
 
-def _print_errors(table: dict[str, Errors], number_of_points: int) -> None:
+def _print_errors(table: dict[str, LandmarkErrors], number_of_points: int) -> None:
     print(
         f"\n{f'Error of {number_of_points} landmarks, mm':40} {'mean':>8} {'median':>8} {'max':>8}"
     )

@@ -3,101 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from impact_plugin.parameters.values import ParameterMap
 
-# From elxClassNameMacro in Components/ of elastix 5.3.1, without what itk-elastix leaves out.
-_KNOWN = {
-    "ImageSampler": (
-        "Full",
-        "Grid",
-        "MultiInputRandomCoordinate",
-        "Random",
-        "RandomCoordinate",
-        "RandomSparseMask",
-    ),
-    "Interpolator": (
-        "BSplineInterpolator",
-        "BSplineInterpolatorFloat",
-        "LinearInterpolator",
-        "NearestNeighborInterpolator",
-        "RayCastInterpolator",
-        "ReducedDimensionBSplineInterpolator",
-    ),
-    "Metric": (
-        "AdvancedKappaStatistic",
-        "AdvancedMattesMutualInformation",
-        "AdvancedMeanSquares",
-        "AdvancedNormalizedCorrelation",
-        "CorrespondingPointsEuclideanDistanceMetric",
-        "DisplacementMagnitudePenalty",
-        "DistancePreservingRigidityPenalty",
-        "GradientDifference",
-        "Impact",
-        "MissingStructurePenalty",
-        "NormalizedGradientCorrelation",
-        "NormalizedMutualInformation",
-        "PCAMetric",
-        "PCAMetric2",
-        "PatternIntensity",
-        "PolydataDummyPenalty",
-        "StatisticalShapePenalty",
-        "SumOfPairwiseCorrelationCoefficientsMetric",
-        "SumSquaredTissueVolumeDifference",
-        "TransformBendingEnergyPenalty",
-        "TransformRigidityPenalty",
-        "VarianceOverLastDimensionMetric",
-    ),
-    "Optimizer": (
-        "AdaptiveStochasticGradientDescent",
-        "CMAEvolutionStrategy",
-        "ConjugateGradient",
-        "ConjugateGradientFRPR",
-        "FiniteDifferenceGradientDescent",
-        "FullSearch",
-        "Powell",
-        "PreconditionedStochasticGradientDescent",
-        "QuasiNewtonLBFGS",
-        "RSGDEachParameterApart",
-        "RegularStepGradientDescent",
-        "Simplex",
-        "SimultaneousPerturbation",
-        "StandardGradientDescent",
-    ),
-    "Registration": (
-        "MultiMetricMultiResolutionRegistration",
-        "MultiResolutionRegistration",
-        "MultiResolutionRegistrationWithFeatures",
-    ),
-    "Transform": (
-        "AffineDTITransform",
-        "AffineLogStackTransform",
-        "AffineLogTransform",
-        "AffineTransform",
-        "BSplineStackTransform",
-        "BSplineTransform",
-        "DeformationFieldTransform",
-        "EulerStackTransform",
-        "EulerTransform",
-        "ExternalTransform",
-        "MultiBSplineTransformWithNormal",
-        "RecursiveBSplineTransform",
-        "SimilarityTransform",
-        "SplineKernelTransform",
-        "TranslationStackTransform",
-        "TranslationTransform",
-        "WeightedCombinationTransform",
-    ),
-    "ResampleInterpolator": (
-        "FinalBSplineInterpolator",
-        "FinalBSplineInterpolatorFloat",
-        "FinalLinearInterpolator",
-        "FinalNearestNeighborInterpolator",
-        "FinalRayCastInterpolator",
-        "FinalReducedDimensionBSplineInterpolator",
-    ),
-}
+_KNOWN: dict[str, list[str]] = json.loads(
+    Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
+)
+"""Of elastix 5.3.1: elxClassNameMacro in Components/, without what itk-elastix leaves out."""
 
 # Components of the package's maps, and others often used with the metric.
 _ORDINARY = frozenset(
@@ -118,7 +33,7 @@ _ORDINARY = frozenset(
 _CHOSEN = ("Registration", "Metric", "Transform", "Interpolator")
 
 
-def known(parameter: str) -> tuple[str, ...]:
+def known(parameter: str) -> Sequence[str]:
     """Give elastix's names for a kind of component, such as "Metric" or "Transform"."""
     return _KNOWN[parameter]
 

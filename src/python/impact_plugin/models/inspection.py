@@ -64,7 +64,8 @@ def inspect(
             was killed because the machine's memory ran out.
         ValueError: An argument is not allowed.
     """
-    check_choice("dimension", dimension, (2, 3, None), " (which tries both)")
+    if dimension is not None:
+        check_choice("dimension", dimension, (2, 3), ", or None to try both")
     check_integer("channels", channels, 1)
     check_integer("size", size, 1)
     low, high = intensities
