@@ -137,7 +137,7 @@ def register_cohort(
         if scheduler and cluster_file:
             problems.append("scheduler and cluster_file exclude each other")
         gpus = _gpus(device, bool(scheduler or cluster_file), problems)
-        variants = _variants(preset, variants, parameter_files, problems)
+        chosen = _variants(preset, variants, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
         whole_path(tempfile.gettempdir(), problems)
         folder = Path(whole_path(output_directory, problems))
@@ -145,9 +145,9 @@ def register_cohort(
         problems += output.check(folder, [] if problems else found)
         cache = _cache(feature_cache, problems)
         wrong, headers = preflight.check_pairs(found, outside)
-        problems += wrong + preflight.check_kept(found, variants, folder)
+        problems += wrong + preflight.check_kept(found, chosen, folder)
         readable = [p for p in found if all(p.files[s] in headers for s in ("fixed", "moving"))]
-        maps = stack.enter_context(Maps(variants, _placed(models, problems)))
+        maps = stack.enter_context(Maps(chosen, _placed(models, problems)))
         problems += maps.check(readable, headers)
         where = _elsewhere(scheduler, cluster_file, stack, problems)
         if where is None:
@@ -164,7 +164,7 @@ def register_cohort(
         try:
             tasks = make(
                 found,
-                variants,
+                chosen,
                 maps,
                 headers,
                 checksums,
@@ -178,7 +178,7 @@ def register_cohort(
             checksums.save()
         rows = {task.name: row for task in tasks if (row := finished(task))}
         todo = [task for task in tasks if task.name not in rows]
-        others = output.describe(folder, found, variants, checksums)
+        others = output.describe(folder, found, chosen, checksums)
         if others:
             journal.say(f"{others} pairs of earlier runs are in {folder}, and not in this table")
         closing = stack.enter_context(ExitStack())
