@@ -350,3 +350,21 @@ def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
         process.wait()
         with folder.claimed(tmp_path / "out") as note:
             assert note == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting property name"),
+        ('{"pairs": {}}', "variants is missing, expected an array"),
+        (
+            '{"pairs": {"a b": ["x"]}, "variants": []}',
+            'pairs["a b"] is an array of 1 items, expected an array of length >= 4',
+        ),
+    ],
+)
+def test_a_damaged_description(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "cohort.json").write_text(text)
+    (problem,) = folder.check(tmp_path, [])
+    assert problem.startswith(f"{tmp_path}/cohort.json cannot be read ({message}")
+    assert problem.endswith("choose another folder")

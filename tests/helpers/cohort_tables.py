@@ -26,7 +26,7 @@ def write(folder: Path, rows: Sequence[Row], variants: Mapping[str, Sequence[str
     table.write(table.make(rows), folder)
     said = {
         "cohort_version": 1,
-        "pairs": [],
+        "pairs": {},
         "variants": [{"name": n, "presets": list(p), "maps": []} for n, p in variants.items()],
     }
     (folder / "cohort.json").write_text(json.dumps(said))

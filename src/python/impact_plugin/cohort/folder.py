@@ -10,11 +10,14 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
-from impact_plugin import _io
+import msgspec
+
+from impact_plugin import _io, _json
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.pairs import Pair
-from impact_plugin.cohort.plan import Checksums, Variant, describe_variants
+from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.images.reading import checksum
 from impact_plugin.models.files import sha256
 
@@ -27,6 +30,30 @@ LOCK = ".lock"
 STARTED = ".started"
 FAILED = "failed"
 """Where elastix's logs of failed tasks are."""
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cohort's folder says of itself.
+
+    Attributes:
+        cohort_version: 1.
+        pairs: By name the paths of fixed and moving image, and their checksums.
+        variants: In the order in which they were asked for.
+    """
+
+    cohort_version: int = 1
+    pairs: dict[str, Annotated[list[str], msgspec.Meta(min_length=4, max_length=4)]]
+    variants: tuple[Variant, ...]
+
+    @classmethod
+    def read(cls, said: Path) -> Description:
+        """Read the file.
+
+        Raises:
+            OSError, ValueError: It cannot be read.
+        """
+        return _json.typed(json.loads(said.read_text(encoding="utf-8")), cls)
+
 
 _OWN = (LOG, CHECKSUMS, LOCK, STARTED)
 _PASSING = (".token-", ".writing-")
@@ -47,14 +74,14 @@ def check(folder: Path, pairs: Sequence[Pair]) -> list[str]:
             if folder.is_dir() and any(not _is_own(each) for each in folder.iterdir()):
                 return [f"{folder} is not empty and not a cohort's folder: choose another"]
             return []
-        theirs = _pairs(said)
+        theirs = Description.read(said).pairs
         if not pairs or any(_is_same(pair, theirs.get(pair.name)) for pair in pairs):
             return []
         known = [pair for pair in pairs if pair.name in theirs]
         if any(_holds_same(pair, theirs[pair.name]) for pair in known[:_LOOKED_INTO]):
             return []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [f"{said} cannot be read ({error!r}): choose another folder"]
+    except (OSError, ValueError) as error:
+        return [f"{said} cannot be read ({error}): choose another folder"]
     return [
         f"{folder} is the folder of another cohort, with {len(theirs)} pairs of which none is "
         "here: choose another folder"
@@ -76,7 +103,7 @@ def describe(
         How many pairs of earlier runs are not among those of this one.
     """
     said = folder / COHORT
-    before = _pairs(said) if said.is_file() else {}
+    before = Description.read(said).pairs if said.is_file() else {}
     ours = {
         pair.name: [
             *(pair.files[side] for side in _SIDES),
@@ -84,27 +111,14 @@ def describe(
         ]
         for pair in pairs
     }
-    content = {
-        "cohort_version": 1,
-        "pairs": before | ours,
-        "variants": describe_variants(variants),
-    }
-    _io.write_text(said, json.dumps(content, indent=1) + "\n")
+    content = Description(pairs=before | ours, variants=tuple(variants))
+    _io.write_text(said, json.dumps(msgspec.to_builtins(content), indent=1) + "\n")
     return len(before.keys() - ours.keys())
 
 
 _SIDES = ("fixed", "moving")
 _LOOKED_INTO = 3
 """Pairs of the same name whose images are read to tell whether a cohort was moved."""
-
-
-def _pairs(said: Path) -> dict[str, list[str]]:
-    """Read the pairs of a folder: paths of fixed and moving image, and their checksums."""
-    pairs = json.loads(said.read_text(encoding="utf-8"))["pairs"]
-    if not all(len(each) == 2 * len(_SIDES) for each in pairs.values()):
-        message = "its pairs are not as expected"
-        raise ValueError(message)
-    return dict(pairs)
 
 
 def _is_same(pair: Pair, theirs: Sequence[str] | None) -> bool:

@@ -11,9 +11,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from impact_plugin.cohort.folder import LOG
 from impact_plugin.cohort.plan import Task
 from impact_plugin.cohort.work import Row
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """What every line of a log has: when (seconds since 1970) and what; why a run ended early."""
+
+    time: float
+    event: str
+    interrupted: str = ""
 
 
 class Journal:

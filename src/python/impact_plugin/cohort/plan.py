@@ -6,11 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impact_plugin import _io, _versions
+from impact_plugin import _io, _json, _versions
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.images import reading
@@ -91,12 +92,10 @@ class Checksums:
 
     def __init__(self, store: Path) -> None:
         self._store, self._saved = store, time.monotonic()
-        self._known: dict[str, list[Any]] = {}
-        try:
+        self._known: dict[str, tuple[int, int, int, int, str]] = {}
+        with suppress(OSError, ValueError):  # they are computed again
             read = json.loads(store.read_text(encoding="utf-8"))
-            self._known = read if isinstance(read, dict) else {}
-        except (OSError, ValueError):
-            pass  # they are computed again
+            self._known = _json.typed(read, dict[str, tuple[int, int, int, int, str]])
 
     def of(self, path: str) -> str:
         """Give the checksum of a file, or of the files of a DICOM series, whatever their names.
@@ -109,13 +108,13 @@ class Checksums:
     def _of(self, file: Path) -> str:
         path, state = str(file), file.stat()
         # The time of the last change may be set back, that of the change of anything cannot.
-        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        stamp = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
         known = self._known.get(path)
         if not known or known[:-1] != stamp:
-            self._known[path] = known = [*stamp, sha256(file)]
+            self._known[path] = known = (*stamp, sha256(file))
             if time.monotonic() - self._saved > _SAVED_EVERY:
                 self.save()
-        return str(known[-1])
+        return known[-1]
 
     def save(self) -> None:
         """Remember them for the next run."""
@@ -177,8 +176,3 @@ def finished(task: Task) -> dict[str, Any] | None:
         return None
     is_same = isinstance(row, dict) and row.get("key") == task.key and row.get("status") == "done"
     return row if is_same else None
-
-
-def describe_variants(variants: Sequence[Variant]) -> list[dict[str, Any]]:
-    """Give the variants in the types of JSON."""
-    return [asdict(each) for each in variants]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impact_plugin.cohort.folder import COHORT, LOG
+from impact_plugin import _json
+from impact_plugin.cohort.folder import COHORT, LOG, Description
+from impact_plugin.cohort.journal import Line
 from impact_plugin.cohort.table import COLUMNS, PARQUET
+from impact_plugin.folders.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,10 @@ def _table(path: Path) -> Any:  # noqa: ANN401
 
 def _variants(path: Path, notes: list[str]) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["variants"]
-        return {
-            each["name"]: " then ".join(each["presets"] or map(str, each["maps"])) for each in found
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        notes.append(f"{path.name} cannot be read, so that the stages are not known: {error!r}")
+        found = Description.read(path).variants
+        return {each.name: " then ".join(each.presets or each.maps) for each in found}
+    except (OSError, ValueError) as error:
+        notes.append(f"{path.name} cannot be read, so that the stages are not known: {error}")
         return {}
 
 
@@ -114,24 +116,20 @@ def _runs(path: Path) -> list[Run]:
         return runs
     for line in lines:
         try:
-            said = json.loads(line)
-            when, event = float(said["time"]), said["event"]
-        except (ValueError, KeyError, TypeError):
+            said = _json.typed(json.loads(line), Line)
+        except ValueError:
             continue
-        if event == "started":
-            runs.append(Run(when, when))
+        if said.event == "started":
+            runs.append(Run(said.time, said.time))
         elif runs:
-            text = str(said.get("interrupted") or "") if event == "ended all" else ""
-            runs[-1] = Run(runs[-1].begun, max(when, runs[-1].ended), text)
+            text = said.interrupted if said.event == "ended all" else ""
+            runs[-1] = Run(runs[-1].begun, max(said.time, runs[-1].ended), text)
     return runs
 
 
 def _versions(folder: Path, table: Any) -> str:  # noqa: ANN401
     """Take them from one result: those of one table share them, since keys have them in."""
     for row in table[table["status"] == "done"].head(3).itertuples():
-        path = folder / "pairs" / row.pair / row.variant / "result.json"
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["versions"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        with suppress(OSError, ValueError):
+            return Summary.read(folder / "pairs" / row.pair / row.variant).versions
     return ""
