@@ -79,7 +79,8 @@ def deformation(grid: Geometry) -> sitk.Transform:
 def places(grid: Geometry, number: int = 20) -> Array:
     """Points within a grid."""
     indices = np.random.default_rng(5).uniform(0.2, 0.8, (number, grid.dimension))
-    return (indices * (np.array(grid.size) - 1)) @ grid.matrix.T + grid.origin
+    found: Array = (indices * (np.array(grid.size) - 1)) @ grid.matrix.T + grid.origin
+    return found
 
 
 def mapped(transform: sitk.Transform, points: Array) -> Array:
@@ -184,7 +185,7 @@ def test_as_transformix(kind: str, dimension: int, tmp_path: Path) -> None:
     rows = "\n".join(" ".join(map(repr, row)) for row in points.tolist())
     (tmp_path / "points.txt").write_text(f"point\n{len(points)}\n{rows}\n")
     sitk.WriteImage(image_on(moving), str(tmp_path / "moving.mha"))
-    arguments = ["-tp", path, "-in", tmp_path / "moving.mha", "-out", tmp_path]
+    arguments: list[str | Path] = ["-tp", path, "-in", tmp_path / "moving.mha", "-out", tmp_path]
     lines: list[str] = []
     assert process.run("transformix", arguments, lines.append) == 0, lines[-20:]
     oracle = sitk.ReadImage(str(tmp_path / "result.mha"))
@@ -271,7 +272,7 @@ def test_folders(tmp_path: Path) -> None:
     expected = result.warp(moving, order=1)
     for given in (result, tmp_path / "saved", str(last), result.transform):
         options = {"reference": fixed} if isinstance(given, sitk.Transform) else {}
-        warped = apply_transform(given, moving, default_pixel_value=0, **options)  # type: ignore[arg-type]
+        warped = apply_transform(given, moving, default_pixel_value=0, **options)
         np.testing.assert_allclose(voxels(warped), voxels(expected), atol=1e-3)
         points = places(result.fixed)
         np.testing.assert_allclose(

@@ -269,14 +269,15 @@ def test_points_in_ras(registered: impact_plugin.RegistrationResult, tmp_path: P
     expected = registered.evaluate(fixed_points=fixed, moving_points=moving, jacobian=False)
     turned = {"fixed_points": fixed * signs, "moving_points": moving * signs}
     for figures in (
-        registered.evaluate(**turned, axes="RAS", jacobian=False),  # type: ignore[arg-type]
-        evaluate(registered, **turned, axes="RAS", jacobian=False),  # type: ignore[arg-type]
+        registered.evaluate(**turned, axes="RAS", jacobian=False),
+        evaluate(registered, **turned, axes="RAS", jacobian=False),
     ):
         assert figures.after.landmarks is not None
         assert expected.after.landmarks is not None
         np.testing.assert_allclose(
             figures.after.landmarks.distances, expected.after.landmarks.distances
         )
+    assert expected.after.landmarks is not None
     for name, points in turned.items():
         np.savetxt(tmp_path / f"{name}.txt", points)
     registered.save(tmp_path / "result")

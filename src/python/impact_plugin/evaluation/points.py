@@ -232,12 +232,14 @@ def _read_fcsv(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
     system = notes.get("CoordinateSystem", "RAS")
     # Slicer 4 numbered them.
     system = {"0": "RAS", "1": "LPS", "2": "IJK"}.get(system, system)
-    if system != "RAS" and system != "LPS":
+    if system not in ("RAS", "LPS"):
         message = f"{name}: CoordinateSystem is {system!r}, expected RAS or LPS"
         raise ValueError(message)
     head = notes.get("columns", "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc").lower().split(",")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return _columns(list(csv.reader(lines)), head, list("xyz"), system, name)
+    return _columns(
+        list(csv.reader(lines)), head, list("xyz"), "RAS" if system == "RAS" else "LPS", name
+    )
 
 
 def _read_markups(text: str, name: str, _: Geometry | None, __: Axes) -> Points:

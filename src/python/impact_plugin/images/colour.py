@@ -43,7 +43,7 @@ def check_channel(channel: object) -> None:
 
 def is_grey(image: sitk.Image) -> bool:
     """Tell whether an image has one number at each voxel."""
-    return image.GetNumberOfComponentsPerPixel() == 1
+    return bool(image.GetNumberOfComponentsPerPixel() == 1)
 
 
 def to_grey(
