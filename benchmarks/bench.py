@@ -36,7 +36,8 @@ from benchmarks.bench_cases import (  # noqa: E402
 from benchmarks.bench_floors import peer_memory, voxels_at  # noqa: E402
 from benchmarks.bench_runs import Record  # noqa: E402
 
-from impact_plugin.demo import landmarks, lung_pair, metaimage, runs  # noqa: E402
+from impact_plugin import datasets  # noqa: E402
+from impact_plugin.demo import landmarks, metaimage, runs  # noqa: E402
 
 OUT = ROOT / "out" / "bench"
 RESULTS = OUT / "results.json"
@@ -46,13 +47,13 @@ TEST_MAPS = {"Jacobian": "001", "Static": "002"}
 class Bench:
     """The pair, the peer, and what is asked of the measurements."""
 
-    def __init__(self, data: lung_pair.Data, threads: int) -> None:
+    def __init__(self, data: datasets.LungPair, threads: int) -> None:
         self.data = data
         self.threads = threads
         self.peer = bench_runs.build_peer()
         self.identities = bench_runs.identities(self.peer)
         self.models = {network.name: OUT / f"{network.name}.pt" for network in RANDOM_NETWORKS}
-        self.models[M730.name] = data.layer
+        self.models[M730.name] = data.model
         self.maps = {
             mode: (
                 data.fixed.parent / f"parameters.3D.IMPACT.bspline.ASGD.{number}.txt"
@@ -62,9 +63,9 @@ class Bench:
         images = [metaimage.read(path) for path in (data.fixed, data.moving)]
         self._sizes = [image.voxels.shape[::-1] for image in images]
         self._spacings = [image.spacing for image in images]
-        points = landmarks.read_points(data.landmarks)
+        points = landmarks.read_points(data.fixed_points)
         self._inside = images[0].contains(points)
-        self._truth = landmarks.read_points(data.truth)[self._inside]
+        self._truth = landmarks.read_points(data.moving_points)[self._inside]
 
     def voxels(self, case: Case) -> float:
         """Voxels of both images as the networks of a case see them."""
@@ -123,7 +124,7 @@ class Bench:
     def _run(self, case: Case, method: str, key: dict[str, Any], folder: Path) -> Record:
         (folder / "parameters.txt").write_text(key["parameters"])
         arguments: list[str | Path] = [
-            *("-f", self.data.fixed, "-m", self.data.moving, "-t0", self.data.affine),
+            *("-f", self.data.fixed, "-m", self.data.moving, "-t0", self.data.initial_transform),
             *("-p", folder / "parameters.txt"),
         ]
         record = bench_runs.register(arguments, method, key["threads"], self.peer, folder)
@@ -135,7 +136,7 @@ class Bench:
 
     def _landmark_error(self, folder: Path) -> float:
         transform = folder / "TransformParameters.0.txt"
-        runs.transformix(["-def", self.data.landmarks, "-tp", transform, "-out", folder])
+        runs.transformix(["-def", self.data.fixed_points, "-tp", transform, "-out", folder])
         found = landmarks.read_output_points(folder / "outputpoints.txt")[self._inside]
         return landmarks.Errors.between(found, self._truth).mean
 
@@ -167,7 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     machine = probe(options.threads)
-    bench = Bench(lung_pair.Data(options.data), options.threads)
+    bench = Bench(datasets.lung_pair(options.data), options.threads)
     results: dict[str, dict[str, list[Record]]] = {}
     for case in CASES:
         chosen = case.quick or not options.quick

@@ -27,9 +27,8 @@ from typing import Any
 from distributed import LocalCluster
 
 import impact_plugin
-from impact_plugin import cohort
+from impact_plugin import cohort, datasets
 from impact_plugin.cohort import measuring
-from impact_plugin.demo.lung_pair import Data
 
 PRESETS = ("affine_mind", "mind")
 
@@ -57,7 +56,7 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=None, help="of each level")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
-    data = Data(given.data)
+    data = datasets.lung_pair(given.data)
     options: dict[str, Any] = {"seed": 0}
     if given.iterations is not None:
         options["iterations"] = given.iterations

@@ -17,8 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from impact_plugin import cohort
-from impact_plugin.demo.lung_pair import Data
+from impact_plugin import cohort, datasets
 
 
 def seconds(folder: Path) -> float:
@@ -38,7 +37,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--shares", nargs="+", default=["1x1", "1x2", "2x1", "2x2"])
     given = parser.parse_args()
-    data = Data(given.data)
+    data = datasets.lung_pair(given.data)
     files = {"fixed": str(data.fixed), "moving": str(data.moving)}
     options = {} if given.iterations is None else {"iterations": given.iterations}
     pairs = [

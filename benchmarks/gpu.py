@@ -38,7 +38,8 @@ from benchmarks.bench_cases import (  # noqa: E402
 )
 from benchmarks.bench_report import table  # noqa: E402
 
-from impact_plugin.demo import landmarks, lung_pair, metaimage, runs  # noqa: E402
+from impact_plugin import datasets  # noqa: E402
+from impact_plugin.demo import landmarks, metaimage, runs  # noqa: E402
 
 OUT = ROOT / "out" / "gpu"
 VALUE_ERROR = 1e-4
@@ -73,7 +74,7 @@ class Check:
     options: dict[str, Any]
 
 
-def checks(data: lung_pair.Data) -> Iterator[Check]:
+def checks(data: datasets.LungPair) -> Iterator[Check]:
     """Small images with all that is known, and the lung pair."""
     from helpers.evaluators import TRANSFORMS, SmoothModels, images, parameters, transform_options
     from impact_plugin import _core
@@ -99,14 +100,14 @@ def checks(data: lung_pair.Data) -> Iterator[Check]:
         yield Check(
             f"lung pair {mode} BSpline",
             (pair[0], pair[1]),
-            parameters([str(data.layer)], [3], 3, mode, "L2", "1")
+            parameters([str(data.model)], [3], 3, mode, "L2", "1")
             | {"VoxelSize": ["3*3*3"], "PatchSize": ["0" if mode == "Static" else "5*5*5"]},
             "BSpline",
             {"control_point_spacing": 20.0, "sample_spacing": 12, "threads": 2},
         )
 
 
-def compare(data: lung_pair.Data, gpu: int) -> list[dict[str, Any]]:
+def compare(data: datasets.LungPair, gpu: int) -> list[dict[str, Any]]:
     """Compare the GPU, or its operations on the CPU, with the kernels of the CPU."""
     import impact_testing
 
@@ -145,7 +146,7 @@ def compare(data: lung_pair.Data, gpu: int) -> list[dict[str, Any]]:
     return found
 
 
-def lung_map(data: lung_pair.Data, mode: str, iterations: int, gpu: int) -> str:
+def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int) -> str:
     """The parameter file that the goals are for: elastix's test map with 4 levels."""
     file = data.fixed.parent / f"parameters.3D.IMPACT.bspline.ASGD.{TEST_MAPS[mode]}.txt"
     text = file.read_text()
@@ -159,7 +160,7 @@ def lung_map(data: lung_pair.Data, mode: str, iterations: int, gpu: int) -> str:
         GridSpacingSchedule="8 4 2 1",
         MaximumNumberOfIterations=str(iterations),
         NumberOfSpatialSamples="2000",
-        ImpactModelsPath0=f'"{data.layer}"',
+        ImpactModelsPath0=f'"{data.model}"',
         ImpactVoxelSize2="1 1 1",
         ImpactVoxelSize3="1 1 1",
         ImpactGPU=str(gpu),
@@ -169,13 +170,13 @@ def lung_map(data: lung_pair.Data, mode: str, iterations: int, gpu: int) -> str:
     )
 
 
-def register(data: lung_pair.Data, name: str, text: str, threads: int) -> dict[str, Any]:
+def register(data: datasets.LungPair, name: str, text: str, threads: int) -> dict[str, Any]:
     """Register the lung pair in a process of its own, and give what its log says of the time."""
     folder = OUT / "runs" / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "parameters.txt").write_text(text)
     command = [sys.executable, "-m", "impact_plugin.command_line", "elastix"]
-    command += ["-f", str(data.fixed), "-m", str(data.moving), "-t0", str(data.affine)]
+    command += ["-f", str(data.fixed), "-m", str(data.moving), "-t0", str(data.initial_transform)]
     command += ["-p", str(folder / "parameters.txt"), "-out", str(folder)]
     start = time.perf_counter()
     ended = subprocess.run(
@@ -199,17 +200,19 @@ def register(data: lung_pair.Data, name: str, text: str, threads: int) -> dict[s
     return record
 
 
-def landmark_error(data: lung_pair.Data, name: str) -> float:
+def landmark_error(data: datasets.LungPair, name: str) -> float:
     """The mean error of the landmarks inside the fixed image, mm."""
     folder = OUT / "runs" / name
     transform = folder / "TransformParameters.0.txt"
-    runs.transformix(["-def", data.landmarks, "-tp", transform, "-out", folder])
-    inside = metaimage.read(data.fixed).contains(landmarks.read_points(data.landmarks))
+    runs.transformix(["-def", data.fixed_points, "-tp", transform, "-out", folder])
+    inside = metaimage.read(data.fixed).contains(landmarks.read_points(data.fixed_points))
     found = landmarks.read_output_points(folder / "outputpoints.txt")[inside]
-    return landmarks.Errors.between(found, landmarks.read_points(data.truth)[inside]).mean
+    return landmarks.Errors.between(found, landmarks.read_points(data.moving_points)[inside]).mean
 
 
-def registrations(data: lung_pair.Data, iterations: int, gpu: int, threads: int) -> dict[str, Any]:
+def registrations(
+    data: datasets.LungPair, iterations: int, gpu: int, threads: int
+) -> dict[str, Any]:
     """The whole registrations, as a table."""
     records: dict[str, Any] = {}
     rows = []
@@ -244,12 +247,12 @@ def registrations(data: lung_pair.Data, iterations: int, gpu: int, threads: int)
     return records
 
 
-def timings(data: lung_pair.Data, gpu: int, threads: int, quick: bool) -> dict[str, Any]:
+def timings(data: datasets.LungPair, gpu: int, threads: int, quick: bool) -> dict[str, Any]:
     """Cases of `make bench`, as a table of absolute times."""
     command = [sys.executable, str(ROOT / "benchmarks/bench_torch.py"), str(OUT), str(threads)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     models = {network.name: OUT / f"{network.name}.pt" for network in RANDOM_NETWORKS}
-    models[M730.name] = data.layer
+    models[M730.name] = data.model
     records: dict[str, Any] = {}
     rows = []
     for case in CASES:
@@ -282,7 +285,7 @@ def main() -> int:
     parser.add_argument("--only-check", action="store_true", help="compare, and measure nothing")
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
-    data = lung_pair.Data(options.data)
+    data = datasets.lung_pair(options.data)
     gpu, name = device()
     print(f"device: {name}")
     if gpu < 0:

@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from helpers.evaluators import DISTANCES, RELATIVE_ERROR, TRANSFORMS  # noqa: E402
 from helpers.images import Grid, Image  # noqa: E402
-from impact_plugin import models  # noqa: E402
-from impact_plugin.demo import landmarks, lung_pair, metaimage, runs  # noqa: E402
+from impact_plugin import datasets, models  # noqa: E402
+from impact_plugin.demo import landmarks, metaimage, runs  # noqa: E402
 
 OUT = ROOT / "out" / "validation"
 PAGE = ROOT / "docs" / "validation.md"
@@ -53,13 +53,13 @@ class Case:
 class Pair:
     """The pair as it is, and with its voxels stored along other axes."""
 
-    def __init__(self, data: lung_pair.Data) -> None:
+    def __init__(self, data: datasets.LungPair) -> None:
         OUT.mkdir(parents=True, exist_ok=True)
         self.data = data
         self.fixed = metaimage.read(data.fixed)
-        points = landmarks.read_points(data.landmarks)
+        points = landmarks.read_points(data.fixed_points)
         self.inside = self.fixed.contains(points)
-        self.truth = landmarks.read_points(data.truth)[self.inside]
+        self.truth = landmarks.read_points(data.moving_points)[self.inside]
         self.before = landmarks.Errors.between(points[self.inside], self.truth)
 
     def reoriented(self) -> tuple[Path, Path]:
@@ -72,7 +72,7 @@ class Pair:
     def errors(self, transform: Path, folder: Path) -> landmarks.Errors:
         """The landmark errors that a transform leaves."""
         arguments: list[str | Path] = [
-            *("-def", self.data.landmarks),
+            *("-def", self.data.fixed_points),
             *("-tp", transform),
             *("-out", folder),
         ]
@@ -118,16 +118,21 @@ def cases(pair: Pair) -> Iterator[tuple[str, list[Case]]]:
 
     def read(path: Path) -> str:
         text = path.read_text().replace('"MIND_R1D2_3D.pt"', f'"{mind}"')
-        text = re.sub(r'"(\./)?M730_1_Layers.pt"', f'"{data.layer}"', text)
+        text = re.sub(r'"(\./)?M730_1_Layers.pt"', f'"{data.model}"', text)
         assert not re.search(r'ModelsPath\w* "(?!/)', text), f"{path}: a model is missing"
         return _with(text, WriteResultImage='"false"', RandomSeed="42")
 
     def variants(name: str, text: str) -> list[Case]:
         return [
-            Case(f"{name}-42", text, *as_is, data.affine),
-            Case(f"{name}-reoriented", text, *turned, data.affine),
+            Case(f"{name}-42", text, *as_is, data.initial_transform),
+            Case(f"{name}-reoriented", text, *turned, data.initial_transform),
             *(
-                Case(f"{name}-{seed}", _with(text, RandomSeed=str(seed)), *as_is, data.affine)
+                Case(
+                    f"{name}-{seed}",
+                    _with(text, RandomSeed=str(seed)),
+                    *as_is,
+                    data.initial_transform,
+                )
                 for seed in (1, 2, 3)
             ),
         ]
@@ -147,12 +152,12 @@ def cases(pair: Pair) -> Iterator[tuple[str, list[Case]]]:
     for levels in (1, 4):
         yield (
             f"Static, {levels} level{'s' * (levels > 1)} after the affine",
-            [Case(f"levels-{levels}", _levels(text, levels), *as_is, data.affine)],
+            [Case(f"levels-{levels}", _levels(text, levels), *as_is, data.initial_transform)],
         )
     for title, metric in PEERS.items():
         text = re.sub(r"(?m)^\(Impact.*\n", "", test_maps["Static"])
         text = _with(text, Metric=f'"{metric}"', NumberOfSpatialSamples="2000")
-        yield title, [Case(metric, text, *as_is, data.affine)]
+        yield title, [Case(metric, text, *as_is, data.initial_transform)]
 
 
 def _levels(text: str, levels: int) -> str:
@@ -279,7 +284,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="elastix's Testing folder")
     parser.add_argument("--again", action="store_true", help="measure what is known, too")
     options = parser.parse_args()
-    pair = Pair(lung_pair.Data(options.data))
+    pair = Pair(datasets.lung_pair(options.data))
     rows = [
         (title, [register(pair, case, options.again) for case in row]) for title, row in cases(pair)
     ]

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import impact_plugin
-from impact_plugin.demo.lung_pair import Data
+from impact_plugin import datasets
 
 
 @contextmanager
@@ -88,23 +88,23 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="elastix's folder Testing")
     parser.add_argument("out", type=Path, help="folder for the pictures")
     arguments = parser.parse_args()
-    data, out = Data(arguments.data), arguments.out
+    data, out = datasets.lung_pair(arguments.data), arguments.out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="impact-plugin-") as temporary:
         folder = Path(temporary)
         result = impact_plugin.register_images(
-            data.fixed, data.moving, preset="mind", initial_transform=data.affine
+            data.fixed, data.moving, preset="mind", initial_transform=data.initial_transform
         )
         report = result.report(
             folder / "report.html",
-            fixed_points=data.landmarks,
-            moving_points=data.truth,
+            fixed_points=data.fixed_points,
+            moving_points=data.moving_points,
             window=(-1150, 350),
         )
         with chromium() as browser:
             show_report(browser, report, out)
             for name, model, voxel in (
-                ("m730", data.layer, 3),
+                ("m730", data.model, 3),
                 ("mind", impact_plugin.models.mind(path=folder), 3),
             ):
                 view = impact_plugin.view_features(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import programs
+from impact_plugin import datasets
 from impact_plugin.demo import lung_pair
 from impact_plugin.demo import program as demo
 from impact_plugin.evaluation import LandmarkErrors
@@ -16,7 +17,7 @@ from impact_plugin.registration import presets
 
 
 def pair(testing: Path, out: Path) -> lung_pair.LungPair:
-    return lung_pair.LungPair(lung_pair.Data(testing), out, presets.map_folder(), None, None)
+    return lung_pair.LungPair(datasets.lung_pair(testing), out, presets.map_folder(), None, None)
 
 
 def test_errors_before_registration(elastix_testing: Path, tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_missing_data(tmp_path: Path) -> None:
 def test_registrations_run(elastix_testing: Path, tmp_path: Path, run: lung_pair.Run) -> None:
     """Both of them, for two iterations a level: from the pair to a written result."""
     lungs = lung_pair.LungPair(
-        lung_pair.Data(elastix_testing), tmp_path, presets.map_folder(), 2, None
+        datasets.lung_pair(elastix_testing), tmp_path, presets.map_folder(), 2, None
     )
     errors, seconds = lungs.register(run)
     assert errors.mean < 7.0

@@ -276,6 +276,7 @@ def test_points_in_ras(registered: impact_plugin.RegistrationResult, tmp_path: P
         np.testing.assert_allclose(
             figures.after.landmarks.distances, expected.after.landmarks.distances
         )
+    assert expected.after.landmarks is not None
     for name, points in turned.items():
         np.savetxt(tmp_path / f"{name}.txt", points)
     registered.save(tmp_path / "result")

@@ -7,32 +7,35 @@ from pathlib import Path
 import pytest
 
 import impact_plugin
-from impact_plugin.demo import landmarks, lung_pair, metaimage, runs
+from impact_plugin import datasets
+from impact_plugin.demo import landmarks, metaimage, runs
 
 MAPS = Path(impact_plugin.__file__).parent / "parameter_maps"
 
 
-def register(data: lung_pair.Data, text: str, folder: Path) -> tuple[list[int], landmarks.Errors]:
+def register(
+    data: datasets.LungPair, text: str, folder: Path
+) -> tuple[list[int], landmarks.Errors]:
     """Give the iterations of each level, and the errors of the 51 landmarks inside, in mm."""
     folder.mkdir(exist_ok=True)
     text = text.replace('(WriteResultImage "true")', '(WriteResultImage "false")')
     (folder / "parameters.txt").write_text(text)
     log, _ = runs.elastix(
         [
-            *("-f", data.fixed, "-m", data.moving, "-t0", data.affine),
+            *("-f", data.fixed, "-m", data.moving, "-t0", data.initial_transform),
             *("-p", folder / "parameters.txt", "-out", folder),
         ],
         text,
     )
     runs.transformix(
         [
-            *("-def", data.landmarks, "-out", folder),
+            *("-def", data.fixed_points, "-out", folder),
             *("-tp", folder / "TransformParameters.0.txt"),
         ]
     )
-    inside = metaimage.read(data.fixed).contains(landmarks.read_points(data.landmarks))
+    inside = metaimage.read(data.fixed).contains(landmarks.read_points(data.fixed_points))
     assert inside.sum() == 51
-    truth = landmarks.read_points(data.truth)
+    truth = landmarks.read_points(data.moving_points)
     found = landmarks.read_output_points(folder / "outputpoints.txt")
     errors = landmarks.Errors.between(found[inside], truth[inside])
     return [len(level.values) for level in log.levels], errors
@@ -45,7 +48,7 @@ def test_lung_pair(elastix_testing: Path, tmp_path: Path, mind: dict[int, str]) 
     Other seeds give 1.33 to 1.34 and 0.85 to 0.95 (docs/validation.md).
     """
     text = (MAPS / "mind.txt").read_text().replace("MIND_R1D2_3D.pt", mind[3])
-    levels, errors = register(lung_pair.Data(elastix_testing), text, tmp_path)
+    levels, errors = register(datasets.lung_pair(elastix_testing), text, tmp_path)
     assert levels == [500, 500]
     assert errors.mean <= 1.35
     assert errors.median <= 1.00
@@ -75,7 +78,7 @@ def test_levels_after_an_initial_transform(
         lines = [line for line in text.splitlines() if not line.startswith("(VoxelSize ")]
         lines.append("(NumberOfSamplesForExactGradient 10000)")
         lines.append("(VoxelSize " + " ".join(f'"{size}"' for size in sizes) + ")")
-        data = lung_pair.Data(elastix_testing)
+        data = datasets.lung_pair(elastix_testing)
         iterations, errors = register(data, "\n".join(lines) + "\n", tmp_path / str(levels))
         assert iterations == [400 // levels] * levels
         means[levels] = errors.mean

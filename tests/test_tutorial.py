@@ -45,6 +45,7 @@ def test_code_blocks(
     ]
     assert blocks
     monkeypatch.setenv("ITK_EXAMPLES_DATA", str(itk_examples))
+    monkeypatch.setenv("IMPACT_ITK_SOURCE_DIR", str(itk_examples.parents[1]))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": page}
     for line, block in blocks:

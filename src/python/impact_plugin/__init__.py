@@ -16,6 +16,7 @@ rest:
 - :mod:`impact_plugin.command_line`, the programs ``impact-elastix`` and ``impact-transformix``;
 - :func:`write_report`, a registration as a page, :func:`write_cohort_report`, a cohort, and
   :func:`view_features`, what networks see;
+- :mod:`impact_plugin.datasets`, images to try things with, fetched where they are not here;
 - :mod:`impact_plugin.demo`, a registration of real CT images.
 
 Importing the package loads neither torch nor itk. Submodules are loaded at their first use.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         check,
         cohort,
         command_line,
+        datasets,
         demo,
         evaluation,
         models,
@@ -114,6 +116,7 @@ __all__ = [
     "check",
     "cohort",
     "command_line",
+    "datasets",
     "demo",
     "evaluation",
     "load_plugin",
@@ -136,6 +139,7 @@ _SUBMODULES = {
     "check": "check",
     "cohort": "cohort",
     "command_line": "command_line",
+    "datasets": "datasets",
     "demo": "demo",
     "evaluation": "evaluation",
     "models": "models",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -17,8 +16,8 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--data",
     type=_FOLDER,
-    help="The folder Testing of the elastix 5.3.1 sources; by default that of the sources which a "
-    "build of this package fetched.",
+    help="The sources of elastix 5.3.1, or their folder Testing. Default: those that "
+    "IMPACT_ELASTIX_SOURCE_DIR names, or in the cache; else the images are fetched.",
 )
 @click.option(
     "--out",
@@ -59,7 +58,7 @@ def demo(
 
     sys.exit(
         program.run(
-            data or _fetched_by_the_build(),
+            data,
             out,
             maps or presets.map_folder(),
             iterations,
@@ -67,16 +66,3 @@ def demo(
             bound,
         )
     )
-
-
-def _fetched_by_the_build() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "impact-plugin" / "elastix-5.3.1" / "Testing"
-    if not folder.is_dir():
-        message = (
-            "the images are in the sources of elastix 5.3.1, which are not here: get them from "
-            "https://github.com/SuperElastix/elastix/releases/tag/5.3.1 and give their folder "
-            "Testing with --data"
-        )
-        raise click.ClickException(message)
-    return folder

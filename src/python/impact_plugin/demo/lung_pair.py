@@ -10,13 +10,13 @@ import numpy as np
 import SimpleITK as sitk
 
 import impact_plugin
+from impact_plugin import datasets
 from impact_plugin.demo import pictures
 from impact_plugin.evaluation import LandmarkErrors, read_points
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import from_elastix
 from impact_plugin.transforms.chain import Chain
 
-_LAYER = "M730_1_Layers.pt"
 _AIR_HU = -1000
 
 
@@ -35,27 +35,11 @@ RUNS = (
 )
 
 
-class Data:
-    """Paths of elastix's test data, below its ``Testing`` folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.fixed = folder / "Data/3DCT_lung_baseline.mha"
-        self.moving = folder / "Data/3DCT_lung_followup.mha"
-        self.affine = folder / "Data/transformparameters.3DCT_lung.affine.txt"
-        self.landmarks = folder / "Data/3DCT_lung_baseline_landmarks.txt"
-        self.truth = folder / "Baselines/3DCT_lung_groundtruth_point.txt"
-        self.layer = folder / "Data" / _LAYER
-
-    def missing(self) -> list[Path]:
-        """Give the files that are not there."""
-        return [path for path in vars(self).values() if not path.is_file()]
-
-
 class LungPair:
     """The pair of images, its landmarks, and the output folder of its registrations.
 
     Args:
-        data: Where the images and landmarks are.
+        data: The images, landmarks and the affine transform.
         out: Folder to write to; it is made if needed.
         maps: Folder of the parameter files.
         iterations: Iterations of each level; None: as the parameter files say.
@@ -66,7 +50,12 @@ class LungPair:
     """
 
     def __init__(
-        self, data: Data, out: Path, maps: Path, iterations: int | None, threads: int | None
+        self,
+        data: datasets.LungPair,
+        out: Path,
+        maps: Path,
+        iterations: int | None,
+        threads: int | None,
     ) -> None:
         self._data = data
         self._out = out
@@ -75,11 +64,12 @@ class LungPair:
         self._threads = threads
         self._fixed = sitk.ReadImage(str(data.fixed))
         self._moving = sitk.ReadImage(str(data.moving))
-        points = read_points(data.landmarks).positions
+        points = read_points(data.fixed_points).positions
         inside = Geometry.of(self._fixed).contains(points)
-        self._points, self._truth = points[inside], read_points(data.truth).positions[inside]
+        self._points = points[inside]
+        self._truth = read_points(data.moving_points).positions[inside]
         self.number_of_points = len(self._points)
-        affine = from_elastix.to_sitk(Chain.read(data.affine), 3)
+        affine = from_elastix.to_sitk(Chain.read(data.initial_transform), 3)
         self._before = {"unregistered": sitk.Transform(3, sitk.sitkIdentity), "affine": affine}
 
     def errors_before(self, name: str) -> LandmarkErrors:
@@ -102,8 +92,8 @@ class LungPair:
             self._data.fixed,
             self._data.moving,
             parameter_maps=self._maps / run.parameter_map,
-            initial_transform=self._data.affine,
-            models=self._data.layer.parent,
+            initial_transform=self._data.initial_transform,
+            models=self._data.model.parent,
             iterations=self._iterations,
             threads=self._threads,
             output_directory=folder,

@@ -6,14 +6,15 @@ import json
 import sys
 from pathlib import Path
 
+from impact_plugin import datasets
 from impact_plugin._optional import require
-from impact_plugin.demo.lung_pair import RUNS, Data, LungPair
+from impact_plugin.demo.lung_pair import RUNS, LungPair
 from impact_plugin.elastix.errors import RegistrationError
 from impact_plugin.evaluation import LandmarkErrors
 
 
 def run(
-    data_folder: Path,
+    data_folder: Path | None,
     out: Path,
     maps: Path,
     iterations: int | None = None,
@@ -23,7 +24,8 @@ def run(
     """Run the demo: print the errors before and after, and where the time went.
 
     Args:
-        data_folder: The folder ``Testing`` of elastix's sources.
+        data_folder: The folder ``Testing`` of elastix's sources; None: as
+            :func:`impact_plugin.datasets.lung_pair` finds it.
         out: Folder to write to: results, a table (results.json) and a picture of each.
         maps: Folder of the parameter maps.
         iterations: Iterations of each level; None: as the maps say.
@@ -33,8 +35,8 @@ def run(
     Returns:
         0 where both registrations are as good as expected, else 1.
     """
-    data = Data(data_folder.resolve())
-    if problem := _problem(data, maps):
+    data, problem = _data(data_folder, maps)
+    if data is None:
         print(f"impact-plugin demo: {problem}", file=sys.stderr)
         return 1
 
@@ -69,21 +71,25 @@ def run(
     return 1 if worse else 0
 
 
-def _problem(data: Data, maps: Path) -> str | None:
-    """Say what is missing before anything long runs; None if nothing is."""
-    missing = [
-        *data.missing(),
-        *(maps / run.parameter_map for run in RUNS if not (maps / run.parameter_map).is_file()),
-    ]
+def _data(folder: Path | None, maps: Path) -> tuple[datasets.LungPair | None, str]:
+    """Give the images, or None and what is missing, before minutes are spent."""
+    missing = [maps / run.parameter_map for run in RUNS]
+    missing = [path for path in missing if not path.is_file()]
+    data = None
+    try:
+        data = datasets.lung_pair(folder)
+    except datasets.DatasetError as error:
+        if not error.missing:
+            return None, f"{error} (--data)"
+        missing = [*error.missing, *missing]
     if missing:
-        return "these files are missing (see --data and --maps):\n" + "\n".join(
-            f"  {path}" for path in missing
-        )
+        files = "\n".join(f"  {path}" for path in missing)
+        return None, f"these files are missing (see --data and --maps):\n{files}"
     try:
         require("the pictures", "demo", "matplotlib")
     except ImportError as error:
-        return str(error)
-    return None
+        return None, str(error)
+    return data, ""
 
 
 def _print_errors(table: dict[str, LandmarkErrors], number_of_points: int) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -237,7 +237,9 @@ def _read_fcsv(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
         raise ValueError(message)
     head = notes.get("columns", "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc").lower().split(",")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return _columns(list(csv.reader(lines)), head, list("xyz"), cast("Axes", system), name)
+    return _columns(
+        list(csv.reader(lines)), head, list("xyz"), "RAS" if system == "RAS" else "LPS", name
+    )
 
 
 def _read_markups(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
