@@ -101,6 +101,29 @@ def oriented(image: sitk.Image) -> NDArray[Any]:
     return np.flip(array, tuple(dimension - 1 - axis for axis in range(dimension) if flipped[axis]))
 
 
+def resampled(
+    image: sitk.Image, grid: Geometry, transform: sitk.Transform | None = None
+) -> NDArray[Any]:
+    """Give the array of an image on another grid, linearly interpolated.
+
+    Args:
+        image: The image.
+        grid: The grid.
+        transform: From points of the grid, mm in LPS, to those of the image; None for the same.
+    """
+    import SimpleITK as sitk
+
+    resampler = sitk.ResampleImageFilter()
+    grid.set_on(resampler)
+    if transform is not None:
+        resampler.SetTransform(transform)
+    resampler.SetInterpolator(sitk.sitkLinear)
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        resampler.SetDefaultPixelValue(float(sitk.GetArrayViewFromImage(image).min()))
+    array: NDArray[Any] = sitk.GetArrayFromImage(resampler.Execute(image))
+    return array
+
+
 def obliqueness(geometry: Geometry) -> float:
     """Give the largest angle between an image axis and its nearest axis of LPS, degrees."""
     order, _ = _nearest_axes(geometry)

@@ -11,7 +11,6 @@ import numpy as np
 from impact_plugin.cohort.report.facts import Facts
 from impact_plugin.cohort.report.measures import MEASURES, QUALITY, Measure, number
 from impact_plugin.images import conversion
-from impact_plugin.images.grid import Geometry
 from impact_plugin.registration import folder_content
 from impact_plugin.report import pictures, planes
 from impact_plugin.report.pictures import Window
@@ -149,7 +148,7 @@ def slices(folder: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
         for plane in planes.planes_of(grid):
             place = planes.slice_grid(grid, plane, sizes[plane.name])
             magenta, green = (
-                window.grey(plane.slice(_resampled(each, place), 0))
+                window.grey(plane.slice(planes.resampled(each, place), 0))
                 for window, each in zip(windows, (fixed, image), strict=True)
             )
             picture = np.stack([magenta, green, magenta], axis=-1)
@@ -161,13 +160,3 @@ def _window(image: sitk.Image) -> Window:
     import SimpleITK as sitk
 
     return Window.of(sitk.GetArrayViewFromImage(image))
-
-
-def _resampled(image: sitk.Image, grid: Geometry) -> Any:  # noqa: ANN401
-    import SimpleITK as sitk
-
-    resampler = sitk.ResampleImageFilter()
-    grid.set_on(resampler)
-    resampler.SetInterpolator(sitk.sitkLinear)
-    resampler.SetDefaultPixelValue(float(sitk.GetArrayViewFromImage(image).min()))
-    return sitk.GetArrayFromImage(resampler.Execute(image))

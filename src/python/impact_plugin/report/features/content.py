@@ -21,7 +21,7 @@ from impact_plugin.report.features.colours import Basis
 from impact_plugin.report.features.extraction import FeatureMap
 from impact_plugin.report.features.scans import Sharpness
 from impact_plugin.report.pictures import Window
-from impact_plugin.report.planes import Plane, nearest_to_lps, oriented
+from impact_plugin.report.planes import Plane, nearest_to_lps, oriented, resampled
 from impact_plugin.report.stacks import Viewer
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _add_images(viewer: Viewer, sides: Sides, geometry: Geometry) -> dict[str, W
     identity = sitk.Transform(geometry.dimension, sitk.sitkIdentity)
     greys = {"fixed": oriented(sides.fixed)}
     if sides.moving is not None:
-        greys["moving"] = _resampled(sides.moving, geometry, sides.transform)
+        greys["moving"] = resampled(sides.moving, geometry, sides.transform)
     windows = {name: Window.of(array) for name, array in greys.items()}
     for name, array in greys.items():
         viewer.add(name, viewer.grey_slicer(array, windows[name]))
@@ -127,7 +127,7 @@ def _add_images(viewer: Viewer, sides: Sides, geometry: Geometry) -> dict[str, W
             coloured.SetOrigin(each.geometry.origin)
             coloured.SetSpacing(each.geometry.spacing)
             coloured.SetDirection(each.geometry.direction)
-            array = _resampled(coloured, geometry, transform)
+            array = resampled(coloured, geometry, transform)
             viewer.add(f"{name} {each.layer}", _colour_slicer(viewer, array))
     return windows
 
@@ -137,19 +137,6 @@ def _colour_slicer(viewer: Viewer, array: NDArray[np.uint8]) -> Any:  # noqa: AN
         return pictures.resized(plane.slice(array, number), viewer.sizes[plane.name])
 
     return slicer
-
-
-def _resampled(image: sitk.Image, geometry: Geometry, transform: sitk.Transform) -> NDArray[Any]:
-    import SimpleITK as sitk
-
-    resampler = sitk.ResampleImageFilter()
-    geometry.set_on(resampler)
-    resampler.SetTransform(transform)
-    resampler.SetInterpolator(sitk.sitkLinear)
-    if image.GetNumberOfComponentsPerPixel() == 1:
-        resampler.SetDefaultPixelValue(float(sitk.GetArrayViewFromImage(image).min()))
-    array: NDArray[Any] = sitk.GetArrayFromImage(resampler.Execute(image))
-    return array
 
 
 def _montage(
@@ -183,7 +170,7 @@ def _montage(
         points = np.array([sides.transform.TransformPoint(point) for point in points.tolist()])
     features = features_of_side.at(points).reshape(size[1], size[0], -1)
     # Axial slices and 2D images are not mirrored: rows run as the pixels do.
-    shown = _resampled(image, geometry, sides.transform) if side == "moving" else oriented(image)
+    shown = resampled(image, geometry, sides.transform) if side == "moving" else oriented(image)
     grey = windows[side].grey(plane.slice(shown, viewer.middle(plane)))
     rows = reference.features.reshape(-1, reference.channels)
     rows = rows[:: max(1, len(rows) // 50_000)]
