@@ -30,7 +30,7 @@ def require(purpose: str, extra: str, *modules: str) -> ModuleType:
                 f'{sys.executable} -m pip install "impact-plugin[{extra}]"'
             )
             raise ImportError(message) from error
-    return sys.modules[modules[0].partition(".")[0]]
+    return sys.modules[modules[0]]
 
 
 def require_for_pages() -> None:

@@ -103,8 +103,9 @@ def _model(name: str) -> PublicModel:
 
 
 def _hub() -> Any:  # noqa: ANN401  (the module)
-    parts = ("constants", "errors", "utils")
-    return require("downloads of models", "models", *(f"huggingface_hub.{part}" for part in parts))
+    hub = "huggingface_hub"
+    parts = (f"{hub}.constants", f"{hub}.errors", f"{hub}.utils")
+    return require("downloads of models", "models", hub, *parts)
 
 
 def _is_offline(hub: Any, offline: bool | None) -> bool:  # noqa: ANN401  (the module)
