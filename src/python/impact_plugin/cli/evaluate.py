@@ -104,9 +104,10 @@ def evaluate(
         )
         for path in files:
             figures.write(path)
-    except (ValueError, TypeError, OSError, RegistrationError) as error:
-        # Messages name arguments as Python has them.
-        message = str(error).replace('outside="leave out"', "--leave-out-outside")
+    except evaluation.OutsideError as error:
+        message = f"{error.text} --leave-out-outside leaves them out"
         raise click.ClickException(message) from error
+    except (ValueError, TypeError, OSError, RegistrationError) as error:
+        raise click.ClickException(str(error)) from error
     if not quiet:
         click.echo(figures.table())

@@ -8,6 +8,7 @@ its steps. Places are in mm in LPS, ITK's frame, whatever the files have.
 from __future__ import annotations
 
 from impact_plugin.evaluation.api import evaluate
+from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
@@ -27,6 +28,7 @@ __all__ = [
     "JacobianStatistics",
     "LabelAgreement",
     "LandmarkErrors",
+    "OutsideError",
     "Points",
     "Row",
     "StepEvaluation",
