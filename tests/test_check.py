@@ -434,6 +434,7 @@ def test_what_nothing_can_be_read_without(files: Path, changes: ParameterMap, te
     (finding,) = report.findings
     assert text in str(finding)
     assert finding.remedy.startswith("Allowed: ")
+    assert finding.kind == "value"
 
 
 def test_file_that_is_no_map(tmp_path: Path) -> None:

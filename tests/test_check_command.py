@@ -155,6 +155,8 @@ def test_json(folder: Path) -> None:
         "parameter": "ModelsPath",
         "line": 5,
         "levels": [0],
+        "kind": "missing-file",
+        "path": "nowhere.pt",
     }
     assert doubtful["memory"] == [
         {"level": 0, "mode": "Static", "device": "cpu", "gpu": -1, "bytes": None}

@@ -12,7 +12,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 
 from helpers.evaluated import ALONG_X, FIXED, GEOMETRY, GRID, POINTS, box, image
-from impact_plugin.evaluation import evaluate
+from impact_plugin.evaluation import OutsideError, evaluate
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import apply, to_elastix
 
@@ -73,7 +73,7 @@ def test_points_outside_an_image() -> None:
     points = np.vstack([POINTS, GRID.at(np.array([[-1.0, 3.0, 3.0]]))])
     arguments = {"fixed_image": FIXED, "fixed_points": points, "moving_points": points + 100.0}
     shift = sitk.TranslationTransform(3, [100.0] * 3)
-    with pytest.raises(ValueError, match=r"1 of 9 fixed_points lie outside .* is '9' at \["):
+    with pytest.raises(OutsideError, match=r"1 of 9 fixed_points lie outside .* is '9' at \["):
         evaluate(shift, **arguments)
     found = evaluate(shift, **arguments, outside="leave out")
     assert found.after.landmarks is not None

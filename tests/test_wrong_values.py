@@ -141,6 +141,8 @@ def test_mistake(name: str, value: str, said: str) -> None:
         errors = [finding for finding in findings if finding.is_error]
         assert [error.parameter for error in errors] == [spelling] * len(errors)
         assert errors, f"{spelling} {values!r} passes"
+        assert {error.kind for error in errors} <= {"value", "count", "missing-parameter"}
+        assert all(error.remedy for error in errors)
         if value or not spelling.endswith("0"):
             assert said in errors[0].message
             assert errors[0].message.startswith(f"{spelling} (resolution level 0): ")

@@ -44,9 +44,14 @@ register_settings(py::module_ & module)
   py::class_<Finding>(module, "Finding", "Something a parameter map says that cannot be, or is doubtful.")
     .def_property_readonly("is_error",
                            [](const Finding & finding) { return finding.severity == Finding::Severity::Error; })
-    .def_readonly("parameter", &Finding::parameter, "As the user wrote it.")
-    .def_readonly("text", &Finding::text, "What is to be said, in whole sentences.")
+    .def_property_readonly(
+      "kind", [](const Finding & finding) { return toString(finding.kind); }, "See docs/checking.md.")
+    .def_readonly("parameter", &Finding::parameter, "As the user wrote it; empty where it is about none.")
+    .def_readonly("text", &Finding::text, "What is wrong or doubtful, in whole sentences.")
+    .def_readonly("remedy", &Finding::remedy, "What to do; may be empty.")
+    .def_readonly("path", &Finding::path, "The model file it is about; empty: none.")
     .def_readonly("levels", &Finding::levels, "The resolution levels it holds for; empty: all of the map.")
+    .def_property_readonly("front", &Finding::front, "Parameter and levels, as the message begins; may be empty.")
     .def_property_readonly(
       "message", &Finding::message, "Parameter, levels and what is to be said, as in elastix's log.");
 

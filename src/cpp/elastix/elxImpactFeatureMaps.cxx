@@ -60,10 +60,11 @@ PrepareFeatureMapsFolder(impact::LevelSettings &        settings,
   if (error)
   {
     impact::addFinding(findings,
-                       { impact::Finding::Severity::Error,
+                       { { impact::Problem::Kind::Value,
+                           "folder \"" + folder + "\" cannot be written to: " + error.message() + ".",
+                           "Give a folder that can, \"true\" for one in elastix's output folder, or \"false\"." },
+                         impact::Finding::Severity::Error,
                          settings.nameOf("WriteFeatureMaps"),
-                         "folder \"" + folder + "\" cannot be written to: " + error.message() +
-                           ". Give a folder that can, \"true\" for one in elastix's output folder, or \"false\".",
                          { settings.level } });
     return;
   }
@@ -94,9 +95,9 @@ WriteFeatureMap(const std::string & folder, const impact::MapToWrite & map)
     std::error_code ignored;
     std::filesystem::remove(unfinished, ignored);
     const auto * const ofItk = dynamic_cast<const itk::ExceptionObject *>(&error);
-    throw impact::Error("Feature map \"" + path.string() +
-                        "\" cannot be written: " + (ofItk ? ofItk->GetDescription() : error.what()) +
-                        " Is the disk full? WriteFeatureMaps \"false\" writes none.");
+    throw impact::Error("Feature map \"" + path.string() + "\" cannot be written: " +
+                          (ofItk ? ofItk->GetDescription() : error.what()) + " Is the disk full?",
+                        "WriteFeatureMaps \"false\" writes none.");
   }
 }
 

@@ -114,13 +114,14 @@ ImpactMetric<TElastix>::CheckNumbersOfImages(std::vector<impact::Finding> & find
   const auto         check = [&](const std::string & side, const std::string & flag, const unsigned int images) {
     if (images > metrics)
     {
-      findings.push_back({ impact::Finding::Severity::Error,
-                           "",
-                           "elastix was given " + std::to_string(images) + " " + side + " images, but the map has " +
-                             (metrics == 1 ? "one metric" : std::to_string(metrics) + " metrics") +
-                             ", each of which compares one pair. Give one image by " + flag +
-                             ", or (Registration \"MultiMetricMultiResolutionRegistration\") and a metric for each.",
-                           {} });
+      findings.push_back(
+        { { impact::Problem::Kind::Image,
+            "elastix was given " + std::to_string(images) + " " + side + " images, but the map has " +
+              (metrics == 1 ? "one metric" : std::to_string(metrics) + " metrics") +
+              ", each of which compares one pair.",
+            "Give one image by " + flag +
+              ", or (Registration \"MultiMetricMultiResolutionRegistration\") and a metric for each." },
+          impact::Finding::Severity::Error });
     }
   };
   check("fixed", "-f", elastix.GetNumberOfFixedImages());

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from impact_plugin.elastix.errors import RegistrationError
     from impact_plugin.elastix.history import History
     from impact_plugin.elastix.log import Iteration
+    from impact_plugin.evaluation.errors import OutsideError
     from impact_plugin.images.array import ImageArray
     from impact_plugin.images.colour import ColourWarning
     from impact_plugin.images.integrity import DamagedImageError
@@ -98,6 +99,7 @@ __all__ = [
     "ModelFileError",
     "ModelRefusedError",
     "ModelStoppedError",
+    "OutsideError",
     "OverwrittenInputError",
     "PairsError",
     "ParameterError",
@@ -166,6 +168,7 @@ _HOMES = {
     "ModelFileError": "models.archive",
     "ModelRefusedError": "models.trial_process",
     "ModelStoppedError": "models.trial_process",
+    "OutsideError": "evaluation.errors",
     "OverwrittenInputError": "_kept",
     "PairsError": "cohort.pairs",
     "ParameterError": "parameters.errors",

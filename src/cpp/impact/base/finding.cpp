@@ -6,16 +6,59 @@ namespace impact
 {
 
 std::string
-Finding::message() const
+toString(Problem::Kind kind)
 {
-  std::string front = parameter;
-  for (std::size_t i = 0; !parameter.empty() && i < levels.size(); ++i)
+  switch (kind)
+  {
+    case Problem::Kind::Value:
+      return "value";
+    case Problem::Kind::Count:
+      return "count";
+    case Problem::Kind::MissingParameter:
+      return "missing-parameter";
+    case Problem::Kind::Mismatch:
+      return "mismatch";
+    case Problem::Kind::UnknownParameter:
+      return "unknown-parameter";
+    case Problem::Kind::Unused:
+      return "unused";
+    case Problem::Kind::Component:
+      return "component";
+    case Problem::Kind::MissingFile:
+      return "missing-file";
+    case Problem::Kind::Model:
+      return "model";
+    case Problem::Kind::Memory:
+      return "memory";
+    case Problem::Kind::Machine:
+      return "machine";
+    case Problem::Kind::Image:
+      return "image";
+  }
+  return {};
+}
+
+std::string
+Finding::front() const
+{
+  if (parameter.empty() || namesFile)
+  {
+    return {};
+  }
+  std::string result = parameter;
+  for (std::size_t i = 0; i < levels.size(); ++i)
   {
     const bool last = i + 1 == levels.size();
-    front += i == 0 ? (last ? " (resolution level " : " (resolution levels ") : (last ? " and " : ", ");
-    front += std::to_string(levels[i]) + (last ? ")" : "");
+    result += i == 0 ? (last ? " (resolution level " : " (resolution levels ") : (last ? " and " : ", ");
+    result += std::to_string(levels[i]) + (last ? ")" : "");
   }
-  return front.empty() ? text : front + ": " + text;
+  return result + ": ";
+}
+
+std::string
+Finding::message() const
+{
+  return front() + whole();
 }
 
 void
@@ -23,7 +66,8 @@ addFinding(std::vector<Finding> & findings, Finding finding)
 {
   for (Finding & known : findings)
   {
-    if (known.severity == finding.severity && known.parameter == finding.parameter && known.text == finding.text)
+    const bool isOfSameParameter = known.parameter == finding.parameter || (known.namesFile && finding.namesFile);
+    if (known.severity == finding.severity && isOfSameParameter && known.whole() == finding.whole())
     {
       for (const int level : finding.levels)
       {

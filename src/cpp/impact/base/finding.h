@@ -1,5 +1,7 @@
 #pragma once
 
+#include "impact/base/problem.h"
+
 #include <string>
 #include <vector>
 
@@ -7,7 +9,7 @@ namespace impact
 {
 
 /** Something a parameter map says that cannot be, or is doubtful. */
-struct Finding
+struct Finding : Problem
 {
   enum class Severity
   {
@@ -16,11 +18,14 @@ struct Finding
   };
 
   Severity         severity{ Severity::Error };
-  std::string      parameter; // as the user wrote it; empty where it is about a model file, which the text names
-  std::string      text;      // whole sentences
-  std::vector<int> levels;    // the resolution levels it holds for; empty where it is about all of the map
+  std::string      parameter{};        // as the user wrote it; empty where it is about none
+  std::vector<int> levels{};           // the resolution levels it holds for; empty where it is about all of the map
+  bool             namesFile{ false }; // the text says which model file it is about, in place of the parameter
 
-  /** The text with parameter and levels in front. */
+  /** What a message begins with: parameter and levels, or nothing. */
+  std::string front() const;
+
+  /** Text and remedy with that in front. */
   std::string message() const;
 };
 

@@ -23,8 +23,8 @@ chainsAreWanted()
     const std::string  value = given ? given : "";
     if (!value.empty() && value != "on" && value != "off")
     {
-      throw Error("The environment variable IMPACT_CHAINS is \"" + value +
-                  "\". Allowed: on, chains of convolutions run in the plugin's own code where they can; off, all "
+      throw Error("The environment variable IMPACT_CHAINS is \"" + value + "\".",
+                  "Allowed: on, chains of convolutions run in the plugin's own code where they can; off, all "
                   "networks run in torch; or unset, which is on.");
     }
     return value != "off";

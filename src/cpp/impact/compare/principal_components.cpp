@@ -13,8 +13,9 @@ PrincipalComponents::fit(const at::Tensor & rows, std::int64_t count)
   {
     throw ParameterError("PCA",
                          std::to_string(count) + " components are not allowed for a layer of " +
-                           std::to_string(rows.size(1)) + " channels. Allowed: 0 to " + std::to_string(rows.size(1)) +
-                           ".");
+                           std::to_string(rows.size(1)) + " channels.",
+                         "Allowed: 0 to " + std::to_string(rows.size(1)) + ".",
+                         Problem::Kind::Value);
   }
   constexpr std::int64_t enough = 200000;
   const std::int64_t     step = std::max<std::int64_t>(1, rows.size(0) / enough);

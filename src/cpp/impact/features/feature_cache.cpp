@@ -387,9 +387,9 @@ FeatureCache::ofEnvironment()
   std::filesystem::create_directories(folder, error);
   if (!std::filesystem::is_directory(folder) || ::access(folder, R_OK | W_OK | X_OK) != 0)
   {
-    throw Error(
-      "The environment variable IMPACT_FEATURE_CACHE is \"" + std::string(folder) +
-      "\", which is no folder that can be written. Allowed: such a folder, or one that can be made; or unset.");
+    throw Error("The environment variable IMPACT_FEATURE_CACHE is \"" + std::string(folder) +
+                  "\", which is no folder that can be written.",
+                "Allowed: such a folder, or one that can be made; or unset.");
   }
   return FeatureCache(folder);
 }

@@ -18,8 +18,8 @@ noWholeStride(const ModelSettings & settings)
 {
   return ParameterError("PatchSize",
                         "a layer of \"" + settings.path +
-                          "\" has no whole stride in tiles of that size, so that they cannot be put together. Allowed: "
-                          "0, the whole image, or another size.");
+                          "\" has no whole stride in tiles of that size, so that they cannot be put together.",
+                        "Allowed: 0, the whole image, or another size.");
 }
 
 bool

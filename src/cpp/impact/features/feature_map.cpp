@@ -44,9 +44,12 @@ checkNumberOfVoxels(const Grid & grid, const ModelSettings & settings)
   {
     std::ostringstream text;
     text << settings.voxelSize[0] << " mm makes an image of " << grid.size[0] << " x " << grid.size[1] << " x "
-         << grid.size[2] << " voxels for model \"" << settings.path
-         << "\". Allowed: sizes that make at least 2 and at most 1e10 voxels; near the spacing of the images is usual.";
-    throw ParameterError("VoxelSize", text.str());
+         << grid.size[2] << " voxels for model \"" << settings.path << "\".";
+    throw ParameterError(
+      "VoxelSize",
+      text.str(),
+      "Allowed: sizes that make at least 2 and at most 1e10 voxels; near the spacing of the images is usual.",
+      Problem::Kind::Value);
   }
 }
 

@@ -36,8 +36,8 @@ cutAxis(std::int64_t size, std::int64_t tile, double reach, std::int64_t strides
     throw ParameterError("PatchSize",
                          "tiles of " + std::to_string(tile) + " voxels along axis " + axis +
                            " are too small, because the model sees " + std::to_string(cut.reach) +
-                           " voxels to each side of a feature. Allowed: " + std::to_string(least) +
-                           " or more, or 0 for the whole image.");
+                           " voxels to each side of a feature.",
+                         "Allowed: " + std::to_string(least) + " or more, or 0 for the whole image.");
   }
   const std::int64_t last = (size - cut.length + strides - 1) / strides * strides;
   cut.padding = last + cut.length - size;

@@ -30,8 +30,8 @@ processor()
     }
     if (!name.empty() && name != "x86-64" && name != "x86-64-v4")
     {
-      throw Error("The environment variable IMPACT_PROCESSOR is \"" + name +
-                  "\". Allowed: x86-64, x86-64-v3, x86-64-v4, the most that is used of the processor; or unset.");
+      throw Error("The environment variable IMPACT_PROCESSOR is \"" + name + "\".",
+                  "Allowed: x86-64, x86-64-v3, x86-64-v4, the most that is used of the processor; or unset.");
     }
     return name == "x86-64" ? Processor::V1 : here;
   }();

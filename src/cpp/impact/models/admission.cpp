@@ -64,25 +64,26 @@ makeReady(torch::jit::Module & module, at::Device device, bool mixedPrecision)
 torch::jit::Module
 admitted(const std::string & path, at::Device device, bool mixedPrecision)
 {
-  const std::string advice = " Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
+  const std::string advice = "Give the path of a TorchScript file (torch.jit.save), absolute or relative to the "
                              "current folder; impact_plugin.models.mind() writes one.";
   std::error_code   ignored;
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored) &&
       !std::filesystem::is_regular_file(path, ignored))
   {
     // Reading a pipe or a device may never end.
-    throw ParameterError("ModelsPath", "\"" + path + "\" is a pipe or a device, and no file." + advice);
+    throw ParameterError("ModelsPath", "\"" + path + "\" is a pipe or a device, and no file.", advice);
   }
   {
     std::ifstream file(path, std::ios::binary);
     char          byte{};
     if (!file)
     {
-      throw ParameterError("ModelsPath", "file \"" + path + "\" does not exist or cannot be read." + advice);
+      throw ParameterError(
+        "ModelsPath", "file \"" + path + "\" does not exist or cannot be read.", advice, Problem::Kind::MissingFile);
     }
     if (!file.get(byte))
     {
-      throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder." + advice);
+      throw ParameterError("ModelsPath", "file \"" + path + "\" is empty or a folder.", advice);
     }
   }
   const auto refuseDamage = [&](const std::optional<std::string> & damage) {
@@ -91,7 +92,8 @@ admitted(const std::string & path, at::Device device, bool mixedPrecision)
       throw ParameterError(
         "ModelsPath",
         "file \"" + path + "\" is not a TorchScript model that can be used, because it is damaged: " + asUtf8(*damage) +
-          ". Fetch it again." + advice);
+          ". Fetch it again.",
+        advice);
     }
   };
   refuseDamage(damageOf(path));
@@ -111,7 +113,8 @@ admitted(const std::string & path, at::Device device, bool mixedPrecision)
   {
     throw ParameterError("ModelsPath",
                          "file \"" + path +
-                           "\" is not a TorchScript model that this torch can open: " + firstLine(error) + advice);
+                           "\" is not a TorchScript model that this torch can open: " + firstLine(error),
+                         advice);
   }
 }
 

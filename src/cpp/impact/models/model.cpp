@@ -58,12 +58,13 @@ allFinite(const at::Tensor & layer)
   return all;
 }
 
-Error
+ModelError
 featuresNotFinite(const std::string & path)
 {
-  return Error("Model file \"" + path +
-               "\" gives features that are infinite or not a number. Check the intensities of the images (NaN?), and "
-               "that the model is meant for them.");
+  return ModelError(path,
+                    " gives features that are infinite or not a number.",
+                    "Check the intensities of the images (NaN?), and "
+                    "that the model is meant for them.");
 }
 
 ImageContext
@@ -99,7 +100,8 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
   {
     throw ParameterError("LayersMask",
                          "it has " + std::to_string(mask.size()) + " entries, but model file \"" + path() +
-                           "\" gives " + std::to_string(all.size()) + " layers. Give one 0 or 1 for each layer.");
+                           "\" gives " + std::to_string(all.size()) + " layers.",
+                         "Give one 0 or 1 for each layer.");
   }
   std::vector<at::Tensor> result;
   for (std::size_t i = 0; i < mask.size(); ++i)
@@ -110,9 +112,10 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
     }
     if (all[i].dim() != input.dim() || all[i].size(0) != input.size(0) || all[i].numel() == 0)
     {
-      throw Error("Model file \"" + path() + "\": layer " + std::to_string(i) + " has shape " + shapeOf(all[i]) +
-                  " for an input of " + shapeOf(input) +
-                  ". Allowed: batch x channels x voxels, with the input's batch and number of axes.");
+      throw ModelError(path(),
+                       ": layer " + std::to_string(i) + " has shape " + shapeOf(all[i]) + " for an input of " +
+                         shapeOf(input) + ".",
+                       "Allowed: batch x channels x voxels, with the input's batch and number of axes.");
     }
     result.push_back(all[i]);
   }
@@ -138,10 +141,11 @@ deviceOf(int gpu)
   {
     throw ParameterError("GPU",
                          std::to_string(gpu) + " is not allowed, because torch finds " +
-                           (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") +
-                           ". Allowed: -1 for the CPU" +
+                           (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") + ".",
+                         "Allowed: -1 for the CPU" +
                            (count == 0 ? std::string(". For a GPU, install a CUDA build of torch of the same version.")
-                                       : ", 0 to " + std::to_string(count - 1) + "."));
+                                       : ", 0 to " + std::to_string(count - 1) + "."),
+                         Problem::Kind::Machine);
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
 }

@@ -139,6 +139,6 @@ at::Device deviceOf(int gpu);
 bool allFinite(const at::Tensor & layer);
 
 /** What to say of a model that made something that is not a number. */
-Error featuresNotFinite(const std::string & path);
+ModelError featuresNotFinite(const std::string & path);
 
 } // namespace impact

@@ -65,10 +65,11 @@ checkRepeats(const ModelSettings &               settings,
   }
   if (!areAlike(first, run(settings, used, model, context)))
   {
-    throw Error("Model file \"" + model.path() +
-                "\" gives other features when it is called a second time with the same input, so that no two images "
-                "can be compared by it. Save it without dropout, noise and layers that change with each call: call "
-                "eval() before it is traced or scripted.");
+    throw ModelError(model.path(),
+                     " gives other features when it is called a second time with the same input, so that no two images "
+                     "can be compared by it.",
+                     "Save it without dropout, noise and layers that change with each call: call "
+                     "eval() before it is traced or scripted.");
   }
 }
 

@@ -28,8 +28,8 @@ limitInSeconds()
   const double seconds = std::strtod(text, &end);
   if (*end != '\0' || !std::isfinite(seconds) || seconds < 0.0)
   {
-    throw Error(std::string("The environment variable IMPACT_MODEL_TIME_LIMIT is \"") + text +
-                "\". Allowed: the seconds that a model may take for its first run, or 0 for no limit; or unset, 300.");
+    throw Error(std::string("The environment variable IMPACT_MODEL_TIME_LIMIT is \"") + text + "\".",
+                "Allowed: the seconds that a model may take for its first run, or 0 for no limit; or unset, 300.");
   }
   return seconds;
 }
@@ -68,9 +68,10 @@ TimeLimit::errorOf(const std::string & path, const std::string & input)
 {
   std::ostringstream seconds;
   seconds << limitInSeconds();
-  return TimeLimitError("Model file \"" + path + "\" was stopped: it had not come back after " + seconds.str() +
-                        " s of its first run, for an input of " + input +
-                        ". A loop in it may never end; where it is only slow, set the environment variable "
+  return TimeLimitError(path,
+                        " was stopped: it had not come back after " + seconds.str() +
+                          " s of its first run, for an input of " + input + ".",
+                        "A loop in it may never end; where it is only slow, set the environment variable "
                         "IMPACT_MODEL_TIME_LIMIT to more seconds, or to 0 for no limit.");
 }
 

@@ -9,10 +9,10 @@ namespace impact
 {
 
 /** A model did not come back in time. */
-class TimeLimitError : public Error
+class TimeLimitError : public ModelError
 {
 public:
-  using Error::Error;
+  using ModelError::ModelError;
 };
 
 /** How long this thread's models may run while this lives. torch cannot be interrupted, but what never ends in

@@ -66,8 +66,9 @@ extraArguments(const c10::FunctionSchema & schema, const std::string & path)
     }
     else
     {
-      throw Error("Model file \"" + path + "\": forward() takes " + std::to_string(arguments.size() - 1) +
-                  " arguments. Allowed: (x), (x, nb_layers), (x, nb_layers, stats), (x, nb_layers, stats, direction).");
+      throw ModelError(path,
+                       ": forward() takes " + std::to_string(arguments.size() - 1) + " arguments.",
+                       "Allowed: (x), (x, nb_layers), (x, nb_layers, stats), (x, nb_layers, stats, direction).");
     }
   }
   return extra;
@@ -166,15 +167,15 @@ public:
       }
       if (isOutOfMemory(error))
       {
-        throw outOfMemory(m_Device, "an input of " + shapeOf(input) + " of model file \"" + m_Path + "\"");
+        throw outOfMemory(m_Device, "an input of " + shapeOf(input) + " of model file \"" + m_Path + "\"", m_Path);
       }
       if (isDeviceFailure(error))
       {
         throw; // not the model's fault
       }
-      throw Error("Model file \"" + m_Path + "\" refused an input of " + shapeOf(input) +
-                  " (batch x channels x voxels): " + firstLine(error) +
-                  " Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");
+      throw ModelError(m_Path,
+                       " refused an input of " + shapeOf(input) + " (batch x channels x voxels): " + firstLine(error),
+                       "Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");
     }
     return toTensors(output);
   }
@@ -284,7 +285,7 @@ private:
       }
       if (tensor.is_complex())
       {
-        throw Error("Model file \"" + m_Path + "\": forward() returned complex numbers. Allowed: real ones.");
+        throw ModelError(m_Path, ": forward() returned complex numbers.", "Allowed: real ones.");
       }
       const char * const kind = tensor.layout() != at::kStrided ? "sparse"
                                 : tensor.is_nested()            ? "nested"
@@ -293,19 +294,21 @@ private:
                                                                 : nullptr;
       if (kind)
       {
-        throw Error("Model file \"" + m_Path + "\": forward() returned a tensor that is " + kind +
-                    ". Allowed: dense ones, as x.to_dense() and x.dequantize() give them.");
+        throw ModelError(m_Path,
+                         std::string(": forward() returned a tensor that is ") + kind + ".",
+                         "Allowed: dense ones, as x.to_dense() and x.dequantize() give them.");
       }
       tensor = tensor.to(at::kFloat);
     }
     return result;
   }
 
-  Error
+  ModelError
   wrongOutput(const c10::IValue & output) const
   {
-    return Error("Model file \"" + m_Path + "\": forward() returned " + output.tagKind() +
-                 ". Allowed: a tensor, or a list or tuple of tensors, one per layer.");
+    return ModelError(m_Path,
+                      ": forward() returned " + output.tagKind() + ".",
+                      "Allowed: a tensor, or a list or tuple of tensors, one per layer.");
   }
 
   std::string           m_Path;

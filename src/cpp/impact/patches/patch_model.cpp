@@ -285,10 +285,11 @@ PatchModel::forward(const at::Tensor & patches, bool withGradient) const
     const at::Tensor layer = batch.features[i].flatten(2);
     if (layer.size(1) != m_NumbersOfChannels[i] || layer.size(2) != m_NumbersOfVoxels[i])
     {
-      throw Error("Model file \"" + path() + "\" gives a layer of shape " + shapeOf(batch.features[i]) +
-                  ", and gave one of " + std::to_string(m_NumbersOfChannels[i]) + " channels and " +
-                  std::to_string(m_NumbersOfVoxels[i]) +
-                  " voxels before, for a patch of the same size. Use a model that does not change with each call.");
+      throw ModelError(path(),
+                       " gives a layer of shape " + shapeOf(batch.features[i]) + ", and gave one of " +
+                         std::to_string(m_NumbersOfChannels[i]) + " channels and " +
+                         std::to_string(m_NumbersOfVoxels[i]) + " voxels before, for a patch of the same size.",
+                       "Use a model that does not change with each call.");
     }
     at::Tensor atCentre;
     for (const auto & [voxel, weight] : m_Places[i])
@@ -370,8 +371,9 @@ PatchModel::derivative(const Tape::Batch & batch, const std::vector<at::Tensor> 
     {
       throw;
     }
-    throw Error("Model file \"" + path() + "\" cannot be differentiated: " + firstLine(error) +
-                " Use Mode \"Static\", which needs no derivative of it.");
+    throw ModelError(path(),
+                     " cannot be differentiated: " + firstLine(error),
+                     "Use Mode \"Static\", which needs no derivative of it.");
   }
 }
 

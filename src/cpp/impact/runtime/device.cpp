@@ -90,26 +90,29 @@ isDeviceFailure(const std::exception & error)
 }
 
 OutOfMemory
-outOfMemory(at::Device device, const std::string & during)
+outOfMemory(at::Device device, const std::string & during, const std::string & path)
 {
-  return OutOfMemory("the memory of " + nameOf(device) + " does not suffice for " + during +
-                     ". Choose a smaller PatchSize (in Mode \"Static\": tiles instead of 0, the whole image), a larger "
-                     "VoxelSize" +
-                     (device.is_cpu() ? ", or in Mode \"Static\" UseMixedPrecision \"true\"."
-                                      : ", UseMixedPrecision \"true\", or another GPU (-1: the CPU)."));
+  return OutOfMemory(
+    { Problem::Kind::Memory,
+      "the memory of " + nameOf(device) + " does not suffice for " + during + ".",
+      std::string("Choose a smaller PatchSize (in Mode \"Static\": tiles instead of 0, the whole image), "
+                  "a larger VoxelSize") +
+        (device.is_cpu() ? ", or in Mode \"Static\" UseMixedPrecision \"true\"."
+                         : ", UseMixedPrecision \"true\", or another GPU (-1: the CPU)."),
+      path });
 }
 
-std::string
+Problem
 mapsDoNotFit(double needed, std::uint64_t available, at::Device device, bool areHalf)
 {
   const std::string where = device.is_cpu() ? "" : " on " + nameOf(device);
   const std::string instead = device.is_cpu() ? ", or Mode \"Jacobian\"." : ", Mode \"Jacobian\", or GPU -1, the CPU.";
-  return "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
-         gibibytes(static_cast<double>(available)) + " are available" + where +
-         ". Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers in LayersMask, "
-         "a "
-         "PCA of fewer components" +
-         (areHalf ? "" : ", UseMixedPrecision \"true\" (half the memory)") + instead;
+  return { Problem::Kind::Memory,
+           "the feature maps of this level would take at least " + gibibytes(needed) + " of memory, of which " +
+             gibibytes(static_cast<double>(available)) + " are available" + where + ".",
+           "Choose a larger VoxelSize (in 3D half the size takes eight times the memory), fewer layers in LayersMask, "
+           "a PCA of fewer components" +
+             std::string(areHalf ? "" : ", UseMixedPrecision \"true\" (half the memory)") + instead };
 }
 
 SinglePrecision::SinglePrecision(bool wanted)
@@ -159,19 +162,19 @@ onDevice(at::Device device, const std::string & during, const std::function<void
   }
   catch (const OutOfMemory & error)
   {
-    throw Error(error.what());
+    throw Error(error.problem());
   }
   catch (const std::exception & error)
   {
     if (isOutOfMemory(error))
     {
-      throw Error(outOfMemory(device, during).what());
+      throw Error(outOfMemory(device, during).problem());
     }
     if (isDeviceFailure(error))
     {
       throw Error(nameOf(device) + " (parameter GPU) failed in " + during + ": " + reasonOf(error) +
-                  ". It may have been lost or reset; nvidia-smi and the log of the system's kernel say more. This "
-                  "process cannot use it again: start a new one, with another GPU or -1 for the CPU.");
+                    ". It may have been lost or reset; nvidia-smi and the log of the system's kernel say more.",
+                  "This process cannot use it again: start a new one, with another GPU or -1 for the CPU.");
     }
     throw;
   }

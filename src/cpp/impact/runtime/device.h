@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace impact
 {
@@ -15,7 +17,19 @@ namespace impact
 class OutOfMemory : public std::runtime_error
 {
 public:
-  using std::runtime_error::runtime_error;
+  explicit OutOfMemory(Problem problem)
+    : std::runtime_error(problem.whole())
+    , m_Problem(std::move(problem))
+  {}
+
+  const Problem &
+  problem() const
+  {
+    return m_Problem;
+  }
+
+private:
+  Problem m_Problem;
 };
 
 /** As messages have it: GPU 0, or the CPU. */
@@ -35,12 +49,13 @@ bool isOutOfMemory(const std::exception & error);
 /** Whether an exception says that the device itself failed: a GPU that was lost, reset or stopped by an error. */
 bool isDeviceFailure(const std::exception & error);
 
-/** What to say where memory ran out. \param during what was being done, e.g. "one patch at a time" */
-OutOfMemory outOfMemory(at::Device device, const std::string & during);
+/** What to say where memory ran out. \param during what was being done, e.g. "one patch at a time"
+ * \param path the model file that was run, where there is one and `during` names it */
+OutOfMemory outOfMemory(at::Device device, const std::string & during, const std::string & path = {});
 
 /** What to say of feature maps that will need more memory, in bytes, than is available on a device.
  * \param areHalf whether they would be kept in half precision */
-std::string mapsDoNotFit(double needed, std::uint64_t available, at::Device device, bool areHalf);
+Problem mapsDoNotFit(double needed, std::uint64_t available, at::Device device, bool areHalf);
 
 /** Convolutions on a GPU in single precision as long as this lives, rather than in TF32, which has 10 bits of mantissa
  * and is torch's default for them. The setting is the process's; what the user set is put back. */

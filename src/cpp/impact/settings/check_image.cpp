@@ -51,14 +51,15 @@ checkImage(const ImageView & image, const std::string & name)
 {
   const Grid &         grid = image.grid;
   std::vector<Finding> findings;
-  const auto           add = [&](Finding::Severity severity, const std::string & text) {
-    findings.push_back({ severity, "", text, {} });
+  const auto           add = [&](Finding::Severity severity, const std::string & text, const std::string & remedy) {
+    findings.push_back({ { Problem::Kind::Image, text, remedy }, severity });
   };
   if (grid.numberOfVoxels() == 0)
   {
     add(Finding::Severity::Error,
         name + " is empty: its size is " + std::to_string(grid.size[0]) + " x " + std::to_string(grid.size[1]) +
-          (grid.dimension == 2 ? "" : " x " + std::to_string(grid.size[2])) + " voxels.");
+          (grid.dimension == 2 ? "" : " x " + std::to_string(grid.size[2])) + " voxels.",
+        "");
     return findings;
   }
   const auto isFinite = [](double value) { return std::isfinite(value); };
@@ -67,7 +68,8 @@ checkImage(const ImageView & image, const std::string & name)
   {
     add(Finding::Severity::Error,
         name + " has the origin " + listed(grid.origin, grid.dimension) + " mm and the spacing " +
-          listed(grid.spacing, grid.dimension) + " mm. Allowed: finite numbers. Correct the image's header.");
+          listed(grid.spacing, grid.dimension) + " mm.",
+        "Allowed: finite numbers. Correct the image's header.");
     return findings;
   }
   if (!isOrthonormal(grid.direction))
@@ -80,7 +82,8 @@ checkImage(const ImageView & image, const std::string & name)
     add(Finding::Severity::Error,
         name +
           " has axes that are no unit vectors at right angles to each other: its direction cosines are, row by row, " +
-          rows + ". Resample it onto a grid without shear, or correct its header.");
+          rows + ".",
+        "Resample it onto a grid without shear, or correct its header.");
   }
   for (int axis = 0; axis < grid.dimension; ++axis)
   {
@@ -90,8 +93,8 @@ checkImage(const ImageView & image, const std::string & name)
     {
       add(Finding::Severity::Error,
           name + " lies too far from the origin of space for its voxels to be told apart: its origin is " +
-            listed(grid.origin, grid.dimension) + " mm, its spacing " + listed(grid.spacing, grid.dimension) +
-            " mm. Correct the image's header.");
+            listed(grid.origin, grid.dimension) + " mm, its spacing " + listed(grid.spacing, grid.dimension) + " mm.",
+          "Correct the image's header.");
       break;
     }
   }
@@ -108,16 +111,17 @@ checkImage(const ImageView & image, const std::string & name)
   if (wrong > 0)
   {
     add(Finding::Severity::Error,
-        name + " has " + std::to_string(wrong) +
-          " voxels that are NaN or infinite, or beyond single precision. Give them a value first, for instance with "
-          "numpy.nan_to_num.");
+        name + " has " + std::to_string(wrong) + " voxels that are NaN or infinite, or beyond single precision.",
+        "Give them a value first, for instance with "
+        "numpy.nan_to_num.");
   }
   else if (least == greatest)
   {
     std::ostringstream value;
     value << least;
     add(Finding::Severity::Warning,
-        name + " is constant, every voxel is " + value.str() + ": there is nothing in it to align.");
+        name + " is constant, every voxel is " + value.str() + ": there is nothing in it to align.",
+        "");
   }
   return findings;
 }

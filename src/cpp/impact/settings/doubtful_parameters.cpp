@@ -7,6 +7,7 @@
 #include <cctype>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 namespace impact
 {
@@ -139,9 +140,9 @@ nearest(const std::string & text, const std::vector<std::string> & prefixes, std
 }
 
 void
-warn(std::vector<Finding> & findings, const std::string & parameter, const std::string & text)
+warn(std::vector<Finding> & findings, const std::string & parameter, Problem problem)
 {
-  addFinding(findings, { Finding::Severity::Warning, parameter, text, {} });
+  addFinding(findings, { std::move(problem), Finding::Severity::Warning, parameter });
 }
 
 /** Names that no level reads, because another spelling of the parameter, or those of both images, come first. */
@@ -180,8 +181,9 @@ findOutranked(const ParameterMap &    map,
       const bool several = winner.find(" and ") != std::string::npos;
       warn(findings,
            text,
-           "it is not used, because " + winner + (several ? " stand" : " stands") +
-             " in the map too. Keep one of them.");
+           { Problem::Kind::Unused,
+             "it is not used, because " + winner + (several ? " stand" : " stands") + " in the map too.",
+             "Keep one of them." });
     }
   }
 }
@@ -207,8 +209,9 @@ findDoubtfulParameters(const ParameterMap &   map,
       {
         warn(findings,
              text,
-             "it is not used, because NumberOfResolutions is " + std::to_string(numberOfLevels) +
-               ": the levels are counted from 0 to " + std::to_string(numberOfLevels - 1) + ".");
+             { Problem::Kind::Unused,
+               "it is not used, because NumberOfResolutions is " + std::to_string(numberOfLevels) +
+                 ": the levels are counted from 0 to " + std::to_string(numberOfLevels - 1) + "." });
       }
       continue;
     }
@@ -226,8 +229,10 @@ findDoubtfulParameters(const ParameterMap &   map,
       const bool ofLevel = startsWith(candidate, "Impact") && bare.size() < rest.size();
       warn(findings,
            text,
-           "there is no such parameter. The nearest is " + spelling->label + candidate +
-             (ofLevel ? std::to_string(toNumber<int>(rest.substr(bare.size())).value_or(0)) : "") + ".");
+           { Problem::Kind::UnknownParameter,
+             "there is no such parameter.",
+             "The nearest is " + spelling->label + candidate +
+               (ofLevel ? std::to_string(toNumber<int>(rest.substr(bare.size())).value_or(0)) : "") + "." });
     }
   }
   findOutranked(map, ParameterReader(map, label, numberOfLevels), label, findings);

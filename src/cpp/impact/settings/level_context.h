@@ -18,22 +18,25 @@ struct LevelContext
   std::vector<Finding> &               findings;
   std::map<std::string, std::string> & names; // parameter, e.g. FixedPatchSize, to its name as the user wrote it
 
+  /** \param remedy may be empty; like the text without its full stop */
   void
-  error(const std::string & parameter, const std::string & text)
+  error(Problem::Kind kind, const std::string & parameter, const std::string & text, const std::string & remedy)
   {
-    addFinding(findings, { Finding::Severity::Error, parameter, text + ".", { level } });
+    addFinding(
+      findings,
+      { { kind, text + ".", remedy.empty() ? "" : remedy + "." }, Finding::Severity::Error, parameter, { level } });
   }
 
   void
-  warn(const std::string & parameter, const std::string & text)
+  warnOfNoEffect(const std::string & parameter, const std::string & text)
   {
-    addFinding(findings, { Finding::Severity::Warning, parameter, text + ".", { level } });
+    addFinding(findings, { { Problem::Kind::Unused, text + "." }, Finding::Severity::Warning, parameter, { level } });
   }
 
   void
   wrongValue(const ParameterEntry & entry, const std::string & value, const std::string & allowed)
   {
-    error(entry.name, "\"" + value + "\" is not allowed. Allowed: " + allowed);
+    error(Problem::Kind::Value, entry.name, "\"" + value + "\" is not allowed", "Allowed: " + allowed);
   }
 
   /** Remembers under which name a parameter was found, and warns of values for levels that there are not. */
@@ -47,13 +50,14 @@ struct LevelContext
     names[parameter] = entry->name;
     if (entry->levels > reader.numberOfLevels())
     {
-      addFinding(findings,
-                 { Finding::Severity::Warning,
-                   entry->name,
-                   "it has entries for " + std::to_string(entry->levels) +
-                     " resolution levels, but NumberOfResolutions is " + std::to_string(reader.numberOfLevels()) +
-                     ": the rest is not used. The values of one level go into one entry, e.g. \"1 2\".",
-                   {} });
+      addFinding(
+        findings,
+        { { Problem::Kind::Unused,
+            "it has entries for " + std::to_string(entry->levels) + " resolution levels, but NumberOfResolutions is " +
+              std::to_string(reader.numberOfLevels()) + ": the rest is not used.",
+            "The values of one level go into one entry, e.g. \"1 2\"." },
+          Finding::Severity::Warning,
+          entry->name });
     }
     return entry;
   }

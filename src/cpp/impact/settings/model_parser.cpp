@@ -32,10 +32,10 @@ public:
                           });
     if (!paths || paths->values.empty() || anyEmpty)
     {
-      m_Context.error(paths ? paths->name : "ModelsPath",
-                      "no model is given for the " + std::string(m_Side == "Fixed" ? "fixed" : "moving") +
-                        " image. Give the path of a TorchScript file, e.g. (ImpactModelsPath" +
-                        std::to_string(m_Context.level) +
+      m_Context.error(Problem::Kind::MissingParameter,
+                      paths ? paths->name : "ModelsPath",
+                      "no model is given for the " + std::string(m_Side == "Fixed" ? "fixed" : "moving") + " image",
+                      "Give the path of a TorchScript file, e.g. (ImpactModelsPath" + std::to_string(m_Context.level) +
                         " \"model.pt\") or (ModelsPath \"model.pt\"); impact_plugin.models.mind() writes one");
       return {};
     }
@@ -56,9 +56,11 @@ public:
         }
         else if (*value > m_Context.imageDimension)
         {
-          m_Context.error(entry.name,
+          m_Context.error(Problem::Kind::Mismatch,
+                          entry.name,
                           "a model of dimension " + text + " cannot be used on images of dimension " +
-                            std::to_string(m_Context.imageDimension) + ". Use a model of dimension 2");
+                            std::to_string(m_Context.imageDimension),
+                          "Use a model of dimension 2");
         }
         else
         {
@@ -144,9 +146,11 @@ private:
     }
     if (entry->values.size() != 1 && entry->values.size() != models.size())
     {
-      m_Context.error(entry->name,
+      m_Context.error(Problem::Kind::Count,
+                      entry->name,
                       std::to_string(entry->values.size()) + " values (" + quoted(entry->values) + ") for " +
-                        std::to_string(models.size()) + " models. Give one for all, or one for each");
+                        std::to_string(models.size()) + " models",
+                      "Give one for all, or one for each");
       for (ModelSettings & model : models)
       {
         applyDefault(model);
@@ -196,10 +200,11 @@ private:
       }
       else
       {
-        m_Context.error(entry.name,
+        m_Context.error(Problem::Kind::Count,
+                        entry.name,
                         std::to_string(values.size()) + " numbers (" + quoted(values) + "), but " +
-                          std::to_string(total) +
-                          " are needed: one for each axis of each model. One for all, or one per model, will do too");
+                          std::to_string(total) + " are needed: one for each axis of each model",
+                        "One for all, or one per model, will do too");
         return {};
       }
     }
@@ -240,11 +245,13 @@ private:
       }
       if (anyZero && (!allZero || mode == Mode::Jacobian))
       {
-        m_Context.error(entry->name,
-                        mode == Mode::Jacobian
-                          ? "0 (the whole image) is possible in Static mode only. In Jacobian mode give the "
-                            "patch around each sample in voxels, e.g. 5 5 5"
-                          : "some axes are 0 and others not. Give all as 0 (the whole image), or none");
+        const bool isStatic = mode == Mode::Static;
+        m_Context.error(Problem::Kind::Value,
+                        entry->name,
+                        isStatic ? "some axes are 0 and others not"
+                                 : "0 (the whole image) is possible in Static mode only",
+                        isStatic ? "Give all as 0 (the whole image), or none"
+                                 : "In Jacobian mode give the patch around each sample in voxels, e.g. 5 5 5");
         return;
       }
     }
@@ -275,8 +282,10 @@ private:
     entry = m_Context.note(m_Side + "VoxelSize", entry);
     if (!entry)
     {
-      m_Context.error("VoxelSize",
-                      "missing. Give the voxel size in mm at which the model sees the images, e.g. (ImpactVoxelSize" +
+      m_Context.error(Problem::Kind::MissingParameter,
+                      "VoxelSize",
+                      "missing",
+                      "Give the voxel size in mm at which the model sees the images, e.g. (ImpactVoxelSize" +
                         std::to_string(m_Context.level) + " 3 3 3) or (VoxelSize \"3*3*3\")");
       return;
     }

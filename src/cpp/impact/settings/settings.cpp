@@ -97,10 +97,13 @@ LevelSettings::nameOf(const std::string & parameter) const
   return parameter;
 }
 
-std::string
+Problem
 LevelSettings::inWords(const ParameterError & error, const std::string & side) const
 {
-  return Finding{ Finding::Severity::Error, nameOf(side + error.parameter()), error.text(), { level } }.message();
+  Problem       problem = error.problem();
+  const Finding finding{ problem, Finding::Severity::Error, nameOf(side + error.parameter()), { level } };
+  problem.text = finding.front() + problem.text;
+  return problem;
 }
 
 namespace

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "impact/base/problem.h"
+
 #include <array>
 #include <cstdint>
 #include <map>
@@ -86,8 +88,8 @@ struct LevelSettings
   /** A parameter's name as the user wrote it, or plain where the map does not have it. */
   std::string nameOf(const std::string & parameter) const;
 
-  /** The error with that name. \param side "Fixed", "Moving", or empty for what is not of one image */
-  std::string inWords(const ParameterError & error, const std::string & side) const;
+  /** The error with that name in its text. \param side "Fixed", "Moving", or empty for what is not of one image */
+  Problem inWords(const ParameterError & error, const std::string & side) const;
 };
 
 std::string toString(Mode mode);

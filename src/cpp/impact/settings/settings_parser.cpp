@@ -54,27 +54,29 @@ private:
     }
     if (settings.fixedModels.size() != settings.movingModels.size())
     {
-      m_Context.error(
-        settings.nameOf("FixedModelsPath"),
-        "there are " + std::to_string(settings.fixedModels.size()) + " fixed and " +
-          std::to_string(settings.movingModels.size()) +
-          " moving models. Each fixed model is compared with the moving model of the same place: give as many");
+      m_Context.error(Problem::Kind::Count,
+                      settings.nameOf("FixedModelsPath"),
+                      "there are " + std::to_string(settings.fixedModels.size()) + " fixed and " +
+                        std::to_string(settings.movingModels.size()) + " moving models",
+                      "Each fixed model is compared with the moving model of the same place: give as many");
     }
     else if (const auto i = firstPairOfTwoDimensions(settings); i < settings.fixedModels.size())
     {
-      m_Context.error(settings.nameOf("MovingDimension"),
+      m_Context.error(Problem::Kind::Mismatch,
+                      settings.nameOf("MovingDimension"),
                       "the fixed model \"" + settings.fixedModels[i].path + "\" has dimension " +
                         std::to_string(settings.fixedModels[i].dimension) + ", its partner \"" +
-                        settings.movingModels[i].path + "\" has " + std::to_string(settings.movingModels[i].dimension) +
-                        ". Give both the same");
+                        settings.movingModels[i].path + "\" has " + std::to_string(settings.movingModels[i].dimension),
+                      "Give both the same");
     }
     else if (numberOfSelectedLayers(settings.fixedModels) != numberOfSelectedLayers(settings.movingModels))
     {
       m_Context.error(
+        Problem::Kind::Mismatch,
         settings.nameOf("MovingLayersMask"),
         "the masks of the fixed models select " + std::to_string(numberOfSelectedLayers(settings.fixedModels)) +
-          " layers, those of the moving models " + std::to_string(numberOfSelectedLayers(settings.movingModels)) +
-          ". Layers are compared in order: select as many");
+          " layers, those of the moving models " + std::to_string(numberOfSelectedLayers(settings.movingModels)),
+        "Layers are compared in order: select as many");
     }
   }
 
@@ -110,9 +112,11 @@ private:
     auto entry = m_Context.note(name, m_Context.reader.perLevel(name, m_Context.level));
     if (entry && entry->values.size() > 1)
     {
-      m_Context.error(entry->name,
+      m_Context.error(Problem::Kind::Count,
+                      entry->name,
                       std::to_string(entry->values.size()) + " values (" + quoted(entry->values) +
-                        ") for one resolution level. Give one");
+                        ") for one resolution level",
+                      "Give one");
     }
     return entry;
   }
@@ -180,8 +184,9 @@ private:
   {
     if (settings.useMixedPrecision && settings.gpu < 0 && settings.mode == Mode::Jacobian)
     {
-      m_Context.warn(settings.nameOf("UseMixedPrecision"),
-                     "\"true\" has no effect in Jacobian mode on the CPU, which computes in single precision");
+      m_Context.warnOfNoEffect(
+        settings.nameOf("UseMixedPrecision"),
+        "\"true\" has no effect in Jacobian mode on the CPU, which computes in single precision");
       settings.useMixedPrecision = false;
     }
     if (settings.mode != Mode::Jacobian)
@@ -190,14 +195,14 @@ private:
     }
     if (settings.featuresMapUpdateInterval > 0)
     {
-      m_Context.warn(settings.nameOf("FeaturesMapUpdateInterval"),
-                     "it has no effect in Jacobian mode, where features are made at every iteration");
+      m_Context.warnOfNoEffect(settings.nameOf("FeaturesMapUpdateInterval"),
+                               "it has no effect in Jacobian mode, where features are made at every iteration");
       settings.featuresMapUpdateInterval = -1;
     }
     if (!settings.featureMapsFolder.empty())
     {
-      m_Context.warn(settings.nameOf("WriteFeatureMaps"),
-                     "it has no effect in Jacobian mode, where there are no feature maps to write");
+      m_Context.warnOfNoEffect(settings.nameOf("WriteFeatureMaps"),
+                               "it has no effect in Jacobian mode, where there are no feature maps to write");
       settings.featureMapsFolder.clear();
     }
   }
@@ -216,10 +221,11 @@ private:
     const std::size_t models = settings.fixedModels.size();
     if (values.size() != 1 && values.size() != layers && values.size() != models)
     {
-      m_Context.error(entry->name,
+      m_Context.error(Problem::Kind::Count,
+                      entry->name,
                       std::to_string(values.size()) + " values (" + quoted(values) + ") for " + std::to_string(layers) +
-                        " selected layers of " + std::to_string(models) +
-                        " models. Give one for all, one for each model, or one for each selected layer");
+                        " selected layers of " + std::to_string(models) + " models",
+                      "Give one for all, one for each model, or one for each selected layer");
       return;
     }
     std::size_t layer = 0;

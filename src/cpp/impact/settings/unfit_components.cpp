@@ -68,11 +68,11 @@ findUnfitComponents(const ParameterMap & map, std::vector<Finding> & findings)
       if (std::find(unfit.values.begin(), unfit.values.end(), value) != unfit.values.end())
       {
         addFinding(findings,
-                   { Finding::Severity::Error,
-                     unfit.parameter,
-                     "\"" + value + "\" cannot be used with the metric \"Impact\", because it " + unfit.reason + ". " +
-                       unfit.remedy,
-                     {} });
+                   { { Problem::Kind::Component,
+                       "\"" + value + "\" cannot be used with the metric \"Impact\", because it " + unfit.reason + ".",
+                       unfit.remedy },
+                     Finding::Severity::Error,
+                     unfit.parameter });
       }
     }
   }

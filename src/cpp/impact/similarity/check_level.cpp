@@ -13,6 +13,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 namespace impact
 {
@@ -33,12 +34,12 @@ public:
   LevelCheck
   check()
   {
-    attempt("", [] { // says what is wrong with the environment, if anything
+    attempt("", nullptr, [] { // says what is wrong with the environment, if anything
       geometryKernels();
       FeatureCache::ofEnvironment();
     });
     // Without the device the models are opened on the CPU instead, to find what else is wrong.
-    const bool deviceIsThere = attempt("", [this] { m_Device = deviceOf(m_Settings.gpu); });
+    const bool deviceIsThere = attempt("", nullptr, [this] { m_Device = deviceOf(m_Settings.gpu); });
     if (!deviceIsThere || !m_Level.settingsAreRight)
     {
       openModels();
@@ -56,9 +57,9 @@ public:
     {
       m_Found.bytes = m_Memory.atPeak();
     }
-    if (const auto text = m_ImagesAreKnown ? m_Memory.tooMuch(m_Device) : std::nullopt)
+    if (const auto problem = m_ImagesAreKnown ? m_Memory.tooMuch(m_Device) : std::nullopt)
     {
-      report("FixedVoxelSize", *text);
+      report("FixedVoxelSize", *problem);
     }
     return std::move(m_Found);
   }
@@ -99,16 +100,17 @@ private:
   }
 
   void
-  report(const std::string & parameter, const std::string & text)
+  report(const std::string & parameter, Problem problem, bool namesFile = false)
   {
+    const std::string name = parameter.empty() ? parameter : m_Settings.nameOf(parameter);
     addFinding(m_Found.findings,
-               { Finding::Severity::Error, m_Settings.nameOf(parameter), text, { m_Settings.level } });
+               { std::move(problem), Finding::Severity::Error, name, { m_Settings.level }, namesFile });
   }
 
-  /** Does something, and reports what it throws. \return whether it threw nothing */
+  /** Does something, with a model if there is one, and reports what it throws. \return whether it threw nothing */
   template <typename Action>
   bool
-  attempt(const std::string & side, const Action & action)
+  attempt(const std::string & side, const ModelSettings * model, const Action & action)
   {
     try
     {
@@ -117,11 +119,18 @@ private:
     }
     catch (const ParameterError & error)
     {
-      report(side + error.parameter(), error.text());
+      Problem problem = error.problem();
+      problem.path = model ? model->path : "";
+      report(side + error.parameter(), std::move(problem));
+    }
+    catch (const Error & error)
+    {
+      const bool isOfModel = model && !error.problem().path.empty();
+      report(isOfModel ? side + "ModelsPath" : "", error.problem(), isOfModel);
     }
     catch (const std::exception & error)
     {
-      addFinding(m_Found.findings, { Finding::Severity::Error, "", messageOf(error), { m_Settings.level } });
+      report("", { model ? Problem::Kind::Model : Problem::Kind::Machine, messageOf(error) });
     }
     return false;
   }
@@ -133,7 +142,7 @@ private:
     {
       for (const ModelSettings & model : isFixed ? m_Settings.fixedModels : m_Settings.movingModels)
       {
-        attempt(sideOf(isFixed), [&] { opened(model); });
+        attempt(sideOf(isFixed), &model, [&] { opened(model); });
       }
     }
   }
@@ -155,11 +164,12 @@ private:
     checkComponents(pair, channels);
     if (channels != channelsOf(*moving))
     {
-      report(
-        "MovingLayersMask",
-        "models \"" + modelOf(pair, true).path + "\" and \"" + modelOf(pair, false).path +
-          "\" differ in the number of channels of their selected layers, so that features cannot be compared. Choose "
-          "FixedLayersMask and MovingLayersMask, or the models, so that they agree.");
+      report("MovingLayersMask",
+             { Problem::Kind::Mismatch,
+               "models \"" + modelOf(pair, true).path + "\" and \"" + modelOf(pair, false).path +
+                 "\" differ in the number of channels of their selected layers, so that features cannot be compared.",
+               "Choose FixedLayersMask and MovingLayersMask, or the models, so that they agree.",
+               modelOf(pair, false).path });
     }
   }
 
@@ -171,14 +181,14 @@ private:
     const Grid            grid = gridOf(model, isFixed).alongAxes(axesOf(pair));
     if (m_Settings.mode == Mode::Jacobian && m_ImagesAreKnown)
     {
-      if (const auto text = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
+      if (const auto problem = patchTooLarge(model, grid, isFixed ? "fixed" : "moving"))
       {
-        report(sideOf(isFixed) + std::string("PatchSize"), *text);
+        report(sideOf(isFixed) + std::string("PatchSize"), *problem);
         return std::nullopt;
       }
     }
     TriedModel tried;
-    const bool ran = attempt(sideOf(isFixed), [&] {
+    const bool ran = attempt(sideOf(isFixed), &model, [&] {
       const TimeLimit timeLimit;
       onDevice(m_Device, "the first run of the networks", [&] {
         const ModelPointer loaded = opened(model);
@@ -231,8 +241,9 @@ private:
     SurveyedModel         surveyed{ pair, isFixed, { 0, 0, 0 }, {} };
     if (m_ImagesAreKnown)
     {
-      attempt(sideOf(isFixed),
-              [&] { surveyed.imageSize = inputGrid(model, gridOf(model, isFixed), axesOf(pair)).size; });
+      attempt(sideOf(isFixed), &model, [&] {
+        surveyed.imageSize = inputGrid(model, gridOf(model, isFixed), axesOf(pair)).size;
+      });
     }
     const auto layouts =
       measureLayouts(*opened(model), model.dimension, model.numberOfChannels, model.layersMask, m_Context, m_Device);
@@ -255,10 +266,13 @@ private:
     {
       if (const auto components = m_Settings.layers[m_FirstLayer + n].pca; components > channels[n])
       {
+        const std::string & path = modelOf(pair, true).path;
         report("PCA",
-               std::to_string(components) + " is not allowed, because selected layer " + std::to_string(n) +
-                 " of model \"" + modelOf(pair, true).path + "\" has " + std::to_string(channels[n]) +
-                 " channels. Allowed: 0 to " + std::to_string(channels[n]) + ".");
+               { Problem::Kind::Value,
+                 std::to_string(components) + " is not allowed, because selected layer " + std::to_string(n) +
+                   " of model \"" + path + "\" has " + std::to_string(channels[n]) + " channels.",
+                 "Allowed: 0 to " + std::to_string(channels[n]) + ".",
+                 path });
       }
     }
   }

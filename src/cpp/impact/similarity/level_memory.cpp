@@ -79,7 +79,7 @@ FeatureMapMemory::add(const ModelSettings &             model,
   m_Kept += kept;
 }
 
-std::optional<std::string>
+std::optional<Problem>
 FeatureMapMemory::tooMuch(at::Device device) const
 {
   const double needed = std::max(m_Kept, m_Sure);

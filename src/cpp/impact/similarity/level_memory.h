@@ -47,7 +47,7 @@ public:
 
   /** \return what to say where what is sure to be taken at a time, the maps made so far and the layers of which the
    * next ones are made, is more than there is */
-  std::optional<std::string> tooMuch(at::Device device) const;
+  std::optional<Problem> tooMuch(at::Device device) const;
 
 private:
   double m_KeptPart; // of a map in single precision

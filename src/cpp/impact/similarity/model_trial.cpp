@@ -89,8 +89,8 @@ tryModel(const LevelSettings &               settings,
     {
       throw ParameterError("Mode",
                            "\"Jacobian\" needs models that can be differentiated, but a selected layer of \"" +
-                             model.path +
-                             "\" does not depend on its input in a way that torch can follow. Use Mode \"Static\".");
+                             model.path + "\" does not depend on its input in a way that torch can follow.",
+                           "Use Mode \"Static\".");
     }
   }
   return trial;
@@ -98,7 +98,7 @@ tryModel(const LevelSettings &               settings,
 
 } // namespace
 
-std::optional<std::string>
+std::optional<Problem>
 patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string & side)
 {
   std::array<double, 3> extents{ grid.extent(0), grid.extent(1), grid.extent(2) };
@@ -114,10 +114,12 @@ patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string 
     if (span > extent * (1.0 + 1e-6))
     {
       const auto largest = static_cast<std::int64_t>(extent / model.voxelSize[axis]);
-      return std::to_string(model.patchSize[axis]) + " voxels of " + millimetres(model.voxelSize[axis]) +
-             " (VoxelSize) span " + millimetres(span) + " along axis " + "xyz"[axis] + ", but the " + side +
-             " image only " + millimetres(extent) + ". Allowed: at most " + std::to_string(largest) +
-             " voxels; or choose a smaller VoxelSize.";
+      return Problem{ Problem::Kind::Mismatch,
+                      std::to_string(model.patchSize[axis]) + " voxels of " + millimetres(model.voxelSize[axis]) +
+                        " (VoxelSize) span " + millimetres(span) + " along axis " + "xyz"[axis] + ", but the " + side +
+                        " image only " + millimetres(extent) + ".",
+                      "Allowed: at most " + std::to_string(largest) + " voxels; or choose a smaller VoxelSize.",
+                      model.path };
     }
   }
   return std::nullopt;

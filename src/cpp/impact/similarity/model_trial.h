@@ -12,7 +12,7 @@ namespace impact
  * edges. None where it is not.
  *
  * \param side as messages have it: fixed, moving */
-std::optional<std::string> patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string & side);
+std::optional<Problem> patchTooLarge(const ModelSettings & model, const Grid & grid, const std::string & side);
 
 /** Runs a model once on a small input, in Jacobian mode a patch. \throws Error when model and settings do not fit. */
 TriedModel tryPatches(const LevelSettings & settings,

@@ -64,7 +64,7 @@ public:
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
         throw Error("Models \"" + fixed.settings.path + "\" and \"" + moving.settings.path +
-                    "\": the selected layers of the fixed and the moving model differ in their numbers of channels. "
+                      "\": the selected layers of the fixed and the moving model differ in their numbers of channels.",
                     "Choose models and LayersMask so that they agree.");
       }
       for (const auto & plane : planesOf(fixed.settings.dimension, input.fixed.grid.dimension))
@@ -303,9 +303,10 @@ private:
       *gradient = pair.moving.pullBackToIntensities(moving, m_Tape, featureGradients);
       if (!finite && !allFinite(*gradient))
       {
-        throw Error("Model file \"" + pair.moving.path() +
-                    "\" has a derivative that is infinite or not a number, though its features are numbers. Check "
-                    "what it does with equal intensities: roots, norms and quotients want a small number beside zero.");
+        throw ModelError(
+          pair.moving.path(),
+          " has a derivative that is infinite or not a number, though its features are numbers.",
+          "Check what it does with equal intensities: roots, norms and quotients want a small number beside zero.");
       }
     }
     return total.detach();

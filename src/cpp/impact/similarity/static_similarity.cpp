@@ -309,9 +309,10 @@ private:
           ++model;
         }
         throw Error("Model files \"" + m_FixedModels[model]->path() + "\" and \"" + m_MovingModels[model]->path() +
-                    "\": selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
-                    " channels for the fixed and " + std::to_string(m_Moving[i].rows.size(1)) +
-                    " for the moving image. Choose models and LayersMask so that they agree.");
+                      "\": selected layer " + std::to_string(i) + " has " + std::to_string(m_Fixed[i].rows.size(1)) +
+                      " channels for the fixed and " + std::to_string(m_Moving[i].rows.size(1)) +
+                      " for the moving image.",
+                    "Choose models and LayersMask so that they agree.");
       }
     }
   }

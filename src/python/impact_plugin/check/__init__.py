@@ -8,7 +8,7 @@ checks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,8 @@ from impact_plugin.check.report import (
     Report,
     Severity,
     finding,
-    split_remedy,
 )
-from impact_plugin.parameters.errors import ParameterError
+from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
@@ -84,11 +83,8 @@ def check_file(
         file = open_file(path)
     except ParameterError as error:
         findings = [
-            replace(
-                finding("error", "syntax", problem.parameter, *split_remedy(problem.text)),
-                line=problem.line,
-            )
-            for problem in error.problems
+            Finding("error", "syntax", each.parameter, each.line, (), each.text, each.remedy)
+            for each in error.problems
         ]
         return Report(os.fspath(path), tuple(findings))
     if not file.parameters:
@@ -155,16 +151,14 @@ class _Checker:
         try:
             levels = count_of(self.parameters, "NumberOfResolutions", DEFAULT_LEVELS)
             dimension = count_of(self.parameters, "FixedImageDimension", 3)
-        except ValueError as error:
-            name, _, text = str(error).partition(": ")
-            self._add([finding("error", "parameter", name, *split_remedy(text))])
+        except ParameterError as error:
+            self._add(_of_value(problem) for problem in error.problems)
             return self._report((), 0)
         if images:
             dimension = images["fixed"].dimension
         elif dimension not in (2, 3):
-            text = f'"{dimension}" is not allowed. Allowed: 2 or 3.'
-            name = "FixedImageDimension"
-            self._add([finding("error", "parameter", name, *split_remedy(text))])
+            text = f'"{dimension}" is not allowed.'
+            self._add([_of_value(Problem(text, None, "FixedImageDimension", "Allowed: 2 or 3."))])
             return self._report((), 0)
 
         labels = impact_labels(self.parameters)
@@ -184,7 +178,7 @@ class _Checker:
         memory: list[LevelMemory] = []
         for label in labels or ["Metric0"]:
             settings, findings = _core.parse_settings(self.parameters, levels, dimension, label)
-            self._add(self._of_core(findings, "parameter", settings))
+            self._add(_of_core(findings, "parameter"))
             is_right = not any(each.is_error for each in findings)
             has_jacobian = any(level.mode == "Jacobian" for level in settings)
             self._add(map_checks.check_samples(self.parameters, has_jacobian))
@@ -198,7 +192,7 @@ class _Checker:
                     models,
                     threads,
                 )
-                self._add(self._of_core(check.findings, "model", settings))
+                self._add(_of_core(check.findings, "model"))
                 if is_right:
                     last = number + 1 == levels
                     spacing = map_checks.grid_spacing(self.parameters, number, levels)
@@ -249,27 +243,6 @@ class _Checker:
                 self._add([finding("error", "image", "", f"the {side} image {error}", "")])
         return images if len(images) == 2 else {}
 
-    def _of_core(
-        self, findings: Iterable[_core.Finding], code: str, settings: Sequence[_core.LevelSettings]
-    ) -> Iterator[Finding]:
-        for each in findings:
-            parameter = each.parameter
-            if not parameter:  # about a model's file, which the text names
-                parameter = self._name_of_model(each.text, settings)
-            message, remedy = split_remedy(each.text)
-            remedy = remedy_of(each.text) or remedy
-            if not remedy and not each.is_error:
-                remedy = "Remove it, or correct it."
-            severity: Severity = "error" if each.is_error else "warning"
-            yield finding(severity, code, parameter, message, remedy, *each.levels)
-
-    def _name_of_model(self, text: str, settings: Sequence[_core.LevelSettings]) -> str:
-        for level in settings:
-            for side, models in (("Fixed", level.fixed_models), ("Moving", level.moving_models)):
-                if any(f'"{model.path}"' in text for model in models):
-                    return level.name_of(f"{side}ModelsPath")
-        return ""
-
     def _add(self, findings: Iterable[Finding]) -> None:
         """Add findings, or the levels of one to the same one of other levels."""
         for new in findings:
@@ -288,3 +261,29 @@ class _Checker:
         findings = sorted(self.findings, key=lambda f: (f.line or last, f.severity))
         source = self.file.source if self.file else ""
         return Report(source, tuple(findings), memory, available)
+
+
+def _of_value(problem: Problem) -> Finding:
+    return Finding(
+        "error", "parameter", problem.parameter, None, (), problem.text, problem.remedy, "value"
+    )
+
+
+def _of_core(findings: Iterable[_core.Finding], code: str) -> Iterator[Finding]:
+    for each in findings:
+        remedy = each.remedy
+        if each.kind == "missing-file":
+            remedy = remedy_of(each.path) or remedy
+        if not remedy and not each.is_error:
+            remedy = "Remove it, or correct it."
+        yield Finding(
+            "error" if each.is_error else "warning",
+            code,
+            each.parameter,
+            None,
+            tuple(each.levels),
+            each.text,
+            remedy,
+            each.kind,
+            each.path,
+        )

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from impact_plugin.models import resolve
 from impact_plugin.models.catalogue import UnknownModelError, find
 from impact_plugin.models.mind import FILE_NAME as MIND
 
-_MISSING = re.compile(r'file "(?P<name>.+)" does not exist or cannot be read\.')
 
-
-def remedy_of(text: str) -> str | None:
+def remedy_of(name: str) -> str | None:
     """Say where a missing model lies or comes from.
 
     Args:
-        text: What the metric says of a model file.
+        name: The model's path, which the metric cannot read.
 
     Returns:
-        What to do; None where no file is missing, or it is none of the public models.
+        What to do; None where the file is there, or is none of the public models.
     """
-    found = _MISSING.search(text)
-    if found is None or Path(found["name"]).exists():
+    if Path(name).exists():
         return None
-    name = found["name"]
 
     if known := resolve.known_place(name):
         return (

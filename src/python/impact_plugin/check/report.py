@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,13 +12,6 @@ Severity = Literal["error", "warning"]
 
 SCHEMA_VERSION = 1
 """Version of what :meth:`Report.to_dict` gives: raised where a key changes its meaning or goes."""
-
-# How the sentences begin in which the parser says what to do.
-_REMEDY = re.compile(
-    r"(?:(?<=[.:;] )|^)(?:or )?"
-    r"(?:Allowed: |Give |Use |Choose |choose |Check |Keep |Install |Register |The nearest is |"
-    r"Layers are |For a GPU, |In Jacobian mode give |The values of one )"
-)
 
 
 @dataclass(frozen=True)
@@ -35,6 +27,9 @@ class Finding:
         levels: The resolution levels it holds for; empty: all of the map.
         message: What is wrong, in whole sentences.
         remedy: What to do.
+        kind: Finer than the code where that is "parameter" or "model", for instance "missing-file";
+            else empty.
+        path: Of the model's file that it is about; empty where it is about none.
     """
 
     severity: Severity
@@ -44,6 +39,8 @@ class Finding:
     levels: tuple[int, ...]
     message: str
     remedy: str
+    kind: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
         front = self.parameter
@@ -143,11 +140,3 @@ class Report:
                 else f"{finding.severity}: {finding}"
             )
         return "\n".join(lines)
-
-
-def split_remedy(text: str) -> tuple[str, str]:
-    """Take a message of the parser apart: what is wrong, and what to do."""
-    found = _REMEDY.search(text)
-    if found is None:
-        return text, ""
-    return text[: found.start()].strip(), text[found.start() :].strip()

@@ -110,8 +110,8 @@ def cohort(
             progress=not quiet,
         )
     except CohortError as error:
-        said = str(error).replace('outside="leave out" leaves', "--leave-out-outside leaves")
-        raise click.ClickException(said) from error
+        hint = error.hint("--leave-out-outside")
+        raise click.ClickException(f"{error.text}{hint}") from error
     except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt as stop:

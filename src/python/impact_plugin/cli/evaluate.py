@@ -117,10 +117,11 @@ def evaluate(
         )
         for path in files:
             figures.write(path)
-    except (ValueError, TypeError, OSError, RegistrationError) as error:
-        # Messages name arguments as Python has them.
-        message = str(error).replace('outside="leave out"', "--leave-out-outside")
-        message = message.replace('axes="RAS"', "--axes RAS")
+    except evaluation.OutsideError as error:
+        options = "--axes RAS reads positions in RAS, --leave-out-outside leaves them out"
+        message = f"{error.text} {options}"
         raise click.ClickException(message) from error
+    except (ValueError, TypeError, OSError, RegistrationError) as error:
+        raise click.ClickException(str(error)) from error
     if not quiet:
         click.echo(figures.table())

@@ -26,6 +26,7 @@ from impact_plugin.cohort.plan import Checksums, Task, Variant, finished
 from impact_plugin.cohort.stopping import Stopping
 from impact_plugin.cohort.tasks import make, with_threads
 from impact_plugin.evaluation.api import OutsideLandmarks
+from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.registration import presets as known
 
 _SHOWN = ("pair", "variant", "status", "error", "seconds", "metric", "tre_mean_mm", "dice_mean")
@@ -144,7 +145,8 @@ def register_cohort(
         # With wrong rows, those that are left may have none that is the folder's.
         problems += output.check(folder, [] if problems else found)
         cache = _cache(feature_cache, problems)
-        wrong, headers = preflight.check_pairs(found, outside)
+        lost: list[OutsideError] = []
+        wrong, headers = preflight.check_pairs(found, outside, lost)
         problems += wrong + preflight.check_kept(found, chosen, folder)
         readable = [p for p in found if all(p.files[s] in headers for s in ("fixed", "moving"))]
         maps = stack.enter_context(Maps(chosen, _placed(models, problems)))
@@ -153,7 +155,7 @@ def register_cohort(
         if where is None:
             problems += clusters.check_script()
         if problems:
-            raise CohortError(problems)
+            raise CohortError(problems, lost)
 
         note = stack.enter_context(output.claimed(folder))
         journal = stack.enter_context(Journal(folder, progress, lambda: stopping.why))

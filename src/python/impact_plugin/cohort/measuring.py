@@ -8,6 +8,7 @@ from impact_plugin.check import ImageHeader
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation import api, steps
 from impact_plugin.evaluation.api import OutsideLandmarks
+from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.points import as_points
 from impact_plugin.images.grid import Geometry
@@ -39,6 +40,7 @@ def problems(
     moving: ImageHeader,
     labels: ImageHeader | None,
     outside: OutsideLandmarks,
+    lost: list[OutsideError],
 ) -> list[str]:
     """Tell what is wrong with what a pair is to be measured with, before it is registered.
 
@@ -48,6 +50,7 @@ def problems(
         moving: Of the moving image.
         labels: Of the label map of the fixed image, if there is one.
         outside: What becomes of landmarks outside the images.
+        lost: Gets the error of landmarks outside the images, if there is one.
     """
     found = []
     grids = (geometry(fixed), geometry(moving))
@@ -63,6 +66,9 @@ def problems(
             api.read_truth(points, places, *grids, outside)
         if labels is not None:
             check_grid(geometry(labels), grids[0], "fixed_labels", "the fixed image")
+    except OutsideError as error:
+        lost.append(error)
+        found.append(error.text)
     except ValueError as error:
         found.append(str(error))
     return found

@@ -13,6 +13,7 @@ from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_pr
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
 from impact_plugin.evaluation.api import OutsideLandmarks
+from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.images.reading import exists
 from impact_plugin.images.validation import check_grid
 from impact_plugin.transforms import initial
@@ -56,9 +57,16 @@ def collect_pairs(
 
 
 def check_pairs(
-    pairs: Sequence[Pair], outside: OutsideLandmarks = "error"
+    pairs: Sequence[Pair],
+    outside: OutsideLandmarks = "error",
+    lost: list[OutsideError] | None = None,
 ) -> tuple[list[str], Headers]:
     """Find duplicates, files that are not there or cannot be read, and what does not fit.
+
+    Args:
+        pairs: To be registered.
+        outside: What becomes of landmarks outside the images.
+        lost: Gets the errors of landmarks outside the images.
 
     Returns:
         What is wrong, and the headers of the images by their paths.
@@ -83,7 +91,7 @@ def check_pairs(
             except (ImageError, OSError) as error:
                 wrong[path] = str(error)
                 problems.append(f"pair {pair.name!r}: {role}: {error}")
-        problems += _check_sides(pair, headers, outside)
+        problems += _check_sides(pair, headers, outside, [] if lost is None else lost)
     return problems, headers
 
 
@@ -142,7 +150,10 @@ def _twice(what: str, names: Sequence[str]) -> list[str]:
 
 
 def _check_sides(
-    pair: Pair, headers: Mapping[str, ImageHeader], outside: OutsideLandmarks
+    pair: Pair,
+    headers: Mapping[str, ImageHeader],
+    outside: OutsideLandmarks,
+    lost: list[OutsideError],
 ) -> list[str]:
     """Look at what belongs to a pair together with its images."""
     problems = measuring.one_sided(pair)
@@ -160,7 +171,7 @@ def _check_sides(
             except ValueError as error:
                 problems.append(str(error))
     labels = headers.get(pair.files.get("fixed_labels", ""))
-    problems += measuring.problems(pair, fixed, moving, labels, outside)
+    problems += measuring.problems(pair, fixed, moving, labels, outside, lost)
     problems += _check_start(pair, fixed)
     return [f"pair {pair.name!r}: {each}" for each in problems]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from impact_plugin._deprecated import renamed
 from impact_plugin.evaluation.api import evaluate
+from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
@@ -29,6 +30,7 @@ __all__ = [
     "JacobianStatistics",
     "LabelAgreement",
     "LandmarkErrors",
+    "OutsideError",
     "Points",
     "Row",
     "StepEvaluation",

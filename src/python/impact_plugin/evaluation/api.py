@@ -9,6 +9,7 @@ import numpy as np
 
 from impact_plugin._arguments import check_choice
 from impact_plugin.evaluation import labels, landmarks, steps
+from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
@@ -70,6 +71,7 @@ def evaluate(
 
     Raises:
         FileNotFoundError: There is no such file.
+        OutsideError: Points lie outside the images.
         ValueError: Files are of other kinds; points differ in number or lie outside; label maps
             have no label in common; grids differ; or there is nothing to measure.
         TypeError: An argument is of another kind.
@@ -212,10 +214,10 @@ def _points_inside(
             message = (
                 f"{len(wrong)} of {len(points)} {which}_points lie outside the {which} image, "
                 f"which fills {grid.describe_extent()} mm (LPS); the first is "
-                f"{names[wrong[0]]!r} at {first.round(2).tolist()}. Is the file in another frame "
-                '(axes="RAS"), or of another image? outside="leave out" leaves them out'
+                f"{names[wrong[0]]!r} at {first.round(2).tolist()}. Is the file in another frame, "
+                "or of another image?"
             )
-            raise ValueError(message)
+            raise OutsideError(message, which, len(wrong))
     if not inside.any():
         message = "no landmark lies inside the images: is a file in another frame, or in voxels?"
         raise ValueError(message)

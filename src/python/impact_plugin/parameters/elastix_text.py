@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from impact_plugin import _io
@@ -53,18 +53,16 @@ class ElastixFile:
         for number, line in enumerate(self._lines):
             try:
                 parsed = _parse_line(line)
-            except ValueError as error:
-                problems.append(Problem(str(error), number + 1))
+            except ParameterError as error:
+                problems += [replace(each, line=number + 1) for each in error.problems]
                 continue
             if parsed is None:
                 continue
             if parsed.name in self._parsed:
                 first = self._places[parsed.name] + 1
-                text_ = (
-                    f"{parsed.name} stands in line {first} already. Keep one of the two: elastix "
-                    "refuses a parameter that is given twice."
-                )
-                problems.append(Problem(text_, number + 1, parsed.name))
+                text_ = f"{parsed.name} stands in line {first} already."
+                remedy = "Keep one of the two: elastix refuses a parameter that is given twice."
+                problems.append(Problem(text_, number + 1, parsed.name, remedy))
                 continue
             self._places[parsed.name] = number
             self._parsed[parsed.name] = parsed
@@ -81,14 +79,16 @@ class ElastixFile:
         """
         data = Path(path).read_bytes()
         if b"\0" in data:
-            text = "this is not a text file. Give a parameter file of elastix, .txt or .toml."
-            raise ParameterError([Problem(text)], os.fspath(path))
+            remedy = "Give a parameter file of elastix, .txt or .toml."
+            problem = Problem("this is not a text file.", remedy=remedy)
+            raise ParameterError([problem], os.fspath(path))
         if data.startswith(b"\xef\xbb\xbf"):
-            message = (
-                "the file begins with a UTF-8 byte order mark, which elastix does not read. Save "
-                'it as UTF-8 without the mark ("UTF-8", not "UTF-8 with BOM").'
+            problem = Problem(
+                "the file begins with a UTF-8 byte order mark, which elastix does not read.",
+                1,
+                remedy='Save it as UTF-8 without the mark ("UTF-8", not "UTF-8 with BOM").',
             )
-            raise ParameterError([Problem(message, 1)], os.fspath(path))
+            raise ParameterError([problem], os.fspath(path))
         # Comments in other encodings go through unchanged.
         return cls(data.decode("utf-8", errors="surrogateescape"), os.fspath(path))
 
@@ -229,7 +229,7 @@ def check_name(name: str) -> None:
     """Refuse a name that elastix does not read.
 
     Raises:
-        ValueError: It is empty, or has a character that is not allowed.
+        ParameterError: It is empty, or has a character that is not allowed.
     """
     if (
         not name
@@ -237,8 +237,11 @@ def check_name(name: str) -> None:
         or _NOT_IN_NAMES.search(name)
         or not name.isprintable()
     ):
-        message = f"{name!r} cannot be a parameter's name. Allowed: letters, digits and _."
-        raise ValueError(message)
+        raise _wrong(f"{name!r} cannot be a parameter's name.", "Allowed: letters, digits and _.")
+
+
+def _wrong(text: str, remedy: str = "") -> ParameterError:
+    return ParameterError([Problem(text, remedy=remedy)])
 
 
 def _moved_comment(rest: str, by: int) -> str:
@@ -257,50 +260,51 @@ def _parse_line(line: str) -> _Line | None:
     """Read one line as elastix does; None where there is no parameter.
 
     Raises:
-        ValueError: It is wrong.
+        ParameterError: It is wrong.
     """
     content = line.removesuffix("\n").removesuffix("\r").partition("//")[0].replace("\t", " ")
     if "\r" in content:
-        message = "there is a carriage return within the line. Lines must end in \\n or \\r\\n."
-        raise ValueError(message)
+        raise _wrong(
+            "there is a carriage return within the line.", "Lines must end in \\n or \\r\\n."
+        )
     inner = content.strip(" ")
     if not inner:
         return None
     shown = inner if len(inner) <= 60 else inner[:57] + "..."
     if content.count('"') % 2:
-        message = f"there is a quote without its partner in {shown}."
-        raise ValueError(message)
+        raise _wrong(f"there is a quote without its partner in {shown}.")
     if not (inner.startswith("(") and inner.endswith(")")) or len(inner) < 2:
-        message = (
-            f"expected (Name value ...) or a comment after //, got {shown}. Each parameter stands "
-            "on a line of its own, between one pair of parentheses."
+        raise _wrong(
+            f"expected (Name value ...) or a comment after //, got {shown}.",
+            "Each parameter stands on a line of its own, between one pair of parentheses.",
         )
-        raise ValueError(message)
     begin = content.index("(") + 1
     end = content.rindex(")")
     found = re.match(r'[^ "]*', content[begin:end])
     name = found.group(0) if found else ""
     if not name:
-        message = f"the name must follow the parenthesis directly: (Name value ...), got {shown}."
-        raise ValueError(message)
+        raise _wrong(
+            f"the name must follow the parenthesis directly: (Name value ...), got {shown}."
+        )
     try:
         check_name(name)
-    except ValueError as error:
-        raise ValueError(f"{error} It stands in {shown}.") from None
+    except ParameterError as error:
+        (wrong,) = error.problems
+        raise _wrong(wrong.text, f"{wrong.remedy} It stands in {shown}.") from None
     values = []
     first = last = begin + len(name)
     for token in _TOKEN.finditer(content, begin + len(name), end):
         if token.group(1) is None and re.search(r"[()]", token.group(0)):
-            message = (
-                f"{name}: there is a parenthesis too many in {shown}. Quote it if it is meant."
+            raise _wrong(
+                f"{name}: there is a parenthesis too many in {shown}.", "Quote it if it is meant."
             )
-            raise ValueError(message)
         value = token.group(0) if token.group(1) is None else token.group(1)
         first = token.start() if first == begin + len(name) else first
         last = token.end()
         if value:  # elastix drops ""
             values.append(value)
     if not re.search(" [^ ]", content[begin:end]):
-        message = f"{name} has no value after a space in {shown}. Give one, or remove the line."
-        raise ValueError(message)
+        raise _wrong(
+            f"{name} has no value after a space in {shown}.", "Give one, or remove the line."
+        )
     return _Line(name, tuple(values), first, last)

@@ -13,15 +13,20 @@ class Problem:
     """One thing that is wrong.
 
     Attributes:
-        text: Whole sentences that say what is wrong and what to do; they name the parameter.
+        text: What is wrong, in whole sentences that name the parameter.
         line: Where in the file, counted from 1; None where it is about no line, or there is no
             file.
         parameter: As the user wrote it; empty where it is about none.
+        remedy: What to do, in whole sentences; may be empty.
     """
 
     text: str
     line: int | None = None
     parameter: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.remedy}".rstrip()
 
 
 class ParameterError(InputError):
@@ -39,7 +44,7 @@ class ParameterError(InputError):
 
     def __str__(self) -> str:
         return "\n".join(
-            _front(self.source, problem.line) + problem.text for problem in self.problems
+            f"{_front(self.source, problem.line)}{problem}" for problem in self.problems
         )
 
 

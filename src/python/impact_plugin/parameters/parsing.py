@@ -49,30 +49,35 @@ def parse(
     given = {name: list(values) for name, values in parameter_map.items()}
     source = file.source if file else ""
 
-    def refuse(text: str, name: str) -> ParameterError:
+    def refuse(text: str, name: str, remedy: str = "") -> ParameterError:
         line = file.line_of(name) if file else None
-        return ParameterError([Problem(text, line, name)], source)
+        return ParameterError([Problem(text, line, name, remedy)], source)
 
     labels = impact_labels(given)
     if label is not None and label not in labels:
         raise refuse(f"there is no Impact metric {label}; there are {labels or 'none'}.", "Metric")
     if not labels:
         found = " ".join(f'"{metric}"' for metric in given.get("Metric", [])) or "missing"
-        raise refuse(f'Metric: {found}. Expected (Metric "Impact").', "Metric")
+        raise refuse(f"Metric: {found}.", "Metric", 'Expected (Metric "Impact").')
     if label is None and len(labels) > 1:
-        raise refuse(f"there are several Impact metrics. Choose one by label: {labels}.", "Metric")
+        text = "there are several Impact metrics."
+        raise refuse(text, "Metric", f"Choose one by label: {labels}.")
     chosen = label or labels[0]
     try:
         levels = count_of(given, "NumberOfResolutions", DEFAULT_LEVELS)
         dimension = image_dimension or count_of(given, "FixedImageDimension", 3)
-        if dimension not in (2, 3):
-            text = f"FixedImageDimension: {dimension} is not allowed. Allowed: 2 or 3."
-            raise ValueError(text)
-    except ValueError as error:
-        raise refuse(str(error), str(error).partition(":")[0]) from None
+    except ParameterError as error:
+        (wrong,) = error.problems
+        text = f"{wrong.parameter}: {wrong.text}"
+        raise refuse(text, wrong.parameter, wrong.remedy) from None
+    if dimension not in (2, 3):
+        text = f"FixedImageDimension: {dimension} is not allowed."
+        raise refuse(text, "FixedImageDimension", "Allowed: 2 or 3.")
     settings, findings = _core.parse_settings(given, levels, dimension, chosen)
     problems = [
-        Problem(f.message, file.line_of(f.parameter) if file else None, f.parameter)
+        Problem(
+            f.front + f.text, file.line_of(f.parameter) if file else None, f.parameter, f.remedy
+        )
         for f in findings
         if f.is_error
     ]
@@ -103,13 +108,13 @@ def count_of(parameter_map: Mapping[str, Sequence[str]], name: str, default: int
     """Read a number from 1 up; beyond a hundred it is a slip, and would only take time.
 
     Raises:
-        ValueError: It is none.
+        ParameterError: It is none. The problem's text does not name the parameter.
     """
     value = (parameter_map.get(name) or [str(default)])[0]
     number = as_integer(value)
     if number is None or not 1 <= number <= 100:
-        message = f'{name}: "{value}" is not allowed. Allowed: whole numbers from 1 to 100.'
-        raise ValueError(message)
+        remedy = "Allowed: whole numbers from 1 to 100."
+        raise ParameterError([Problem(f'"{value}" is not allowed.', None, name, remedy)])
     return number
 
 

@@ -74,14 +74,14 @@ def _measured(
     written = write_levels([Level(models=model, mode="Static")])
     (settings,), _ = _core.parse_settings(written, 1, dimension)
     check = _networks.check_level(settings, True)
-    errors = [finding.message for finding in check.findings if finding.is_error]
+    errors = [Problem(f.front + f.text, remedy=f.remedy) for f in check.findings if f.is_error]
     if errors:
-        raise ParameterError([Problem(text) for text in errors])
+        raise ParameterError(errors)
     sizes = []
     for layer in check.models[0].layers:
         if layer.reach is None or layer.stride is None:
-            text = f'what "{path}" sees for one feature cannot be measured. Give patch_size.'
-            raise ParameterError([Problem(text)])
+            text = f'what "{path}" sees for one feature cannot be measured.'
+            raise ParameterError([Problem(text, remedy="Give patch_size.")])
         sizes.append(sufficient(layer.reach, layer.stride))
     return tuple(max(along) for along in zip(*sizes, strict=True))
 

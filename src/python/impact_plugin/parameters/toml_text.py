@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ class TomlFile:
         for name, item in self._document.items():
             try:
                 self._parsed[name] = _values(name, item)
-            except ValueError as error:
-                problems.append(Problem(str(error), self.line_of(name), name))
+            except ParameterError as error:
+                problems += [replace(each, line=self.line_of(name)) for each in error.problems]
         if problems:
             raise ParameterError(problems, source)
 
@@ -127,8 +128,8 @@ class TomlFile:
 def _values(name: str, item: Any) -> list[str]:  # noqa: ANN401  (whatever TOML has)
     entries = item if isinstance(item, list) else [item]
     if not entries:
-        message = f"{name} has no value. Give one, or remove the line."
-        raise ValueError(message)
+        remedy = "Give one, or remove the line."
+        raise ParameterError([Problem(f"{name} has no value.", None, name, remedy)])
     return [_text(name, entry) for entry in entries]
 
 
@@ -138,8 +139,8 @@ def _text(name: str, value: Any) -> str:  # noqa: ANN401
     if text is not None:
         return text
     kind = type(value).__name__.lower()
-    message = f"{name}: expected texts, numbers or booleans, or an array of them, got {kind}."
-    raise ValueError(message)
+    text = f"{name}: expected texts, numbers or booleans, or an array of them, got {kind}."
+    raise ParameterError([Problem(text, None, name)])
 
 
 def _item(values: Sequence[str]) -> Any:  # noqa: ANN401
