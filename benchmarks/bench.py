@@ -35,9 +35,10 @@ from benchmarks.bench_cases import (  # noqa: E402
 )
 from benchmarks.bench_floors import peer_memory, voxels_at  # noqa: E402
 from benchmarks.bench_runs import Record  # noqa: E402
+from benchmarks.landmarks import Landmarks  # noqa: E402
 
 from impact_plugin import datasets  # noqa: E402
-from impact_plugin.demo import landmarks, metaimage, runs  # noqa: E402
+from impact_plugin.check import ImageHeader  # noqa: E402
 
 OUT = ROOT / "out" / "bench"
 RESULTS = OUT / "results.json"
@@ -60,12 +61,10 @@ class Bench:
             ).read_text()
             for mode, number in TEST_MAPS.items()
         }
-        images = [metaimage.read(path) for path in (data.fixed, data.moving)]
-        self._sizes = [image.voxels.shape[::-1] for image in images]
+        images = [ImageHeader.read(path) for path in (data.fixed, data.moving)]
+        self._sizes = [image.size for image in images]
         self._spacings = [image.spacing for image in images]
-        points = landmarks.read_points(data.fixed_points)
-        self._inside = images[0].contains(points)
-        self._truth = landmarks.read_points(data.moving_points)[self._inside]
+        self._landmarks = Landmarks(data)
 
     def voxels(self, case: Case) -> float:
         """Voxels of both images as the networks of a case see them."""
@@ -129,16 +128,11 @@ class Bench:
         ]
         record = bench_runs.register(arguments, method, key["threads"], self.peer, folder)
         if case.whole and "failed" not in record:
-            record["landmarks"] = self._landmark_error(folder)
+            transform = folder / "TransformParameters.0.txt"
+            record["landmarks"] = self._landmarks.errors(transform).mean
         for written in folder.glob("result.*.mha"):
             written.unlink()
         return record
-
-    def _landmark_error(self, folder: Path) -> float:
-        transform = folder / "TransformParameters.0.txt"
-        runs.transformix(["-def", self.data.fixed_points, "-tp", transform, "-out", folder])
-        found = landmarks.read_output_points(folder / "outputpoints.txt")[self._inside]
-        return landmarks.Errors.between(found, self._truth).mean
 
 
 def probe(threads: int) -> dict[str, float]:

@@ -70,7 +70,9 @@ def jacobian_iteration(case: Case) -> Work:
     return Work(3 * case.samples * flops, 2.0 * case.samples * case.patch**3 * 8 * FLOAT)
 
 
-def voxels_at(sizes: list[tuple[int, ...]], spacings: list[np.ndarray], voxel: float) -> float:
+def voxels_at(
+    sizes: list[tuple[int, ...]], spacings: list[tuple[float, ...]], voxel: float
+) -> float:
     """Voxels of all images together once they are resampled to a VoxelSize in mm."""
     return float(
         sum(

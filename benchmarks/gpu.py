@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "tests"):
@@ -37,9 +38,9 @@ from benchmarks.bench_cases import (  # noqa: E402
     with_values,
 )
 from benchmarks.bench_report import table  # noqa: E402
+from benchmarks.landmarks import Landmarks  # noqa: E402
 
 from impact_plugin import datasets  # noqa: E402
-from impact_plugin.demo import landmarks, metaimage, runs  # noqa: E402
 
 OUT = ROOT / "out" / "gpu"
 VALUE_ERROR = 1e-4
@@ -93,9 +94,9 @@ def checks(data: datasets.LungPair) -> Iterator[Check]:
                 )
     pair = []
     for path in (data.fixed, data.moving):
-        image = metaimage.read(path)
-        pixels = np.ascontiguousarray(image.voxels, dtype=np.float32)
-        pair.append(_core.Image(pixels, list(image.spacing), list(image.origin), np.eye(3)))
+        image = sitk.ReadImage(str(path), sitk.sitkFloat32)
+        pixels = sitk.GetArrayFromImage(image)
+        pair.append(_core.Image(pixels, image.GetSpacing(), image.GetOrigin(), np.eye(3)))
     for mode in ("Static", "Jacobian"):
         yield Check(
             f"lung pair {mode} BSpline",
@@ -202,12 +203,8 @@ def register(data: datasets.LungPair, name: str, text: str, threads: int) -> dic
 
 def landmark_error(data: datasets.LungPair, name: str) -> float:
     """The mean error of the landmarks inside the fixed image, mm."""
-    folder = OUT / "runs" / name
-    transform = folder / "TransformParameters.0.txt"
-    runs.transformix(["-def", data.fixed_points, "-tp", transform, "-out", folder])
-    inside = metaimage.read(data.fixed).contains(landmarks.read_points(data.fixed_points))
-    found = landmarks.read_output_points(folder / "outputpoints.txt")[inside]
-    return landmarks.Errors.between(found, landmarks.read_points(data.moving_points)[inside]).mean
+    transform = OUT / "runs" / name / "TransformParameters.0.txt"
+    return Landmarks(data).errors(transform).mean
 
 
 def registrations(

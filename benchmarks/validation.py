@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,14 +23,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+for each in (ROOT, ROOT / "tests"):
+    sys.path.insert(0, str(each))
+
+from benchmarks.landmarks import Landmarks  # noqa: E402
 
 from helpers.evaluators import DISTANCES, RELATIVE_ERROR, TRANSFORMS  # noqa: E402
 from helpers.images import Grid, Image  # noqa: E402
 from impact_plugin import datasets, models  # noqa: E402
-from impact_plugin.demo import landmarks, metaimage, runs  # noqa: E402
+from impact_plugin.evaluation import LandmarkErrors  # noqa: E402
 
 OUT = ROOT / "out" / "validation"
 PAGE = ROOT / "docs" / "validation.md"
@@ -56,11 +61,7 @@ class Pair:
     def __init__(self, data: datasets.LungPair) -> None:
         OUT.mkdir(parents=True, exist_ok=True)
         self.data = data
-        self.fixed = metaimage.read(data.fixed)
-        points = landmarks.read_points(data.fixed_points)
-        self.inside = self.fixed.contains(points)
-        self.truth = landmarks.read_points(data.moving_points)[self.inside]
-        self.before = landmarks.Errors.between(points[self.inside], self.truth)
+        self.landmarks = Landmarks(data)
 
     def reoriented(self) -> tuple[Path, Path]:
         """Both images with permuted and mirrored axes, each its own way; the same in space."""
@@ -69,34 +70,24 @@ class Pair:
             _reorient(self.data.moving, (1, 2, 0), (-1, 1, -1), OUT / "moving_reoriented.mha"),
         )
 
-    def errors(self, transform: Path, folder: Path) -> landmarks.Errors:
-        """The landmark errors that a transform leaves."""
-        arguments: list[str | Path] = [
-            *("-def", self.data.fixed_points),
-            *("-tp", transform),
-            *("-out", folder),
-        ]
-        runs.transformix(arguments)
-        found = landmarks.read_output_points(folder / "outputpoints.txt")[self.inside]
-        return landmarks.Errors.between(found, self.truth)
-
 
 def _reorient(
     path: Path, axes: tuple[int, int, int], signs: tuple[int, int, int], to: Path
 ) -> Path:
-    image = metaimage.read(path)
-    voxels = image.voxels.transpose([2 - axis for axis in axes][::-1])[
+    image = sitk.ReadImage(str(path))
+    pixels = sitk.GetArrayFromImage(image)
+    voxels = pixels.transpose([2 - axis for axis in axes][::-1])[
         tuple(slice(None, None, sign) for sign in signs[::-1])
     ]
     direction = np.zeros((3, 3))
     index = np.zeros(3)
     for new, (old, sign) in enumerate(zip(axes, signs, strict=True)):
         direction[old, new] = sign
-        index[old] = 0 if sign > 0 else image.voxels.shape[2 - old] - 1
+        index[old] = 0 if sign > 0 else pixels.shape[2 - old] - 1
     grid = Grid(
         voxels.shape[::-1],
-        tuple(image.spacing[list(axes)]),
-        tuple(image.origin + index * image.spacing),
+        tuple(np.array(image.GetSpacing())[list(axes)]),
+        tuple(np.array(image.GetOrigin()) + index * image.GetSpacing()),
         direction,
     )
     return Image(np.ascontiguousarray(voxels, np.float32), grid).write(to, "MET_SHORT")
@@ -195,9 +186,13 @@ def register(pair: Pair, case: Case, again: bool) -> dict[str, float]:
         *("-f", case.fixed, "-m", case.moving, "-t0", case.affine),
         *("-p", folder / "parameters.txt", "-out", folder),
     ]
-    _, seconds = runs.elastix(arguments, case.text)
-    errors = pair.errors(folder / "TransformParameters.0.txt", folder)
-    result = {**errors.as_dict(), "seconds": seconds}
+    command = [sys.executable, "-m", "impact_plugin.command_line", "elastix"]
+    start = time.perf_counter()
+    with (folder / "output.txt").open("w") as output:
+        subprocess.run([*command, *map(str, arguments)], stdout=output, stderr=output, check=True)
+    seconds = time.perf_counter() - start
+    errors = pair.landmarks.errors(folder / "TransformParameters.0.txt")
+    result = {**errors.statistics(), "seconds": seconds}
     record.write_text(json.dumps({"parameters": case.text, "result": result}))
     print(f"  {errors.mean:.3f} {errors.median:.3f} mm", flush=True)
     return result
@@ -224,7 +219,7 @@ def derivative_errors() -> dict[tuple[str, str], dict[str, float]]:
 
 def page(
     errors: dict[tuple[str, str], dict[str, float]],
-    before: landmarks.Errors,
+    before: LandmarkErrors,
     rows: list[tuple[str, list[dict[str, float]]]],
 ) -> str:
     """The text of docs/validation.md."""
@@ -288,7 +283,7 @@ def main() -> None:
     rows = [
         (title, [register(pair, case, options.again) for case in row]) for title, row in cases(pair)
     ]
-    PAGE.write_text(page(derivative_errors(), pair.before, rows))
+    PAGE.write_text(page(derivative_errors(), pair.landmarks.before, rows))
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 

@@ -5,39 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 
 import impact_plugin
+from helpers import programs
 from impact_plugin import datasets
-from impact_plugin.demo import landmarks, metaimage, runs
+from impact_plugin.elastix.log import ElastixLog
+from impact_plugin.evaluation import LandmarkErrors, read_points
+from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters import ElastixFile
 
 MAPS = Path(impact_plugin.__file__).parent / "parameter_maps"
 
 
-def register(
-    data: datasets.LungPair, text: str, folder: Path
-) -> tuple[list[int], landmarks.Errors]:
+def register(data: datasets.LungPair, text: str, folder: Path) -> tuple[list[int], LandmarkErrors]:
     """Give the iterations of each level, and the errors of the 51 landmarks inside, in mm."""
     folder.mkdir(exist_ok=True)
     text = text.replace('(WriteResultImage "true")', '(WriteResultImage "false")')
     (folder / "parameters.txt").write_text(text)
-    log, _ = runs.elastix(
-        [
-            *("-f", data.fixed, "-m", data.moving, "-t0", data.initial_transform),
-            *("-p", folder / "parameters.txt", "-out", folder),
-        ],
-        text,
+    images = ("-f", data.fixed, "-m", data.moving, "-t0", data.initial_transform)
+    run = programs.run("elastix", *images, "-p", "parameters.txt", "-out", folder, folder=folder)
+    assert run.returncode == 0, run.stdout[-3000:]
+    log = ElastixLog()
+    for line in run.stdout.splitlines():
+        log.feed(line)
+    last = folder / "TransformParameters.0.txt"
+    points = ("-def", data.fixed_points, "-tp", last, "-out", folder)
+    run = programs.run("transformix", *points, folder=folder)
+    assert run.returncode == 0, run.stdout[-3000:]
+    inside = Geometry.of(sitk.ReadImage(str(data.fixed))).contains(
+        read_points(data.fixed_points).positions
     )
-    runs.transformix(
-        [
-            *("-def", data.fixed_points, "-out", folder),
-            *("-tp", folder / "TransformParameters.0.txt"),
-        ]
-    )
-    inside = metaimage.read(data.fixed).contains(landmarks.read_points(data.fixed_points))
     assert inside.sum() == 51
-    truth = landmarks.read_points(data.moving_points)
-    found = landmarks.read_output_points(folder / "outputpoints.txt")
-    errors = landmarks.Errors.between(found[inside], truth[inside])
+    truth = read_points(data.moving_points).positions
+    found = programs.read_output_points(folder / "outputpoints.txt")
+    errors = LandmarkErrors.between(found[inside], truth[inside])
     return [len(level.values) for level in log.levels], errors
 
 
@@ -66,7 +68,7 @@ def test_levels_after_an_initial_transform(
     voxel_sizes = {1: ["1.5*1.5*1.5"], 4: ["4*4*4", "3*3*3", "2*2*2", "1.5*1.5*1.5"]}
     means = {}
     for levels, sizes in voxel_sizes.items():
-        text = whole
+        file = ElastixFile(whole)
         for name, values in {
             "NumberOfResolutions": [levels],
             "ImagePyramidRescaleSchedule": [1] * 3 * levels,
@@ -74,8 +76,8 @@ def test_levels_after_an_initial_transform(
             "GridSpacingSchedule": {1: [1], 4: [4, 3, 2, 1]}[levels],
             "MaximumNumberOfIterations": [400 // levels],
         }.items():
-            text = runs.set_parameter(text, name, *values)
-        lines = [line for line in text.splitlines() if not line.startswith("(VoxelSize ")]
+            file.set(name, values)
+        lines = [line for line in file.text.splitlines() if not line.startswith("(VoxelSize ")]
         lines.append("(NumberOfSamplesForExactGradient 10000)")
         lines.append("(VoxelSize " + " ".join(f'"{size}"' for size in sizes) + ")")
         data = datasets.lung_pair(elastix_testing)
