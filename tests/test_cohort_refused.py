@@ -356,7 +356,7 @@ def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("{", "Expecting property name"),
-        ('{"pairs": {}}', "variants is missing, expected an array"),
+        ('{"pairs": []}', "pairs is an array of 0 items, expected an object"),
         (
             '{"pairs": {"a b": ["x"]}, "variants": []}',
             'pairs["a b"] is an array of 1 items, expected an array of length >= 4',

@@ -43,7 +43,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
     cohort_version: int = 1
     pairs: dict[str, Annotated[list[str], msgspec.Meta(min_length=4, max_length=4)]]
-    variants: tuple[Variant, ...]
+    variants: tuple[Variant, ...] = ()
 
     @classmethod
     def read(cls, said: Path) -> Description:
