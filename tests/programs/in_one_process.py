@@ -128,7 +128,7 @@ def ticks_meanwhile(model: str, mode: str, iterations: int, **more: str) -> dict
     has other things to do.
     """
     # What happens once is not to be timed.
-    register(model, mode, MaximumNumberOfIterations="1", **more)
+    register(model, mode, None, MaximumNumberOfIterations="1", **more)
     pair = images()
     running = threading.Event()
     ticks = 0
