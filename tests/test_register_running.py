@@ -321,7 +321,7 @@ def test_a_child_that_is_killed() -> None:
 
     def kill(_: impact_plugin.Iteration) -> None:
         for child in children_of(os.getpid()):
-            if b"impact_plugin.elastix.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"impact_plugin.registration.child" in Path(f"/proc/{child}/cmdline").read_bytes():
                 os.kill(child, signal.SIGKILL)
 
     with pytest.raises(

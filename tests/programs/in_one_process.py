@@ -133,7 +133,7 @@ def ticks_meanwhile(
     has other things to do.
     """
     # What happens once is not to be timed.
-    register(model, mode, MaximumNumberOfIterations="1", **more)
+    register(model, mode, None, MaximumNumberOfIterations="1", **more)
     pair = images()
     running = threading.Event()
     ticks = 0

@@ -57,7 +57,7 @@ def show(result: RegistrationData, path: str | Path | None, options: dict[str, A
         display = importlib.import_module("IPython.display")
         display.display(display.HTML(frame))
     elif not (_has_display() and webbrowser.open(page.as_uri())):
-        print(f"The page of the registration is {page}. There is no display to show it on.")
+        print(f"No browser can be opened here. The page of the registration is {page}")
 
 
 def _is_notebook() -> bool:
