@@ -44,7 +44,13 @@ if TYPE_CHECKING:
         parameters,
         records,
     )
-    from impact_plugin._errors import ImpactError, InputError, MissingFileError
+    from impact_plugin._errors import (
+        FileError,
+        ImpactError,
+        InputError,
+        MissingFileError,
+        MissingLibraryError,
+    )
     from impact_plugin._io import PathNameError
     from impact_plugin._kept import OverwrittenInputError
     from impact_plugin._versions import VersionMismatchError
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from impact_plugin.cohort.errors import CohortError
     from impact_plugin.cohort.pairs import PairsError
     from impact_plugin.cohort.report import write_cohort_report
+    from impact_plugin.datasets import DatasetError
     from impact_plugin.elastix.errors import RegistrationError
     from impact_plugin.elastix.history import History
     from impact_plugin.elastix.log import Iteration
@@ -84,8 +91,10 @@ __all__ = [
     "CohortResult",
     "ColourWarning",
     "DamagedImageError",
+    "DatasetError",
     "DownloadError",
     "ExportError",
+    "FileError",
     "FrameWarning",
     "History",
     "ImageArray",
@@ -95,6 +104,7 @@ __all__ = [
     "InverseWarning",
     "Iteration",
     "MissingFileError",
+    "MissingLibraryError",
     "MissingModelError",
     "ModelFileError",
     "ModelRefusedError",
@@ -153,8 +163,10 @@ _HOMES = {
     "CohortResult": "cohort.api",
     "ColourWarning": "images.colour",
     "DamagedImageError": "images.integrity",
+    "DatasetError": "datasets",
     "DownloadError": "models.downloading",
     "ExportError": "models.errors",
+    "FileError": "_errors",
     "FrameWarning": "images.nifti_frames",
     "History": "elastix.history",
     "ImageArray": "images.array",
@@ -164,6 +176,7 @@ _HOMES = {
     "InverseWarning": "transforms.inverse",
     "Iteration": "elastix.log",
     "MissingFileError": "_errors",
+    "MissingLibraryError": "_errors",
     "MissingModelError": "models.resolve",
     "ModelFileError": "models.archive",
     "ModelRefusedError": "models.trial_process",

@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TypeAlias, overload
 
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import plain
 
 Iterations: TypeAlias = int | Sequence[int]
@@ -35,7 +36,7 @@ def integer(name: str, value: object, least: int, most: int = LARGEST_COUNT) -> 
         message = f"{name} is {value!r}, expected a whole number of at least {least}"
         if number is not None:
             message += f" and at most {most}"
-        raise ValueError(message)
+        raise InputError(message)
     return number
 
 
@@ -65,7 +66,7 @@ def check_choice(name: str, value: object, allowed: Sequence[object], why: str =
     if isinstance(value, bool) or value not in allowed:
         *others, last = map(repr, allowed)
         message = f"{name} is {value!r}, expected {', '.join(others)} or {last}{why}"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 @overload
@@ -86,10 +87,10 @@ def checked_iterations(value: Iterations | None) -> int | list[int] | None:
             return integer("iterations", value, 1)
         except ValueError as error:
             message = f"{error}, or a list with one for each level"
-            raise ValueError(message) from None
+            raise InputError(message) from None
     if not len(value):  # type: ignore[arg-type]
         message = "iterations is empty, expected a whole number, or a list with one for each level"
-        raise ValueError(message)
+        raise InputError(message)
     return [
         integer(f"iterations[{place}]", plain(number), 1)
         for place, number in enumerate(value)  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ def check_number(name: str, value: object) -> None:
         raise TypeError(message)
     if not math.isfinite(value):
         message = f"{name} is {value!r}, expected a finite number"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_callback(callback: object) -> None:
@@ -144,13 +145,13 @@ def check_record(record: object, output_directory: object) -> None:
     """
     if not (isinstance(record, bool) or record == "inputs" or callable(record)):
         message = f'record is {record!r}, expected True, False, "inputs", or a function'
-        raise ValueError(message)
+        raise InputError(message)
     if record == "inputs" and output_directory is None:
         message = (
             'record is "inputs", and there is no folder to keep the images in: give '
             "output_directory, too"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def make_folder(name: str, folder: Path) -> None:
@@ -166,4 +167,4 @@ def make_folder(name: str, folder: Path) -> None:
     except OSError as error:
         reason = "it is a file" if folder.is_file() else error.strerror or str(error)
         message = f"{name} is {str(folder)!r}, expected a folder to write into: {reason}"
-        raise ValueError(message) from error
+        raise InputError(message) from error

@@ -1,4 +1,4 @@
-"""The base of the errors that the package raises, and the two most common of them."""
+"""The base of the errors that the package raises, and the most common of them."""
 
 from __future__ import annotations
 
@@ -15,5 +15,13 @@ class InputError(ImpactError, ValueError):
     """An argument, or what a file holds, is not allowed; the message says what is."""
 
 
-class MissingFileError(ImpactError, FileNotFoundError):
+class FileError(ImpactError, OSError):
+    """A file cannot be read or written; the message says why."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
     """A file is not where the message says that it was looked for."""
+
+
+class MissingLibraryError(ImpactError, ImportError):
+    """A library cannot be loaded; the message says what to install."""

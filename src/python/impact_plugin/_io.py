@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from impact_plugin._errors import InputError
+from impact_plugin._errors import InputError, MissingFileError
 
 
 class PathNameError(InputError):
@@ -58,7 +58,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
             f"{os.fspath(path)!r}: the home folder of {user!r} is not known. Give the path without "
             f"'~', or './{user}' for a folder of that name"
         )
-        raise FileNotFoundError(message) from error
+        raise MissingFileError(message) from error
 
 
 @contextmanager

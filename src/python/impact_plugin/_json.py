@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from impact_plugin._errors import InputError
+
 T = TypeVar("T")
 
 _Json: TypeAlias = Any  # whatever JSON has
@@ -36,7 +38,7 @@ def typed(data: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise ValueError(_told(data, kind, str(error))) from None
+        raise InputError(_told(data, kind, str(error))) from None
 
 
 def _told(data: _Json, kind: object, said: str) -> str:

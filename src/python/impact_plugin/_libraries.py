@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from impact_plugin import _versions
+from impact_plugin._errors import MissingLibraryError
 
 CORE = "libimpact_core.so"
 
@@ -47,7 +48,7 @@ def open_core() -> None:
                 f'  {sys.executable} -m pip install --force-reinstall "torch=={version}"\n'
                 f"  {sys.executable} -m pip install --force-reinstall --no-deps impact-plugin"
             )
-            raise ImportError(message) from error
+            raise MissingLibraryError(message) from error
         _opened.extend((torch, core))
 
 

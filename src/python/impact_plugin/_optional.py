@@ -6,6 +6,8 @@ import importlib
 import sys
 from types import ModuleType
 
+from impact_plugin._errors import MissingLibraryError
+
 
 def require(purpose: str, extra: str, *modules: str) -> ModuleType:
     """Import optional libraries.
@@ -29,7 +31,7 @@ def require(purpose: str, extra: str, *modules: str) -> ModuleType:
                 f"{purpose} need {name}, which cannot be imported ({error}). Install it with: "
                 f'{sys.executable} -m pip install "impact-plugin[{extra}]"'
             )
-            raise ImportError(message) from error
+            raise MissingLibraryError(message) from error
     return sys.modules[modules[0]]
 
 

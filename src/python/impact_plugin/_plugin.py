@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from impact_plugin import _versions
+from impact_plugin._errors import MissingFileError, MissingLibraryError
 
 LIBRARY = "libImpactMetric.so"
 """The name by which elastix loads the plugin."""
@@ -54,7 +55,7 @@ def load_plugin() -> str:
                     f"The IMPACT plugin {path} cannot be loaded: {error}. "
                     f"Installed: {_versions.describe()}"
                 )
-                raise ImportError(message) from error
+                raise MissingLibraryError(message) from error
             how = (
                 "elastix finds it there by itself"
                 if path in _where_elastix_looks()
@@ -88,7 +89,7 @@ def find_library() -> Path:
         "Install the package with `pip install impact-plugin`, or with `pip install .` in its "
         "source folder; a source folder on PYTHONPATH holds no compiled files."
     )
-    raise FileNotFoundError(message)
+    raise MissingFileError(message)
 
 
 def _installed_files() -> list[Path]:
@@ -121,4 +122,4 @@ def _load_itk_elastix() -> None:
         message = (
             f"itk's elastix module cannot be loaded: {error}. Installed: {_versions.describe()}"
         )
-        raise ImportError(message) from error
+        raise MissingLibraryError(message) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from impact_plugin import _devices
 from impact_plugin._deprecated import renamed
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.check.images import ImageError, ImageHeader
 from impact_plugin.check.missing_models import remedy_of
@@ -125,7 +126,7 @@ def check_map(
 def _check_both(fixed: Image | None, moving: Image | None) -> None:
     if (fixed is None) != (moving is None):
         message = "only one image is given. Give the fixed and the moving image, or neither."
-        raise ValueError(message)
+        raise InputError(message)
 
 
 class _Checker:

@@ -14,6 +14,7 @@ import click
 
 from impact_plugin import _kept
 from impact_plugin import models as library
+from impact_plugin._errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -254,18 +255,18 @@ def _made(network: str) -> nn.Module:
     module_name, _, attribute = network.partition(":")
     if not attribute:
         message = f'NETWORK is "{network}", expected module:callable, such as my_networks:unet'
-        raise ValueError(message)
+        raise InputError(message)
     sys.path.insert(0, str(Path.cwd()))
     try:
         made_in = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's code raises
         message = f'Python module "{module_name}" cannot be imported: {_reason(error)}'
-        raise ValueError(message) from error
+        raise InputError(message) from error
     finally:
         sys.path.pop(0)
     if not hasattr(made_in, attribute):
         message = f'Python module "{module_name}" has no "{attribute}"'
-        raise ValueError(message)
+        raise InputError(message)
 
     from torch import nn
 
@@ -277,10 +278,10 @@ def _made(network: str) -> nn.Module:
             f"{network} cannot be called without arguments, as it must be, or it failed: "
             f"{_reason(error)}"
         )
-        raise ValueError(message) from error
+        raise InputError(message) from error
     if not isinstance(made, nn.Module):
         message = f"{network} gives {type(made).__name__}, and not a torch.nn.Module"
-        raise ValueError(message)
+        raise InputError(message)
     return made
 
 
@@ -295,12 +296,12 @@ def _load(module: nn.Module, weights: str, network: str) -> None:
             f'The weights "{weights}" cannot be read: {_reason(error)} Give a file of a state_dict '
             "(torch.save(network.state_dict(), ...))."
         )
-        raise ValueError(message) from error
+        raise InputError(message) from error
     try:
         module.load_state_dict(stored)
     except Exception as error:
         message = f'The weights "{weights}" do not fit {network}: {_reason(error)}'
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def _reason(error: Exception) -> str:

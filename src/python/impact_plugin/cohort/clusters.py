@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from impact_plugin._errors import InputError
 from impact_plugin.cohort.errors import CohortError
 from impact_plugin.cohort.plan import Task
 from impact_plugin.cohort.shares import Machine
@@ -260,7 +261,7 @@ def _listens(address: str) -> None:
     scheme, _ = parse_address(address)
     if scheme not in backends:
         message = f"expected an address like tcp://host:8786; {scheme!r} is none of dask's kinds"
-        raise ValueError(message)
+        raise InputError(message)
     if scheme in ("tcp", "tls"):
         host, port = get_address_host_port(address, strict=True)
         socket.create_connection((host, port), timeout=TIMEOUT).close()

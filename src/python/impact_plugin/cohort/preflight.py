@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._errors import MissingFileError
 from impact_plugin._io import PathNameError
 from impact_plugin.check import ImageError, ImageHeader
 from impact_plugin.cohort import measuring
@@ -126,7 +127,7 @@ def check_variants(variants: Sequence[Variant]) -> list[str]:
 def _look(path: str, role: str, headers: Headers) -> None:
     if not (Path(path).is_file() or (role in _IMAGES and exists(path))):
         message = f"there is no file {path!r}"
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     if role in _IMAGES:
         headers[path] = ImageHeader.read(path)
     elif not os.access(path, os.R_OK):

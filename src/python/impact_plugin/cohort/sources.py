@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin.cohort.pairs import (
     FILES,
@@ -212,11 +213,11 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     """
     if Path(pattern) == Path():
         message = "it names the folder itself"
-        raise ValueError(message)
+        raise InputError(message)
     try:
         return sorted(folder.glob(pattern))
     except (ValueError, NotImplementedError, OSError) as error:
-        raise ValueError(str(error)) from error
+        raise InputError(str(error)) from error
 
 
 def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impact_plugin import _versions
+from impact_plugin._errors import FileError
 from impact_plugin.cohort.folder import FAILED, STARTED
 from impact_plugin.cohort.plan import TASK, Task
 
@@ -209,7 +210,7 @@ def put(unfinished: Path, place: Path) -> None:
         else:
             return
     message = f"{place} is written by another process all the time"
-    raise OSError(message)
+    raise FileError(message)
 
 
 def failed_log(task: Task) -> Path:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.values import ParameterMap
 
 _KNOWN: dict[str, list[str]] = json.loads(
@@ -68,7 +69,7 @@ def check_names(parameters: ParameterMap, where: str) -> None:
     """
     for parameter, name, guess in unknown(parameters):
         message = f'{where} has ({parameter} "{name}"), which elastix does not have; {guess}'
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_fit(parameters: ParameterMap, where: str) -> None:
@@ -88,4 +89,4 @@ def check_fit(parameters: ParameterMap, where: str) -> None:
 
     messages = [finding.message for finding in _core.unfit_components(chosen)]
     if messages:
-        raise ValueError(f"{where} cannot be run:\n" + "\n".join(messages))
+        raise InputError(f"{where} cannot be run:\n" + "\n".join(messages))

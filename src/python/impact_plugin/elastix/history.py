@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from impact_plugin import _html
 from impact_plugin._equality import EqualByValue
+from impact_plugin._errors import InputError
 from impact_plugin._optional import require
 from impact_plugin.elastix.log import Iteration
 
@@ -113,5 +114,5 @@ class History(EqualByValue):
         names = heading.split(",")
         if names != [each.name for each in fields(cls)]:
             message = f"{path} is no history of a registration: its columns are {heading!r}"
-            raise ValueError(message)
+            raise InputError(message)
         return cls._of_rows([[float(value) for value in line.split(",")] for line in lines])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 
 from impact_plugin._arguments import check_choice
+from impact_plugin._errors import InputError
 from impact_plugin.evaluation import labels, landmarks, steps
 from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
@@ -81,7 +82,7 @@ def evaluate(
     _check(fixed_points, moving_points, fixed_labels, moving_labels, outside)
     if fixed_points is None and fixed_labels is None and not jacobian:
         message = "there is nothing to measure: give points, label maps, or jacobian=True"
-        raise ValueError(message)
+        raise InputError(message)
     fixed = None if fixed_image is None else conversion.to_sitk(fixed_image, "fixed_image")
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
     moving_grid = None if moving is None else Geometry.of(moving)
@@ -173,7 +174,7 @@ def _check(
 def _check_both_given(one: object, other: object, name: str, other_name: str) -> None:
     if (one is None) != (other is None):
         message = f"{name} and {other_name} go together: give both, or neither"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 Truth: TypeAlias = tuple[Positions, Positions, tuple[str, ...]]
@@ -220,7 +221,7 @@ def _points_inside(
             raise OutsideError(message, which, len(wrong))
     if not inside.any():
         message = "no landmark lies inside the images: is a file in another frame, or in voxels?"
-        raise ValueError(message)
+        raise InputError(message)
     return points[inside], places[inside], tuple(np.array(names, dtype=object)[inside])
 
 
@@ -250,7 +251,7 @@ def _label_maps(
             f"the label maps have no label in common: fixed_labels has {_some_labels(ours)}, "
             f"moving_labels {_some_labels(theirs)}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return fixed, moving, sorted(ours & theirs)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.validation import check_grey
 
 if TYPE_CHECKING:
@@ -54,16 +55,16 @@ def check(image: sitk.Image, name: str) -> None:
         message = (
             f"{name} is no label map: it has the value {wrong[0]:g}; expected whole numbers from 0"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if len(values) > MOST_LABELS:
         message = (
             f"{name} is no label map: it has {len(values)} different values; expected at most "
             f"{MOST_LABELS}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if not values.any():
         message = f"{name} is empty: no voxel of it has a label (is different from 0)"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def of(image: sitk.Image) -> set[int]:

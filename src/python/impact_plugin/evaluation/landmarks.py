@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from impact_plugin._errors import InputError
 from impact_plugin.evaluation.points import Points, Positions
 
 
@@ -73,7 +74,7 @@ def pair(fixed: Points, moving: Points) -> tuple[Positions, Positions, tuple[str
             f"there are {len(fixed)} fixed_points and {len(moving)} moving_points: expected one "
             "point of the moving image for each of the fixed image, in the same order"
         )
-        raise ValueError(message)
+        raise InputError(message)
     order = list(range(len(fixed)))
     unique = len(set(fixed.names)) == len(fixed)
     if unique and set(fixed.names) == set(moving.names):

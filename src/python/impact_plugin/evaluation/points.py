@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin._equality import EqualByValue
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.images.axes import Axes, check_axes, turned
 from impact_plugin.images.grid import Geometry
@@ -86,24 +87,24 @@ def read_points(
     file = expanded(path)
     if not file.is_file():
         message = f"there is no file of points {str(file)!r} (in {Path.cwd()})"
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         message = f"{file} is no file of points that is known: expected {', '.join(_READERS)}"
-        raise ValueError(message)
+        raise InputError(message)
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"{file} is no text file, expected points as text ({file.suffix}): {error}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
     points = reader(text, str(file), image, axes)
     if not len(points):
         message = f"{file} holds no points"
-        raise ValueError(message)
+        raise InputError(message)
     if not np.isfinite(points.positions).all():
         row = int(np.flatnonzero(~np.isfinite(points.positions).all(axis=1))[0])
         message = f"{file}: point {row + 1} is {points.positions[row]}, expected finite mm"
-        raise ValueError(message)
+        raise InputError(message)
     return points
 
 
@@ -133,19 +134,19 @@ def as_points(
                 f"{found.positions.shape[1]} coordinates, and the images that were registered have "
                 f"{dimension} dimensions"
             )
-            raise ValueError(message)
+            raise InputError(message)
         return found
     try:
         positions = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError) as error:
         message = f"{name}: expected a path or numbers of the shape (N, {dimension}): {error}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
     if positions.ndim != 2 or positions.shape[1] != dimension or not len(positions):
         message = f"{name} has the shape {positions.shape}, expected (N, {dimension}), mm"
-        raise ValueError(message)
+        raise InputError(message)
     if not np.isfinite(positions).all():
         message = f"{name} has coordinates that are not finite, expected places in mm"
-        raise ValueError(message)
+        raise InputError(message)
     return Points(turned(positions, axes))
 
 
@@ -161,24 +162,24 @@ def _read_text(text: str, name: str, image: Geometry | None, axes: Axes) -> Poin
             f"{name} is what transformix writes of points that it mapped; expected points as they "
             "lie in an image"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if first[0].lower() not in ("point", "index"):
         if len(first) == 1:
             message = (
                 f"{name}, line 1: {first[0]!r}; expected `point` (mm, LPS) or `index` (voxels), "
                 "then the number of points, or else rows of coordinates in mm"
             )
-            raise ValueError(message)
+            raise InputError(message)
         return Points(turned(_numbers(rows, name), axes))
     head = [*first, *(rows[1][1] if len(first) == 1 and len(rows) > 1 else [])]
     body = rows[1:] if len(first) > 1 else rows[2:]
     if len(head) != 2 or not head[1].isdigit():
         message = f"{name}: expected the number of points after `{first[0]}`"
-        raise ValueError(message)
+        raise InputError(message)
     positions = _numbers(body, name)
     if len(positions) != int(head[1]):
         message = f"{name} says that it has {head[1]} points, and has {len(positions)}"
-        raise ValueError(message)
+        raise InputError(message)
     if first[0].lower() == "point":
         return Points(positions)
     if image is None:
@@ -186,10 +187,10 @@ def _read_text(text: str, name: str, image: Geometry | None, axes: Axes) -> Poin
             f"{name} has voxel indices: give the image that they are of (fixed_image or "
             "moving_image), or a file with `point`, which has mm"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if positions.shape[1] != image.dimension:
         message = f"{name} has indices of {positions.shape[1]} axes, the image {image.dimension}"
-        raise ValueError(message)
+        raise InputError(message)
     return Points(positions @ image.matrix.T + image.origin)
 
 
@@ -216,7 +217,7 @@ def _read_table(text: str, name: str, _: Geometry | None, axes: Axes) -> Points:
                 f"{name}, line 1: {delimiter.join(rows[0])!r}; expected column names x, y, z (or "
                 "r, a, s or l, p, s), or coordinates"
             )
-            raise ValueError(message)
+            raise InputError(message)
         names = tuple(row[0] for row in rows)
         coordinates = _numbers([(number, row[1:]) for number, row in numbered], name)
         return Points(turned(coordinates, axes), names)
@@ -227,14 +228,14 @@ def _read_fcsv(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
     """Read 3D Slicer's older fiducials."""
     if "Markups fiducial file" not in text:
         message = f"{name} is no file of 3D Slicer's fiducials: no `# Markups fiducial file` in it"
-        raise ValueError(message)
+        raise InputError(message)
     notes = dict(re.findall(r"(?m)^#\s*(CoordinateSystem|columns)\s*=\s*(.*?)\s*$", text))
     system = notes.get("CoordinateSystem", "RAS")
     # Slicer 4 numbered them.
     system = {"0": "RAS", "1": "LPS", "2": "IJK"}.get(system, system)
     if system not in ("RAS", "LPS"):
         message = f"{name}: CoordinateSystem is {system!r}, expected RAS or LPS"
-        raise ValueError(message)
+        raise InputError(message)
     head = notes.get("columns", "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc").lower().split(",")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return _columns(
@@ -249,25 +250,25 @@ def _read_markups(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
         kinds = [each["type"] for each in lists]
     except (ValueError, TypeError, KeyError) as error:
         message = f"{name} is no file of 3D Slicer's markups: {type(error).__name__}: {error}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
     if wrong := sorted({str(kind) for kind in kinds} - {"Fiducial"}):
         message = f"{name} holds markups of the type {', '.join(wrong)}, expected Fiducial (points)"
-        raise ValueError(message)
+        raise InputError(message)
     positions, names = [], []
     for each in lists:
         system, units = each.get("coordinateSystem", "LPS"), each.get("coordinateUnits", "mm")
         if system not in ("LPS", "RAS"):
             message = f"{name}: coordinateSystem is {system!r}, expected LPS or RAS"
-            raise ValueError(message)
+            raise InputError(message)
         if any(unit != "mm" for unit in ([units] if isinstance(units, str) else units)):
             message = f"{name}: coordinateUnits is {units!r}, expected mm"
-            raise ValueError(message)
+            raise InputError(message)
         for number, point in enumerate(each.get("controlPoints", []), 1):
             label = str(point.get("label", number))
             place = point.get("position")
             if point.get("positionStatus", "defined") != "defined" or not _is_place(place):
                 message = f"{name}: the point {label!r} is not placed (position {place})"
-                raise ValueError(message)
+                raise InputError(message)
             positions.append(turned(np.array(place, dtype=float), system))
             names.append(label)
     return Points(np.reshape(positions, (-1, 3)), tuple(names))
@@ -300,7 +301,7 @@ def _columns(
     short = [number for number, row in enumerate(rows, 1) if len(row) <= max(where)]
     if short:
         message = f"{name}: point {short[0]} has no column {letters[-1]}"
-        raise ValueError(message)
+        raise InputError(message)
     cells = [(number, [row[k] for k in where]) for number, row in enumerate(rows, 1)]
     names = (
         () if column is None else tuple(row[column] if column < len(row) else "" for row in rows)
@@ -319,7 +320,7 @@ def _numbers(rows: Sequence[tuple[int, Sequence[str]]], name: str, what: str = "
                 f"{name}, {what} {number}: {' '.join(row)!r}; expected "
                 f"{dimension if dimension in (2, 3) else '2 or 3'} coordinates"
             )
-            raise ValueError(message)
+            raise InputError(message)
     return np.array([[float(cell) for cell in row] for _, row in rows])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from impact_plugin import _html
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
@@ -137,7 +138,7 @@ class Evaluation:
         file = expanded(path)
         if file.suffix not in SUFFIXES:
             message = f"{file}: expected a name that ends in {', '.join(SUFFIXES)}"
-            raise ValueError(message)
+            raise InputError(message)
         make = {".csv": self.to_csv, ".json": self.to_json, ".txt": self.table}[file.suffix]
         file.write_text(make().rstrip("\n") + "\n", encoding="utf-8")
         return file

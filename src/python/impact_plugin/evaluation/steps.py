@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.folders.result_folder import ResultFolder
 from impact_plugin.images.grid import Geometry
@@ -98,7 +99,7 @@ def load(
                 "a transform alone does not say where the voxels of the fixed image lie: give "
                 "fixed_image"
             )
-            raise ValueError(message)
+            raise InputError(message)
         if given is not None:
             chain = initial.as_chain(registration, given, "registration")
             grid = given
@@ -108,7 +109,7 @@ def load(
         names = _kinds(chain)
     if given is not None and (difference := grid.difference(given)):
         message = f"fixed_image is not the one that was registered: {difference}"
-        raise ValueError(message)
+        raise InputError(message)
     known = directions.in_world(chain, grid, moving_image, "registration")
     names = ["initial transform"] * (len(known.maps) - len(chain.maps)) + names
     chain = known
@@ -127,7 +128,7 @@ def _is_elastix(registration: RegistrationLike) -> bool:
         return False
     if not registration.is_file():
         message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     # A file of that name goes to the parser, which says what is wrong with it.
     return registration.match("TransformParameters.*.txt") or initial.is_of_elastix(registration)
 

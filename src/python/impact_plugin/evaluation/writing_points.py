@@ -7,6 +7,7 @@ import io
 import os
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, write_text
 from impact_plugin.evaluation.points import Points
 from impact_plugin.images.axes import Axes, check_axes
@@ -24,13 +25,13 @@ def check_name(path: Path, axes: Axes) -> None:
     check_axes(axes)
     if path.suffix.lower() not in WRITTEN:
         message = f"{path}: points are written to a file whose name ends in {' or '.join(WRITTEN)}"
-        raise ValueError(message)
+        raise InputError(message)
     if path.suffix.lower() == ".txt" and axes != "LPS":
         message = (
             f"{path}: axes is {axes!r}, and .txt is for elastix, whose points are in LPS; a .csv "
             "file says of which frame it is"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def write_points(points: Points, path: str | os.PathLike[str], axes: Axes = "LPS") -> Path:

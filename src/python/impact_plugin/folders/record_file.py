@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from impact_plugin import _json
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.folders import RECORD
 from impact_plugin.folders.record import Record
@@ -61,7 +62,7 @@ def find(path: str | os.PathLike[str]) -> Path:
             f"there is no record {str(found)!r}. Registrations write one into their folder, unless "
             "they are told not to"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     return found
 
 
@@ -82,19 +83,19 @@ def read(path: str | os.PathLike[str]) -> Record:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         message = f"{file} is no JSON file: {error}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
     version = record.get("record_version") if isinstance(record, dict) else None
     if version is None:
         message = f"{file} is no record of a registration: it has no record_version"
-        raise ValueError(message)
+        raise InputError(message)
     if version not in VERSIONS:
         message = (
             f"{file} has record_version {version!r}, and this impact-plugin reads "
             f"{', '.join(map(str, VERSIONS))}: install the one that wrote it, or a newer one"
         )
-        raise ValueError(message)
+        raise InputError(message)
     try:
         return _json.typed(record, Record)
     except ValueError as error:
         message = f"{file} is no whole record: {error}"
-        raise ValueError(message) from None
+        raise InputError(message) from None

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import MissingFileError
 from impact_plugin.elastix.history import History
 from impact_plugin.folders import LOG, RECORD, elastix_log, record_file, summary
 from impact_plugin.folders.elastix_log import LogFacts
@@ -71,7 +72,7 @@ class ResultFolder:
                 "and impact-plugin register write it, nor TransformParameters.0.txt, as elastix "
                 "does. Give the folder that was the output folder (-o, -out)"
             )
-            raise FileNotFoundError(message)
+            raise MissingFileError(message)
         return max(files, key=lambda path: (_number(path), path.suffix == ".txt"))
 
     @cached_property

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from impact_plugin import _json
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms.resampling import Resampling
 
@@ -64,9 +65,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             message = f"{path} is no JSON file: {error}"
-            raise ValueError(message) from error
+            raise InputError(message) from error
         try:
             return _json.typed(found, cls)
         except ValueError as error:
             message = f"{path} is not of a saved registration: {error}"
-            raise ValueError(message) from None
+            raise InputError(message) from None

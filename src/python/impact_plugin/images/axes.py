@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
+
 Axes: TypeAlias = Literal["LPS", "RAS"]
 """To where x, y and z point: left, posterior, superior; or right, anterior, superior."""
 
@@ -20,7 +22,7 @@ def check_axes(axes: object) -> None:
     if axes not in get_args(Axes):
         expected = " or ".join(map(repr, get_args(Axes)))
         message = f"axes is {axes!r}, expected {expected}: to where x, y and z point"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def turned(positions: NDArray[np.float64], axes: Axes) -> NDArray[np.float64]:

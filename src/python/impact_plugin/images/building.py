@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
+
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
@@ -37,22 +39,22 @@ def build(
     for what, values in (("origin", origin), ("spacing", spacing), ("direction", direction)):
         if not np.isfinite(values).all():
             message = f"{name}: {what} {values.tolist()}, expected finite numbers"
-            raise ValueError(message)
+            raise InputError(message)
     if not (spacing > 0).all():
         message = f"{name}: spacing {spacing.tolist()} mm, expected numbers above 0"
-        raise ValueError(message)
+        raise InputError(message)
     if not np.allclose(direction.T @ direction, np.eye(len(direction)), atol=1e-3):
         message = (
             f"{name}: its axes are not at right angles (direction cosines {direction.tolist()}). "
             "Resample it onto a grid without shear first"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if array.size == 0:
         message = f"{name} is empty: its array has the shape {array.shape}"
-        raise ValueError(message)
+        raise InputError(message)
     if array.dtype.kind not in "biuf":
         message = f"{name} has values of type {array.dtype}, expected real numbers"
-        raise ValueError(message)
+        raise InputError(message)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
     elif array.dtype in (np.float16, np.longdouble):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.validation import check_real
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_channel(channel: object) -> None:
     if not isinstance(channel, int) or isinstance(channel, bool) or channel < 0:
         names = ", ".join(map(repr, get_args(_Name)))
         message = f"channel is {channel!r}, expected {names}, or a whole number from 0"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def is_grey(image: sitk.Image) -> bool:
@@ -107,7 +108,7 @@ def _check_colours(image: sitk.Image, name: str) -> None:
     )
     if number in (3, 4):
         message += '; where they are colours after all, give "luminance"'
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def _taken(image: sitk.Image, name: str, channel: Channel) -> sitk.Image:
@@ -121,14 +122,14 @@ def _taken(image: sitk.Image, name: str, channel: Channel) -> sitk.Image:
                 f"channel is {channel!r}, and {name} has {number} channels: expected a number from "
                 f"0 to {number - 1}"
             )
-            raise ValueError(message)
+            raise InputError(message)
         return sitk.VectorIndexSelectionCast(image, index)
     if number not in (3, 4):
         message = (
             f"channel is {channel!r}, and {name} has {number} channels, not red, green and blue: "
             f"expected a number from 0 to {number - 1}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
     total = np.zeros(voxels.shape[:-1], np.float32)
     for k, weight in enumerate(_BT_709):

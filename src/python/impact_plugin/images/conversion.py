@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from impact_plugin._errors import InputError
 from impact_plugin.images import ras, reading
 from impact_plugin.images.array import ImageArray
 from impact_plugin.images.building import build, numpy_of
@@ -107,7 +108,7 @@ def _from_array(image: ImageArray, name: str) -> sitk.Image:
     dimension = array.ndim
     if dimension not in (2, 3):
         message = f"{name} has an array of shape {array.shape}, expected (z, y, x) or (y, x)"
-        raise ValueError(message)
+        raise InputError(message)
     spacing = np.ones(dimension) if image.spacing is None else np.asarray(image.spacing, float)
     origin = np.zeros(dimension) if image.origin is None else np.asarray(image.origin, float)
     direction = np.eye(dimension) if image.direction is None else np.asarray(image.direction, float)
@@ -118,7 +119,7 @@ def _from_array(image: ImageArray, name: str) -> sitk.Image:
     ):
         if got.shape != shape:
             message = f"{name}: {what} has the shape {got.shape}, expected {shape}"
-            raise ValueError(message)
+            raise InputError(message)
     return build(array, spacing, origin, direction, name)
 
 

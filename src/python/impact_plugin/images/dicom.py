@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import PathNameError, utf8_name
 from impact_plugin.images.dicom_slices import TAGS, Slice
 from impact_plugin.images.errors import reason_of
@@ -82,7 +83,7 @@ def check_as_it_is(path: Path) -> None:
     ordered = list(volume_of(frames, repr(str(path))).slices)
     if frames not in (ordered, ordered[::-1]):
         message = f"{str(path)!r} has frames that are not in order. Convert it with dcm2niix first"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def read_file(path: Path, name: str) -> sitk.Image:
@@ -92,7 +93,7 @@ def read_file(path: Path, name: str) -> sitk.Image:
         return _assemble([_look(str(path))], where)
     except RuntimeError as error:
         message = f"{where} cannot be read as an image: {reason_of(error)}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def _assemble(slices: Sequence[Slice], where: str) -> sitk.Image:
@@ -126,7 +127,7 @@ def _assemble(slices: Sequence[Slice], where: str) -> sitk.Image:
             image = reader.Execute()
     except RuntimeError as error:
         message = f"{where} cannot be read: {reason_of(error)}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
     if volume is not None:
         image.SetOrigin(volume.origin)
         image.SetSpacing(volume.spacing)
@@ -158,19 +159,19 @@ def _choose(folder: Path, uid: str | None, name: str) -> list[Slice]:
             f"{name}: there is no file {str(folder / uid)!r}, and no DICOM series {uid} in the "
             f"folder {str(folder)!r}; {place}"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     if not series:
         message = (
             f"{name}: the folder {str(folder)!r} holds no DICOM series (folders in it are not "
             "looked into)"
         )
-        raise ValueError(message)
+        raise InputError(message)
     largest = max(series, key=lambda key: len(series[key])) or "UID"
     message = (
         f"{name}: the folder {str(folder)!r} holds {len(series)} DICOM series:\n{inside}\nName one "
         f"by its UID behind the folder: {str(folder / largest)!r}"
     )
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def _describe(uid: str, slices: Sequence[Slice]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.dicom_slices import Slice
 
 DataSet: TypeAlias = dict[int, Any]
@@ -73,7 +74,7 @@ def frames_of(whole: Slice, storage: str) -> list[Slice] | None:
             f"{whole.file!r} has {number} frames and does not say where they lie: they may be "
             "times, or views. Give one of them, or a volume, as an image of SimpleITK"
         )
-        raise ValueError(message)
+        raise InputError(message)
     shared = tags.get(_SHARED, [{}])
     frames = []
     for k, group in enumerate(groups):
@@ -91,7 +92,7 @@ def frames_of(whole: Slice, storage: str) -> list[Slice] | None:
                 f"{whole.file!r} has frames of {len(values)} values of {tag} ({values[0]} and "
                 f"{values[1]} are two), and ITK applies one to all. Convert it with dcm2niix first"
             )
-            raise ValueError(message)
+            raise InputError(message)
     return frames
 
 
@@ -130,14 +131,14 @@ def _read(file: Path) -> DataSet:
             syntax = _text(head.get(0x00020010, b""))
             if syntax == _BIG:
                 message = f"{str(file)!r} is a DICOM file of big-endian numbers. Convert it first"
-                raise ValueError(message)
+                raise InputError(message)
             if syntax == _DEFLATED:
                 content = zlib.decompress(data[at:], -15)
                 return _data_set(content, 0, len(content), explicit=True)[0]
             return _data_set(data, at, len(data), explicit=syntax != _IMPLICIT)[0]
         except (struct.error, zlib.error, RecursionError) as error:
             message = f"{str(file)!r} is a damaged DICOM file: {error}"
-            raise ValueError(message) from error
+            raise InputError(message) from error
 
 
 def _data_set(

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.dicom_slices import VOLUMES, Slice
 
 _MOST = 10  # positions that a message names
@@ -51,7 +52,7 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
             f"{where} has {len(slices)} files, some of several frames ({several.name!r}: "
             f"{several.size[2]}): each is a volume of its own. Give the path of one of these files"
         )
-        raise ValueError(message)
+        raise InputError(message)
     for tag, count, what in (
         ("position", 3, "ImagePositionPatient (0020,0032)"),
         ("orientation", 6, "ImageOrientationPatient (0020,0037)"),
@@ -65,7 +66,7 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
                 "belong to it; or, if you know how they lie, give the image as "
                 "impact_plugin.ImageArray(array, spacing, origin, direction)"
             )
-            raise ValueError(message)
+            raise InputError(message)
     _check_alike(slices, where)
 
     axes = np.array(slices[0].numbers("orientation", 6), float).reshape(2, 3)
@@ -76,7 +77,7 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
             f"{where}: ImageOrientationPatient {slices[0].tags['orientation']}, PixelSpacing "
             f"{slices[0].tags['spacing']}, expected two directions at right angles and mm above 0"
         )
-        raise ValueError(message)
+        raise InputError(message)
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     normal = np.cross(*axes)
     normal /= np.linalg.norm(normal)
@@ -123,7 +124,7 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
                 for value, group in groups[:_MOST]
             )
             message = f"{where} has slices of {len(groups)} {what}:\n{said}\n{_COPY}"
-            raise ValueError(message)
+            raise InputError(message)
 
 
 def _same(first: object, other: object) -> bool:
@@ -160,7 +161,7 @@ def _check_once(ordered: Sequence[Slice], heights: Vectors, where: str) -> None:
         f"{where} has {len(ordered)} slices at {len(ordered) - len(twice)} positions: at "
         f"[{place}] lie {one.name!r} and {other.name!r}, {why}"
     )
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def _check_even(ordered: Sequence[Slice], places: Vectors, normal: Vectors, where: str) -> None:
@@ -171,7 +172,7 @@ def _check_even(ordered: Sequence[Slice], places: Vectors, normal: Vectors, wher
     usual = float(np.quantile(steps, 0.25, method="lower"))
     even = heights[0] + np.arange(number + 1) * (heights[-1] - heights[0]) / number
     if np.abs(heights - even).max() > _tolerance(usual):
-        raise ValueError(_uneven(ordered, places, steps, usual, where))
+        raise InputError(_uneven(ordered, places, steps, usual, where))
     aside = places - places[0] - np.outer(heights - heights[0], normal)
     shift = float(np.linalg.norm(aside[-1]))
     straight = np.outer(np.arange(number + 1) / number, aside[-1])
@@ -192,7 +193,7 @@ def _check_even(ordered: Sequence[Slice], places: Vectors, normal: Vectors, wher
         ". Resample it onto a grid without shear first: 3D Slicer's DICOM module does on loading "
         '("acquisition geometry regularization"), dcm2niix on conversion'
     )
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def _uneven(
@@ -241,4 +242,4 @@ def _check_volumes(ordered: Sequence[Slice], where: str) -> None:
                 f"{where} has slices of several volumes, which lie between each other's: {tag} and "
                 f"number of slices {counts}. {_COPY}"
             )
-            raise ValueError(message)
+            raise InputError(message)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import FileError
 from impact_plugin._io import utf8_name
 from impact_plugin.images.errors import reason_of
 from impact_plugin.images.integrity import DamagedImageError, check_complete
@@ -97,4 +98,4 @@ def write_image(image: sitk.Image, path: Path, *, compressed: bool = False) -> N
     except (RuntimeError, DamagedImageError) as error:
         reason = reason_of(error)
         message = f"{path} cannot be written: {reason} Is the disk full?"
-        raise OSError(message) from error
+        raise FileError(message) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.building import build, numpy_of
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.nifti_frames import Frames, Rows, doubt, warn
@@ -64,7 +65,7 @@ class Place:
                 "the frame of its plane, as impact_plugin.ImageArray(array, "
                 f"spacing={_rounded(spacing)}), array (y, x)"
             )
-            raise ValueError(message)
+            raise InputError(message)
         return spacing, self.lps[:spatial, 3], directions
 
 
@@ -173,11 +174,11 @@ def _nibabel(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN4
             f"{name} has an array of shape {shape}, expected one channel and one time: (x, y, z) "
             "or (x, y). nibabel's image.slicer[..., 0] takes the first of the last axis"
         )
-        raise ValueError(message)
+        raise InputError(message)
     header = _header(image)
     if header is None and image.affine is None:
         message = f"{name} has no affine, so where its voxels lie is not known. Give it one"
-        raise ValueError(message)
+        raise InputError(message)
     warn(header, name)
     _warn_of_analyze(image, name)
     return np.asanyarray(image.dataobj).reshape(shape[:3]), _place_in_nifti(image, header)
@@ -252,7 +253,7 @@ def _monai(image: Any, name: str) -> tuple[NDArray[Any], Place]:  # noqa: ANN401
             f"{name} has an array of shape {tuple(image.shape)}, expected one image of 2 or 3 "
             "dimensions: (1, x, y, z) or (1, x, y)"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return array, _place_of_monai(image)
 
 
@@ -271,7 +272,7 @@ def _channel_axis(image: Any, name: str) -> int | None:  # noqa: ANN401
             "without a channel axis. Expected (1, x, y, z) or (1, x, y): tensor[None] adds the "
             "channel axis of a volume, tensor[:1] takes the first channel"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return None if len(shape) < 3 or (len(shape) == 3 and shape[0] > 1) else 0
 
 
@@ -326,6 +327,6 @@ def _one_channel(array: NDArray[Any], axis: int, name: str) -> NDArray[Any]:
             f"{name} has {array.shape[axis]} channels (its array has the shape {array.shape}), "
             "expected a grey image of one"
         )
-        raise ValueError(message)
+        raise InputError(message)
     channel: NDArray[Any] = np.take(array, 0, axis)
     return channel

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.images import dicom, nifti_frames
 from impact_plugin.images.errors import reason_of
@@ -47,7 +48,7 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
         return dicom.read(place, name)
     if not place.exists():
         message = f"{name}: there is no file {str(place)!r} (in {Path.cwd()})"
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     if dicom.is_dicom(place):
         return dicom.read_file(place, name)
     check_complete(place, name)
@@ -56,7 +57,7 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
         return read_image(place)
     except RuntimeError as error:
         message = f"{name}: {str(place)!r} cannot be read as an image: {reason_of(error)}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:

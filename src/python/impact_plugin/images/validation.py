@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ def check_image(image: sitk.Image, name: str) -> None:
             f"{name} has {image.GetDimension()} dimensions (size {image.GetSize()}), expected 2 or "
             f"3{several if image.GetDimension() == 4 else ''}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if 0 in image.GetSize():
         message = f"{name} is empty: its size is {image.GetSize()} voxels"
-        raise ValueError(message)
+        raise InputError(message)
     if 1 in image.GetSize():
         message = (
             f"{name} has a single voxel along an axis: its size is {image.GetSize()}. A slice is "
@@ -46,7 +47,7 @@ def check_image(image: sitk.Image, name: str) -> None:
         )
         if image.HasMetaDataKey("0020|000e"):
             message += ". This one is a file of a DICOM series: the volume is the folder of them"
-        raise ValueError(message)
+        raise InputError(message)
     check_place(image, name)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
     low, high = voxels.min(), voxels.max()
@@ -55,17 +56,17 @@ def check_image(image: sitk.Image, name: str) -> None:
             f"{name} has values from {low:g} to {high:g}, and elastix computes in single "
             f"precision, which ends at {_LARGEST:g}. Divide them by a number first"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if not (np.isfinite(low) and np.isfinite(high)):  # both are NaN where any value is
         number = int(np.count_nonzero(~np.isfinite(voxels)))
         message = (
             f"{name} has {number} values that are NaN or infinite. Give them a value first, for "
             "instance with numpy.nan_to_num"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if low == high:
         message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_real(image: sitk.Image, name: str) -> None:
@@ -80,13 +81,13 @@ def check_real(image: sitk.Image, name: str) -> None:
             f"{name} is a LabelMap of SimpleITK, expected an image: "
             "SimpleITK.LabelMapToLabel(image) gives that of its labels"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if kind.startswith("complex"):
         message = (
             f"{name} has complex values, expected real ones: SimpleITK.ComplexToModulus(image) "
             "gives their magnitudes"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_grey(image: sitk.Image, name: str) -> None:
@@ -101,13 +102,13 @@ def check_grey(image: sitk.Image, name: str) -> None:
             f"{name} has {image.GetNumberOfComponentsPerPixel()} channels, expected a grey image "
             "of one: give one of its channels, as an image of its own"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if "vector" in image.GetPixelIDTypeAsString():
         message = (
             f"{name} is an image of vectors of one component, expected one of numbers: "
             "SimpleITK.VectorIndexSelectionCast(image, 0) gives it"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
@@ -124,7 +125,7 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
     ):
         if not np.isfinite(values).all():
             message = f"{name}: {what} {list(values)}, expected finite numbers"
-            raise ValueError(message)
+            raise InputError(message)
     direction = Geometry.of(image).axes
     if not np.allclose(direction.T @ direction, np.eye(len(direction)), atol=1e-3):
         message = (
@@ -136,7 +137,7 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
                 ", or, if it is a slice in another plane than that of x and y, give it in the "
                 "frame of its plane, as impact_plugin.ImageArray(array, spacing)"
             )
-        raise ValueError(message)
+        raise InputError(message)
     spacing = np.asarray(image.GetSpacing())
     farthest = np.abs(image.GetOrigin()) + spacing * image.GetSize()
     if (farthest * np.finfo(float).eps > 1e-3 * spacing).any():
@@ -145,7 +146,7 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
             f"{list(image.GetOrigin())} mm, spacing {list(image.GetSpacing())} mm. Correct its "
             "header"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_pair(fixed: Geometry, moving: Geometry) -> None:
@@ -160,7 +161,7 @@ def check_pair(fixed: Geometry, moving: Geometry) -> None:
             f"image {moving.dimension} (size {moving.size}), expected the same number. A single "
             "slice is a 2D image only without its third axis"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initially: str) -> None:
@@ -187,7 +188,7 @@ def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initial
             f'{moving.describe_extent()} mm. Try initial_transform="center", which puts their '
             "centres on each other, or correct the origins of the images"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_fits(value: float, image: sitk.Image, name: str) -> None:
@@ -217,7 +218,7 @@ def check_fits(value: float, image: sitk.Image, name: str) -> None:
             f"{name} is {value:g}, and the image's pixels ({image.GetPixelIDTypeAsString()}) hold "
             f"{numbers} from {low:g} to {high:g}"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_grid(mask: Geometry, image: Geometry, name: str, of: str) -> None:
@@ -237,7 +238,7 @@ def check_grid(mask: Geometry, image: Geometry, name: str, of: str) -> None:
             f"{name} does not lie on the grid of {of}: {difference}. Resample it onto that grid, "
             "with nearest-neighbour interpolation"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Image:
@@ -260,10 +261,10 @@ def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Im
     voxels = sitk.GetArrayViewFromImage(mask)
     if voxels.dtype.kind == "f" and np.isnan(voxels).any():
         message = f"{name} has values that are NaN"
-        raise ValueError(message)
+        raise InputError(message)
     if not voxels.any():
         message = f"{name} is empty: no voxel of it is different from 0"
-        raise ValueError(message)
+        raise InputError(message)
     binary = sitk.GetImageFromArray((voxels != 0).astype(np.uint8))
     binary.CopyInformation(mask)
     return binary

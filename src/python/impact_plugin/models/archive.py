@@ -20,7 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, Any
 
-from impact_plugin._errors import InputError
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin.models.files import sha256
 
 _ADVICE = (
@@ -162,7 +162,7 @@ def _require_zip(path: Path) -> None:
     """Tell apart what people take for a model file."""
     if not path.exists():
         message = f'Model file "{path}" does not exist. {_ADVICE}'
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     if path.is_dir():
         message = f'"{path}" is a folder. {_ADVICE}'
         raise ModelFileError(message)
@@ -306,7 +306,7 @@ class _Stored(pickle.Unpickler):
                 f"its weights {key!r} have {self.sizes.get(key, 0)} bytes where the file says that "
                 f"they have {needed}"
             )
-            raise ValueError(message)
+            raise InputError(message)
         return kind
 
     def _tensor(self, storage: Any, _offset: int, size: tuple[int, ...], *_: Any) -> None:  # noqa: ANN401

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from impact_plugin import _core, _networks
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import spread
 from impact_plugin.models.errors import ExportError
 from impact_plugin.models.export_modules import (
@@ -46,7 +47,7 @@ class ExportJob:
             size = list(spread(size, self.dimension))
         if size is not None and (len(size) != self.dimension or min(size) < 1):
             message = f"size is {size}, expected {self.dimension} numbers from 1 up"
-            raise ValueError(message)
+            raise InputError(message)
         tried = [tuple(size)] if size else [(n,) * self.dimension for n in (32, 64, 128, 224)]
         reasons = []
         for box in tried:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin._arguments import check_choice, integer
+from impact_plugin._errors import InputError
 from impact_plugin._io import replacing
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.errors import ExportError
@@ -87,7 +88,7 @@ def export(
     steps = parse(normalization)
     if repeat_grey < 1:
         message = f"repeat_grey is {repeat_grey}, expected at least 1"
-        raise ValueError(message)
+        raise InputError(message)
     dimension, channels = _kind_of_input(module, dimension, channels, repeat_grey)
     target = target_path(path, f"{type(module).__name__}.pt")
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from impact_plugin._arguments import check_choice, check_integer
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models import trial_process
@@ -74,10 +75,10 @@ def inspect(
             f"intensities are {low:g} and {high:g}, expected two numbers, the least below the "
             "greatest"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if time_limit is not None and not 0 < time_limit < math.inf:
         message = f"time_limit is {time_limit!r}, expected seconds above 0, or None for no limit"
-        raise ValueError(message)
+        raise InputError(message)
     file = expanded(path)
     archive = read_archive(file)
     number_of_bytes, digest = file_facts(file)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import spread
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ class Normalization:
                 f"normalization {self.kind}: {len(self.shift)} and {len(self.scale)} numbers, "
                 "expected as many of the one as of the other, or one"
             )
-            raise ValueError(message)
+            raise InputError(message)
         if not all(math.isfinite(number) for number in (*self.shift, *self.scale)):
             message = (
                 f"normalization {self.kind}: {self.shift}, {self.scale}, expected finite numbers"
             )
-            raise ValueError(message)
+            raise InputError(message)
         if not all(number > 0 for number in self.scale):
             if self.kind == "window":
                 lower, upper = self.shift[0], self.shift[0] + self.scale[0]
@@ -59,7 +60,7 @@ class Normalization:
             else:
                 shown = ", ".join(f"{number:g}" for number in self.scale)
                 message = f"normalization {self.kind}: STD is {shown}, expected greater than 0."
-            raise ValueError(message)
+            raise InputError(message)
 
     @classmethod
     def window(cls, lower: float, upper: float) -> Normalization:
@@ -116,7 +117,7 @@ def parse(steps: str | Normalization | Sequence[str | Normalization]) -> list[No
             "normalization: minmax and zscore by the whole image's numbers must be the first step, "
             "since these are the numbers of the image as it is"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return result
 
 
@@ -138,7 +139,7 @@ def _read(text: str) -> list[Normalization]:
     if name == "window" and [len(part) for part in numbers] == [1, 1]:
         return [Normalization.window(numbers[0][0], numbers[1][0])]
     message = f'normalization "{text}" is not known. {_ALLOWED}'
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from impact_plugin._errors import MissingFileError
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.models.catalogue import UnknownModelError, find
 from impact_plugin.models.downloading import download
@@ -135,7 +135,7 @@ def check(
     if not isinstance(models, Mapping):
         if not expanded(models).is_dir():
             message = f"models is {str(models)!r}, expected a folder (in {Path.cwd()})"
-            raise FileNotFoundError(message)
+            raise MissingFileError(message)
         return
     named = {
         part
@@ -149,10 +149,10 @@ def check(
         if name not in named:
             known = ", ".join(sorted(part for part in named if part)) or "none"
             message = f"models has {name!r}, and no map names it; the models of the maps: {known}"
-            raise ValueError(message)
+            raise InputError(message)
         if not expanded(path).is_file():
             message = f"models: there is no file {str(path)!r} (in {Path.cwd()}), for {name!r}"
-            raise FileNotFoundError(message)
+            raise MissingFileError(message)
 
 
 def _split(value: str, several: bool) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from impact_plugin import _io
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_texts
 
@@ -209,17 +210,17 @@ def format_values(name: str, values: Sequence[str], quoted: Iterable[bool] = ())
     """
     if not values:
         message = f"{name} has no value. Give one, or leave the parameter out."
-        raise ValueError(message)
+        raise InputError(message)
     styles = list(quoted)
     written = []
     for i, value in enumerate(values):
         for piece, what in (('"', "a quote"), ("//", "//, which begins a comment")):
             if piece in value:
                 message = f"{name}: {value!r} cannot be written in a .txt file, for it has {what}. "
-                raise ValueError(message + "Use a .toml file.")
+                raise InputError(message + "Use a .toml file.")
         if not value or any(ord(character) < 32 for character in value):
             message = f"{name}: {value!r} cannot be written in a .txt file. Use a .toml file."
-            raise ValueError(message)
+            raise InputError(message)
         keep = styles[min(i, len(styles) - 1)] if styles else False
         written.append(value if _NUMBER.fullmatch(value) and not keep else f'"{value}"')
     return written

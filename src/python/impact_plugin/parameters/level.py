@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from impact_plugin import _devices
 from impact_plugin._arguments import check_choice, integer
 from impact_plugin._deprecated import renamed_arguments, warn_of_old_name
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import keep_plain
 from impact_plugin.parameters.network import Model
 
@@ -52,7 +53,7 @@ class Level:
         keep("models", (self.models,) if isinstance(self.models, Model) else tuple(self.models))
         if not self.models:
             message = "models is empty. Give at least one Model."
-            raise ValueError(message)
+            raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
@@ -95,7 +96,7 @@ class Level:
                         "possible in Static mode only. Give the patch around each sample in "
                         "voxels, or None for what the network sees."
                     )
-                    raise ValueError(message)
+                    raise InputError(message)
 
     def _check_effects(self) -> None:
         useless = {
@@ -109,7 +110,7 @@ class Level:
         for what, is_useless in useless.items():
             if is_useless:
                 message = f"Without effect: {what}."
-                raise ValueError(message)
+                raise InputError(message)
 
 
 Level.__init__ = renamed_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
@@ -121,5 +122,5 @@ def _folder(text: str) -> str:
         return ""
     if text and not text.strip():
         message = f'feature_maps is {text!r}. Allowed: a folder, "true", or "" for none.'
-        raise ValueError(message)
+        raise InputError(message)
     return "true" if text.lower() == "true" else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import InputError
 from impact_plugin.parameters import defaults
 from impact_plugin.parameters.names import (
     METRIC,
@@ -34,7 +35,7 @@ def merge(
         place = metrics.index(METRIC) if METRIC in metrics else 0
     if place >= len(metrics):
         message = f"label is {parameters.label!r}, but the map has {len(metrics)} metrics. Add one."
-        raise ValueError(message)
+        raise InputError(message)
     metrics = [*metrics[:place], METRIC, *metrics[place + 1 :]]
     label = f"Metric{place}"
     old_names = own_names(merged, label, alone=len(impact_labels({"Metric": metrics})) == 1)

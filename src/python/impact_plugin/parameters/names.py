@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from impact_plugin._errors import InputError
+
 Dialect = Literal["numbered", "prefixed", "plain"]
 """``ImpactPatchSize0`` (the names of elastix 5.3.1), ``ImpactPatchSize``, or ``PatchSize``."""
 
@@ -71,7 +73,7 @@ def base_name(name: str, label: str) -> str:
     found = _pattern().fullmatch(name.removeprefix(label))
     if found is None:
         message = f"{name} is no parameter of the metric"
-        raise ValueError(message)
+        raise InputError(message)
     base = name.removeprefix(label).removeprefix("Impact").rstrip("0123456789")
     base = base.removeprefix("Fixed").removeprefix("Moving")
     return "WriteFeatureMaps" if base == "FeatureMapOutputDirectory" else base

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from impact_plugin._arguments import check_choice, integer, is_positive
 from impact_plugin._deprecated import warn_of_old_name
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import keep_plain, spread
 
 Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
@@ -42,7 +43,7 @@ class Layer:
         weight = float(self.weight)
         if not (math.isfinite(weight) and weight >= 0):
             message = f"weight is {self.weight!r}. Allowed: a number from 0 up."
-            raise ValueError(message)
+            raise InputError(message)
         object.__setattr__(self, "weight", weight)
         for name in ("pca", "subset_features"):
             object.__setattr__(self, name, integer(name, getattr(self, name), 0))
@@ -84,7 +85,7 @@ class Network:
         keep("path", os.fspath(self.path))
         if not str(self.path).strip():
             message = "path is empty. Give the path of a TorchScript file."
-            raise ValueError(message)
+            raise InputError(message)
         check_choice("dimension", self.dimension, (2, 3))
         keep("dimension", int(self.dimension))
         keep("channels", integer("channels", self.channels, 1))
@@ -95,7 +96,7 @@ class Network:
                 f"layers_mask is {self.layers_mask!r}. Allowed: one 0 or 1 for each layer, at "
                 'least one 1, e.g. "01".'
             )
-            raise ValueError(message)
+            raise InputError(message)
 
     @property
     def voxel_sizes(self) -> tuple[float, ...]:
@@ -123,7 +124,7 @@ class Network:
                 f"voxel_size is {given!r}. Allowed: {self.dimension} numbers of mm greater than 0, "
                 "or one for all axes."
             )
-            raise ValueError(message)
+            raise InputError(message)
         return numbers
 
     def _checked_patch_size(self) -> tuple[int, ...] | None:
@@ -137,7 +138,7 @@ class Network:
                 f"patch_size is {given!r}. Allowed: {self.dimension} whole numbers of voxels "
                 "from 1 up, or all 0 for the whole image, or one number for all axes."
             )
-            raise ValueError(message)
+            raise InputError(message)
         return numbers
 
 
@@ -167,20 +168,20 @@ class Model(Network):
                 f"layers has {len(layers)} entries, but layers_mask {self.layers_mask!r} selects "
                 f"{count}. Give a Layer for each selected layer, or one for all."
             )
-            raise ValueError(message)
+            raise InputError(message)
         object.__setattr__(self, "layers", layers)
         if self.moving is None:
             return
         if isinstance(self.moving, Model):
             message = "moving is a Model. Give a Network: the layers' settings count for both."
-            raise ValueError(message)
+            raise InputError(message)
         if len(self.moving.selected_layers) != count or self.moving.dimension != self.dimension:
             message = (
                 f"moving has dimension {self.moving.dimension} and selects "
                 f"{len(self.moving.selected_layers)} layers, the fixed network has dimension "
                 f"{self.dimension} and selects {count}. Give both the same."
             )
-            raise ValueError(message)
+            raise InputError(message)
         if self.moving == self.network:
             object.__setattr__(self, "moving", None)
 

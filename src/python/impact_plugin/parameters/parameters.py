@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _devices, _html
 from impact_plugin._arguments import check_choice
 from impact_plugin._deprecated import renamed_arguments
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
 from impact_plugin.parameters import defaults
@@ -56,7 +57,7 @@ class Parameters:
         object.__setattr__(self, "elastix", values)
         if not levels:
             message = "levels is empty. Give at least one Level."
-            raise ValueError(message)
+            raise InputError(message)
         check_choice("image_dimension", self.image_dimension, (2, 3))
         for level in levels:
             for model in level.pairs:
@@ -68,7 +69,7 @@ class Parameters:
                             f"voxel_size of {count} numbers, but the images have dimension "
                             f"{self.image_dimension}. Give as many or fewer."
                         )
-                        raise ValueError(message)
+                        raise InputError(message)
 
     @classmethod
     @plain_arguments
@@ -332,4 +333,4 @@ def new_file(path: str | os.PathLike[str]) -> ElastixFile | TomlFile:
 
         return TomlFile(source=str(path))
     message = f"{os.fspath(path)!r}: elastix reads parameter files that end in .txt or .toml."
-    raise ValueError(message)
+    raise InputError(message)

@@ -18,6 +18,7 @@ import tomlkit.items
 from tomlkit.exceptions import TOMLKitError
 
 from impact_plugin import _io
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_text, as_texts
 
@@ -107,7 +108,7 @@ class TomlFile:
         values = as_texts(name, value)
         if not values:
             message = f"{name} has no value. Give one, or leave the parameter out."
-            raise ValueError(message)
+            raise InputError(message)
         if self._parsed.get(name) != values:
             self._document[name] = _item(values)
             self._parsed[name] = values

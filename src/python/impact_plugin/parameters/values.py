@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from impact_plugin._errors import InputError
 from impact_plugin._numbers import plain
 
 ParameterMap: TypeAlias = dict[str, list[str]]
@@ -55,7 +56,7 @@ def numbers_of(
         return [float(value) for value in values]
     if default is None:
         message = f"it has no {name}"
-        raise ValueError(message)
+        raise InputError(message)
     return default
 
 
@@ -113,7 +114,7 @@ def as_map(given: Any, what: str = "parameter_map") -> ParameterMap:  # noqa: AN
                 f"{what} is an itk.ParameterObject of {len(maps)} parameter maps, expected one. "
                 "Choose one: GetParameterMap(0) gives the first."
             )
-            raise ValueError(message)
+            raise InputError(message)
         return maps[0]
     if not hasattr(given, "keys") or not hasattr(given, "__getitem__"):
         message = (

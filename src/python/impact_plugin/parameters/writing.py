@@ -7,6 +7,7 @@ from typing import get_args
 
 from impact_plugin import _devices
 from impact_plugin._arguments import check_choice
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.level import Level
 from impact_plugin.parameters.names import Dialect, level_of
 from impact_plugin.parameters.network import Layer, Network
@@ -104,7 +105,7 @@ def _patch_size(network: Network) -> Words:
         message = (
             f"patch_size of {network.path!r} is not decided: see Parameters.with_patch_sizes()."
         )
-        raise ValueError(message)
+        raise InputError(message)
     return [str(value) for value in network.patch_voxels]
 
 
@@ -125,7 +126,7 @@ def _check_voxel_sizes(level: Level) -> None:
                 "some of a level's 2D models have a voxel_size of two numbers and others of three, "
                 "which no parameter map can say. Give all as many."
             )
-            raise ValueError(message)
+            raise InputError(message)
 
 
 def _check_paths(paths: Sequence[str]) -> None:
@@ -146,4 +147,4 @@ def _check_paths(paths: Sequence[str]) -> None:
                 f'that end in {", ".join(_MODEL_ENDINGS)}. Use dialect "numbered", or rename '
                 "the file."
             )
-            raise ValueError(message)
+            raise InputError(message)

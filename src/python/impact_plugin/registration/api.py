@@ -14,6 +14,7 @@ from msgspec import structs
 
 from impact_plugin import _arguments, _devices, _kept, _versions
 from impact_plugin._arguments import Iterations
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.elastix import signals
@@ -356,7 +357,7 @@ def preset_map(
     """
     if (fixed is None) != (moving is None):
         message = "only one image is given: give the fixed and the moving image, or neither"
-        raise ValueError(message)
+        raise InputError(message)
     if fixed is None:
         return presets.load(name, 3 if dimension is None else dimension)
     grids = [
@@ -366,5 +367,5 @@ def preset_map(
     validation.check_pair(*grids)
     if dimension not in (None, grids[0].dimension):
         message = f"dimension is {dimension}, and the images have {grids[0].dimension}"
-        raise ValueError(message)
+        raise InputError(message)
     return presets.load(name, grids[0].dimension, Fit.of(*grids))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from impact_plugin._arguments import check_integer, check_number
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.points import FILES, Points, PointsLike, as_points
@@ -122,7 +123,7 @@ def apply_transform(
     if interpolation is not None and interpolation not in get_args(Interpolation):
         allowed = ", ".join(map(repr, get_args(Interpolation)))
         message = f"interpolation is {interpolation!r}, expected one of {allowed}"
-        raise ValueError(message)
+        raise InputError(message)
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
     known = KnownTransform.read(transform, None if moving is None else Geometry.of(moving))
     grid = None if reference is None else grid_of(reference, known.dimension)
@@ -132,7 +133,7 @@ def apply_transform(
                 "data are points, which have no labels, interpolation or default_pixel_value: "
                 "leave these out"
             )
-            raise ValueError(message)
+            raise InputError(message)
         points = as_points(data, known.dimension, "data", grid or known.grid, axes)
         if inverse:
             mapped, left = known.map_back(points.positions)
@@ -147,7 +148,7 @@ def apply_transform(
             f"axes is {axes!r}, and data is an image, which says itself where it lies: axes is for "
             "points alone"
         )
-        raise ValueError(message)
+        raise InputError(message)
     order = _order(interpolation, labels)
     image = _image(data, known.dimension)
     if default_pixel_value is None:
@@ -183,7 +184,7 @@ def are_points(data: ImageLike | PointsLike) -> bool:
             f"data is an array of shape {shape}: points are (N, 2) or (N, 3), and an image is to "
             "say where its voxels lie: impact_plugin.ImageArray(array, spacing, origin, direction)"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return True
 
 
@@ -192,7 +193,7 @@ def _order(interpolation: Interpolation | None, labels: bool) -> int:
         message = (
             f"interpolation is {interpolation!r}, and labels cannot be interpolated: leave it out"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return _ORDERS[interpolation or ("nearest" if labels else "linear")]
 
 
@@ -202,7 +203,7 @@ def _image(data: ImageLike, dimension: int) -> sitk.Image:
     validation.check_place(image, "data")
     if image.GetDimension() != dimension:
         message = f"data has {image.GetDimension()} dimensions, and the transform has {dimension}"
-        raise ValueError(message)
+        raise InputError(message)
     return image
 
 
@@ -224,7 +225,7 @@ def grid_of(reference: ImageLike, dimension: int) -> Geometry:
         message = (
             f"reference has {image.GetDimension()} dimensions, and the transform has {dimension}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return Geometry.of(image)
 
 
@@ -234,11 +235,11 @@ def _own_grid(known: KnownTransform, inverse: bool) -> Geometry:
             "inverse=True puts an image of the fixed frame on the moving image's grid, which no "
             "transform knows: give the moving image as reference"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if known.grid is None:
         message = (
             "this transform alone does not say on which grid the result is to lie: give the fixed "
             "image, or another one that lies as it does, as reference"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return known.grid

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from impact_plugin import _versions
 from impact_plugin._arguments import integer
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, temporary_folder, utf8_name, write_text
 from impact_plugin.elastix import process
 from impact_plugin.elastix.history import History
@@ -73,7 +74,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         threads = integer("-threads", int(text) if text.isdecimal() else text, 1)
     if file.is_dir() or not file.parent.is_dir():
         message = f"it is a folder, or {str(file.parent)!r} is none: give a file in a folder"
-        raise ValueError(message)
+        raise InputError(message)
     inputs = Inputs.of(given["fixed"], given["moving"], given["fixed_mask"], given["moving_mask"])
     for name in ("fixed_mask", "moving_mask"):
         _check_mask(given[name], getattr(inputs, name))
@@ -89,7 +90,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
     ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
     if ignored is not None and before.maps and not ignored.is_trivial:
         message = f"a record has no place for -t0 together with {directions.WHAT}"
-        raise ValueError(message)
+        raise InputError(message)
     placed = before if ignored is None or before.maps else ignored.start
     resampling = resampling_of(chosen, inputs.moving, None)
     file.unlink(missing_ok=True)  # of an earlier registration
@@ -186,7 +187,7 @@ def _parsed(
         if flag not in _KNOWN or flag in found:
             again = " a second time" if flag in found else ""
             message = f"a record has no place for {flag}{again}. It knows {', '.join(_KNOWN)}"
-            raise ValueError(message)
+            raise InputError(message)
         if flag == "-p":
             maps.append(Path(value))
         else:
@@ -195,7 +196,7 @@ def _parsed(
     if missing or len(arguments) % 2:
         last = [f"a value of {arguments[-1]}"] if len(arguments) % 2 else []
         message = f"missing of elastix's arguments: {', '.join([*missing, *last])}"
-        raise ValueError(message)
+        raise InputError(message)
     images = {
         name: Path(found.pop(flag)) if flag in found else None for flag, name in _IMAGES.items()
     }
@@ -214,4 +215,4 @@ def _check_mask(path: Path | None, mask: sitk.Image | None) -> None:
     given = conversion.to_sitk(path)  # a view does not keep its image
     if not np.array_equal(sitk.GetArrayViewFromImage(given), sitk.GetArrayViewFromImage(mask)):
         message = f"the mask {str(path)!r} has values other than 0 and 1: write it with these"
-        raise ValueError(message)
+        raise InputError(message)

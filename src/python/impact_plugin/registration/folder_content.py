@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from impact_plugin import _versions
+from impact_plugin._errors import MissingFileError
 from impact_plugin.folders.elastix_log import LogFacts
 from impact_plugin.folders.record import Image, Record
 from impact_plugin.folders.result_folder import ResultFolder
@@ -34,7 +35,7 @@ def read(folder: Path, fixed: ImageLike | None = None, moving: ImageLike | None 
     if not folder.is_dir():
         what = "is a file" if folder.exists() else f"does not exist (in {Path.cwd()})"
         message = f"{folder} {what}, expected the output folder of a registration"
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     found = ResultFolder(folder)
     if found.summary is None:
         return _of_elastix(found, fixed, moving)

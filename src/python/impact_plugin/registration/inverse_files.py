@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, replacing
 from impact_plugin.images.files import write_image
 from impact_plugin.images.grid import Geometry
@@ -30,7 +31,7 @@ def checked(path: str | os.PathLike[str]) -> Path:
             f"path is {str(file)!r}, expected a name that ends in {', '.join(_TRANSFORMS)} "
             f"(transforms of ITK) or {', '.join(_IMAGES)} (displacements)"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return file
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.evaluation.points import Positions
 from impact_plugin.folders.result_folder import ResultFolder
@@ -172,7 +173,7 @@ def _of_path(path: Path, moving: Geometry | None) -> KnownTransform:
         path = folder.last
     if not path.is_file():
         message = f"transform: there is no file or folder {str(path)!r} (in {Path.cwd()})"
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     if initial.is_of_elastix(path):
         return _of_elastix(Chain.read(path), str(path), moving)
     transform = itk_files.read(path, "transform")
@@ -201,7 +202,7 @@ def _of_chain(
     dimension = as_integer(said)
     if dimension not in (2, 3):
         message = f"transform has (FixedImageDimension {said}), expected 2 or 3"
-        raise ValueError(message)
+        raise InputError(message)
     return KnownTransform(dimension, known, None, None, resampling)
 
 
@@ -209,5 +210,5 @@ def _of_itk(transform: sitk.Transform, grid: Geometry | None = None) -> KnownTra
     values = np.array(transform.GetParameters()) if transform.IsLinear() else np.zeros(1)
     if not np.isfinite(values).all():
         message = f"transform is a {transform.GetName()} with numbers that are not finite"
-        raise ValueError(message)
+        raise InputError(message)
     return KnownTransform(transform.GetDimension(), None, transform, grid)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
 
@@ -88,7 +89,7 @@ def _sampler(parameters: ParameterMap, filled: float, is_preset: bool) -> Parame
             f"bounding box, and fixed_mask fills {filled:.2g} of it: give "
             f'(ImageSampler "{_OF_THE_MASK}"), which draws from the voxels of the mask'
         )
-        raise ValueError(message)
+        raise InputError(message)
     return {"ImageSampler": [_OF_THE_MASK]}
 
 

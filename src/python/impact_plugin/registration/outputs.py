@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.files import write_image
 from impact_plugin.parameters import map_files
 from impact_plugin.parameters.values import ParameterMap
@@ -58,7 +59,7 @@ def check(parameters: ParameterMap, where: str, dimension: int) -> None:
     text = _first(parameters, _FORMAT)
     if text not in _TEXTS:
         message = f'{where} has ({_FORMAT} "{text}"). Allowed: "txt" and "TOML"'
-        raise ValueError(message)
+        raise InputError(message)
     if _first(parameters, _EXTENSION):
         _check_itk(parameters, where, dimension)
     if any(_IMAGES.fullmatch(name) and "true" in values for name, values in parameters.items()):
@@ -129,7 +130,7 @@ def _check_itk(parameters: ParameterMap, where: str, dimension: int) -> None:
             f'{where} has ({_EXTENSION} "{ending}"){together}. Allowed: '
             f"{', '.join(map(repr, formats))}, without a dot"
         )
-        raise ValueError(message)
+        raise InputError(message)
     name = _first(parameters, "Transform")
     cyclic = _first(parameters, "UseCyclicTransform") == "true"
     if name and (cyclic or name not in from_elastix.KINDS):
@@ -138,7 +139,7 @@ def _check_itk(parameters: ParameterMap, where: str, dimension: int) -> None:
             f'{where} has ({_EXTENSION} "{ending}"), and ITK has no transform like elastix\'s '
             f"{kind}. Leave the parameter out; those that ITK has: {', '.join(from_elastix.KINDS)}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     added = _first(parameters, "HowToCombineTransforms") == "Add"
     if composite and added:
         message = (
@@ -146,7 +147,7 @@ def _check_itk(parameters: ParameterMap, where: str, dimension: int) -> None:
             'compositions do not add. Give (HowToCombineTransforms "Compose"), or leave the first '
             "out"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def _check_images(parameters: ParameterMap, where: str, dimension: int) -> None:
@@ -158,7 +159,7 @@ def _check_images(parameters: ParameterMap, where: str, dimension: int) -> None:
     if pixel.replace("_", " ") not in _PIXELS:
         known = ", ".join(map(repr, _PIXELS))
         message = f'{where} has (ResultImagePixelType "{pixel}"). Allowed: {known}'
-        raise ValueError(message)
+        raise InputError(message)
     image = sitk.Image([4] * dimension, getattr(sitk, _PIXELS[pixel.replace("_", " ")]))
     compressed = _first(parameters, "CompressResultImage") == "true"
     with tempfile.TemporaryDirectory(prefix="impact-plugin-") as folder:
@@ -170,7 +171,7 @@ def _check_images(parameters: ParameterMap, where: str, dimension: int) -> None:
                 f"dimensions of the type {pixel} cannot be written. "
                 'Give "mha", "mhd", "nii.gz" or "nrrd"'
             )
-            raise ValueError(message) from error
+            raise InputError(message) from error
 
 
 def _first(parameters: ParameterMap, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images import validation
 from impact_plugin.images.grid import Geometry
 from impact_plugin.registration.inputs import Inputs
@@ -79,7 +80,7 @@ def _check_ratio(
         "initial_transform. A map with a smaller RequiredRatioOfValidSamples, such as "
         f"{max(ratio / 2, 1e-4):.1g}, and more NumberOfSpatialSamples goes without"
     )
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def _inside(inputs: Inputs, moving: Geometry, points: NDArray[np.float64]) -> NDArray[np.bool_]:

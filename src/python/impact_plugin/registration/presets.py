@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from impact_plugin._arguments import check_choice
+from impact_plugin._errors import InputError
 from impact_plugin.models.mind import FILE_NAME as MIND
 from impact_plugin.models.mind import file_name as mind_file
 from impact_plugin.parameters import map_files
@@ -87,7 +88,7 @@ def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.4)
         guess = f"; did you mean {near[0]!r}?" if near else "."
         message = f"there is no preset {name!r}{guess} The presets are: {', '.join(PRESETS)}"
-        raise ValueError(message)
+        raise InputError(message)
     parameters = map_files.read(map_folder() / preset.file) | preset.changes
     if dimension == 2:
         parameters = _in_two_dimensions(name, parameters)
@@ -115,7 +116,7 @@ def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
     if not all(MIND.fullmatch(model) for model in models):
         flat = ", ".join(each for each in PRESETS if each.endswith("mind"))
         message = f"the preset {name!r} is for 3D images, and these are 2D. For 2D: {flat}"
-        raise ValueError(message)
+        raise InputError(message)
     changed = dict(parameters)
     changed["FixedImageDimension"] = changed["MovingImageDimension"] = ["2"]
     changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]

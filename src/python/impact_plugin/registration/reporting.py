@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from impact_plugin import _kept
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require_for_pages
@@ -84,7 +85,7 @@ def write_report(
     target = expanded(path).absolute() if path is not None else folder / "report.html"
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
-        raise ValueError(message)
+        raise InputError(message)
     read = {"fixed": fixed, "moving": moving, "fixed_points": fixed_points}
     read |= {"moving_points": moving_points, "fixed_labels": fixed_labels}
     read |= {"moving_labels": moving_labels}

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import structs
 
 from impact_plugin import _html
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.folders import record_file
@@ -160,14 +161,14 @@ def run(
             f"{file} is of a registration that its callback ended early, at an iteration that "
             "depends on time: it cannot be run again"
         )
-        raise ValueError(message)
+        raise InputError(message)
     out = None if output_directory is None else expanded(output_directory).absolute()
     if out == file.parent:
         message = (
             f"the folder for the results is {str(out)!r}, that of the record that is run again: "
             "give another one"
         )
-        raise ValueError(message)
+        raise InputError(message)
     images, missing = _images(then, given, file.parent)
     places, lost = _places(then, models)
     if missing or lost:
@@ -304,7 +305,7 @@ def _places(
     if given:
         known = ", ".join(sorted({Path(each.name).name for each in then.models})) or "none"
         message = f"models has {', '.join(map(repr, given))}; the models of the record are: {known}"
-        raise ValueError(message)
+        raise InputError(message)
     return found, missing
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin import _kept
 from impact_plugin._equality import EqualByValue
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.api import evaluate
@@ -128,7 +129,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
         given = np.asarray(points, dtype=np.float64)
         if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
             message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
-            raise ValueError(message)
+            raise InputError(message)
         given = turned(given, axes)
         if not inverse:
             return turned(apply.map_points(self.chain, given), axes)
@@ -203,14 +204,14 @@ class RegistrationResult(RegistrationData, EqualByValue):
         validation.check_real(source, "image")
         if labels and order:
             message = f"order is {order}, and labels cannot be interpolated: leave it out"
-            raise ValueError(message)
+            raise InputError(message)
         last = self.chain.maps[-1] if self.chain.maps else {}
         rule = self.resampling
         if order is None:
             order = 0 if labels else rule.order if rule else order_of(last)
         if order not in range(HIGHEST_ORDER + 1):
             message = f"order is {order}, expected 0 (nearest neighbour) to {HIGHEST_ORDER}"
-            raise ValueError(message)
+            raise InputError(message)
         if default is None:
             usual = rule.value_outside(source) if rule else outside_of(last)
             default = 0.0 if labels else usual
@@ -223,7 +224,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 f"image has {source.GetDimension()} dimensions, and the images that were "
                 f"registered have {self.fixed.dimension}"
             )
-            raise ValueError(message)
+            raise InputError(message)
         if inverse:
             grid = self._moving_grid(reference)
         elif reference is None:
@@ -248,7 +249,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 "the moving image, on whose grid the inverse puts images, is not known to this "
                 "result: give it as reference"
             )
-            raise ValueError(message)
+            raise InputError(message)
         if reference is None:
             assert self.inputs is not None
             reference = self.inputs[1]
@@ -315,7 +316,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
         for name, value in (("tolerance", tolerance), ("spacing", spacing)):
             if value is not None and not 0 < value < float("inf"):
                 message = f"{name} is {value!r}, expected mm above 0"
-                raise ValueError(message)
+                raise InputError(message)
         if tolerance is None:
             tolerance = 0.01 * min(self.fixed.spacing)
         found = inverses.inverse(self.transform, tolerance, spacing)

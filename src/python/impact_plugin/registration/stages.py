@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from impact_plugin import _devices
 from impact_plugin._arguments import Iterations
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.elastix import components
 from impact_plugin.models import resolve
@@ -58,7 +59,7 @@ class Stage:
                 f"the map {self.name!r} has (NumberOfResolutions {said[0]}), expected a whole "
                 "number of at least 1"
             )
-            raise ValueError(message)
+            raise InputError(message)
         return found
 
     @property
@@ -101,7 +102,7 @@ def make_stages(
             "preset and parameter_maps exclude each other: give one of them. (A preset's map, to "
             f"change and pass as parameter_maps: impact_plugin.preset_map({_first(preset)!r}))"
         )
-        raise ValueError(message)
+        raise InputError(message)
     if parameter_maps is None:
         names = [preset] if isinstance(preset, str) else list(preset or presets.DEFAULT)
         stages = [Stage(name, presets.load(name, dimension, fit)) for name in names]
@@ -109,14 +110,14 @@ def make_stages(
         stages = _own(parameter_maps)
     if not stages:
         message = "parameter_maps is empty, expected at least one parameter map"
-        raise ValueError(message)
+        raise InputError(message)
     folder = models if isinstance(models, Mapping) or models is None else expanded(models)
     found = []
     resolve.check(models, [stage.parameters for stage in stages])
     for stage in stages:
         if not stage.parameters:
             message = f"the map {stage.name!r} is empty, expected elastix's parameters"
-            raise ValueError(message)
+            raise InputError(message)
         components.check_names(stage.parameters, f"the map {stage.name!r}")
         if stage.has_impact:
             components.check_fit(stage.parameters, f"the map {stage.name!r}")
@@ -165,7 +166,7 @@ def iterations_of(chosen: Sequence[Stage], iterations: Iterations | None) -> lis
             f"iterations is {list(iterations)}, of {len(iterations)} numbers, expected one number "
             f"for all levels, or {sum(levels)}, one for each level: {each}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     left = iter(iterations)
     return [
         {"MaximumNumberOfIterations": [str(next(left)) for _ in range(number)]} for number in levels
@@ -180,7 +181,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
         path = expanded(parameter_maps)
         if not path.is_file():
             message = f"parameter_maps: there is no file {str(path)!r} (in {Path.cwd()})"
-            raise FileNotFoundError(message)
+            raise MissingFileError(message)
         return [Stage(path.stem, map_files.read(path))]
     if isinstance(parameter_maps, Mapping):
         return [Stage("map 0", as_map(parameter_maps, "parameter_maps"))]
@@ -209,7 +210,7 @@ def _check_dimension(stage: Stage, dimension: int) -> None:
                 f"the map {stage.name!r} has ({name} {' '.join(said)}), and the images have "
                 f"{dimension} dimensions"
             )
-            raise ValueError(message)
+            raise InputError(message)
 
 
 def _first(preset: str | Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from impact_plugin import _kept, _versions
+from impact_plugin._errors import MissingFileError
 from impact_plugin._io import expanded, naming
 from impact_plugin.folders import LOG, RECORD, record_file, summary
 from impact_plugin.folders.record import Record
@@ -143,7 +144,7 @@ def load(folder: Path) -> RegistrationData:
             f"{folder} holds no result of a registration: what wrote one there was killed on the "
             "way, and its parts may be of two. Save it again"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     image = found.image()
     return RegistrationData(
         image=_warped(found) if image is None else image,
@@ -177,7 +178,7 @@ def _warped(found: ResultFolder) -> sitk.Image:
             f"write one), and the moving image is not {where}. Give the folder to `impact-plugin "
             f"evaluate` or `report`, or {found.last.name} as initial_transform"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     last = found.chain.maps[-1]
     source = conversion.to_sitk(moving)
     return apply.warp(found.chain, source, found.fixed, order_of(last), outside_of(last))

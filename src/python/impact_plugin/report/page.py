@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from impact_plugin._errors import FileError
 from impact_plugin._io import write_text
 
 
@@ -37,4 +38,4 @@ def write(path: Path, text: str) -> None:
         write_text(path, text)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}"
-        raise OSError(message) from error
+        raise FileError(message) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import from_elastix, transformix
 from impact_plugin.transforms.chain import Chain
@@ -42,7 +43,7 @@ def check_finite(points: NDArray[np.float64]) -> None:
     """
     if wrong := int(np.count_nonzero(~np.isfinite(points).all(axis=1))):
         message = f"{wrong} of {len(points)} points are not finite, expected places in mm"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def displacement_field(chain: Chain, grid: Geometry) -> sitk.Image:

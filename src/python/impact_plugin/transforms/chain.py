@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from impact_plugin._equality import EqualByValue
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, write_text
 from impact_plugin.images.files import read_image, write_image
 from impact_plugin.parameters import map_files
@@ -125,12 +126,12 @@ def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
     while link is not None:
         if link in seen:
             message = f"{path}: the transform {link} builds on itself"
-            raise ValueError(message)
+            raise InputError(message)
         seen.add(link)
         parameters = map_files.read(link)
         if "Transform" not in parameters:
             message = f"{link} is no transform parameter file: it has no (Transform ...)"
-            raise ValueError(message)
+            raise InputError(message)
         # Of the newer and the older spelling, elastix prefers the newer.
         names = [parameters.pop(name)[0] for name in _LINKS if parameters.get(name)]
         name = names[0] if names and names[0] not in ("", _NONE) else None
@@ -173,7 +174,7 @@ def _itk_file(parameters: ParameterMap, of: Path) -> Path:
         message = (
             f'{of} has (Transform "File"), and does not say which: it has no {file_transforms.FILE}'
         )
-        raise ValueError(message)
+        raise InputError(message)
     beside = of.parent / name.name
     if name.stem == of.stem and beside.exists():
         return beside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
 from impact_plugin.transforms.fixed_grid import grid_of
 
@@ -33,7 +34,7 @@ def completed(parameters: ParameterMap, source: str) -> ParameterMap:
             f"{source}: the {name} has no centre of rotation, and elastix refuses such a file: add "
             "(CenterOfRotationPoint ...), its place in mm"
         )
-        raise ValueError(message)
+        raise InputError(message)
     grid = grid_of(parameters, source)
     axes = grid.axes
     if parameters.get("UseDirectionCosines") == ["false"]:
@@ -54,8 +55,8 @@ def _check_count(parameters: ParameterMap, source: str) -> None:
             f"{source}: (NumberOfParameters {said}), and TransformParameters has {len(values)}. "
             "Is a part of the file missing?"
         )
-        raise ValueError(message)
+        raise InputError(message)
     for value in values:
         if as_number(value) is None:
             message = f"{source}: TransformParameters has {value!r}, expected a number"
-            raise ValueError(message)
+            raise InputError(message)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.names import has_impact
 from impact_plugin.parameters.values import ParameterMap, as_map
@@ -108,7 +109,7 @@ class Ignored:
             said = parameters.get("UseDirectionCosines", ["true"])
             if said[:1] not in (["true"], ["false"]):
                 message = f"UseDirectionCosines is {' '.join(said)!r}, expected 'true' or 'false'"
-                raise ValueError(message)
+                raise InputError(message)
         wanted = [ignores(each) for each in maps]
         if not any(wanted):
             return None
@@ -121,20 +122,20 @@ class Ignored:
                 "metric would compare features of images that are turned against each other. "
                 f"{REMEDY}"
             )
-            raise ValueError(message)
+            raise InputError(message)
         if not all(wanted):
             message = (
                 f"of the maps, number {wanted.index(True)} has {WHAT}, and number "
                 f"{wanted.index(False)} has not; with these images the one would not go on where "
                 "the other ended. Give all of them the same"
             )
-            raise ValueError(message)
+            raise InputError(message)
         for number, parameters in enumerate(maps):
             try:
                 from_elastix.check_kind(parameters, first=False)
             except from_elastix.UnsupportedTransformError as error:
                 message = f"map number {number} has {WHAT}, and {error}. {REMEDY}"
-                raise ValueError(message) from error
+                raise InputError(message) from error
         return found
 
     @property
@@ -180,7 +181,7 @@ class Ignored:
             return start + _conjugated(chain, back, self.fixed)
         except from_elastix.UnsupportedTransformError as error:
             message = f"the maps have {WHAT}, and of the initial transform {error}. {REMEDY}"
-            raise ValueError(message) from error
+            raise InputError(message) from error
 
 
 REMEDY = 'Give (UseDirectionCosines "true")'
@@ -212,7 +213,7 @@ def in_world(chain: Chain, fixed: Geometry | None, moving: Geometry | None, name
             f"{name} was found with {WHAT}. What it maps points to is known only together with the "
             "moving image: give moving_image, as it was registered"
         )
-        raise ValueError(message)
+        raise InputError(message)
     try:
         grid = grid_of_chain(chain.maps, name)
     except ValueError:
@@ -223,7 +224,7 @@ def in_world(chain: Chain, fixed: Geometry | None, moving: Geometry | None, name
         return Ignored(grid, moving).in_world(chain)
     except from_elastix.UnsupportedTransformError as error:
         message = f"{name} was found with {WHAT}, and {error}. {REMEDY}, and register again"
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def _as_chain(affine: _Affine, fixed: Geometry) -> Chain:

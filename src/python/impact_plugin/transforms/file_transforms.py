@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms import itk_files, itk_parameters
 
@@ -69,11 +70,11 @@ def _single(path: Path) -> sitk.Transform:
             f"there is no file {str(path)!r}, in which the numbers of a transform of elastix are: "
             "keep it beside the transform parameter file that names it"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     transform = itk_files.read(path, "the transform").Downcast()
     if isinstance(transform, sitk.CompositeTransform):
         if transform.GetNumberOfTransforms() != 1:
             message = f"{path} has {transform.GetNumberOfTransforms()} transforms, expected one"
-            raise ValueError(message)
+            raise InputError(message)
         transform = transform.GetNthTransform(0).Downcast()
     return transform

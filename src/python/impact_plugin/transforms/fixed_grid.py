@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_integer, numbers_of
 
@@ -26,7 +27,7 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
         size = tuple(as_integer(n) or 0 for n in parameters["Size"])
         if min(size) < 1:
             message = f"(Size {' '.join(parameters['Size'])}) is none of an image"
-            raise ValueError(message)
+            raise InputError(message)
         d = len(size)
         # elastix writes directions column by column.
         columns = numbers_of(parameters, "Direction", np.eye(d).ravel().tolist())
@@ -39,7 +40,7 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
             f"{source} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
             f"Origin, Direction): {error}"
         )
-        raise ValueError(f"{message}. {remedy}" if remedy else message) from error
+        raise InputError(f"{message}. {remedy}" if remedy else message) from error
     return Geometry(
         size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
     )

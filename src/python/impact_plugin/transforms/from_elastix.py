@@ -103,7 +103,7 @@ def one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> 
     except (ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         message = f"the {name} is none of {dimension} dimensions that elastix reads: {reason}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def _field_order(parameters: ParameterMap) -> int | None:

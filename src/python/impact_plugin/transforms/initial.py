@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_integer
@@ -97,7 +98,7 @@ def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
             f"{name}: there is no file {str(path)!r} (in {Path.cwd()}); expected a file, a "
             f"transform, or one of {', '.join(map(repr, AUTOMATIC))}"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     if is_of_elastix(path):
         return _of_dimension(Chain.read(path), grid, name)
     return to_elastix.from_sitk(itk_files.read(path, name), grid, name)
@@ -130,7 +131,7 @@ def _of_dimension(chain: Chain, grid: Geometry, name: str) -> Chain:
         dimension = parameters.get("FixedImageDimension", [str(grid.dimension)])[0]
         if as_integer(dimension) != grid.dimension:
             message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
-            raise ValueError(message)
+            raise InputError(message)
     return chain
 
 

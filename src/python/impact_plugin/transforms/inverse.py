@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms.solving import Points, jacobian, mapped, solve
 from impact_plugin.transforms.to_elastix import parts
@@ -111,7 +112,7 @@ def _linear(part: sitk.Transform) -> sitk.Transform:
         return part.GetInverse()
     except RuntimeError as error:
         message = f"the transform has no inverse: its {part.GetName()} maps space to a plane"
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def what_is_left(
@@ -210,7 +211,7 @@ class _Deformation:
                 "inverse here; there is of linear, B-spline and displacement field transforms, and "
                 "of compositions of them"
             )
-            raise ValueError(message)
+            raise InputError(message)
         field = transform.GetDisplacementField()
         grid = Geometry.of(field)
         values = sitk.GetArrayViewFromImage(field)

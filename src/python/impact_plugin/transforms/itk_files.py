@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import FileError, InputError
 from impact_plugin._io import utf8_name
 from impact_plugin.images.files import read_image
 
@@ -51,14 +52,14 @@ def read(path: Path, name: str) -> sitk.Transform:
             f"{name}: {str(path)!r} is neither a transform parameter file of elastix nor a "
             f"transform file that ITK reads (.tfm, .txt, .mat, .h5): {reason}"
         )
-        raise ValueError(message) from error
+        raise InputError(message) from error
     if "more than one transform" in warnings:
         message = (
             f"{name}: {str(path)!r} holds several transforms, and does not say in which order they "
             f"are applied (the first is a {transform.GetName()}): give one file with one "
             "transform, or with a CompositeTransform"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return transform
 
 
@@ -72,7 +73,7 @@ def _check_matlab(begin: bytes, size: int) -> None:
     fits = 0 <= rows * columns <= size and rows >= 0 and 0 < length < 1000
     if not (fits and 0 <= kind < 5000 and imaginary == 0):
         message = "it is no .mat file as ITK and ANTs write them (MATLAB's version 4)"
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def is_field(path: Path) -> bool:
@@ -94,7 +95,7 @@ def field(image: sitk.Image) -> sitk.Transform:
             f"it is an image of {dimension} dimensions with {components} values per voxel, and not "
             "a displacement field: one vector in mm per voxel"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
 
 
@@ -139,4 +140,4 @@ def write(transform: sitk.Transform, path: Path) -> None:
         )  # the writer does not see whether all of it went to the disk
     except RuntimeError as error:
         message = f"{path} cannot be written. Is the disk full?"
-        raise OSError(message) from error
+        raise FileError(message) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.values import Value
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def parameters_of(
         f"{what} is or contains a {transform.GetName()}; expected linear, B-spline or displacement "
         "field transforms, or compositions of them"
     )
-    raise ValueError(message)
+    raise InputError(message)
 
 
 def matrix_and_offset(
@@ -86,7 +87,7 @@ def with_parameters(name: str, parameters: Iterable[float]) -> dict[str, Value]:
     values = [float(value) for value in parameters]
     if not np.isfinite(values).all():
         message = f"the transform has numbers that are not finite, as elastix's {name}"
-        raise ValueError(message)
+        raise InputError(message)
     return {
         "Transform": name,
         "NumberOfParameters": len(values),

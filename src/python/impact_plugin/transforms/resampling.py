@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from impact_plugin._errors import InputError
 from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
             f'{name} has (ResampleInterpolator "{interpolator}"), by which no image is warped '
             f"here; expected {', '.join((*_B_SPLINES, *_ORDERS))}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     text = parameters.get("FinalBSplineInterpolationOrder", ["3"])[0]
     order = as_integer(text)
     if order is None or order not in range(HIGHEST_ORDER + 1):
@@ -76,7 +77,7 @@ def order_of(parameters: ParameterMap, name: str = "the transform") -> int:
             f"{name} has (FinalBSplineInterpolationOrder {text}), expected a whole number from 0 "
             f"(nearest neighbour) to {HIGHEST_ORDER}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return order
 
 
@@ -90,5 +91,5 @@ def outside_of(parameters: ParameterMap, name: str = "the transform") -> float:
     value = as_number(text)
     if value is None:
         message = f"DefaultPixelValue of {name} is {text!r}, expected a finite number"
-        raise ValueError(message)
+        raise InputError(message)
     return value

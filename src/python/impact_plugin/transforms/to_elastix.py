@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms.chain import Chain
@@ -36,7 +37,7 @@ def from_sitk(
             f"{name} is for {transform.GetDimension()} dimensions, and the images have "
             f"{fixed.dimension}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     chain = Chain()
     for part in parts(transform):
         own = parameters_of(part, chain.fields, name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin._io import temporary_folder
 from impact_plugin.elastix import process
 from impact_plugin.elastix.errors import RegistrationError, find_cause
@@ -71,7 +72,7 @@ def _run(chain: Chain, folder: Path, arguments: list[str | Path]) -> None:
             f"the transform was found with {directions.WHAT}: as it stands it holds for images of "
             f"which nobody knows any more how they lay. {directions.REMEDY}, and register again"
         )
-        raise ValueError(message)
+        raise InputError(message)
     last = chain.maps[-1] | {"ResultImageFormat": ["mha"]}
     transform = Chain([*chain.maps[:-1], last], chain.fields).write(folder, "transform")
     assert transform is not None

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from impact_plugin import _arguments
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require, require_for_pages
@@ -54,7 +55,7 @@ def write_cohort_report(
     target = expanded(path).absolute() if path is not None else found.folder / "report.html"
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
-        raise ValueError(message)
+        raise InputError(message)
     shown = cases.worst(found, worst)
     cases.draw(found, shown)
     page.write(target, page.render("cohort.html", values.collect(found, shown, target)))

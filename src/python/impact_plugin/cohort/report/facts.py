@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin import _json
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin.cohort.folder import COHORT, LOG, Description
 from impact_plugin.cohort.journal import Line
 from impact_plugin.cohort.table import COLUMNS, PARQUET
@@ -73,7 +74,7 @@ def read(folder: Path) -> Facts:
             f"{folder} is no cohort's folder: there is no {PARQUET}, which impact-plugin cohort "
             "writes at the end of a run. Give its output folder (-o)"
         )
-        raise FileNotFoundError(message)
+        raise MissingFileError(message)
     table = _table(path)
     notes: list[str] = []
     variants = _variants(folder / COHORT, notes)
@@ -91,10 +92,10 @@ def _table(path: Path) -> Any:  # noqa: ANN401
         table = pd.read_parquet(path)
     except (ValueError, OSError) as error:
         message = f"{path} cannot be read: {error}"
-        raise ValueError(message) from error
+        raise InputError(message) from error
     if missing := [name for name in ("pair", "variant", "status") if name not in table]:
         message = f"{path} is no cohort's table: it has no column {', '.join(missing)}"
-        raise ValueError(message)
+        raise InputError(message)
     return table.reindex(columns=list(COLUMNS))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from impact_plugin import _arguments, _devices, _html
 from impact_plugin._deprecated import renamed_arguments
+from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin._optional import require_for_pages
@@ -217,14 +218,14 @@ def _checked(
     unknown = [name for name in distances if name not in DISTANCES]
     if unknown or not distances:
         message = f"distances: {unknown or 'none'}. Allowed: {', '.join(DISTANCES)}"
-        raise ValueError(message)
+        raise InputError(message)
     if scan_range is not None and not _arguments.is_positive(scan_range):
         message = f"scan_range is {scan_range!r}, expected mm above 0"
-        raise ValueError(message)
+        raise InputError(message)
     _arguments.check_integer("scan_steps", scan_steps, 5, 1001)
     if scan_steps % 2 == 0:
         message = f"scan_steps is {scan_steps}, expected an odd number: no shift is one of them"
-        raise ValueError(message)
+        raise InputError(message)
     _arguments.check_integer("samples", samples, 50)
     _arguments.check_integer("seed", seed, 0, _arguments.LARGEST_SEED)
     _arguments.check_integer("slices", slices, 1, 1000)
@@ -237,7 +238,7 @@ def _dimension(given: int | None, image: sitk.Image) -> int | None:
     if image.GetDimension() == 2:
         if given == 3:
             message = "dimension is 3, and the image has 2: it takes networks of 2 dimensions"
-            raise ValueError(message)
+            raise InputError(message)
         return 2
     return given
 
@@ -252,7 +253,7 @@ def _layers(given: Sequence[int] | None, report: ModelReport) -> list[int]:
         message = (
             f"layers: {wrong or 'none'}, and the model has {count}: allowed are 0 to {count - 1}"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return chosen
 
 
@@ -265,7 +266,7 @@ def _voxels(given: float | Sequence[float] | None, image: sitk.Image) -> tuple[f
         numbers *= dimension
     if len(numbers) != dimension or not all(map(_arguments.is_positive, numbers)):
         message = f"voxel_size is {given!r}, expected {dimension} numbers of mm above 0, or one"
-        raise ValueError(message)
+        raise InputError(message)
     return tuple(float(number) for number in numbers)
 
 

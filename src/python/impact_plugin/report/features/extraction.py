@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters import Layer, Level, Model, Parameters
 
@@ -76,7 +77,7 @@ def extract(image: sitk.Image, model: Model, gpu: int) -> list[FeatureMap]:
     try:
         maps = _networks.feature_maps(seen, settings, gpu)
     except _core.Error as error:
-        raise ValueError(str(error)) from error
+        raise InputError(str(error)) from error
     return [
         _map(layer, features, grid, dimension)
         for layer, (features, grid) in zip(model.selected_layers, maps, strict=True)
@@ -95,7 +96,7 @@ def level_settings(model: Model, dimension: int) -> Any:  # noqa: ANN401  (of _c
     parameters = Parameters.around([level]).to_parameter_map()
     settings, findings = _core.parse_settings(parameters, 1, dimension)
     if errors := [finding.message for finding in findings if finding.is_error]:
-        raise ValueError(" ".join(errors))
+        raise InputError(" ".join(errors))
     return settings[0]
 
 

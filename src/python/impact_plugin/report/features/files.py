@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import FileError
 from impact_plugin._io import utf8_name
 from impact_plugin.images.grid import Geometry
 from impact_plugin.models.files import replacing
@@ -35,7 +36,7 @@ def write_image(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
             sitk.WriteImage(image, utf8_name(unfinished), useCompression=True)
     except RuntimeError as error:
         message = f"{path} cannot be written: {str(error).strip().splitlines()[-1]}"
-        raise OSError(message) from error
+        raise FileError(message) from error
 
 
 def write_sharpness(found: Sequence[Sharpness], folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report.features.extraction import FeatureMap
 
@@ -199,7 +200,7 @@ def scan(
                 f"expected at least {_FEWEST}: give a smaller range, or an initial transform that "
                 "brings the images onto each other"
             )
-            raise ValueError(message)
+            raise InputError(message)
         for ours, theirs in zip(fixed, moving, strict=True):
             seen = ours.at(points[inside]).astype(np.float64)
             values: dict[str, list[float]] = {distance: [] for distance in distances}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from impact_plugin import _arguments
+from impact_plugin._errors import InputError
 from impact_plugin.evaluation.api import measure
 from impact_plugin.evaluation.points import PointsLike
 from impact_plugin.evaluation.steps import Registration, Step
@@ -76,5 +77,5 @@ def _window(given: Sequence[float] | None) -> Window | None:
     numbers = [float(number) for number in given]
     if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or numbers[0] >= numbers[1]:
         message = f"window is {given!r}, expected two intensities, black below white"
-        raise ValueError(message)
+        raise InputError(message)
     return Window(*numbers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from impact_plugin._errors import InputError
 from impact_plugin.images import colour, conversion, validation
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report import pictures
@@ -129,7 +130,7 @@ def _check_grid(image: sitk.Image, content: Content, name: str, option: str) -> 
             f"{name}{option} does not lie on the grid of this registration: {difference}. Give the "
             "images that were registered"
         )
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def _moving(content: Content) -> sitk.Image | None:
@@ -144,7 +145,7 @@ def _moving(content: Content) -> sitk.Image | None:
             f"the moving image (--moving) has {image.GetDimension()} dimensions, and this "
             f"registration is of images of {dimension}. Give the images that were registered"
         )
-        raise ValueError(message)
+        raise InputError(message)
     return image
 
 
