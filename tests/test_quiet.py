@@ -267,13 +267,16 @@ def test_files_are_written_without_a_dictionary(
 
 def test_commands_show_own_warnings_as_sentences() -> None:
     code = """
-import warnings
+import sys, warnings
+import click
 from impact_plugin import RecordWarning, cli
-from impact_plugin.cli import program
-def command(prog_name):
+from impact_plugin.cli.program import LazyGroup
+@click.command()
+def command():
     warnings.warn("the machine is another", RecordWarning)
     warnings.warn("somebody else's", UserWarning)
-program.program = command
+LazyGroup.get_command = lambda *_: command
+sys.argv = ["impact-plugin", "command"]
 cli.main()
 """
     done = programs.python("-c", code, check=True, timeout=60)
