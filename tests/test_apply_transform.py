@@ -269,7 +269,7 @@ def test_folders(tmp_path: Path) -> None:
     )
     result.save(tmp_path / "saved")
     last = sorted((tmp_path / "saved").glob("TransformParameters.*.txt"))[-1]
-    expected = result.warp(moving, order=1)
+    expected = result.warp(moving, interpolation=1)
     for given in (result, tmp_path / "saved", str(last), result.transform):
         options = {"reference": fixed} if isinstance(given, sitk.Transform) else {}
         warped = apply_transform(given, moving, default_pixel_value=0, **options)
@@ -312,7 +312,7 @@ def test_a_saved_inverse_is_read_back(name: str, registered: Any, tmp_path: Path
     points = registered.map_points(places(Geometry.of(fixed)))
     back = mapped(registered.inverse(), points)
     np.testing.assert_allclose(apply_transform(tmp_path / name, points), back, atol=0.02)
-    own_way = registered.warp(fixed, inverse=True, order=1, default=0)
+    own_way = registered.warp(fixed, inverse=True, interpolation=1, default_pixel_value=0)
     assert Geometry.of(own_way) == Geometry.of(moving) != Geometry.of(fixed)
     options = {"reference": moving} if name in ("i.h5", "i.tfm", "i.txt") else {}
     read = apply_transform(tmp_path / name, fixed, **options)
@@ -410,7 +410,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
         sitk_pair()[0],
         {"interpolation": "cubic"},
         ValueError,
-        "'cubic', expected one of 'linear', 'nearest', 'bspline'",
+        "'cubic', expected one of 'nearest', 'linear', 'bspline'",
     ),
     "axes of an image": (None, sitk_pair()[0], {"axes": "RAS"}, ValueError, "for points alone"),
     "dimensions": (None, sitk_pair(2)[0], {}, ValueError, "data has 2 dimensions"),

@@ -91,7 +91,7 @@ def test_a_channel_is_as_the_grey_image(dimension: int, opacity: bool) -> None:
     assert red.elastix_parameters == grey.elastix_parameters
     mixed = register(bytes_of(fixed), in_colours(moving, opacity), channel=0)
     assert mixed.elastix_parameters == grey.elastix_parameters
-    slide = red.warp(in_colours(moving, opacity), order=1, default=0)
+    slide = red.warp(in_colours(moving, opacity), interpolation=1, default_pixel_value=0)
     assert slide.GetNumberOfComponentsPerPixel() == 3 + opacity
 
 

@@ -121,8 +121,10 @@ def test_a_registration(whole: str, tmp_path: Path) -> None:
     assert found.record.transform.sha256 == expected.record.transform.sha256
     assert same(found.image, expected.image)
     assert found.chain == expected.chain
-    warped = found.warp(moving, order=number(1), default=np.float32(-5), threads=number(1))
-    assert same(warped, expected.warp(moving, order=1, default=-5.0))
+    warped = found.warp(
+        moving, interpolation=number(1), default_pixel_value=np.float32(-5), threads=number(1)
+    )
+    assert same(warped, expected.warp(moving, interpolation=1, default_pixel_value=-5.0))
     inverse = found.inverse(tolerance=np.float32(0.5), spacing=array(4.0))
     assert inverse.GetParameters() == expected.inverse(0.5, 4.0).GetParameters()
     again = impact_plugin.rerun(tmp_path / "b", fixed=fixed, moving=moving, threads=number(1))

@@ -97,10 +97,13 @@ def test_warping_labels(result: Result) -> None:
     warped = result.warp(labels, labels=True)
     assert warped.GetPixelID() == sitk.sitkUInt8
     assert set(np.unique(voxels(warped))) == {0, 7}
-    with pytest.raises(ValueError, match=r"order is 3, and labels cannot be interpolated"):
-        result.warp(labels, labels=True, order=3)
-    with pytest.raises(ValueError, match=r"order is 7, expected 0 \(nearest neighbour\) to 5"):
-        result.warp(labels, order=7)
+    with pytest.raises(ValueError, match=r"interpolation is 3, and labels cannot be interpolated"):
+        result.warp(labels, labels=True, interpolation=3)
+    with pytest.raises(
+        ValueError,
+        match=r"interpolation is 7, expected one of 'nearest', .*, 0 to 5",
+    ):
+        result.warp(labels, interpolation=7)
 
 
 def test_values_outside_another_image(result: Result) -> None:
@@ -112,13 +115,13 @@ def test_values_outside_another_image(result: Result) -> None:
         image.SetOrigin(away.tolist())
         assert (voxels(result.warp(image)) == 3).all()
         assert not voxels(result.warp(image, labels=True)).any()
-        assert (voxels(result.warp(image, default=default)) == default).all()
+        assert (voxels(result.warp(image, default_pixel_value=default)) == default).all()
     for bad in (-1000, 256, 0.5, np.nan):
         with pytest.raises(
             ValueError,
-            match=r"default is .*\(8-bit unsigned integer\) hold whole numbers from 0 to 255",
+            match=r"default_pixel_value is .*\(8-bit unsigned integer\) hold .* from 0 to 255",
         ):
-            result.warp(sitk.Cast(sitk_pair()[1], sitk.sitkUInt8), default=bad)
+            result.warp(sitk.Cast(sitk_pair()[1], sitk.sitkUInt8), default_pixel_value=bad)
 
 
 def test_values_outside_the_moving_image_fit_its_type() -> None:
@@ -305,7 +308,7 @@ def test_kinds_of_transform_that_only_elastix_has() -> None:
     assert result.warp(sitk_pair()[1]).GetSize() == result.image.GetSize()
     # Cubic interpolation overshoots it.
     steep = sitk.Cast((sitk_pair()[1] > 100) * 255, sitk.sitkUInt8)
-    near, cubic = (voxels(result.warp(steep, order=order)) for order in (1, 3))
+    near, cubic = (voxels(result.warp(steep, interpolation=order)) for order in (1, 3))
     assert np.abs(near.astype(float) - cubic).max() < 128
     assert np.any(near != cubic)
     assert set(np.unique(voxels(result.warp(steep, labels=True)))) == {0, 255}

@@ -281,7 +281,7 @@ def test_device_and_models(
     """They reach elastix's parameter file, in the map's own dialect."""
     texts: list[str] = []
 
-    def run(_: str, arguments: list[str | Path], *__: object) -> int:
+    def run(_: str, arguments: list[str | Path], *__: object, **___: object) -> int:
         texts.append(Path(arguments[arguments.index("-p") + 1]).read_text())
         return 1
 

@@ -168,10 +168,12 @@ def test_the_map_s_interpolator_and_value_outside(
     parameters = squares(**asked, DefaultPixelValue=-77, ResultImagePixelType="float")
     out = tmp_path / "out"
     result = registered(parameters, moving, output_directory=out, record="inputs")
-    expected = voxels(result.warp(moving, order=order, default=-77))
+    expected = voxels(result.warp(moving, interpolation=order, default_pixel_value=-77))
     assert (expected == -77).sum() > 100
     assert expected.dtype == np.int16
-    other = voxels(result.warp(moving, order=1 if order != 1 else 3, default=-77))
+    other = voxels(
+        result.warp(moving, interpolation=1 if order != 1 else 3, default_pixel_value=-77)
+    )
     assert np.any(other != expected)
     result.save(out)
     loaded = impact_plugin.RegistrationResult.load(out)
@@ -220,7 +222,7 @@ def test_with_a_preset_the_least_value_is_outside(tmp_path: Path) -> None:
         away.SetOrigin([5000.0, 0, 0])
         assert set(np.unique(voxels(each.warp(away)))) == {1}
         assert set(np.unique(voxels(each.warp(away, labels=True)))) == {0}
-        assert set(np.unique(voxels(each.warp(away, default=9)))) == {9}
+        assert set(np.unique(voxels(each.warp(away, default_pixel_value=9)))) == {9}
 
 
 def test_a_value_outside_that_another_image_cannot_hold() -> None:
@@ -229,7 +231,10 @@ def test_a_value_outside_that_another_image_cannot_hold() -> None:
     with pytest.raises(ValueError, match=r"value outside, the default, is -1000, .* from 0 to 255"):
         result.warp(mask)
     assert set(np.unique(voxels(result.warp(mask, labels=True)))) == {0, 1}
-    assert set(np.unique(voxels(result.warp(mask, default=0, order=0)))) == {0, 1}
+    assert set(np.unique(voxels(result.warp(mask, default_pixel_value=0, interpolation=0)))) == {
+        0,
+        1,
+    }
 
 
 B_SPLINE = "FinalBSplineInterpolator"

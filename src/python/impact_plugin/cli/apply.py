@@ -12,7 +12,7 @@ from impact_plugin.elastix.errors import RegistrationError
 
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
-    from impact_plugin.registration.applying import Interpolation
+    from impact_plugin.transforms.resampling import Interpolation
 
 _FILE = click.Path(path_type=Path)
 _WRITTEN = (".mha", ".nii", ".nii.gz", ".nrrd")

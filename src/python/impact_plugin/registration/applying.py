@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,14 +20,10 @@ from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.registration.known_transform import KnownTransform, TransformLike
 from impact_plugin.transforms.inverse import InverseWarning
+from impact_plugin.transforms.resampling import Interpolation, order_named
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
-
-Interpolation: TypeAlias = Literal["linear", "nearest", "bspline"]
-"""How values between voxels are found; ``"bspline"`` is cubic."""
-
-_ORDERS = {"nearest": 0, "linear": 1, "bspline": 3}
 
 
 @plain_arguments
@@ -79,8 +75,8 @@ def apply_transform(
             ``inverse=True`` needs one, the moving image. Voxel indices in a file of points are of
             this image. Positions of points have no other use for it.
         labels: Whether the image's values are labels: the nearest voxel's is taken, exactly.
-        interpolation: ``"linear"``, the default; ``"nearest"``, the default for labels; or
-            ``"bspline"``, the cubic one.
+        interpolation: ``"linear"``, the default; ``"nearest"``, the default for labels;
+            ``"bspline"``, the cubic one; or the order of a B-spline, 0 to 5.
         default_pixel_value: Value outside the image; by default that of elastix's file or of the
             registration, for labels and other transforms 0.
         axes: Frame of positions given and returned, and of files of points that do not say theirs:
@@ -120,10 +116,9 @@ def apply_transform(
     check_axes(axes)
     check_number("default_pixel_value", default_pixel_value)
     check_integer("threads", threads, 1)
-    if interpolation is not None and interpolation not in get_args(Interpolation):
-        allowed = ", ".join(map(repr, get_args(Interpolation)))
-        message = f"interpolation is {interpolation!r}, expected one of {allowed}"
-        raise InputError(message)
+    order = 0 if labels else 1
+    if interpolation is not None:
+        order = order_named(interpolation, labels)
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
     known = KnownTransform.read(transform, None if moving is None else Geometry.of(moving))
     grid = None if reference is None else grid_of(reference, known.dimension)
@@ -149,7 +144,6 @@ def apply_transform(
             "points alone"
         )
         raise InputError(message)
-    order = _order(interpolation, labels)
     image = _image(data, known.dimension)
     if default_pixel_value is None:
         default_pixel_value = 0.0 if labels else known.value_outside(image)
@@ -186,15 +180,6 @@ def are_points(data: ImageLike | PointsLike) -> bool:
         )
         raise InputError(message)
     return True
-
-
-def _order(interpolation: Interpolation | None, labels: bool) -> int:
-    if labels and interpolation not in (None, "nearest"):
-        message = (
-            f"interpolation is {interpolation!r}, and labels cannot be interpolated: leave it out"
-        )
-        raise InputError(message)
-    return _ORDERS[interpolation or ("nearest" if labels else "linear")]
 
 
 def _image(data: ImageLike, dimension: int) -> sitk.Image:

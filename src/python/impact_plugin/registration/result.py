@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin import _kept
+from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._equality import EqualByValue
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, temporary_folder
@@ -28,7 +29,12 @@ from impact_plugin.registration.known_transform import TRIED, KnownTransform
 from impact_plugin.registration.reporting import write_report
 from impact_plugin.transforms import apply, from_elastix
 from impact_plugin.transforms import inverse as inverses
-from impact_plugin.transforms.resampling import HIGHEST_ORDER, order_of, outside_of
+from impact_plugin.transforms.resampling import (
+    Interpolation,
+    order_named,
+    order_of,
+    outside_of,
+)
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -150,13 +156,14 @@ class RegistrationResult(RegistrationData, EqualByValue):
         """
         return apply.displacement_field(self.chain, self.fixed)
 
+    @renamed_arguments(order="interpolation", default="default_pixel_value")
     @plain_arguments
     def warp(
         self,
         image: ImageLike,
         labels: bool = False,
-        order: int | None = None,
-        default: float | None = None,
+        interpolation: Interpolation | None = None,
+        default_pixel_value: float | None = None,
         threads: int | None = None,
         *,
         inverse: bool = False,
@@ -174,10 +181,10 @@ class RegistrationResult(RegistrationData, EqualByValue):
             image: The moving image, or another one that lies as it does, on any grid.
             labels: Whether its values are labels: the nearest voxel's is taken, exactly, of
                 whatever type.
-            order: Of the B-spline interpolation: 0 (nearest neighbour), 1 (linear) to 5; by default
-                that of :attr:`image`: of the map's ResampleInterpolator and
-                FinalBSplineInterpolationOrder, else 3; 0 for labels.
-            default: Value outside the image; by default ``default_pixel_value`` of the
+            interpolation: ``"nearest"``, ``"linear"``, ``"bspline"`` (cubic), or the order of a
+                B-spline, 0 to 5; by default that of :attr:`image`: of the map's
+                ResampleInterpolator and FinalBSplineInterpolationOrder, else 3; 0 for labels.
+            default_pixel_value: Value outside the image; by default ``default_pixel_value`` of the
                 registration, else the map's DefaultPixelValue, else 0; with a preset the least
                 value of ``image``; 0 for labels.
             threads: How many; by default all processors.
@@ -195,29 +202,24 @@ class RegistrationResult(RegistrationData, EqualByValue):
 
         Raises:
             UnsupportedTransformError: With ``inverse``: as for :attr:`transform`.
-            ValueError: ``order`` is out of range, or is not 0 for labels; the image's pixel type
-                cannot hold the value outside; a transform that elastix wrote asks for an
+            ValueError: ``interpolation`` is none of these, or labels are interpolated; the image's
+                pixel type cannot hold the value outside; a transform that elastix wrote asks for an
                 interpolation of other kinds; or as in :func:`impact_plugin.register_images` for
                 images.
         """
         source = conversion.to_sitk(image)
         validation.check_real(source, "image")
-        if labels and order:
-            message = f"order is {order}, and labels cannot be interpolated: leave it out"
-            raise InputError(message)
         last = self.chain.maps[-1] if self.chain.maps else {}
         rule = self.resampling
-        if order is None:
-            order = 0 if labels else rule.order if rule else order_of(last)
-        if order not in range(HIGHEST_ORDER + 1):
-            message = f"order is {order}, expected 0 (nearest neighbour) to {HIGHEST_ORDER}"
-            raise InputError(message)
-        if default is None:
-            usual = rule.value_outside(source) if rule else outside_of(last)
-            default = 0.0 if labels else usual
-            validation.check_fits(default, source, "the registration's value outside, the default,")
+        if interpolation is not None:
+            order = order_named(interpolation, labels)
         else:
-            validation.check_fits(default, source, "default")
+            order = 0 if labels else rule.order if rule else order_of(last)
+        value, what = default_pixel_value, "default_pixel_value"
+        if value is None:
+            usual = rule.value_outside(source) if rule else outside_of(last)
+            value, what = 0.0 if labels else usual, "the registration's value outside, the default,"
+        validation.check_fits(value, source, what)
         validation.check_place(source, "image")
         if source.GetDimension() != self.fixed.dimension:
             message = (
@@ -236,7 +238,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
             known, left = known.inverted(grid)
             if left:
                 warnings.warn(left, inverses.InverseWarning, stacklevel=3)
-        return conversion.like(known.warp(source, grid, order, default, threads), image)
+        return conversion.like(known.warp(source, grid, order, value, threads), image)
 
     def _moving_grid(self, reference: ImageLike | None) -> Geometry:
         """Give the grid of a reference, or else of the moving image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from impact_plugin._errors import InputError
 from impact_plugin.parameters.values import ParameterMap, as_integer, as_number
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 _B_SPLINES = ("FinalBSplineInterpolator", "FinalBSplineInterpolatorFloat")
 _ORDERS = {"FinalNearestNeighborInterpolator": 0, "FinalLinearInterpolator": 1}
 HIGHEST_ORDER = 5
+
+Interpolation: TypeAlias = Literal["nearest", "linear", "bspline"] | int
+"""How values between voxels are found: ``"bspline"`` is cubic; or a B-spline's order, 0 to 5."""
+
+_NAMED: dict[object, int] = {"nearest": 0, "linear": 1, "bspline": 3}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,29 @@ class Resampling:
     def value_outside(self, image: sitk.Image) -> float:
         """Give the value outside of an image that is resampled."""
         return least(image) if self.outside is None else self.outside
+
+
+def order_named(interpolation: Interpolation, labels: bool) -> int:
+    """Give the order of the B-spline by which a caller wants an image interpolated.
+
+    Raises:
+        InputError: There is no such interpolation, or labels are to be interpolated.
+    """
+    order = interpolation
+    if isinstance(interpolation, bool) or interpolation not in range(HIGHEST_ORDER + 1):
+        if interpolation not in _NAMED:
+            message = (
+                f"interpolation is {interpolation!r}, expected one of "
+                f"{', '.join(map(repr, _NAMED))}, or the order of a B-spline, 0 to {HIGHEST_ORDER}"
+            )
+            raise InputError(message)
+        order = _NAMED[interpolation]
+    if labels and order != 0:
+        message = (
+            f"interpolation is {interpolation!r}, and labels cannot be interpolated: leave it out"
+        )
+        raise InputError(message)
+    return int(order)
 
 
 def least(image: sitk.Image) -> float:
