@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 namespace impact
 {
@@ -25,10 +26,17 @@ struct Problem
     Image
   };
 
-  Kind        kind{ Kind::Value };
-  std::string text{};   // what is wrong, in whole sentences
-  std::string remedy{}; // what to do, likewise; may be empty
-  std::string path{};   // the model file it is about; may be empty
+  Kind        kind;
+  std::string text;   // what is wrong, in whole sentences
+  std::string remedy; // what to do, likewise; may be empty
+  std::string path;   // the model file it is about; may be empty
+
+  Problem(Kind whatKind, std::string whatIsWrong, std::string whatToDo = {}, std::string ofModel = {})
+    : kind(whatKind)
+    , text(std::move(whatIsWrong))
+    , remedy(std::move(whatToDo))
+    , path(std::move(ofModel))
+  {}
 
   /** Text and remedy. */
   std::string
