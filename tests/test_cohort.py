@@ -204,7 +204,7 @@ def test_the_log_goes_on_after_half_a_line(tmp_path: Path, images: Path) -> None
 
 @pytest.mark.parametrize("module", [impact_plugin, cohort])
 def test_the_former_name_of_results(module: ModuleType) -> None:
-    with pytest.warns(DeprecationWarning, match="Cohort is now named CohortResult"):
+    with pytest.warns(DeprecationWarning, match=r"Cohort is now called .*CohortResult"):
         assert module.Cohort is cohort.CohortResult
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         models,
         parameters,
         records,
+        types,
     )
     from impact_plugin._errors import (
         FileError,
@@ -140,6 +141,7 @@ __all__ = [
     "register_cohort",
     "register_images",
     "rerun",
+    "types",
     "view_features",
     "write_cohort_report",
     "write_report",
@@ -157,6 +159,7 @@ _SUBMODULES = {
     "models": "models",
     "parameters": "parameters",
     "records": "records",
+    "types": "types",
 }
 _HOMES = {
     "CohortError": "cohort.errors",

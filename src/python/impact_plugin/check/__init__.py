@@ -16,7 +16,7 @@ from impact_plugin import _devices
 from impact_plugin._deprecated import renamed
 from impact_plugin._errors import InputError
 from impact_plugin._numbers import plain_arguments
-from impact_plugin.check.images import ImageError, ImageHeader
+from impact_plugin.check.images import ImageError, ImageHeader, core_grid
 from impact_plugin.check.missing_models import remedy_of
 from impact_plugin.check.report import (
     SCHEMA_VERSION,
@@ -187,8 +187,8 @@ class _Checker:
                 check = _networks.check_level(
                     level,
                     is_right,
-                    usable["fixed"].grid() if usable else None,
-                    usable["moving"].grid() if usable else None,
+                    core_grid(usable["fixed"]) if usable else None,
+                    core_grid(usable["moving"]) if usable else None,
                     map_checks.number_of_samples(self.parameters, number, usable.get("fixed")),
                     models,
                     threads,

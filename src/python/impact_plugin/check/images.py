@@ -123,12 +123,6 @@ class ImageHeader:
         """The path as messages have it, with a space behind it; empty where there is none."""
         return f'"{self.path}" ' if self.path else ""
 
-    def grid(self) -> _core.Grid:
-        """Give the geometry as the core has it."""
-        from impact_plugin import _core  # loads torch's libraries
-
-        return _core.Grid(self.size, self.spacing, self.origin, self.direction)
-
     def intensity_range(self) -> tuple[float, float]:
         """Give the least and the greatest voxel, reading them where they are not known.
 
@@ -165,3 +159,10 @@ def _range(path: str) -> tuple[float, float]:
     except (RuntimeError, ValueError) as error:
         raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None
     return float(least), float(greatest)
+
+
+def core_grid(image: ImageHeader) -> _core.Grid:
+    """Give an image's geometry as the core has it."""
+    from impact_plugin import _core  # loads torch's libraries
+
+    return _core.Grid(image.size, image.spacing, image.origin, image.direction)

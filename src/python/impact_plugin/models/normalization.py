@@ -13,7 +13,7 @@ from impact_plugin._numbers import spread
 if TYPE_CHECKING:
     from torch import Tensor
 
-Kind = Literal["window", "zscore", "image_minmax", "image_zscore"]
+NormalizationKind = Literal["window", "zscore", "image_minmax", "image_zscore"]
 
 _ALLOWED = (
     'Allowed: "none"; "window:LOWER:UPPER", which clamps to the window and maps it to 0 to 1; '
@@ -34,7 +34,7 @@ class Normalization:
         scale: What it is then divided by, likewise.
     """
 
-    kind: Kind
+    kind: NormalizationKind
     shift: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
 
