@@ -107,7 +107,7 @@ def test_parser(changes: ParameterMap, kind: str, remedy: str) -> None:
 
 
 def test_two_dimensional_images() -> None:
-    _, findings = _core.parse_settings({**MAP, "Dimension": ["3"]}, 1, 2)
+    _, findings = _core.parse_settings({**MAP, "VoxelSize": ["2*2"], "Dimension": ["3"]}, 1, 2)
     assert {(f.kind, f.remedy) for f in findings} == {("mismatch", "Use a model of dimension 2.")}
 
 

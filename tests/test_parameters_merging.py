@@ -231,7 +231,7 @@ def test_maps_that_are_refused(change: dict[str, list[str]], text: str, tmp_path
     with pytest.raises(ParameterError, match=re.escape(text)) as error:
         Parameters.read(path)
     (problem,) = error.value.problems
-    assert text in problem.text
+    assert text in str(problem)
     assert problem.line == file.line_of(next(iter(change)))
     assert str(error.value).startswith(f"{path}:{problem.line}: ")
     with pytest.raises(ParameterError, match=re.escape(text)):

@@ -124,7 +124,8 @@ register_batches(py::module_ & module)
       return mapsDoNotFit(needed,
                           available,
                           gpu < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu)),
-                          areHalf);
+                          areHalf)
+        .whole();
     },
     py::arg("needed"),
     py::arg("available"),
