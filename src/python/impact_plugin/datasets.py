@@ -17,6 +17,8 @@ from pathlib import Path
 from impact_plugin._errors import ImpactError
 from impact_plugin._io import expanded, write_bytes
 
+__all__ = ["DatasetError", "LungPair", "MrSlices", "lung_pair", "mr_slices"]
+
 _SERVER = "https://raw.githubusercontent.com"
 _SECONDS = 30.0
 _LARGEST = 64 * 2**20
