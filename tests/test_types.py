@@ -10,10 +10,12 @@ import re
 import typing
 from collections.abc import Iterator
 
+from impact_plugin import types
+
 MODULES = (
     *("impact_plugin", "impact_plugin.evaluation", "impact_plugin.check", "impact_plugin.models"),
     *("impact_plugin.parameters", "impact_plugin.cohort", "impact_plugin.datasets"),
-    *("impact_plugin.records", "impact_plugin.types"),
+    "impact_plugin.records",
 )
 LIBRARIES = {
     *("ArrayLike", "CompositeTransform", "DataFrame", "Image", "Module", "NDArray", "Path"),
@@ -52,7 +54,7 @@ def words(function: object) -> set[str]:
 def test_types_of_public_signatures() -> None:
     modules = [importlib.import_module(name) for name in MODULES]
     known = {name for module in modules for name in module.__all__} | LIBRARIES
-    known |= {*dir(builtins), *dir(typing), *dir(collections.abc)}
+    known |= {*types.__all__, *dir(builtins), *dir(typing), *dir(collections.abc)}
     hidden = {
         f"{name}: {word}"
         for module in modules
