@@ -283,6 +283,84 @@ def test_refused_files_are_named(tmp_path: Path) -> None:
             initial.read(path, GRID, "the transform")
 
 
+@pytest.mark.parametrize("ending", [".tfm", ".txt"])
+@pytest.mark.parametrize(
+    ("transform", "match"),
+    [
+        (("Euler3DTransform_double_3_3", "nan 0.2 0.3 4 5 6", "1 2 3 0"), "not finite.*nan 0.2"),
+        (("Euler3DTransform_double_3_3", "0.1 x 0.3 4 5 6", "1 2 3 0"), "not finite.*0.1 nan"),
+        (("Euler3DTransform_double_3_3", "0.2 0.3 4 5 6", "1 2 3 0"), "5 parameters, expected 6"),
+        (("AffineTransform_float_3_3", "1 0 0 1 3 4", "0 0 0"), "6 parameters, expected 12"),
+        (("TranslationTransform_double_3_3", "1 inf 2", ""), "not finite"),
+        (("BSplineTransform_double_3_3", "0 0", "4 4 4"), "3 fixed parameters, expected 18"),
+        (
+            ("BSplineTransform_double_3_3", "0 0", "4 4 4 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1"),
+            "2 parameters, expected 192",
+        ),
+    ],
+)
+def test_damaged_numbers_do_not_reach_itk(
+    transform: tuple[str, str, str], match: str, ending: str, tmp_path: Path
+) -> None:
+    """Of too few ITK reads what is behind them, and of some that are not finite it crashes."""
+    path = itk_file(tmp_path / f"damaged{ending}", transform)
+    kind = transform[0].partition("_")[0]
+    with pytest.raises(ValueError, match=rf"the {kind} in '.*damaged.*' has .*{match}"):
+        initial.read(path, GRID, "the transform")
+
+
+def test_damaged_numbers_of_matlab(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    sitk.WriteTransform(AFFINE, str(path))
+    first = np.float64(AFFINE.GetParameters()[0]).tobytes()
+    path.write_bytes(path.read_bytes().replace(first, np.float64(np.nan).tobytes()))
+    with pytest.raises(
+        ValueError, match=r"the AffineTransform in '.*a\.mat' has .*not finite.*nan"
+    ):
+        initial.read(path, GRID, "the transform")
+
+
+ODD = {
+    "ScaleVersor3DTransform": "0.1 0.2 0.3 4 5 6 1.1 1.2 0.9",
+    "ScaleSkewVersor3DTransform": "0.1 0.2 0.3 4 5 6 1.1 1.2 0.9 0.1 0 0 0 0.1 0",
+    "ComposeScaleSkewVersor3DTransform": "0.1 0.2 0.3 4 5 6 1.1 1.2 0.9 0.1 0 0",
+    "FixedCenterOfRotationAffineTransform": "1.1 0 0 0 1 0.2 0 0 1 4 5 6",
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_linear_transforms_that_simpleitk_half_knows(kind: str, tmp_path: Path) -> None:
+    """Which have no class there, or no inverse."""
+    path = itk_file(tmp_path / "odd.tfm", (f"{kind}_double_3_3", ODD[kind], "1 2 3"))
+    found = impact_plugin.apply_transform(path, POINTS)
+    np.testing.assert_allclose(read(path), found, atol=1e-9)
+    back = impact_plugin.apply_transform(path, found, inverse=True)
+    np.testing.assert_allclose(back, POINTS, atol=1e-9)
+    if hasattr(sitk, kind):
+        transform = getattr(sitk, kind)()
+        transform.SetFixedParameters([1.0, 2.0, 3.0])
+        transform.SetParameters([float(each) for each in ODD[kind].split()])
+        np.testing.assert_allclose(found, mapped(transform), atol=1e-9)
+        both = sitk.CompositeTransform([transform, sitk.TranslationTransform(3, (1, 2, 3))])
+        for each in (transform, both):
+            there = mapped(each)
+            back = impact_plugin.apply_transform(each, there, inverse=True)
+            np.testing.assert_allclose(back, POINTS, atol=1e-9)
+
+
+def test_displacements_that_are_not_finite(tmp_path: Path) -> None:
+    field = sitk.Image(SIZE, sitk.sitkVectorFloat64, 3)
+    field[1, 1, 1] = (np.nan, 0, 0)
+    path = tmp_path / "field.mha"
+    sitk.WriteImage(field, str(path))
+    for given in (path, field, sitk.DisplacementFieldTransform(sitk.Image(field))):
+        for inverse in (False, True):
+            with pytest.raises(ValueError, match=r"1 of .* displacements are not finite"):
+                impact_plugin.apply_transform(given, POINTS, inverse=inverse)
+    with pytest.raises(ValueError, match=r"the transform: 1 of .* are not finite"):
+        initial.read(path, GRID, "the transform")
+
+
 def test_whole_numbers_with_decimals() -> None:
     """In parameter maps, too: elastix reads 2.000000 as 2."""
     fixed, moving = sitk_pair()

@@ -24,6 +24,7 @@ from impact_plugin.transforms import (
     initial,
     inverse,
     itk_files,
+    itk_parameters,
     solving,
 )
 from impact_plugin.transforms import chain as chains
@@ -207,6 +208,10 @@ def _of_chain(
 
 
 def _of_itk(transform: sitk.Transform, grid: Geometry | None = None) -> KnownTransform:
+    import SimpleITK as sitk
+
+    if isinstance(transform, sitk.DisplacementFieldTransform):
+        itk_parameters.check_finite(transform.GetDisplacementField(), "transform")
     values = np.array(transform.GetParameters()) if transform.IsLinear() else np.zeros(1)
     if not np.isfinite(values).all():
         message = f"transform is a {transform.GetName()} with numbers that are not finite"

@@ -14,7 +14,7 @@ from impact_plugin._io import expanded, write_text
 from impact_plugin.images.files import read_image, write_image
 from impact_plugin.parameters import map_files
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.transforms import file_transforms
+from impact_plugin.transforms import file_transforms, itk_parameters
 from impact_plugin.transforms.completed import completed
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Chain(EqualByValue):
         source = _beside(parameters[_FIELD][0], folder)
         name = f"field{len(self.fields)}.mha"
         self.fields[name] = read_image(source, sitk.sitkVectorFloat64)
+        itk_parameters.check_finite(self.fields[name], str(source))
         parameters[_FIELD] = [name]
 
 

@@ -66,12 +66,7 @@ class _Affine:
         return _Affine(self.matrix @ first.matrix, self.matrix @ first.offset + self.offset)
 
     def to_sitk(self) -> sitk.AffineTransform:
-        import SimpleITK as sitk
-
-        affine = sitk.AffineTransform(len(self.offset))
-        affine.SetMatrix(self.matrix.ravel().tolist())
-        affine.SetTranslation(self.offset.tolist())
-        return affine
+        return itk_parameters.affine(self.matrix, self.offset)
 
     @property
     def is_identity(self) -> bool:

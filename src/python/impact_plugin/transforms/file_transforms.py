@@ -71,10 +71,10 @@ def _single(path: Path) -> sitk.Transform:
             "keep it beside the transform parameter file that names it"
         )
         raise MissingFileError(message)
-    transform = itk_files.read(path, "the transform").Downcast()
+    transform = itk_files.read(path, "the transform")
     if isinstance(transform, sitk.CompositeTransform):
         if transform.GetNumberOfTransforms() != 1:
             message = f"{path} has {transform.GetNumberOfTransforms()} transforms, expected one"
             raise InputError(message)
-        transform = transform.GetNthTransform(0).Downcast()
+        transform = itk_parameters.nth(transform, 0)
     return transform

@@ -10,10 +10,11 @@ import numpy as np
 
 from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded, temporary_folder
+from impact_plugin.elastix import components
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_integer
 from impact_plugin.transforms import chain as chains
-from impact_plugin.transforms import directions, itk_files, to_elastix
+from impact_plugin.transforms import directions, itk_files, itk_parameters, to_elastix
 from impact_plugin.transforms.chain import Chain
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def as_chain(initial: InitialTransform, grid: Geometry, name: str) -> Chain:
         chain = chains.of_maps(initial)
     else:
         chain = to_elastix.from_sitk(_as_sitk(initial, name), grid, name)
-    return _of_dimension(chain, grid, name)
+    return _checked(chain, grid, name)
 
 
 def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
@@ -100,7 +101,7 @@ def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
         )
         raise MissingFileError(message)
     if is_of_elastix(path):
-        return _of_dimension(Chain.read(path), grid, name)
+        return _checked(Chain.read(path), grid, name)
     return to_elastix.from_sitk(itk_files.read(path, name), grid, name)
 
 
@@ -126,8 +127,10 @@ def is_of_elastix(path: Path) -> bool:
         return file.read(4096).lstrip().startswith((b"(", b"//"))
 
 
-def _of_dimension(chain: Chain, grid: Geometry, name: str) -> Chain:
+def _checked(chain: Chain, grid: Geometry, name: str) -> Chain:
     for parameters in chain.maps:
+        # elastix would log that it has no such transform, and go on without all of them.
+        components.check_names({"Transform": parameters["Transform"]}, name)
         dimension = parameters.get("FixedImageDimension", [str(grid.dimension)])[0]
         if as_integer(dimension) != grid.dimension:
             message = f"{name} is for {dimension} dimensions, and the images have {grid.dimension}"
@@ -149,7 +152,7 @@ def sitk_of(transform: object) -> sitk.Transform | None:
     with temporary_folder() as folder:
         file = str(folder / "transform.h5")
         itk.transformwrite([transform], file)
-        return sitk.ReadTransform(file)
+        return itk_parameters.from_file(file)
 
 
 def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:

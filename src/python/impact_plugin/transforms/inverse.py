@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
-from impact_plugin.transforms.solving import Points, jacobian, mapped, solve
+from impact_plugin.transforms.itk_parameters import affine, matrix_and_offset
+from impact_plugin.transforms.solving import Points, folds, mapped, solve
 from impact_plugin.transforms.to_elastix import parts
 
 if TYPE_CHECKING:
@@ -108,11 +109,15 @@ def deformed(transform: sitk.Transform, points: Points) -> Points:
 
 
 def _linear(part: sitk.Transform) -> sitk.Transform:
+    matrix, offset = matrix_and_offset(part)
+    if np.linalg.matrix_rank(matrix) < len(offset):
+        message = f"the transform has no inverse: its {part.GetName()} maps space to a plane"
+        raise InputError(message)
     try:
         return part.GetInverse()
-    except RuntimeError as error:
-        message = f"the transform has no inverse: its {part.GetName()} maps space to a plane"
-        raise InputError(message) from error
+    except (RuntimeError, KeyError):  # ITK has none for this class
+        back = np.linalg.inv(matrix)
+        return affine(back, -back @ offset)
 
 
 def what_is_left(
@@ -140,7 +145,7 @@ def what_is_left(
         f"The inverse is off by more than {tolerance:g} mm at {100 * far.mean():.2g} % of the "
         f"fixed image, by {error.max():.2g} mm at most and {error.mean():.2g} mm in the mean."
     )
-    folded = np.linalg.det(jacobian(transform, points[far])) <= 0
+    folded = folds(transform, points[far])
     if folded.any():
         text += (
             f" At {100 * folded.sum() / len(points):.2g} % of the image the transform folds: there "
@@ -269,7 +274,7 @@ class _Deformation:
         error = round_trip(self.smooth, inverse, inside)
         if np.percentile(error, 99) <= tolerance:
             return False
-        return bool(np.mean(np.linalg.det(jacobian(self.smooth, inside)) <= 0) < 0.01)
+        return bool(np.mean(folds(self.smooth, inside)) < 0.01)
 
     def _inverse(
         self, nodes: Geometry, tolerance: float, guess: sitk.Transform | None = None

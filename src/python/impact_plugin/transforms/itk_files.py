@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from impact_plugin._errors import FileError, InputError
 from impact_plugin._io import utf8_name
 from impact_plugin.images.files import read_image
+from impact_plugin.transforms import itk_numbers
+from impact_plugin.transforms.itk_parameters import from_file
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -32,6 +34,8 @@ def read(path: Path, name: str) -> sitk.Transform:
     """
     with path.open("rb") as file:
         begin = file.read(4096)
+    if not is_field(path) and not _ROWS.match(begin):
+        itk_numbers.check(path, name)
     try:
         if is_field(path):
             return field(read_image(path))
@@ -119,7 +123,7 @@ def _listened(path: Path) -> tuple[sitk.Transform, str]:
     with _LISTENING:  # the logger is one for all threads
         before = listener.SetAsGlobalITKLogger()
         try:
-            transform = sitk.ReadTransform(utf8_name(path))
+            transform = from_file(utf8_name(path))
             return transform, listener.text
         finally:
             before.SetAsGlobalITKLogger()
@@ -135,9 +139,7 @@ def write(transform: sitk.Transform, path: Path) -> None:
 
     try:
         sitk.WriteTransform(transform, utf8_name(path))
-        sitk.ReadTransform(
-            utf8_name(path)
-        )  # the writer does not see whether all of it went to the disk
+        from_file(utf8_name(path))  # the writer does not see whether all of it went to the disk
     except RuntimeError as error:
         message = f"{path} cannot be written. Is the disk full?"
         raise FileError(message) from error

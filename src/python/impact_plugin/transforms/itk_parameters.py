@@ -26,7 +26,7 @@ def parameters_of(
         what: What messages call it.
 
     Raises:
-        ValueError: It is of another kind.
+        ValueError: It is of another kind, or has numbers that are not finite.
     """
     import SimpleITK as sitk
 
@@ -50,6 +50,7 @@ def parameters_of(
     if isinstance(transform, sitk.DisplacementFieldTransform):
         name = f"field{len(fields)}.mha"
         fields[name] = transform.GetDisplacementField()
+        check_finite(fields[name], what)
         return {
             "Transform": "DeformationFieldTransform",
             "NumberOfParameters": 0,
@@ -80,6 +81,63 @@ def matrix_and_offset(
     offset = np.array(transform.TransformPoint([0.0] * dimension))
     columns = [transform.TransformPoint(row) for row in np.eye(dimension).tolist()]
     return (np.array(columns) - offset).T, offset
+
+
+def check_finite(field: sitk.Image, name: str) -> None:
+    """Check that a displacement field is finite everywhere.
+
+    Raises:
+        ValueError: It is not.
+    """
+    import SimpleITK as sitk
+
+    wrong = ~np.isfinite(sitk.GetArrayViewFromImage(field)).all(axis=-1)
+    if wrong.any():
+        message = (
+            f"{name}: {np.count_nonzero(wrong)} of {wrong.size} displacements are not finite, "
+            "expected one vector in mm at each voxel. Write zeros where nothing is to move"
+        )
+        raise InputError(message)
+
+
+def affine(matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> sitk.AffineTransform:
+    """Give A x + b as a transform."""
+    import SimpleITK as sitk
+
+    transform = sitk.AffineTransform(len(offset))
+    transform.SetMatrix(matrix.ravel().tolist())
+    transform.SetTranslation(offset.tolist())
+    return transform
+
+
+def as_class(transform: sitk.Transform) -> sitk.Transform:
+    """Give a transform as one of SimpleITK's class for it.
+
+    Where it has none, or does not find its own, as of ComposeScaleSkewVersor3DTransform in
+    SimpleITK 2.5, a linear one is given as an affine one.
+    """
+    try:
+        return transform.Downcast()
+    except (TypeError, KeyError, RuntimeError):
+        return affine(*matrix_and_offset(transform)) if transform.IsLinear() else transform
+
+
+def nth(composite: sitk.CompositeTransform, number: int) -> sitk.Transform:
+    """Give a transform of a composition, see :func:`as_class`."""
+    from SimpleITK import _SimpleITK
+
+    return as_class(_SimpleITK.CompositeTransform_GetNthTransform(composite, number))
+
+
+def from_file(name: str) -> sitk.Transform:
+    """Read a transform by SimpleITK, see :func:`as_class`.
+
+    Raises:
+        RuntimeError: SimpleITK cannot read the file.
+    """
+    from SimpleITK import _SimpleITK
+
+    return as_class(_SimpleITK.ReadTransform(name))
 
 
 def with_parameters(name: str, parameters: Iterable[float]) -> dict[str, Value]:

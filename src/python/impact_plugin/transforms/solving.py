@@ -51,6 +51,12 @@ def jacobian(transform: sitk.Transform, places: Points) -> NDArray[np.float64]:
     return np.stack(columns, axis=-1)
 
 
+def folds(transform: sitk.Transform, places: Points) -> NDArray[np.bool_]:
+    """Tell at which places (N, d) a transform folds: det(dT/dx) is not above 0."""
+    folded: NDArray[np.bool_] = np.linalg.det(jacobian(transform, places)) <= 0
+    return folded
+
+
 def solve(
     transform: sitk.Transform,
     targets: Points,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap, as_map
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.itk_parameters import parameters_of
+from impact_plugin.transforms.itk_parameters import as_class, nth, parameters_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -57,8 +56,7 @@ def parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
     """Give what a composition consists of, in the order in which it is applied."""
     import SimpleITK as sitk
 
-    with contextlib.suppress(TypeError):  # there is no class for it
-        transform = transform.Downcast()
+    transform = as_class(transform)
     if isinstance(transform, sitk.CompositeTransform):
         if transform.IsLinear() and transform.GetNumberOfTransforms() == 1:
             # Of MatrixOffsetTransformBase, for which it has no class, SimpleITK makes a composition
@@ -66,7 +64,7 @@ def parts(transform: sitk.Transform) -> Iterator[sitk.Transform]:
             yield transform
             return
         for number in reversed(range(transform.GetNumberOfTransforms())):
-            yield from parts(transform.GetNthTransform(number))
+            yield from parts(nth(transform, number))
     else:
         yield transform
 
