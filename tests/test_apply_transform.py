@@ -89,7 +89,7 @@ def mapped(transform: sitk.Transform, points: Array) -> Array:
 
 def of_elastix(folder: Path, transform: sitk.Transform, grid: Geometry, **extra: str) -> Path:
     chain = to_elastix.from_sitk(transform, grid)
-    chain.maps[-1] |= {name: [value] for name, value in extra.items()}
+    chain.maps[-1] |= {name: value.split() for name, value in extra.items()}
     path = chain.write(folder, "TransformParameters")
     assert path is not None
     assert len(chain.maps) > 1, "a chain with an initial transform"
@@ -161,7 +161,7 @@ def test_every_form(form: str, dimension: int, tmp_path: Path) -> None:
     back = apply_transform(given, found, inverse=True)
     np.testing.assert_allclose(back, points, atol=1e-3)
     right = sitk.Resample(image, image_on(fixed), transform, sitk.sitkLinear, 0.0)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"interpolation": "linear"}
     if form not in KNOW_THEIR_GRID:
         with pytest.raises(ValueError, match=r"does not say on which grid .* as reference"):
             apply_transform(given, image)
@@ -278,6 +278,25 @@ def test_folders(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             apply_transform(given, points), result.map_points(points), atol=1e-6
         )
+    for given in (result, tmp_path / "saved", last):  # interpolated as the registration did
+        np.testing.assert_array_equal(
+            voxels(apply_transform(given, moving)), voxels(result.warp(moving))
+        )
+    again = impact_plugin.register_images(
+        fixed,
+        moving,
+        parameter_maps=squares(),
+        iterations=2,
+        progress=False,
+        initial_transform=tmp_path / "saved",
+    )
+    assert again.initial == 1
+    assert again.chain.maps[0] == result.chain.maps[0]
+    assert again.record is not None
+    assert again.record.initial_transform is not None
+    assert again.record.initial_transform.path == str(last)
+    with pytest.raises(FileNotFoundError, match=r"initial_transform: .* holds no registration"):
+        impact_plugin.register_images(fixed, moving, initial_transform=tmp_path)
     array = impact_plugin.ImageArray(
         sitk.GetArrayFromImage(moving), moving.GetSpacing(), moving.GetOrigin()
     )
@@ -451,6 +470,31 @@ def test_without_an_inverse(tmp_path: Path) -> None:
         apply_transform(tmp_path / "broken.h5", [[1, 2, 3]])
     with pytest.raises(FileNotFoundError, match="holds no registration"):
         apply_transform(tmp_path, [[1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "match"),
+    [
+        ("Spacing", "0 1 1", r"spacing \[0\.0, 1\.0, 1\.0\], expected numbers above 0"),
+        ("Spacing", "inf 1 1", "expected finite numbers"),
+        ("Origin", "nan 0 0", "expected finite numbers"),
+        ("Direction", "1 1 0 0 1 0 0 0 1", "not at right angles"),
+        ("Size", "999999 999999 999999", r"999999 x .* GiB, and this machine has .*as reference"),
+    ],
+)
+def test_grids_on_which_nothing_lies(name: str, values: str, match: str, tmp_path: Path) -> None:
+    """Points need no grid, nor does an image with a reference."""
+    fixed, moving = grids(3)
+    transform, image = deformation(fixed), image_on(moving)
+    path = of_elastix(tmp_path, transform, fixed, **{name: values})
+    points = places(fixed)
+    np.testing.assert_allclose(apply_transform(path, points), mapped(transform, points), atol=1e-5)
+    warped = apply_transform(path, image, reference=image_on(fixed))
+    assert Geometry.of(warped) == fixed
+    with pytest.raises(ValueError, match=match):
+        apply_transform(path, image)
+    with pytest.raises(ValueError, match=match):
+        evaluation.evaluate(path, fixed_points=points, moving_points=points, outside="leave out")
 
 
 def run(*arguments: object) -> tuple[int, str]:

@@ -19,6 +19,9 @@ from helpers import programs
 from helpers.pairs import shift_error, sitk_pair, squares, write_pair
 from helpers.parameter_maps import ParameterMap, as_text, parameter_map
 from helpers.registrations import impact
+from impact_plugin.elastix import components
+from impact_plugin.images.grid import Geometry
+from impact_plugin.transforms import to_elastix
 
 LONG = 1_000_000_000
 
@@ -314,6 +317,25 @@ def test_error_of_a_component() -> None:
     assert "0x" not in caught.value.cause
     assert caught.value.log is not None
     caught.value.log.unlink()
+
+
+def test_an_initial_transform_that_elastix_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only logs that, and goes on."""
+    fixed, moving = sitk_pair()
+    first = to_elastix.translation([1.0, 0.0, 0.0], Geometry.of(fixed)).maps[0]
+    unknown = {**first, "Transform": ["NoSuch"]}
+    monkeypatch.setattr(components, "check_names", lambda *_: None)
+    with pytest.raises(impact_plugin.RegistrationError, match="went on without"):
+        impact_plugin.register_images(
+            fixed,
+            moving,
+            parameter_maps=squares(),
+            initial_transform=[first, unknown],
+            output_directory=tmp_path,
+        )
+    assert not list(tmp_path.glob("TransformParameters.0.txt"))
 
 
 def test_a_child_that_is_killed() -> None:

@@ -229,11 +229,13 @@ def test_wrong_initial_transforms(tmp_path: Path) -> None:
     fixed, moving = image_at(0, 0, 0), image_at(1, 1, 1)
     (tmp_path / "text.txt").write_text("hello\n")
     (tmp_path / "map.txt").write_text('(Metric "Impact")\n')
+    unknown = {**of_kind("EulerTransform", 3), "Transform": ["NoSuch"]}
     for given, error, match in (
         ("centre", FileNotFoundError, r"no file 'centre'.*'center', 'mass'"),
         (tmp_path / "text.txt", ValueError, r"neither a transform parameter file of elastix nor"),
         (tmp_path / "map.txt", ValueError, r"map\.txt is no transform parameter file"),
         (sitk.Euler2DTransform(), ValueError, r"for 2 dimensions, and the images have 3"),
+        ([unknown], ValueError, r'\(Transform "NoSuch"\), which elastix does not have'),
         (np.eye(4), TypeError, r"initial_transform is a numpy\.ndarray, expected 'center' or"),
     ):
         with pytest.raises(error, match=match):

@@ -38,7 +38,7 @@ Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); 
 @click.option(
     "--interpolation",
     type=click.Choice(["linear", "nearest", "bspline"]),
-    help="Default: linear; nearest for labels.",
+    help="Default: the registration's; nearest for labels, linear for transforms of ITK.",
 )
 @click.option(
     "--default-pixel-value",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from impact_plugin._errors import MissingFileError
+from impact_plugin._io import expanded
 from impact_plugin.elastix.history import History
 from impact_plugin.folders import LOG, RECORD, elastix_log, record_file, summary
 from impact_plugin.folders.elastix_log import LogFacts
@@ -18,6 +20,7 @@ from impact_plugin.images.files import read_image
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.fixed_grid import grid_of
+from impact_plugin.transforms.initial import AUTOMATIC
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -78,10 +81,14 @@ class ResultFolder:
     @cached_property
     def chain(self) -> Chain:
         """The transforms, the initial one among them."""
+        return Chain() if self.file is None else Chain.read(self.file)
+
+    @cached_property
+    def file(self) -> Path | None:
+        """The file of the whole transform, see :attr:`chain`; None of the identity."""
         if self.summary is None:
-            return Chain.read(self.last)
-        named = self.summary.transform
-        return Chain.read(self.path / named) if named else Chain()
+            return self.last
+        return self.path / self.summary.transform if self.summary.transform else None
 
     @cached_property
     def fixed(self) -> Geometry:
@@ -161,6 +168,28 @@ class ResultFolder:
             if path.suffix not in _VOXELS and not path.name[len(stem) :].startswith(".R")
         ]
         return conversion.to_sitk(files[0]) if files else None
+
+
+def transform_in(given: Any, name: str = "initial_transform") -> Any:  # noqa: ANN401
+    """Give the transform file of a folder with a registration; anything else as it was given.
+
+    Args:
+        given: What a caller gave as transform.
+        name: What messages call it.
+
+    Raises:
+        FileNotFoundError: The folder holds no registration.
+    """
+    if not isinstance(given, str | os.PathLike) or given in AUTOMATIC:
+        return given
+    path = expanded(given)
+    if not path.is_dir():
+        return given
+    try:
+        return ResultFolder(path).file
+    except MissingFileError as error:
+        message = f"{name}: {error}"
+        raise MissingFileError(message) from error
 
 
 def _match(path: Path) -> bool:

@@ -111,22 +111,27 @@ def check_grey(image: sitk.Image, name: str) -> None:
         raise InputError(message)
 
 
-def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
-    """Check that an image lies somewhere, with its voxels in different places.
+def check_place(image: sitk.Image | sitk.ImageFileReader | Geometry, name: str) -> None:
+    """Check that an image, or a grid, lies somewhere, with its voxels in different places.
 
     Raises:
-        ValueError: Its origin, spacing or direction is not finite, its axes are not at right
-            angles, or it is so far away that numbers cannot tell its voxels apart.
+        ValueError: Its origin, spacing or direction is not finite, its spacing not above 0, its
+            axes are not at right angles, or it is so far away that numbers cannot tell its voxels
+            apart.
     """
+    grid = image if isinstance(image, Geometry) else Geometry.of(image)
     for what, values in (
-        ("origin", image.GetOrigin()),
-        ("spacing", image.GetSpacing()),
-        ("direction", image.GetDirection()),
+        ("origin", grid.origin),
+        ("spacing", grid.spacing),
+        ("direction", grid.direction),
     ):
         if not np.isfinite(values).all():
             message = f"{name}: {what} {list(values)}, expected finite numbers"
             raise InputError(message)
-    direction = Geometry.of(image).axes
+    if min(grid.spacing) <= 0:
+        message = f"{name}: spacing {list(grid.spacing)}, expected numbers above 0, in mm"
+        raise InputError(message)
+    direction = grid.axes
     if not np.allclose(direction.T @ direction, np.eye(len(direction)), atol=1e-3):
         message = (
             f"{name}: its axes are not at right angles and of length 1 (direction cosines "
@@ -138,12 +143,12 @@ def check_place(image: sitk.Image | sitk.ImageFileReader, name: str) -> None:
                 "frame of its plane, as impact_plugin.ImageArray(array, spacing)"
             )
         raise InputError(message)
-    spacing = np.asarray(image.GetSpacing())
-    farthest = np.abs(image.GetOrigin()) + spacing * image.GetSize()
+    spacing = np.asarray(grid.spacing)
+    farthest = np.abs(grid.origin) + spacing * grid.size
     if (farthest * np.finfo(float).eps > 1e-3 * spacing).any():
         message = (
             f"{name} lies too far from the origin of space for its voxels to be told apart: origin "
-            f"{list(image.GetOrigin())} mm, spacing {list(image.GetSpacing())} mm. Correct its "
+            f"{list(grid.origin)} mm, spacing {list(grid.spacing)} mm. Correct its "
             "header"
         )
         raise InputError(message)

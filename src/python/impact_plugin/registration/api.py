@@ -21,6 +21,7 @@ from impact_plugin.elastix import signals
 from impact_plugin.elastix.history import History
 from impact_plugin.folders import record_file
 from impact_plugin.folders.record import BegunRecord
+from impact_plugin.folders.result_folder import transform_in
 from impact_plugin.images import colour, conversion, validation
 from impact_plugin.images.colour import Channel
 from impact_plugin.images.conversion import ImageLike
@@ -93,8 +94,8 @@ def register_images(
         moving_mask: Likewise of the moving image.
         initial_transform: Where to start, from fixed to moving: ``"center"`` (middle on middle),
             ``"mass"`` (centre of mass on centre of mass), a transform of SimpleITK or itk, a
-            transform file of elastix or ITK, or another result. The result's transform contains
-            it.
+            transform file of elastix or ITK, another result, or a folder with one, or that elastix
+            wrote. The result's transform contains it.
         models: Where model files lie: a folder, or a dict of paths by the names in the map. MIND
             models are made.
         iterations: Iterations in place of the maps': one number for every level, or a list with one
@@ -171,6 +172,7 @@ def register_images(
         "fixed_mask": fixed_mask,
         "moving_mask": moving_mask,
     }
+    initial_transform = transform_in(initial_transform)
     out = None if output_directory is None else expanded(output_directory).absolute()
     if out is not None:
         patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]

@@ -75,8 +75,10 @@ def apply_transform(
             ``inverse=True`` needs one, the moving image. Voxel indices in a file of points are of
             this image. Positions of points have no other use for it.
         labels: Whether the image's values are labels: the nearest voxel's is taken, exactly.
-        interpolation: ``"linear"``, the default; ``"nearest"``, the default for labels;
-            ``"bspline"``, the cubic one; or the order of a B-spline, 0 to 5.
+        interpolation: ``"linear"``, ``"nearest"``, ``"bspline"``, the cubic one; or the order of a
+            B-spline, 0 to 5. By default ``"nearest"`` for labels; else as the registration
+            interpolated (``result.warp`` gives the same), or elastix's file says, and
+            ``"linear"`` for transforms of ITK.
         default_pixel_value: Value outside the image; by default that of elastix's file or of the
             registration, for labels and other transforms 0.
         axes: Frame of positions given and returned, and of files of points that do not say theirs:
@@ -116,7 +118,7 @@ def apply_transform(
     check_axes(axes)
     check_number("default_pixel_value", default_pixel_value)
     check_integer("threads", threads, 1)
-    order = 0 if labels else 1
+    order = 0 if labels else None
     if interpolation is not None:
         order = order_named(interpolation, labels)
     moving = None if moving_image is None else conversion.to_sitk(moving_image, "moving_image")
@@ -148,6 +150,7 @@ def apply_transform(
     if default_pixel_value is None:
         default_pixel_value = 0.0 if labels else known.value_outside(image)
     validation.check_fits(default_pixel_value, image, "default_pixel_value")
+    order = known.order if order is None else order
     grid = grid or _own_grid(known, inverse)
     if inverse:
         known, left = known.inverted(grid)
@@ -226,5 +229,7 @@ def _own_grid(known: KnownTransform, inverse: bool) -> Geometry:
             "this transform alone does not say on which grid the result is to lie: give the fixed "
             "image, or another one that lies as it does, as reference"
         )
+        if known.no_grid:
+            message += f". {known.no_grid}"
         raise InputError(message)
     return known.grid

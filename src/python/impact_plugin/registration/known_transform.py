@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,8 +28,8 @@ from impact_plugin.transforms import (
 )
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms.chain import Chain
-from impact_plugin.transforms.fixed_grid import grid_of_chain
-from impact_plugin.transforms.resampling import Resampling, outside_of
+from impact_plugin.transforms.fixed_grid import MissingGridError, grid_of_chain
+from impact_plugin.transforms.resampling import Resampling, order_of, outside_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -55,6 +54,7 @@ class KnownTransform:
         itk: As SimpleITK has it; None where ``chain`` has it.
         grid: Of the fixed image, if that is known.
         resampling: How the registration resampled its moving image; None where the chain says it.
+        no_grid: Why no grid is known, of a file of elastix.
     """
 
     dimension: int
@@ -62,6 +62,7 @@ class KnownTransform:
     itk: sitk.Transform | None = None
     grid: Geometry | None = None
     resampling: Resampling | None = None
+    no_grid: str = ""
 
     @classmethod
     def read(cls, given: TransformLike, moving: Geometry | None = None) -> KnownTransform:
@@ -155,6 +156,23 @@ class KnownTransform:
             return apply.warp(self.chain, image, grid, order, default, threads)
         return apply.resample(self.itk, image, grid, order, default, threads)
 
+    @property
+    def order(self) -> int:
+        """Order of the B-spline by which the registration interpolates; 1 where it is not known.
+
+        Raises:
+            ValueError: elastix's file asks for an interpolation of another kind.
+        """
+        if self.resampling is not None:
+            return self.resampling.order
+        if not (self.chain and self.chain.maps):
+            return 1
+        try:
+            return order_of(self.chain.maps[-1])
+        except InputError as error:
+            message = f"{error}; or give interpolation"
+            raise InputError(message) from error
+
     def value_outside(self, image: sitk.Image) -> float:
         """Give the value outside of an image, as the registration had it; 0 by default."""
         if self.resampling is not None:
@@ -184,10 +202,10 @@ def _of_path(path: Path, moving: Geometry | None) -> KnownTransform:
 
 
 def _of_elastix(chain: Chain, source: str, moving: Geometry | None) -> KnownTransform:
-    grid = None
-    with suppress(ValueError):  # transform files that programs made by hand need not have it
-        grid = grid_of_chain(chain.maps, source)
-    return _of_chain(chain, grid, moving)
+    try:
+        return _of_chain(chain, grid_of_chain(chain.maps, source), moving)
+    except MissingGridError as error:  # transform files made by hand need not have it
+        return replace(_of_chain(chain, None, moving), no_grid=str(error))
 
 
 def _of_chain(

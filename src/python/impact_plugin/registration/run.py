@@ -69,7 +69,7 @@ class Run:
         if code != 0:
             raise self._error(follower, code)
         try:
-            return Chain.read(self.last_transform)
+            chain = Chain.read(self.last_transform)
         except (OSError, ValueError) as error:
             self.last_transform.unlink(missing_ok=True)  # not to be taken for a whole one
             cause = (
@@ -77,6 +77,14 @@ class Run:
                 f"{error} Is the disk full?"
             )
             raise self._error(follower, code, cause) from error
+        if _numbers(chain)[: len(self._before.maps)] != _numbers(self._before):
+            self.last_transform.unlink(missing_ok=True)
+            cause = (
+                "elastix went on without the initial transform, or without a part of it: its log "
+                "says why"
+            )
+            raise self._error(follower, code, cause)
+        return chain
 
     @property
     def last_transform(self) -> Path:
@@ -140,3 +148,8 @@ class Run:
         else:
             Path(name).write_text("\n".join(follower.lines) + "\n", encoding="utf-8")
         return Path(name)
+
+
+def _numbers(chain: Chain) -> list[tuple[list[str], list[str] | None]]:
+    """Give the kind and the numbers of each transform."""
+    return [(each["Transform"], each.get("TransformParameters")) for each in chain.maps]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +53,7 @@ def displacement_field(chain: Chain, grid: Geometry) -> sitk.Image:
     try:
         transform = from_elastix.to_sitk(chain, grid.dimension)
     except UnsupportedTransformError:
+        _check_memory(grid, 8 * grid.dimension)
         return transformix.displacement_field(chain, grid)
     return field_of(transform, grid)
 
@@ -59,9 +62,27 @@ def field_of(transform: sitk.Transform, grid: Geometry) -> sitk.Image:
     """Give the displacement by a SimpleITK transform of each voxel of a grid, likewise."""
     import SimpleITK as sitk
 
+    _check_memory(grid, 8 * grid.dimension)
     return sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
     )
+
+
+def _check_memory(grid: Geometry, of_each: int) -> None:
+    """Refuse a grid that is sure not to fit, of so many bytes at each voxel.
+
+    Raises:
+        ValueError: It does not fit into this machine's memory.
+    """
+    needed = math.prod(grid.size) * of_each
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        message = (
+            f"a result on the grid of the fixed image, {' x '.join(map(str, grid.size))} voxels, "
+            f"needs {needed / 2**30:.0f} GiB, and this machine has {there / 2**30:.0f} GiB: give "
+            "an image on a smaller grid as reference (evaluate: as fixed_image)"
+        )
+        raise InputError(message)
 
 
 def warp(
@@ -83,6 +104,9 @@ def warp(
         order: Of the B-spline interpolation, 0 (nearest neighbour) to 5.
         default: Value outside the image.
         threads: How many; None: all processors.
+
+    Raises:
+        ValueError: The grid has too many voxels for this machine.
     """
     import SimpleITK as sitk
 
@@ -114,6 +138,7 @@ def resample(
         sitk.sitkBSpline4,
         sitk.sitkBSpline5,
     ]
+    _check_memory(grid, image.GetSizeOfPixelComponent() * image.GetNumberOfComponentsPerPixel())
     resampler = sitk.ResampleImageFilter()
     grid.set_on(resampler)
     resampler.SetTransform(transform)
@@ -171,6 +196,7 @@ def jacobian_determinant(chain: Chain, grid: Geometry) -> sitk.Image:
     """
     import SimpleITK as sitk
 
+    _check_memory(grid, 8)
     if chain.fields:
         determinant = _by_differences(displacement_field(chain, grid), grid)
     elif chain.maps:

@@ -9,7 +9,12 @@ import numpy as np
 
 from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
+from impact_plugin.images.validation import check_place
 from impact_plugin.parameters.values import ParameterMap, as_integer, numbers_of
+
+
+class MissingGridError(InputError):
+    """A transform does not say on which grid the fixed image lies."""
 
 
 def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> Geometry:
@@ -21,7 +26,7 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
         remedy: What to do where they do not have it.
 
     Raises:
-        ValueError: They do not have it.
+        ValueError: They do not have it, or no image lies so.
     """
     try:
         size = tuple(as_integer(n) or 0 for n in parameters["Size"])
@@ -34,16 +39,19 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
         matrix = np.reshape(columns, (d, d)).T
         spacing = np.array(numbers_of(parameters, "Spacing", [1.0] * d))
         index = numbers_of(parameters, "Index", [0.0] * d)
-        first = numbers_of(parameters, "Origin", [0.0] * d) + matrix @ (spacing * index)
+        with np.errstate(invalid="ignore"):  # of inf, which is refused below
+            first = numbers_of(parameters, "Origin", [0.0] * d) + matrix @ (spacing * index)
+        grid = Geometry(
+            size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
+        )
+        check_place(grid, "this grid")
     except (KeyError, ValueError) as error:
         message = (
             f"{source} does not say where the voxels of the fixed image lie (Size, Index, Spacing, "
             f"Origin, Direction): {error}"
         )
-        raise InputError(f"{message}. {remedy}" if remedy else message) from error
-    return Geometry(
-        size, tuple(spacing.tolist()), tuple(first.tolist()), tuple(matrix.ravel().tolist())
-    )
+        raise MissingGridError(f"{message}. {remedy}" if remedy else message) from error
+    return grid
 
 
 def grid_of_chain(maps: Sequence[ParameterMap], source: Path | str, remedy: str = "") -> Geometry:

@@ -58,11 +58,11 @@ def check(path: Path, name: str) -> None:
         return
     for kind, parameters, fixed in found:
         where = f"{name}: the {kind.partition('_')[0]} in {str(path)!r}"
-        for what, values in (("parameters", parameters), ("fixed parameters", fixed)):
-            if not np.isfinite(values).all():
+        for what, numbers in (("parameters", parameters), ("fixed parameters", fixed)):
+            if not np.isfinite(numbers).all():
                 message = (
                     f"{where} has {what} that are not finite numbers: "
-                    f"{' '.join(f'{value:g}' for value in values[:12])}"
+                    f"{' '.join(f'{value:g}' for value in numbers[:12])}"
                 )
                 raise InputError(message)
         for what, values, expected in _counted(kind, parameters, fixed):

@@ -17,6 +17,7 @@ from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin._optional import require_for_pages
+from impact_plugin.folders.result_folder import transform_in
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
@@ -175,6 +176,7 @@ def view_features(
     )
     folder = expanded(output_directory).absolute()
     _arguments.make_folder("output_directory", folder)
+    initial_transform = transform_in(initial_transform)
     chain = Chain() if moving is None else initial.make_chain(initial_transform, first, second)
     transform = from_elastix.to_sitk(chain, first.GetDimension())
 
