@@ -198,7 +198,7 @@ def test_wrong_arguments(
     message: str,
 ) -> None:
     monkeypatch.chdir(files)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(files))
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(files))
     forbid_elastix(monkeypatch)
     run = programs.plugin("register", *arguments)
     assert run.exit_code == exit_code

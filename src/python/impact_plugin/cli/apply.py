@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from impact_plugin.transforms.resampling import Interpolation
 
 _FILE = click.Path(path_type=Path)
-_WRITTEN = (".mha", ".nii", ".nii.gz", ".nrrd")
-"""Formats of images that are one file."""
 _EPILOG = """
 \b
 Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); they are written to
@@ -93,7 +91,7 @@ def apply(
     """  # noqa: D301  (\b keeps click from joining lines)
     import impact_plugin
     from impact_plugin.evaluation import Points, write_points, writing_points
-    from impact_plugin.images.files import write_image
+    from impact_plugin.images.files import ONE_FILE, write_image
     from impact_plugin.registration import applying, made_from
 
     read = {"INPUT": data, "--reference": reference, "--moving": moving_image}
@@ -102,8 +100,8 @@ def apply(
     points = applying.are_points(data)
     if points:
         writing_points.check_name(_io.expanded(out), axes)
-    elif not out.name.lower().endswith(_WRITTEN):
-        message = f"{out}: expected a name that ends in {', '.join(_WRITTEN)}."
+    elif not out.name.lower().endswith(ONE_FILE):
+        message = f"{out}: expected a name that ends in {', '.join(ONE_FILE)}."
         raise click.BadParameter(message, param_hint="--out")
     found = impact_plugin.apply_transform(
         transform,

@@ -18,6 +18,11 @@ from impact_plugin.images.silence import itk_silent
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+ONE_FILE = (".mha", ".nii", ".nii.gz", ".nrrd")
+"""Formats that keep voxels of any type, and where they lie, in one file."""
+WITH_PLACE = (*ONE_FILE, ".mhd", ".nhdr")
+"""Those, and their forms with a header apart."""
+
 
 @contextmanager
 def keeping_locale() -> Iterator[None]:
