@@ -47,7 +47,7 @@ class LungPair:
         fixed: The image at baseline, 3D, HU.
         moving: The image at follow-up.
         fixed_points: Landmarks in the fixed image, elastix's file, mm; 51 lie inside it.
-        moving_points: Where they truly are in the moving image, in the same order.
+        moving_points: The true positions in the moving image, in the same order.
         fixed_mask: The lung, on the fixed image's grid.
         moving_mask: The lung, on the moving image's grid.
         initial_transform: An affine transform from fixed to moving to begin with, elastix's file.

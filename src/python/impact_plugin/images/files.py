@@ -45,7 +45,7 @@ def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> s
 
     Args:
         path: The file.
-        pixel_type: Of the image, as SimpleITK numbers them; None: the file's own.
+        pixel_type: Pixel type of the image, a number of SimpleITK; None: the file's own.
 
     Raises:
         PathNameError: The path is not UTF-8.

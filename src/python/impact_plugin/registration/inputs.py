@@ -60,7 +60,7 @@ class Inputs:
             fixed: Fixed image.
             moving: Moving image.
             fixed_mask: Where to look in it, if anywhere.
-            moving_mask: Likewise.
+            moving_mask: The same for the moving image.
             as_grey: What makes grey images of those of several channels; None: they are refused.
 
         Raises:
