@@ -526,7 +526,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "itself": (["t.tfm", "i.mha", "-o", "i.mha"], "would be overwritten"),
     "its transform": (["t.tfm", "p.txt", "-o", "t.tfm"], "would be overwritten"),
     "no reference": (["t.tfm", "i.mha", "-o", "o.mha"], "as reference"),
-    "inverse": (["t.tfm", "i.mha", "--inverse", "-o", "o.mha"], "--inverse puts an image"),
+    "inverse": (["t.tfm", "i.mha", "--inverse", "-o", "o.mha"], "the inverse puts an image"),
     "format": (["t.tfm", "i.mha", "-o", "o.mhd"], "expected a name that ends in .mha"),
     "points": (["t.tfm", "p.txt", "-o", "o.mha"], "ends in .csv or .txt"),
     "axes": (["t.tfm", "p.txt", "-o", "o.csv", "--axes", "lps"], "not one of 'LPS', 'RAS'"),

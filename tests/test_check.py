@@ -118,7 +118,7 @@ def test_curated_maps(
 
 
 def test_missing_models_have_their_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing was made or fetched before
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(tmp_path))  # nothing was made or fetched before
     report = check_file(FOLDER / "asymmetric.txt")
     file = ElastixFile.read(FOLDER / "asymmetric.txt")
     missing = [finding for finding in report.errors if finding.code == "model"]

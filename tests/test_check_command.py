@@ -71,7 +71,7 @@ def run(*arguments: str) -> Result:
 def test_missing_models(
     folder: Path, path: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("HF_HUB_CACHE", str(folder / "cache"))
     (folder / "missing.txt").write_text(GOOD + f'(ModelsPath "{path}")\n')
     assert f'file "{path}" does not exist or cannot be read. {remedy}' in run("missing.txt").output
@@ -85,8 +85,8 @@ def test_empty_file(folder: Path) -> None:
 
 
 def test_missing_model_that_lies_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    cached = folder / "cache" / "impact-plugin" / "models" / "TS" / "M730.pt"
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(folder / "cache"))
+    cached = folder / "cache" / "models" / "TS" / "M730.pt"
     cached.parent.mkdir(parents=True)
     tiny_models.save(tiny_models.Identity(), cached)
     (folder / "missing.txt").write_text(GOOD + '(ModelsPath "TS/M730.pt")\n')

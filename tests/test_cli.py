@@ -40,6 +40,47 @@ def test_help_names_every_command_with_examples() -> None:
         assert f"impact-plugin {command}" in run.output.split("Examples:")[1]
 
 
+@pytest.mark.parametrize("command", ["apply", "check", "evaluate", "features", "report", "rerun"])
+def test_one_name_for_each_image(command: str) -> None:
+    text = programs.plugin(command, "--help").output
+    assert "-m, --moving, --moving-image" in text
+    assert ("-f, --fixed, --fixed-image" in text) == (command not in ("apply", "features"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("models", "mind", "--radius", "1", "--dimension", "4"), "dimension is 4"),
+        (("features", "none.mha", "--model", "none.pt", "-o", "seen"), "none.mha"),
+        (("register", "a.mha", "b.mha", "-o", "o", "--models", "m", "--model", "a=b"), "not both"),
+        (("cohort", "p.csv", "-o", "o", "--models", "m", "--model", "a=b"), "not both"),
+        (("cohort", "p.csv", "-o", "o", "--model", "M730.pt"), "expected NAME=FILE"),
+        (("register", "a.mha", "b.mha", "-o", "o", "--default-pixel-value", "x"), "valid float"),
+    ],
+)
+def test_errors_of_users_have_no_traceback(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = programs.plugin(*arguments)
+    assert isinstance(run.exception, SystemExit)
+    assert run.exit_code == (1 if said in ("dimension is 4", "none.mha") else 2)
+    assert said in run.output
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, OSError, ImportError])
+def test_every_command_shows_errors_alike(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise kind("what is wrong")
+
+    monkeypatch.setattr("impact_plugin.models.catalogue", failing)
+    run = programs.plugin("models", "list")
+    assert (run.exit_code, run.output) == (1, "Error: what is wrong\n")
+    assert isinstance(run.exception, SystemExit)
+
+
 HEAVY = {"torch", "itk", "numpy", "SimpleITK", "pandas", "nibabel", "tqdm", "matplotlib"}
 
 
@@ -157,7 +198,7 @@ def test_wrong_arguments(
     message: str,
 ) -> None:
     monkeypatch.chdir(files)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(files))
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(files))
     forbid_elastix(monkeypatch)
     run = programs.plugin("register", *arguments)
     assert run.exit_code == exit_code

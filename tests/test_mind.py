@@ -202,8 +202,13 @@ def test_gpu_agrees_with_cpu(tmp_path: Path) -> None:
 
 def test_default_path_is_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("IMPACT_CACHE_DIR", raising=False)
     path = models.mind(2, 3, dimension=2)
     assert path == tmp_path / "impact-plugin" / "models" / "MIND_R2D3_2D.pt"
+    assert path.is_file()
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(tmp_path / "own"))
+    path = models.mind(2, 3, dimension=2)
+    assert path == tmp_path / "own" / "models" / "MIND_R2D3_2D.pt"
     assert path.is_file()
 
 

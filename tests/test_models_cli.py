@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from helpers.hub_server import Hub
-from impact_plugin.cli.models import models as group
+from impact_plugin.cli.program import program
 from impact_plugin.models.catalogue import REPOSITORY
 
 NETWORK = """
@@ -41,7 +41,7 @@ def fails():
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(group, [str(argument) for argument in arguments])
+    return CliRunner().invoke(program, ["models", *(str(argument) for argument in arguments)])
 
 
 def said(*arguments: str | Path) -> str:

@@ -380,7 +380,7 @@ def test_bad_arguments(layers: dict[int, str], arguments: dict[str, int], messag
 
 
 def test_examples_of_the_manual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(tmp_path))
     manual = Path(__file__).resolve().parent.parent / "docs" / "models.md"
     results = doctest.testfile(str(manual), module_relative=False)
     assert results.attempted >= 4

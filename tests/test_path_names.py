@@ -173,9 +173,10 @@ def run(
 REGISTER = ["register", "fixed.mha", "moving.mha", "-q", "--preset", "rigid_mind"]
 
 
-@pytest.mark.parametrize("variable", ["TMPDIR", "XDG_CACHE_HOME"])
+@pytest.mark.parametrize("variable", ["TMPDIR", "XDG_CACHE_HOME", "IMPACT_CACHE_DIR"])
 def test_folders_of_the_environment(variable: str, folder: Path) -> None:
-    done = run([*REGISTER, "-o", "o"], folder, **{variable: str(folder / LATIN)})
+    variables = {"IMPACT_CACHE_DIR": "", variable: str(folder / LATIN)}
+    done = run([*REGISTER, "-o", "o"], folder, **variables)
     assert done.returncode == 1
     assert re.search(REFUSED, done.stderr)
 

@@ -263,7 +263,7 @@ def test_models_that_were_downloaded_are_found(
         raise OSError(message)
 
     monkeypatch.setattr(resolve, "download", download)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(tmp_path))
     parameters = {"FixedModelsPath": ["TS/M730.pt TS/M730.pt"], "Metric": ["Impact"]}
     found = resolve.resolve(parameters, None, "map", tmp_path)
     assert found["FixedModelsPath"] == [f"{tmp_path / 'hub.pt'} {tmp_path / 'hub.pt'}"]

@@ -255,7 +255,7 @@ def test_bad_arguments(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(tmp_path))
     with pytest.raises(error, match=match):
         impact_plugin.register_images(*sitk_pair(), **arguments)
 

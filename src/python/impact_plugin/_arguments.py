@@ -55,7 +55,7 @@ def check_choice(name: str, value: object, allowed: Sequence[object], why: str =
     """Check that a value is one of a few.
 
     Args:
-        name: Of the value.
+        name: Name of the value.
         value: The value.
         allowed: What it may be.
         why: Ends the message.

@@ -61,6 +61,17 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise MissingFileError(message) from error
 
 
+def cache_folder() -> Path:
+    """Give the folder for files that can be made or fetched again; it need not exist.
+
+    Returns:
+        ``$IMPACT_CACHE_DIR``, else ``impact-plugin`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    if own := os.environ.get("IMPACT_CACHE_DIR"):
+        return expanded(own).absolute()
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "impact-plugin"
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Make a folder that is there for as long as the block runs.

@@ -1,4 +1,4 @@
-"""Inputs are kept: nothing is written where a file lies that is read."""
+"""Never overwrite an input file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def of_elastix(names: Iterable[str]) -> Iterator[str]:
     """Give patterns of the files that elastix writes.
 
     Args:
-        names: Of its result images, one for each parameter map.
+        names: Names of its result images, one per parameter map.
     """
     yield "elastix.log"
     for number, name in enumerate(names):

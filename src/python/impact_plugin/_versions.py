@@ -57,7 +57,7 @@ class Host:
     """Versions of itk-elastix whose classes are laid out alike.
 
     Args:
-        folder: Of the compiled files for them, in this package.
+        folder: Folder of the files compiled for them, in this package.
         itk_elastix: The versions.
         elastix: The version of elastix in them, as it says itself.
         commit: That elastix's commit.

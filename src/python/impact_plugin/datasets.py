@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from impact_plugin._errors import ImpactError
-from impact_plugin._io import expanded, write_bytes
+from impact_plugin._io import cache_folder, expanded, write_bytes
 
 __all__ = ["DatasetError", "LungPair", "MrSlices", "lung_pair", "mr_slices"]
 
@@ -47,7 +47,7 @@ class LungPair:
         fixed: The image at baseline, 3D, HU.
         moving: The image at follow-up.
         fixed_points: Landmarks in the fixed image, elastix's file, mm; 51 lie inside it.
-        moving_points: Where they truly are in the moving image, in the same order.
+        moving_points: The true positions in the moving image, in the same order.
         fixed_mask: The lung, on the fixed image's grid.
         moving_mask: The lung, on the moving image's grid.
         initial_transform: An affine transform from fixed to moving to begin with, elastix's file.
@@ -203,8 +203,8 @@ def _paths(
             )
             raise DatasetError(message, missing)
         return found
-    cache = _cache() / f"{source.name}-{source.version}" / source.folder
-    fetched = _cache() / "datasets" / f"{source.name}-{source.version}" / source.folder
+    cache = cache_folder() / f"{source.name}-{source.version}" / source.folder
+    fetched = cache_folder() / "datasets" / f"{source.name}-{source.version}" / source.folder
     for place in (cache, fetched):
         found = _in(source, place)
         if all(path.is_file() for path in found.values()):
@@ -220,12 +220,6 @@ def _paths(
 
 def _in(source: _Source, folder: Path) -> dict[str, Path]:
     return {name: folder / file for name, (file, _) in source.files.items()}
-
-
-def _cache() -> Path:
-    if own := os.environ.get("IMPACT_CACHE_DIR"):
-        return expanded(own).absolute()
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "impact-plugin"
 
 
 def _fetched(source: _Source, file: str, checksum: str) -> bytes:

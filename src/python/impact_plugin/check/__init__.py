@@ -63,7 +63,7 @@ def check_file(
     """Check a ``.txt`` or ``.toml`` file of elastix.
 
     Args:
-        path: Of the file. Paths of models in it are relative to the current folder, as for elastix.
+        path: Path of the file. Models in it are relative to the current folder, as for elastix.
         fixed: The fixed image: a path, or its header. Both images or none.
         moving: The moving image.
         accuracy: Wanted, in mm: warns where the features of the last level lie too far apart.

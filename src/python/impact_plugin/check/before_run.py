@@ -37,8 +37,8 @@ def describe(path: Path, names: Sequence[str], fixed: ImageHeader, moving: Image
     """Write what :func:`say` is to know.
 
     Args:
-        path: Of the file.
-        names: Of the stages.
+        path: Path of the file.
+        names: Names of the stages.
         fixed: The fixed image.
         moving: The moving image.
     """

@@ -32,7 +32,7 @@ class ImageHeader:
     """An image file, of which the voxels are read only when their range is asked for.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
         size: Voxels along x, y (, z).
         spacing: mm along these axes.
         origin: Physical place of the first voxel's centre, LPS, mm.
@@ -55,7 +55,7 @@ class ImageHeader:
 
         Args:
             image: The image.
-            path: Of its file, if it has one.
+            path: Path of its file, if it has one.
         """
         import SimpleITK as sitk
 

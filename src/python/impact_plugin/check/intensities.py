@@ -21,7 +21,7 @@ def expects_hu(path: str) -> str | None:
     """Tell whether a model expects HU.
 
     Args:
-        path: Of a TorchScript file.
+        path: Path of a TorchScript file.
 
     Returns:
         Why so, to follow "because"; None where nothing says so. A heuristic: the file has the name

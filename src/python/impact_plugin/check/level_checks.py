@@ -109,7 +109,7 @@ def check_fineness(
         settings: The level.
         level: Its number.
         check: What was found out about its models.
-        grid_spacing: Of the level's control points, mm; None where the transform has none.
+        grid_spacing: Spacing of the level's control points, mm; None if the transform has none.
         accuracy: Wanted at the last level, mm; None: not said, or not the last level.
     """
     distances = [

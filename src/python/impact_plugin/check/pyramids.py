@@ -46,8 +46,8 @@ def resampling(
     Args:
         parameters: The map.
         side: "Fixed" or "Moving".
-        number_of_levels: Of the registration.
-        dimension: Of the images.
+        number_of_levels: Number of levels of the registration.
+        dimension: Dimension of the images.
     """
     kind = resampling_pyramid(parameters, side)
     if kind is None:
@@ -93,8 +93,8 @@ def smoothing(
     Args:
         parameters: The map.
         side: "Fixed" or "Moving".
-        number_of_levels: Of the registration.
-        dimension: Of the images.
+        number_of_levels: Number of levels of the registration.
+        dimension: Dimension of the images.
     """
     kind = resampling_pyramid(parameters, side)
     names = [f"{side}ImagePyramidSmoothingSchedule", "ImagePyramidSmoothingSchedule"]

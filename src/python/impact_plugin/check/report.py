@@ -29,7 +29,7 @@ class Finding:
         remedy: What to do.
         kind: Finer than the code where that is "parameter" or "model", for instance "missing-file";
             else empty.
-        path: Of the model's file that it is about; empty where it is about none.
+        path: Path of the model file it is about; empty if it is about none.
     """
 
     severity: Severity

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin import _io, _kept
-from impact_plugin.elastix.errors import RegistrationError
 
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
     from impact_plugin.transforms.resampling import Interpolation
 
 _FILE = click.Path(path_type=Path)
-_WRITTEN = (".mha", ".nii", ".nii.gz", ".nrrd")
-"""Formats of images that are one file."""
 _EPILOG = """
 \b
 Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); they are written to
@@ -31,10 +28,10 @@ Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); 
 @click.option(
     "--reference",
     type=_FILE,
-    help="Image on whose grid the result is to lie. Default: the fixed image's grid, where the "
-    "transform knows it. With --inverse the moving image.",
+    help="Image whose grid the result gets. Default: the fixed image's grid, if the transform "
+    "knows it. With --inverse, give the moving image.",
 )
-@click.option("--labels", is_flag=True, help="INPUT is a label map: values are not interpolated.")
+@click.option("--labels", is_flag=True, help="INPUT is a label map; values are not interpolated.")
 @click.option(
     "--interpolation",
     type=click.Choice(["linear", "nearest", "bspline"]),
@@ -50,15 +47,18 @@ Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); 
     type=click.Choice(["LPS", "RAS"]),
     default="LPS",
     show_default=True,
-    help="Frame of points whose file does not say it, and of those that are written.",
+    help="Frame of points whose file does not name one, and of the points written.",
 )
 @click.option(
     "--inverse",
     is_flag=True,
-    help="Points of the moving image to the fixed one, images of the fixed one to the moving one.",
+    help="Apply the inverse: moving points to fixed, fixed images to the moving grid.",
 )
 @click.option(
-    "--moving-image", type=_FILE, help="Where elastix did not use direction cosines alone."
+    *("-m", "--moving", "--moving-image"),
+    "moving_image",
+    type=_FILE,
+    help='Moving image; needed only if elastix ran with (UseDirectionCosines "false").',
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 def apply(
@@ -91,37 +91,32 @@ def apply(
     """  # noqa: D301  (\b keeps click from joining lines)
     import impact_plugin
     from impact_plugin.evaluation import Points, write_points, writing_points
-    from impact_plugin.images.files import write_image
+    from impact_plugin.images.files import ONE_FILE, write_image
     from impact_plugin.registration import applying, made_from
 
-    read = {"INPUT": data, "--reference": reference, "--moving-image": moving_image}
-    try:
-        _kept.check([out], [(name, path) for name, path in read.items() if path is not None])
-        _kept.check([out], made_from.files_of(transform))
-        points = applying.are_points(data)
-        if points:
-            writing_points.check_name(_io.expanded(out), axes)
-        elif not out.name.lower().endswith(_WRITTEN):
-            message = f"{out}: expected a name that ends in {', '.join(_WRITTEN)}."
-            raise click.BadParameter(message, param_hint="--out")
-        found = impact_plugin.apply_transform(
-            transform,
-            data,
-            reference=reference,
-            labels=labels,
-            interpolation=interpolation,
-            default_pixel_value=default_pixel_value,
-            axes=axes,
-            inverse=inverse,
-            moving_image=moving_image,
-            threads=threads,
-        )
-        if isinstance(found, Points):
-            write_points(found, out, axes)
-        else:
-            with _io.replacing(_io.expanded(out)) as unfinished:
-                write_image(found, unfinished, compressed=True)
-    except (ValueError, TypeError, OSError, RegistrationError) as error:
-        # Messages name arguments as Python has them.
-        message = str(error).replace("inverse=True", "--inverse")
-        raise click.ClickException(message) from error
+    read = {"INPUT": data, "--reference": reference, "--moving": moving_image}
+    _kept.check([out], [(name, path) for name, path in read.items() if path is not None])
+    _kept.check([out], made_from.files_of(transform))
+    points = applying.are_points(data)
+    if points:
+        writing_points.check_name(_io.expanded(out), axes)
+    elif not out.name.lower().endswith(ONE_FILE):
+        message = f"{out}: expected a name that ends in {', '.join(ONE_FILE)}."
+        raise click.BadParameter(message, param_hint="--out")
+    found = impact_plugin.apply_transform(
+        transform,
+        data,
+        reference=reference,
+        labels=labels,
+        interpolation=interpolation,
+        default_pixel_value=default_pixel_value,
+        axes=axes,
+        inverse=inverse,
+        moving_image=moving_image,
+        threads=threads,
+    )
+    if isinstance(found, Points):
+        write_points(found, out, axes)
+    else:
+        with _io.replacing(_io.expanded(out)) as unfinished:
+            write_image(found, unfinished, compressed=True)

@@ -44,22 +44,24 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
 @click.option(
     "-f",
     "--fixed",
+    "--fixed-image",
     type=click.Path(path_type=Path),
     callback=_existing,
-    help="The fixed image: checks what depends on the images, too.",
+    help="Fixed image, for checks that depend on the images.",
 )
 @click.option(
     "-m",
     "--moving",
+    "--moving-image",
     type=click.Path(path_type=Path),
     callback=_existing,
-    help="The moving image.",
+    help="Moving image.",
 )
 @click.option(
     "--accuracy",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MM",
-    help="Warn where the last level's features lie too far apart for that accuracy.",
+    help="Warn if the last level's features are too coarse for this accuracy.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin._io import expanded
+from impact_plugin.cli import model_files as given_models
 
 if TYPE_CHECKING:
     from impact_plugin.cohort import Pair
@@ -19,33 +20,47 @@ _FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("pairs", type=_FILE, required=False)
-@click.option("-o", "--out", type=_FILE, required=True, help="Folder; the same again goes on.")
+@click.option("-o", "--out", type=_FILE, required=True, help="Output folder; run again to resume.")
 @click.option(
-    "--preset",
+    *("--preset", "--variant"),
     "presets",
     multiple=True,
     metavar="NAME[+NAME...]",
-    help="A preset, or several joined by + that run one after the other. Repeated: each pair is "
-    "registered in each of these ways. Default: affine_mind+mind.",
+    help="A preset, or several joined by + that run one after the other. Repeated, each is a "
+    "variant, and each pair is registered with each; --variant is another name for this option. "
+    "Default: affine_mind+mind.",
 )
 @click.option("-p", "--parameters", "maps", type=_FILE, multiple=True, help="Parameter file(s).")
-@click.option("--atlas", type=_FILE, help="In place of PAIRS: register --images with this image.")
-@click.option("--images", help="Pattern of the files that are registered with the atlas.")
-@click.option("--bids", type=_FILE, help="In place of PAIRS: folder with names as of BIDS.")
-@click.option("--fixed", help="Pattern of the fixed images in it: `sub-*/anat/*_T1w.nii.gz`.")
-@click.option("--moving", help="Pattern of the moving images in it.")
-@click.option("--models", type=_FILE, help="Folder of model files.")
-@click.option("--workers", type=click.IntRange(min=1), help="Most pairs at once on this machine.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of each registration.")
+@click.option("--atlas", type=_FILE, help="Instead of PAIRS: register --images with this image.")
+@click.option("--images", help="Pattern of the files to register with the atlas.")
+@click.option("--bids", type=_FILE, help="Instead of PAIRS: a folder with BIDS names.")
+@click.option("--fixed", help="Pattern of the fixed images in --bids: `sub-*/anat/*_T1w.nii.gz`.")
+@click.option("--moving", help="Pattern of the moving images in --bids.")
+@click.option("--models", type=_FILE, help="Folder of model files, in place of --model.")
+@click.option(
+    "--model",
+    "model_files",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="File of a model named in a map.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Maximum number of pairs registered at once on this machine.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads per registration.")
 @click.option(
     "--device",
     help="Where networks run: cpu, cuda, cuda:1. Default: one worker on each GPU of this machine, "
     "if there are any.",
 )
-@click.option("--scheduler", metavar="ADDRESS", help="Of a dask scheduler: tcp://host:8786.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Address of a dask scheduler: tcp://host:8786."
+)
 @click.option("--cluster", type=_FILE, help="TOML file that describes the jobs of a queue.")
 @click.option(
-    "--feature-cache", type=click.Path(), help="Folder for feature maps that pairs share."
+    "--feature-cache", type=click.Path(), help="Folder for feature maps shared between pairs."
 )
 @click.option(
     "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
@@ -63,6 +78,7 @@ def cohort(
     fixed: str | None,
     moving: str | None,
     models: Path | None,
+    model_files: tuple[str, ...],
     workers: int | None,
     threads: int | None,
     device: str | None,
@@ -82,14 +98,12 @@ def cohort(
     \b
     Examples:
       impact-plugin cohort pairs.csv -o out
-      impact-plugin cohort pairs.csv -o out --preset mind --preset rigid_mind+mind --workers 4
+      impact-plugin cohort pairs.csv -o out --variant mind --variant rigid_mind+mind
       impact-plugin cohort --atlas atlas.nii.gz --images 'scans/s???.nii.gz' -o out
       impact-plugin cohort pairs.csv -o out --scheduler tcp://host:8786
     """  # noqa: D301  (\b keeps click from joining lines)
-    try:
-        from impact_plugin.cohort import CohortError, register_cohort
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
+    from impact_plugin.cohort import CohortError, register_cohort
+
     source = _source(pairs, atlas, images, bids, fixed, moving)
     chosen = [tuple(each.split("+")) for each in presets]
     try:
@@ -98,7 +112,7 @@ def cohort(
             out,
             variants=chosen,
             parameter_files=maps,
-            models=models,
+            models=given_models.placed(models, model_files),
             workers=workers,
             threads=threads,
             device=device,
@@ -112,8 +126,6 @@ def cohort(
     except CohortError as error:
         hint = error.hint("--leave-out-outside")
         raise click.ClickException(f"{error.text}{hint}") from error
-    except (ImportError, OSError) as error:
-        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt as stop:
         click.echo(f"{str(stop) or 'stopped'}; nothing was started", err=True)
         sys.exit(143 if "SIGTERM" in str(stop) else 130)

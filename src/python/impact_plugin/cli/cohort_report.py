@@ -19,7 +19,7 @@ _FILE = click.Path(path_type=Path)
     type=click.IntRange(0, 1000),
     default=8,
     show_default=True,
-    help="Of how many pairs there are pictures, at most: the page grows with them.",
+    help="Number of worst pairs to show; the page grows with them.",
 )
 def cohort_report(folder: Path, out: Path | None, worst: int) -> None:
     """Show the cohort in FOLDER as one HTML page, which loads nothing from anywhere.
@@ -35,8 +35,5 @@ def cohort_report(folder: Path, out: Path | None, worst: int) -> None:
     """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin.cohort.report import write_cohort_report
 
-    try:
-        path = write_cohort_report(folder, out, worst=worst)
-    except (ValueError, OSError, ImportError) as error:
-        raise click.ClickException(str(error)) from error
+    path = write_cohort_report(folder, out, worst=worst)
     click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -20,7 +20,7 @@ _FOLDER = click.Path(path_type=Path)
     "IMPACT_ELASTIX_SOURCE_DIR names, or in the cache; else the images are fetched.",
 )
 @click.option(
-    "--out",
+    *("-o", "--out"),
     type=_FOLDER,
     default=Path("out/demo"),
     show_default=True,
@@ -28,9 +28,11 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option("--maps", type=_FOLDER, help="Folder of the parameter maps; default: the package's.")
 @click.option(
-    "--iterations", type=click.IntRange(min=1), help="Of each level; default: as the maps say."
+    "--iterations",
+    type=click.IntRange(min=1),
+    help="Iterations per level. Default: the maps'.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Of elastix; default: all.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads. Default: all processors.")
 @click.option(
     "--bound", type=float, default=1.60, show_default=True, help="Largest mean error in mm."
 )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin import _kept
-from impact_plugin.elastix.errors import RegistrationError
 
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
@@ -32,14 +31,19 @@ All in mm in LPS, unless the file or --axes says RAS: see docs/evaluation.md.
 @click.option("--fixed-labels", type=_FILE, help="Label map on the grid of the fixed image.")
 @click.option("--moving-labels", type=_FILE, help="Label map in the frame of the moving image.")
 @click.option(
-    "--fixed-image", type=_FILE, help="Where REGISTRATION is a transform that does not know it."
+    *("-f", "--fixed", "--fixed-image"),
+    "fixed_image",
+    type=_FILE,
+    help="Fixed image, if REGISTRATION is a transform that does not know it.",
 )
 @click.option(
-    "--moving-image",
+    *("-m", "--moving", "--moving-image"),
+    "moving_image",
     type=_FILE,
-    help="Where moving points are voxel indices, or elastix did not use direction cosines.",
+    help="Moving image; needed only for moving points that are voxel indices, and if elastix ran "
+    'with (UseDirectionCosines "false").',
 )
-@click.option("--mask", type=_FILE, help="Where the Jacobian determinant counts: not 0.")
+@click.option("--mask", type=_FILE, help="Measure the Jacobian determinant where this is not 0.")
 @click.option(
     "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
 )
@@ -78,7 +82,7 @@ def evaluate(
     """Measure how good a registration is: landmark errors, labels, folding.
 
     REGISTRATION is the folder that `impact-plugin register -o` or result.save() wrote, an output
-    folder of elastix, a TransformParameters.<n>.txt, or with --fixed-image a transform file of ITK.
+    folder of elastix, a TransformParameters.<n>.txt, or with --fixed a transform file of ITK.
     Everything is measured before the registration, after each of its steps, and after the last.
 
     \b
@@ -97,8 +101,8 @@ def evaluate(
             raise click.BadParameter(message, param_hint="--out")
     read = {"REGISTRATION": registration, "--fixed-points": fixed_points}
     read |= {"--moving-points": moving_points, "--fixed-labels": fixed_labels}
-    read |= {"--moving-labels": moving_labels, "--fixed-image": fixed_image}
-    read |= {"--moving-image": moving_image, "--mask": mask}
+    read |= {"--moving-labels": moving_labels, "--fixed": fixed_image}
+    read |= {"--moving": moving_image, "--mask": mask}
     try:
         _kept.check(files, [(name, path) for name, path in read.items() if path is not None])
         _kept.check(files, made_from.files_of(registration))
@@ -121,7 +125,5 @@ def evaluate(
         options = "--axes RAS reads positions in RAS, --leave-out-outside leaves them out"
         message = f"{error.text} {options}"
         raise click.ClickException(message) from error
-    except (ValueError, TypeError, OSError, RegistrationError) as error:
-        raise click.ClickException(str(error)) from error
     if not quiet:
         click.echo(figures.table())

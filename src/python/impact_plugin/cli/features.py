@@ -12,33 +12,38 @@ _FILE = click.Path(path_type=Path)
 @click.command()
 @click.argument("image", type=_FILE)
 @click.option("--model", type=_FILE, required=True, help="TorchScript file.")
-@click.option("-m", "--moving", type=_FILE, help="The moving image, shown beside the fixed one.")
-@click.option("-o", "--out", type=_FILE, required=True, help="Folder; made if needed.")
+@click.option(
+    *("-m", "--moving", "--moving-image"), type=_FILE, help="Moving image, shown beside IMAGE."
+)
+@click.option("-o", "--out", type=_FILE, required=True, help="Output folder; made if needed.")
 @click.option("--layers", metavar="N,N,...", help="Numbers of layers, from 0. Default: all.")
 @click.option(
-    "--voxel-size", metavar="MM[,MM...]", help="Voxels that the network sees. Default: the image's."
+    "--voxel-size", metavar="MM[,MM...]", help="Voxel size for the network. Default: the image's."
 )
-@click.option("--dimension", type=click.IntRange(2, 3), help="Of the network's input.")
-@click.option("--channels", type=click.IntRange(1), help="Of the network's input.")
+@click.option("--dimension", type=click.IntRange(2, 3), help="Dimension of the network's input.")
+@click.option("--channels", type=click.IntRange(1), help="Channels of the network's input.")
 @click.option(
     "-t",
     "--initial-transform",
     help="Where the moving image lies: `center`, `mass`, or a transform file.",
 )
 @click.option(
-    "--distance", "distances", multiple=True, help="To scan; several may be given. Default: all."
+    "--distance",
+    "distances",
+    multiple=True,
+    help="Distance to scan; repeatable. Default: all.",
 )
 @click.option("--range", "scan_range", type=float, metavar="MM", help="Largest shift of the scans.")
 @click.option("--steps", default=41, show_default=True, help="Shifts along each axis; odd.")
-@click.option("--samples", default=2000, show_default=True, help="Points to compare at.")
-@click.option("--slices", default=24, show_default=True, help="Per plane on the page, at most.")
+@click.option("--samples", default=2000, show_default=True, help="Number of points to compare.")
+@click.option("--slices", default=24, show_default=True, help="Maximum number of slices per plane.")
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["mha", "nii.gz"]),
     default="mha",
     show_default=True,
-    help="Of the feature maps.",
+    help="Format of the feature maps.",
 )
 @click.option(
     "--device", default="cpu", show_default=True, help="Where the network runs: cpu, cuda:0."
@@ -75,28 +80,25 @@ def features(
     """  # noqa: D301  (\b keeps click from joining lines)
     from impact_plugin.report import features as viewing
 
-    try:
-        view = viewing.view_features(
-            image,
-            model,
-            out,
-            moving=moving,
-            layers=None if layers is None else [int(n) for n in _numbers(layers, "--layers", int)],
-            voxel_size=None if voxel_size is None else _numbers(voxel_size, "--voxel-size", float),
-            dimension=dimension,
-            channels=channels,
-            initial_transform=initial_transform,
-            distances=distances or viewing.DISTANCES,
-            scan_range=scan_range,
-            scan_steps=steps,
-            samples=samples,
-            slices=slices,
-            file_format=file_format,
-            trust=trust,
-            device=device,
-        )
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise click.ClickException(str(error)) from error
+    view = viewing.view_features(
+        image,
+        model,
+        out,
+        moving=moving,
+        layers=None if layers is None else [int(n) for n in _numbers(layers, "--layers", int)],
+        voxel_size=None if voxel_size is None else _numbers(voxel_size, "--voxel-size", float),
+        dimension=dimension,
+        channels=channels,
+        initial_transform=initial_transform,
+        distances=distances or viewing.DISTANCES,
+        scan_range=scan_range,
+        scan_steps=steps,
+        samples=samples,
+        slices=slices,
+        file_format=file_format,
+        trust=trust,
+        device=device,
+    )
     click.echo(f"{view.page} ({view.page.stat().st_size / 1e6:.1f} MB)")
 
 

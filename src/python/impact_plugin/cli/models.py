@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +17,6 @@ from impact_plugin._errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn errors that a user can fix into a message without a traceback; exit code 1."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 @click.group()
@@ -45,13 +35,13 @@ def models() -> None:
 @models.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@click.option("--operators", is_flag=True, help="List the operators in the model's code too.")
-@click.option("--no-run", is_flag=True, help="Read the file alone, and run nothing in it.")
+@click.option("--operators", is_flag=True, help="Also list the operators in the model's code.")
+@click.option("--no-run", is_flag=True, help="Read the file, and run nothing in it.")
 @click.option(
     "--trust", is_flag=True, help="Run it even if it can do more than compute, such as write files."
 )
-@click.option("--dimension", type=click.IntRange(2, 3), help="Try images of this dimension alone.")
-@click.option("--channels", type=click.IntRange(1), help="Try this number of channels alone.")
+@click.option("--dimension", type=click.IntRange(2, 3), help="Try only images of this dimension.")
+@click.option("--channels", type=click.IntRange(1), help="Try only this number of channels.")
 @click.option("--size", type=click.IntRange(1), help="Voxels along each axis of the first input.")
 @click.option(
     "--intensities",
@@ -90,17 +80,16 @@ def inspect(
       impact-plugin models inspect M730.pt
       impact-plugin models inspect unknown.pt --no-run --operators
     """  # noqa: D301  (click reads the backspace)
-    with _errors():
-        report = library.inspect(
-            file,
-            run=not no_run,
-            trust=trust,
-            dimension=dimension,
-            channels=channels,
-            size=size,
-            intensities=intensities,
-            time_limit=time_limit,
-        )
+    report = library.inspect(
+        file,
+        run=not no_run,
+        trust=trust,
+        dimension=dimension,
+        channels=channels,
+        size=size,
+        intensities=intensities,
+        time_limit=time_limit,
+    )
     click.echo(
         json.dumps(report.to_dict(), indent=2) if as_json else report.describe(operators=operators)
     )
@@ -109,7 +98,12 @@ def inspect(
 @models.command()
 @click.argument("network")
 @click.argument("layers", nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option(
+    *("-o", "--out", "--output"),
+    "output",
+    type=click.Path(path_type=Path),
+    help="File or folder to write.",
+)
 @click.option(
     "--normalization",
     multiple=True,
@@ -119,10 +113,10 @@ def inspect(
 @click.option(
     "--repeat-grey", type=click.IntRange(1), default=1, help="Channels to repeat grey to."
 )
-@click.option("--dimension", type=click.IntRange(2, 3), help="Of the images.")
-@click.option("--channels", type=click.IntRange(1), help="Of the model's input.")
+@click.option("--dimension", type=click.IntRange(2, 3), help="Dimension of the images.")
+@click.option("--channels", type=click.IntRange(1), help="Channels of the model's input.")
 @click.option("--size", type=click.IntRange(1), help="Voxels along each axis to trace at.")
-@click.option("--fixed-size", is_flag=True, help="The network takes that size alone.")
+@click.option("--fixed-size", is_flag=True, help="The network takes only that size.")
 @click.option("--weights", type=click.Path(exists=True), help="state_dict to load into it first.")
 def export(
     network: str,
@@ -146,38 +140,41 @@ def export(
       impact-plugin models export my_networks:unet encoder.0 encoder.1 \\
         --weights unet.pt --normalization window:-1000:1000 -o unet_layers.pt
     """  # noqa: D301  (click reads the backspace)
-    with _errors():
-        module = _made(network)
-        if weights is not None:
-            if output is not None:
-                own = output / f"{type(module).__name__}.pt"
-                _kept.check([output, own], [("--weights", weights)])
-            _load(module, weights, network)
-        path = library.export(
-            module,
-            layers,
-            output,
-            normalization=normalization or "none",
-            repeat_grey=repeat_grey,
-            dimension=dimension,
-            channels=channels,
-            size=size,
-            fixed_size=fixed_size,
-        )
+    module = _made(network)
+    if weights is not None:
+        if output is not None:
+            own = output / f"{type(module).__name__}.pt"
+            _kept.check([output, own], [("--weights", weights)])
+        _load(module, weights, network)
+    path = library.export(
+        module,
+        layers,
+        output,
+        normalization=normalization or "none",
+        repeat_grey=repeat_grey,
+        dimension=dimension,
+        channels=channels,
+        size=size,
+        fixed_size=fixed_size,
+    )
     click.echo(path)
 
 
 @models.command()
-@click.option("--radius", default=1, show_default=True, help="Of the compared patches, in voxels.")
+@click.option("--radius", default=1, show_default=True, help="Patch radius, in voxels.")
 @click.option(
-    "--dilation", default=2, show_default=True, help="Distance of the patches, in voxels."
+    "--dilation", default=2, show_default=True, help="Distance between patches, in voxels."
 )
 @click.option("--dimension", default=3, show_default=True, help="2 or 3.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option(
+    *("-o", "--out", "--output"),
+    "output",
+    type=click.Path(path_type=Path),
+    help="File or folder to write.",
+)
 def mind(radius: int, dilation: int, dimension: int, output: Path | None) -> None:
     """Write MIND, which needs no download, and print where it is."""
-    with _errors():
-        click.echo(library.mind(radius, dilation, dimension, path=output))
+    click.echo(library.mind(radius, dilation, dimension, path=output))
 
 
 @models.command("list")
@@ -212,7 +209,7 @@ def list_(pattern: str, as_json: bool) -> None:
     help="Put a copy there, as FOLDER/TS/M730.pt; by default files stay in the cache.",
 )
 @click.option("--revision", help="Commit, tag or branch of the repository; by default a fixed one.")
-@click.option("--offline", is_flag=True, default=None, help="Take files from the cache alone.")
+@click.option("--offline", is_flag=True, default=None, help="Take files only from the cache.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def download(
     names: tuple[str, ...],
@@ -225,16 +222,15 @@ def download(
 
     Today's names, old ones and others: TS/M730, M730_2_Layers.pt, DINOv2, SAM2.1, Anatomix.
     """
-    with _errors():
-        for name in names:
-            path = library.download(
-                name,
-                folder,
-                revision=revision,
-                offline=offline,
-                progress=False if quiet else None,
-            )
-            click.echo(path)
+    for name in names:
+        path = library.download(
+            name,
+            folder,
+            revision=revision,
+            offline=offline,
+            progress=False if quiet else None,
+        )
+        click.echo(path)
 
 
 def _row(model: library.PublicModel) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import warnings
 from typing import TextIO
@@ -9,6 +10,7 @@ from typing import TextIO
 import click
 
 import impact_plugin
+from impact_plugin._errors import ImpactError
 from impact_plugin._io import PathNameError, utf8_name
 
 _COMMANDS = {
@@ -70,7 +72,11 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command, and show the package's own warnings as plain sentences."""
+        """Run a command, and show the package's own warnings as plain sentences.
+
+        Raises:
+            ClickException: What the user gave, or the machine, does not do.
+        """
         with warnings.catch_warnings():
             show = warnings.showwarning
 
@@ -88,7 +94,12 @@ class LazyGroup(click.Group):
                     show(message, category, filename, lineno, file, line)
 
             warnings.showwarning = say
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except (ImpactError, ValueError, TypeError, OSError, ImportError) as error:
+                if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                    raise  # nobody reads any more, which click knows
+                raise click.ClickException(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

@@ -12,6 +12,7 @@ import click
 import impact_plugin
 from impact_plugin import _io, _kept
 from impact_plugin._arguments import Iterations, checked_iterations
+from impact_plugin.cli import model_files as given_models
 from impact_plugin.models.resolve import MissingModelError
 from impact_plugin.registration.fitting import LOGGER
 
@@ -67,8 +68,8 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     multiple=True,
     help="elastix parameter file in place of a preset; several run one after the other.",
 )
-@click.option("--fixed-mask", type=_FILE, help="Where in the fixed image to look: not 0.")
-@click.option("--moving-mask", type=_FILE, help="Likewise of the moving image.")
+@click.option("--fixed-mask", type=_FILE, help="Mask of the fixed image: look where it is not 0.")
+@click.option("--moving-mask", type=_FILE, help="Mask of the moving image.")
 @click.option(
     "-t",
     "--initial-transform",
@@ -77,11 +78,12 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 )
 @click.option(
     "--model",
-    "models",
+    "model_files",
     multiple=True,
     metavar="NAME=FILE",
-    help="Where a model is that the map names.",
+    help="File of a model named in the map.",
 )
+@click.option("--models", type=_FILE, help="Folder of model files, in place of --model.")
 @click.option(
     "--labels",
     type=_FILE,
@@ -92,7 +94,8 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     "--iterations",
     callback=_iterations,
     metavar="N[,N...]",
-    help="Of every level; or of each level, all stages' in order: 200,200,500.",
+    help="Iterations per level: one number for all, or one for each level, coarse to fine, of all "
+    "stages: 200,200,500.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
@@ -100,7 +103,13 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option(
     "--channel",
     metavar="NAME",
-    help="Of colour images: luminance (the default), red, green, blue, or a number from 0.",
+    help="Channel of colour images: luminance (the default), red, green, blue, or a number from 0.",
+)
+@click.option(
+    "--default-pixel-value",
+    type=float,
+    help="Value outside the moving image. Default: with a preset the moving image's least value, "
+    "else as the map says.",
 )
 @click.option("--record/--no-record", default=True, help="Whether to write `record.json`.")
 @click.option("-q", "--quiet", is_flag=True, help="No bars and no summary.")
@@ -122,13 +131,15 @@ def register(
     fixed_mask: Path | None,
     moving_mask: Path | None,
     initial_transform: str | None,
-    models: tuple[str, ...],
+    model_files: tuple[str, ...],
+    models: Path | None,
     labels: tuple[Path, ...],
     iterations: Iterations | None,
     threads: int | None,
     device: str | None,
     seed: int | None,
     channel: str | None,
+    default_pixel_value: float | None,
     record: bool,
     quiet: bool,
     verbose: bool,
@@ -153,6 +164,7 @@ def register(
     _show_log(verbose)
     if not quiet:
         LOGGER.setLevel(logging.INFO)
+    placed = given_models.placed(models, model_files)
     try:
         from impact_plugin.registration import made_from
 
@@ -161,7 +173,7 @@ def register(
             {"fixed": fixed, "moving": moving, "--fixed-mask": fixed_mask}
             | {"--moving-mask": moving_mask}
             | {f"--labels {path}": path for path in labels},
-            *(initial_transform, maps, _pairs(models)),
+            *(initial_transform, maps, placed),
         )
         targets = [out / f"{name}_warped.mha" for name in images]
         _kept.check([*targets, *_kept.matching(out, _kept.OF_RESULTS)], files)
@@ -173,11 +185,12 @@ def register(
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
             initial_transform=initial_transform,
-            models=_pairs(models) or None,
+            models=placed,
             iterations=iterations,
             threads=threads,
             device=device,
             seed=seed,
+            default_pixel_value=default_pixel_value,
             channel=_channel(channel),
             output_directory=out,
             progress=False if quiet else None,
@@ -188,8 +201,6 @@ def register(
     except MissingModelError as error:
         message = error.text(f"--model {error.model}=PATH")
         raise click.ClickException(message) from error
-    except (ValueError, TypeError, OSError, ImportError, impact_plugin.RegistrationError) as error:
-        raise click.ClickException(str(error)) from error
     if not quiet:
         click.echo(f"{result!r}\nResults: {out}")
 
@@ -206,17 +217,6 @@ def _show_log(verbose: bool) -> None:
 def _channel(text: str | None) -> Channel | None:
     """Give a channel as `register_images` takes it, which says what is wrong with others."""
     return int(text) if text and text.isdecimal() else cast("Channel | None", text)
-
-
-def _pairs(models: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in models:
-        name, separator, file = text.partition("=")
-        if not (name and separator and file):
-            message = f"{text!r}: expected NAME=FILE, such as M730_1_Layers.pt=models/M730.pt"
-            raise click.BadParameter(message, param_hint="--model")
-        pairs[name] = file
-    return pairs
 
 
 def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:

@@ -18,14 +18,22 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "-o", "--out", type=_FILE, help="File to write; default: report.html in the folder itself."
 )
-@click.option("-f", "--fixed", type=_FILE, help="The fixed image, where the folder does not say.")
-@click.option("-m", "--moving", type=_FILE, help="The moving image likewise.")
+@click.option(
+    *("-f", "--fixed", "--fixed-image"),
+    type=_FILE,
+    help="Fixed image, if FOLDER does not say where it is.",
+)
+@click.option(
+    *("-m", "--moving", "--moving-image"),
+    type=_FILE,
+    help="Moving image, if FOLDER does not say where it is.",
+)
 @click.option(
     "--fixed-points",
     type=_FILE,
     help="Landmarks in the fixed image: a file of elastix, CSV or 3D Slicer.",
 )
-@click.option("--moving-points", type=_FILE, help="Where they truly are in the moving image.")
+@click.option("--moving-points", type=_FILE, help="The same landmarks in the moving image.")
 @click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid.")
 @click.option("--moving-labels", type=_FILE, help="Label map of the moving image.")
 @click.option(
@@ -40,7 +48,7 @@ _FILE = click.Path(path_type=Path)
     type=click.IntRange(1, 1000),
     default=32,
     show_default=True,
-    help="Per plane, at most: the page grows with them.",
+    help="Maximum number of slices per plane; the page grows with them.",
 )
 @click.option(
     "--window",
@@ -73,23 +81,19 @@ def report(
       impact-plugin report elastix_out -f fixed.mha -m moving.mha -o report.html
       impact-plugin report result --fixed-points ct.txt --moving-points cbct.txt
     """  # noqa: D301  (\b keeps click from joining lines)
-    from impact_plugin.elastix.errors import RegistrationError
     from impact_plugin.registration.reporting import write_report
 
-    try:
-        path = write_report(
-            folder,
-            out,
-            fixed=fixed,
-            moving=moving,
-            fixed_points=fixed_points,
-            moving_points=moving_points,
-            fixed_labels=fixed_labels,
-            moving_labels=moving_labels,
-            axes=axes,
-            slices=slices,
-            window=window,
-        )
-    except (ValueError, TypeError, OSError, ImportError, RegistrationError) as error:
-        raise click.ClickException(str(error)) from error
+    path = write_report(
+        folder,
+        out,
+        fixed=fixed,
+        moving=moving,
+        fixed_points=fixed_points,
+        moving_points=moving_points,
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        axes=axes,
+        slices=slices,
+        window=window,
+    )
     click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

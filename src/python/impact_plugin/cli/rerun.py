@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-import impact_plugin
-from impact_plugin.cli.register import _pairs, _show_log
+from impact_plugin.cli import model_files
+from impact_plugin.cli.register import _show_log
 from impact_plugin.registration import rerun as rerunning
 from impact_plugin.registration.records.making import IMAGES
 
@@ -17,17 +17,25 @@ _DIFFERENT = 3
 
 @click.command()
 @click.argument("record", type=_FILE)
-@click.option("-o", "--out", type=_FILE, help="Folder for the new result; by default nowhere.")
-@click.option("--fixed", type=_FILE, help="The fixed image, where its path has changed.")
-@click.option("--moving", type=_FILE, help="Likewise the moving image.")
-@click.option("--fixed-mask", type=_FILE, help="Likewise the fixed image's mask.")
-@click.option("--moving-mask", type=_FILE, help="Likewise the moving image's mask.")
+@click.option("-o", "--out", type=_FILE, help="Folder for the new result. Default: not saved.")
+@click.option(
+    *("-f", "--fixed", "--fixed-image"),
+    type=_FILE,
+    help="Replacement for the recorded fixed image.",
+)
+@click.option(
+    *("-m", "--moving", "--moving-image"),
+    type=_FILE,
+    help="Replacement for the recorded moving image.",
+)
+@click.option("--fixed-mask", type=_FILE, help="Replacement for the recorded fixed mask.")
+@click.option("--moving-mask", type=_FILE, help="Replacement for the recorded moving mask.")
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="NAME=FILE",
-    help="Where a model is now that the record names.",
+    help="Replacement for a model named in the record.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Default: as recorded.")
 @click.option("-q", "--quiet", is_flag=True, help="No bars.")
@@ -59,18 +67,15 @@ def rerun(
       impact-plugin rerun result -o again --fixed /data/moved/fixed.nii.gz
     """  # noqa: D301  (\b keeps click from joining lines)
     _show_log(verbose)
-    try:
-        again = rerunning.run(
-            record,
-            dict(zip(IMAGES, (fixed, moving, fixed_mask, moving_mask), strict=True)),
-            _pairs(models),
-            out,
-            threads,
-            progress=False if quiet else None,
-            warn=lambda remark: click.echo(f"Not as it was: {remark}", err=True),
-        )
-    except (ValueError, TypeError, OSError, ImportError, impact_plugin.RegistrationError) as error:
-        raise click.ClickException(str(error)) from error
+    again = rerunning.run(
+        record,
+        dict(zip(IMAGES, (fixed, moving, fixed_mask, moving_mask), strict=True)),
+        model_files.by_name(models),
+        out,
+        threads,
+        progress=False if quiet else None,
+        warn=lambda remark: click.echo(f"Not as it was: {remark}", err=True),
+    )
     for difference in again.differences:
         click.echo(f"Not the same: {difference}.")
     if again.same:

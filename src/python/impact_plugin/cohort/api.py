@@ -36,7 +36,7 @@ _MOST = 20
 
 @dataclass(frozen=True, eq=False)
 class CohortResult(EqualByValue):
-    """What became of a cohort.
+    """The result of a cohort.
 
     Attributes:
         folder: The output folder, which has everything.
@@ -55,7 +55,7 @@ class CohortResult(EqualByValue):
 
     @property
     def failed(self) -> int:
-        """How many registrations are not done."""
+        """Number of unfinished registrations."""
         return int((self.table["status"] != "done").sum())
 
     def _repr_html_(self) -> str:
@@ -110,7 +110,7 @@ def register_cohort(
         models: Where model files lie, as in :func:`impact_plugin.register_images`.
         workers: Processes of this machine, each with one pair at a time; by default one for each
             GPU, or else for each processor, as far as the memory suffices.
-        threads: Of each registration; by default the processors divided by those that run at
+        threads: Threads per registration; by default the processors divided by those that run at
             once, and with a scheduler 1.
         device: Where networks run; by default on this machine's GPUs, if there are any, and
             otherwise as the maps say.

@@ -57,7 +57,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 _OWN = (LOG, CHECKSUMS, LOCK, STARTED)
 _PASSING = (".token-", ".writing-")
-"""Of a run that was killed before it had written whose folder it is."""
+"""Left by a run that was killed before it had written whose folder it is."""
 
 
 def check(folder: Path, pairs: Sequence[Pair]) -> list[str]:
@@ -97,7 +97,7 @@ def describe(
         folder: The cohort's.
         pairs: Those of this run.
         variants: Those of this run.
-        checksums: Of the images.
+        checksums: Checksums of the images.
 
     Returns:
         How many pairs of earlier runs are not among those of this one.

@@ -199,8 +199,8 @@ def read(variant: Variant, dimension: int, fit: Fit | None = None) -> list[Param
 
     Args:
         variant: The variant.
-        dimension: Of the images.
-        fit: Of presets to the images.
+        dimension: Dimension of the images.
+        fit: How presets are fitted to the images.
 
     Raises:
         OSError: A file cannot be read.

@@ -42,13 +42,13 @@ def problems(
     outside: OutsideLandmarks,
     lost: list[OutsideError],
 ) -> list[str]:
-    """Tell what is wrong with what a pair is to be measured with, before it is registered.
+    """Check what a pair is to be measured with, before it is registered.
 
     Args:
         pair: With landmarks and label maps, if there are any; all files are there.
-        fixed: Of the fixed image.
-        moving: Of the moving image.
-        labels: Of the label map of the fixed image, if there is one.
+        fixed: Header of the fixed image.
+        moving: Header of the moving image.
+        labels: Header of the label map of the fixed image, if there is one.
         outside: What becomes of landmarks outside the images.
         lost: Gets the error of landmarks outside the images, if there is one.
     """

@@ -13,7 +13,7 @@ from impact_plugin.cohort.plan import Variant
 _PROCESSES = 600 << 20
 """A worker, and elastix with torch, before there is an image."""
 _COPIES = 6
-"""Of the images, as floats: read, in elastix's pyramids, sampled, warped."""
+"""Copies of the images, as floats: read, in elastix's pyramids, sampled, warped."""
 
 
 def predict(pair: Pair, variant: Variant, maps: Maps, headers: Mapping[str, ImageHeader]) -> int:

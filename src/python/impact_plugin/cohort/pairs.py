@@ -55,7 +55,7 @@ class Pair:
     """Two images, and what belongs to them.
 
     Attributes:
-        name: Of the pair's folder: letters, digits, ``.``, ``_``, ``-``.
+        name: Name of the pair's folder: letters, digits, ``.``, ``_``, ``-``.
         files: Paths by role: ``fixed`` and ``moving``, which are needed, ``fixed_mask``,
             ``moving_mask``, ``fixed_points``, ``moving_points``, ``fixed_labels``,
             ``moving_labels``.

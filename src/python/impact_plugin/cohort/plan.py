@@ -31,7 +31,7 @@ class Variant:
     """One way to register every pair: stages of presets, or parameter files.
 
     Attributes:
-        name: Of the folder.
+        name: Name of the folder.
         presets: Names of presets, in the order in which they run; empty with ``maps``.
         maps: Absolute paths of parameter files, in the order in which they run.
     """
@@ -51,13 +51,13 @@ class Task:
         key: SHA-256 of contents of inputs, of parameters and of versions.
         cohort: The cohort's output folder.
         models: Where model files lie.
-        threads: Of the registration.
+        threads: Threads of the registration.
         device: Where networks run.
         feature_cache: Folder for feature maps that are shared.
         retries: How often a pair is tried again.
         outside: What becomes of landmarks outside the images.
         memory: What it is predicted to take, bytes.
-        versions: Of impact-plugin, torch and itk-elastix, which the worker must have.
+        versions: Versions of impact-plugin, torch and itk-elastix that the worker must have.
         attempt: Which try this is, from 1, but for those in which its worker died: these the
             worker counts.
     """
@@ -138,7 +138,7 @@ def content_key(
         pair: The pair.
         parameters: The maps, before anything is resolved.
         models: Checksums of the model files by the names in the maps.
-        checksums: Of the inputs.
+        checksums: Checksums of the inputs.
         device: Where networks run.
         outside: What becomes of landmarks outside the images.
     """

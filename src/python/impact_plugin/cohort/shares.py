@@ -12,7 +12,7 @@ from pathlib import Path
 from impact_plugin.cohort.plan import Task
 
 _PART = 0.8
-"""Of the available memory; the rest is for what else there is."""
+"""Part of the available memory to use; the rest is for other processes."""
 
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Without any of them there is no GPU that torch could use: CUDA's, ROCm's, WSL's."""

@@ -13,7 +13,7 @@ from impact_plugin.parameters.values import ParameterMap
 _KNOWN: dict[str, list[str]] = json.loads(
     Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
 )
-"""Of elastix 5.3.1: elxClassNameMacro in Components/, without what itk-elastix leaves out."""
+"""Of elastix 5.3.1, from elxClassNameMacro in Components/, without those itk-elastix leaves out."""
 
 # Components of the package's maps, and others often used with the metric.
 _ORDINARY = frozenset(

@@ -50,9 +50,10 @@ class RegistrationError(ImpactError, RuntimeError):
         self.cause, self.where = cause, where
         self.stage, self.level = stage, level
         self.log = log
+        what = where if where == "transformix" else "The registration"
+        inside = f" in {where}" if where and where != what else ""
         super().__init__(
-            f"The registration failed{where and ' in '}{where}: {cause}"
-            + (f"\nelastix's log: {log}" if log else "")
+            f"{what} failed{inside}: {cause}" + (f"\nelastix's log: {log}" if log else "")
         )
 
     def __reduce__(self) -> tuple[type[RegistrationError], tuple[object, ...]]:

@@ -215,8 +215,8 @@ def _points_inside(
             message = (
                 f"{len(wrong)} of {len(points)} {which}_points lie outside the {which} image, "
                 f"which fills {grid.describe_extent()} mm (LPS); the first is "
-                f"{names[wrong[0]]!r} at {first.round(2).tolist()}. Is the file in another frame, "
-                "or of another image?"
+                f"{names[wrong[0]]!r} at {first.round(2).tolist()}. Is the file in another frame "
+                "or in voxel indices, or of another image?"
             )
             raise OutsideError(message, which, len(wrong))
     if not inside.any():

@@ -6,12 +6,12 @@ from impact_plugin._errors import InputError
 
 
 class OutsideError(InputError):
-    """Landmarks lie outside the image that they are said to be of.
+    """Landmarks lie outside their image.
 
     Attributes:
         text: What is wrong, without the options that mend it.
-        side: Of which image they are: "fixed" or "moving".
-        number: How many lie outside of it.
+        side: Image the landmarks belong to: "fixed" or "moving".
+        number: Number of landmarks outside it.
     """
 
     def __init__(self, text: str, side: str, number: int) -> None:

@@ -118,7 +118,7 @@ def as_points(
         dimension: 2 or 3.
         name: What messages call them.
         image: As in :func:`read_points`.
-        axes: Likewise.
+        axes: As in :func:`read_points`.
 
     Raises:
         FileNotFoundError: There is no such file.

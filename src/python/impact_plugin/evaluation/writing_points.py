@@ -38,7 +38,7 @@ def write_points(points: Points, path: str | os.PathLike[str], axes: Axes = "LPS
     """Write points to a file that :func:`read_points` reads back, whatever its ``axes``.
 
     Args:
-        points: Of 2 or 3 coordinates.
+        points: Points with 2 or 3 coordinates.
         path: ``.csv``: a table, whose columns are named l, p, s or r, a, s, and ``label`` where the
             points have names; or ``.txt``: elastix's points, in LPS and without names.
         axes: Frame to write them in, ``"LPS"`` or ``"RAS"``.

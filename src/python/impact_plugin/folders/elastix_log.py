@@ -26,11 +26,11 @@ class LogFacts:
 
     Attributes:
         fixed: Path of the fixed image as elastix was given it, "" if the log does not say.
-        moving: Of the moving image likewise.
+        moving: Path of the moving image, the same.
         history: The iterations.
         timings: Seconds by what they were spent on.
         parameters: Names and texts of the parameter files.
-        versions: Of elastix and what it is built on.
+        versions: Versions of elastix and the libraries it is built on.
         warnings: Each once, with how often it was said.
         finished: Whether elastix ended as it should.
     """

@@ -35,7 +35,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         resampling: How the moving image became the result; None where the maps say it.
         images: The images that were registered; None where one was no file.
         timings: Seconds by what they were spent on.
-        versions: Of what it was made with.
+        versions: Versions of the software it was made with.
     """
 
     transform: str | None

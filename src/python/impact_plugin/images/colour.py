@@ -53,13 +53,13 @@ def to_grey(
     """Give a channel of a colour image, or its luminance; a grey image as it is.
 
     Args:
-        image: Of one value at each voxel, or of several: red, green, blue, and perhaps opacity,
+        image: Image with one value per voxel, or several: red, green, blue, and perhaps opacity,
             which has no part in it.
         name: What messages call it.
         channel: Which; None: the luminance, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709) of the
             values as they are in the file, if these are colours: 3 or 4 whole numbers at each
             voxel.
-        stacklevel: Of the warning.
+        stacklevel: Stack level of the warning.
 
     Returns:
         A channel has its own pixel type; luminance is in single precision.

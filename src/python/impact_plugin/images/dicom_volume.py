@@ -40,7 +40,7 @@ def volume_of(slices: Sequence[Slice], where: str) -> Volume:
     """Order the slices of a series, two at least, and give their grid.
 
     Args:
-        slices: Of the series, in any order.
+        slices: Slices of the series, in any order.
         where: What messages call it.
 
     Raises:

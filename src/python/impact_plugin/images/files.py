@@ -18,6 +18,11 @@ from impact_plugin.images.silence import itk_silent
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+ONE_FILE = (".mha", ".nii", ".nii.gz", ".nrrd")
+"""Formats that keep voxels of any type, and where they lie, in one file."""
+WITH_PLACE = (*ONE_FILE, ".mhd", ".nhdr")
+"""Those, and their forms with a header apart."""
+
 
 @contextmanager
 def keeping_locale() -> Iterator[None]:
@@ -40,7 +45,7 @@ def read_image(path: str | os.PathLike[str], pixel_type: int | None = None) -> s
 
     Args:
         path: The file.
-        pixel_type: Of the image, as SimpleITK numbers them; None: the file's own.
+        pixel_type: Pixel type of the image, a number of SimpleITK; None: the file's own.
 
     Raises:
         PathNameError: The path is not UTF-8.

@@ -24,11 +24,10 @@ from typing import Any, Literal, TypeAlias
 
 from impact_plugin.images.files import read_header
 from impact_plugin.images.integrity.damage import Damage, opened, read
+from impact_plugin.images.integrity.nifti import ENDINGS
 
 Rows: TypeAlias = tuple[tuple[float, float, float, float], ...]
 """Three rows of an affine from voxel indices (x, y, z, 1) to mm in RAS."""
-
-ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 
 _MM = {1: 1000.0, 3: 0.001}  # of metres and micrometres; of no unit ITK takes mm, too
 _NOTICED = 0.01  # of the least distance of voxels

@@ -35,7 +35,7 @@ class Place:
 
     Args:
         own: Shape (4, 4), from voxel indices (x, y, z, 1) to where its own library has them.
-        lps: Likewise, to mm in LPS.
+        lps: The same, to mm in LPS.
     """
 
     own: Affine
@@ -134,7 +134,7 @@ def _world(header: Frames, otherwise: Affine) -> Affine:
     """Give the matrix (4, 4) to mm in LPS, by ITK's rule, from where nibabel has voxels.
 
     Args:
-        header: Of the file.
+        header: Header of the file.
         otherwise: nibabel's affine where the header gives none.
     """
     given = header.sform or header.qform

@@ -32,7 +32,7 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
     """Read an image.
 
     Args:
-        path: Of a file, of a folder with one DICOM series, or such a folder and behind it the
+        path: A file, a folder with one DICOM series, or such a folder and behind it the
             SeriesInstanceUID of one of several.
         name: What messages call it.
 
@@ -74,7 +74,7 @@ def checksum(path: str | os.PathLike[str], of_file: Callable[[Path], str]) -> st
     """Give the checksum of an image: of its file, or of the files of a series, however named.
 
     Args:
-        path: Of the image.
+        path: Path of the image.
         of_file: Gives that of a file.
 
     Raises:

@@ -250,7 +250,7 @@ def check_mask(mask: sitk.Image, image: Geometry, name: str, of: str) -> sitk.Im
     """Check a mask and give it as bytes, 1 where it was not 0.
 
     Args:
-        mask: Of any pixel type.
+        mask: Mask of any pixel type.
         image: Grid of the image that it belongs to.
         name: What messages call the mask.
         of: What messages call the image.

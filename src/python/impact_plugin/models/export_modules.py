@@ -72,9 +72,9 @@ class Core(nn.Module):
 
     Args:
         depths: Networks that give the first layer, the first two, and so on.
-        steps: Of normalising.
+        steps: Steps of the normalization.
         repeat_grey: Channels to which a grey image is repeated; 1: none.
-        dimension: Of the images.
+        dimension: Dimension of the images.
     """
 
     def __init__(

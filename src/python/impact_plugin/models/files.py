@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
+from impact_plugin import _io
 from impact_plugin._io import expanded
 from impact_plugin._io import replacing as replacing
 
 
 def cache_folder() -> Path:
-    """Give the folder for files that can be made or fetched again; it need not exist.
-
-    Returns:
-        ``$XDG_CACHE_HOME/impact-plugin/models``, with ``~/.cache`` where that is unset.
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return expanded(base).absolute() / "impact-plugin" / "models"
+    """Give the folder for models that are made; it need not exist."""
+    return _io.cache_folder() / "models"
 
 
 def target_path(path: str | Path | None, name: str) -> Path:

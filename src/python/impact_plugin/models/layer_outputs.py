@@ -20,7 +20,7 @@ class LayerOutputs(nn.Module):
 
     Args:
         module: The network.
-        names: Of the submodules, as ``named_modules()`` has them; ``""`` is the network itself.
+        names: Names of submodules, as ``named_modules()`` has them; ``""`` is the network itself.
         copied: Those whose outputs are changed in place afterwards.
     """
 

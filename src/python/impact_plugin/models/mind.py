@@ -42,8 +42,9 @@ def mind(
         dimension: 2 for a model of images ``(N, 1, H, W)``, 3 for images ``(N, 1, D, H, W)``.
         path: File to write, or a folder that gets the default name
             ``MIND_R<radius>D<dilation>_<dimension>D.pt``. By default that name in
-            ``$XDG_CACHE_HOME/impact-plugin/models`` (``~/.cache`` where that is unset). A missing
-            parent folder is made; an existing file is replaced, in one step.
+            ``models`` of the cache: ``$IMPACT_CACHE_DIR``, else ``impact-plugin`` in
+            ``$XDG_CACHE_HOME`` or ``~/.cache``. A missing parent folder is made; an existing file
+            is replaced, in one step.
 
     Returns:
         The absolute path of the file.

@@ -32,10 +32,10 @@ class Task:
 
     Args:
         file: Path of the model.
-        dimensions: To try, in this order.
-        channels: Likewise.
+        dimensions: Dimensions to try, in this order.
+        channels: Numbers of channels to try, in this order.
         size: Voxels along each axis, to try that alone.
-        intensities: The least and the greatest.
+        intensities: Least and greatest intensity.
         memory_limit: Bytes up to which larger inputs are tried.
     """
 

@@ -41,7 +41,7 @@ def stock_defaults(
     Args:
         transform: "translation", "rigid", "affine" or "bspline".
         number_of_levels: From 1 up.
-        grid_spacing: Of a B-spline's control points at the last level, mm.
+        grid_spacing: Spacing of a B-spline's control points at the last level, mm.
 
     Raises:
         ValueError: The transform is unknown.
@@ -191,7 +191,7 @@ def schedule_names(side: str, kind: str | None, number: int = 0) -> tuple[str, .
     Args:
         side: "Fixed" or "Moving".
         kind: "Generic", where the names of rescaling count too; or another.
-        number: Of the pyramid, in maps of several images.
+        number: Number of the pyramid, in maps of several images.
     """
     if kind == "Generic":
         return (

@@ -116,7 +116,7 @@ class ElastixFile:
         """Give a parameter other values, in its place, or add it.
 
         Args:
-            name: Of the parameter.
+            name: Name of the parameter.
             value: Text, number or truth value, or several. What a parameter has already changes
                 nothing.
             after: The parameter after which a new one goes; by default the end of the file.

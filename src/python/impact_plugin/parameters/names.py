@@ -55,7 +55,7 @@ def own_names(names: Iterable[str], label: str, alone: bool = True) -> list[str]
     """Give those of some names that the parser reads for one metric, whatever the level.
 
     Args:
-        names: Of a map.
+        names: Names of a map.
         label: The metric's: "Metric0".
         alone: Whether it is the only Impact metric. With others, names without a label are shared,
             and count as nobody's own.

@@ -54,12 +54,12 @@ class Network:
     """One network, and what it sees of one image.
 
     Attributes:
-        path: Of the TorchScript file, absolute or relative to the folder in which elastix runs.
+        path: Path of the TorchScript file, absolute or relative to the folder elastix runs in.
         voxel_size: mm, x, y (, z) along the image's own axes; one number stands for all. The
             network sees the image resampled to it. A 2D network on 3D images may have three: along
             the third axis the slices are resampled, too.
-        dimension: Of the network's input, 2 or 3; at most that of the images.
-        channels: Of the network's input; the grey image is repeated.
+        dimension: Dimension of the network's input, 2 or 3; at most that of the images.
+        channels: Channels of the network's input; the grey image is repeated.
         patch_size: Voxels of `voxel_size`, x, y (, z); one number stands for all. Static mode: 0,
             the whole image, or the size of tiles. Jacobian mode: the patch around each sample.
             None: 0 in Static mode, in Jacobian mode what the network is measured to see for one

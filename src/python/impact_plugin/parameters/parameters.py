@@ -190,7 +190,7 @@ class Parameters:
             parameter_map: As itk has it, or with texts, numbers and truth values as Python writes
                 them; or an ``itk.ParameterObject`` that has one map.
             image_dimension: By default what the map says, or 3.
-            label: Of the metric, "Metric1", in a map of several Impact metrics.
+            label: Label of the metric, "Metric1", in a map of several Impact metrics.
 
         Raises:
             impact_plugin.parameters.ParameterError: The parser refuses it; all reasons are given.
@@ -209,9 +209,9 @@ class Parameters:
         """Read a ``.txt`` or ``.toml`` file of elastix, in any dialect.
 
         Args:
-            path: Of the file.
+            path: Path of the file.
             image_dimension: By default what the file says, or 3.
-            label: Of the metric, "Metric1", in a file of several Impact metrics.
+            label: Label of the metric, "Metric1", in a file of several Impact metrics.
 
         Raises:
             impact_plugin.parameters.ParameterError: It is no parameter file, or the parser refuses
@@ -242,7 +242,7 @@ class Parameters:
         """Write a new ``.txt`` or ``.toml`` file, which elastix reads either way.
 
         Args:
-            path: Of the file; an existing one is replaced.
+            path: Path of the file; an existing one is replaced.
             dialect: See :meth:`to_parameter_map`.
 
         Raises:
@@ -288,7 +288,7 @@ class Parameters:
         Comments, order and formatting of all that does not change stay as they are.
 
         Args:
-            path: Of a ``.txt`` or ``.toml`` file.
+            path: Path of a ``.txt`` or ``.toml`` file.
             dialect: By default the file's; what means the same then stays as it is written.
 
         Returns:

@@ -95,7 +95,7 @@ class TomlFile:
         """Give a parameter other values, in its place, or add it at the end.
 
         Args:
-            name: Of the parameter.
+            name: Name of the parameter.
             value: Text, number or truth value, or several. What a parameter has already changes
                 nothing.
             after: Not used: a new key goes to the end of the file.

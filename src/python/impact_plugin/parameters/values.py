@@ -64,7 +64,7 @@ def as_texts(name: str, value: Value) -> list[str]:
     """Give a parameter's values as elastix has them.
 
     Args:
-        name: Of the parameter, for messages.
+        name: Name of the parameter, for messages.
         value: One value, or several.
 
     Raises:

@@ -91,7 +91,7 @@ def register_images(
         parameter_maps: elastix's parameter maps in place of a preset: a dict, a parameter file, an
             ``itk.ParameterObject``, or a list of them.
         fixed_mask: Where in the fixed image to look: not 0, on the fixed image's grid.
-        moving_mask: Likewise of the moving image.
+        moving_mask: Where in the moving image to look: not 0, on the moving image's grid.
         initial_transform: Where to start, from fixed to moving: ``"center"`` (middle on middle),
             ``"mass"`` (centre of mass on centre of mass), a transform of SimpleITK or itk, a
             transform file of elastix or ITK, another result, or a folder with one, or that elastix
@@ -346,7 +346,7 @@ def preset_map(
 
     Args:
         name: One of :func:`preset_names`.
-        dimension: Of the images, 2 or 3; by default that of ``fixed``, or 3.
+        dimension: Dimension of the images, 2 or 3; by default that of ``fixed``, or 3.
         fixed: Fixed image: the map has the lengths that :func:`register_images` would take for it
             and ``moving``. Without, those of the file, which are for images of the size of a body.
         moving: Moving image; needed with ``fixed``.

@@ -220,7 +220,7 @@ def grid_of(reference: ImageLike, dimension: int) -> Geometry:
 def _own_grid(known: KnownTransform, inverse: bool) -> Geometry:
     if inverse:
         message = (
-            "inverse=True puts an image of the fixed frame on the moving image's grid, which no "
+            "the inverse puts an image of the fixed frame on the moving image's grid, which no "
             "transform knows: give the moving image as reference"
         )
         raise InputError(message)

@@ -62,7 +62,7 @@ class Fit:
 
     @classmethod
     def of(cls, fixed: Grid, moving: Grid) -> Fit:
-        """Find it out: see :func:`factor_of`."""
+        """Compute the factors for two images; see :func:`factor_of`."""
         factors = factor_of(fixed), factor_of(moving)
         # Of equal ones the square root would be theirs but for rounding.
         factor = factors[0] if factors[0] == factors[1] else math.sqrt(factors[0] * factors[1])

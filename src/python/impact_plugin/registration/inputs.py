@@ -15,7 +15,7 @@ from impact_plugin.check import ImageHeader
 from impact_plugin.folders.record import Images
 from impact_plugin.images import colour, conversion, validation
 from impact_plugin.images.conversion import ImageLike
-from impact_plugin.images.files import write_image
+from impact_plugin.images.files import WITH_PLACE, write_image
 from impact_plugin.images.grid import Geometry
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 AsGrey: TypeAlias = Callable[["sitk.Image", str], "sitk.Image"]
 """Makes a grey image of one of several channels, of which messages have the name."""
-
-_READ_BY_ELASTIX = (".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Inputs:
             fixed: Fixed image.
             moving: Moving image.
             fixed_mask: Where to look in it, if anywhere.
-            moving_mask: Likewise.
+            moving_mask: The same for the moving image.
             as_grey: What makes grey images of those of several channels; None: they are refused.
 
         Raises:
@@ -91,7 +89,7 @@ class Inputs:
             for flag, name, image in (("-f", "fixed", fixed), ("-m", "moving", moving))
             if isinstance(image, str | os.PathLike)
             and name not in coloured
-            and Path(image).name.lower().endswith(_READ_BY_ELASTIX)
+            and Path(image).name.lower().endswith(WITH_PLACE)
             and Path(image).expanduser().is_file()
         }
         return cls(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, replacing
-from impact_plugin.images.files import write_image
+from impact_plugin.images.files import ONE_FILE, write_image
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import apply, itk_files
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _TRANSFORMS = (".h5", ".tfm", ".txt")
-_IMAGES = (".mha", ".nii", ".nii.gz", ".nrrd")
 
 
 def checked(path: str | os.PathLike[str]) -> Path:
@@ -26,10 +25,10 @@ def checked(path: str | os.PathLike[str]) -> Path:
         ValueError: Its name ends otherwise.
     """
     file = expanded(path)
-    if not file.name.lower().endswith((*_TRANSFORMS, *_IMAGES)):
+    if not file.name.lower().endswith((*_TRANSFORMS, *ONE_FILE)):
         message = (
             f"path is {str(file)!r}, expected a name that ends in {', '.join(_TRANSFORMS)} "
-            f"(transforms of ITK) or {', '.join(_IMAGES)} (displacements)"
+            f"(transforms of ITK) or {', '.join(ONE_FILE)} (displacements)"
         )
         raise InputError(message)
     return file
@@ -37,7 +36,7 @@ def checked(path: str | os.PathLike[str]) -> Path:
 
 def is_of_images(file: Path) -> bool:
     """Tell whether a file is of displacements, which need a grid."""
-    return file.name.lower().endswith(_IMAGES)
+    return file.name.lower().endswith(ONE_FILE)
 
 
 def write(transform: sitk.Transform, file: Path, grid: Geometry | None) -> None:

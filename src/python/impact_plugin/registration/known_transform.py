@@ -52,7 +52,7 @@ class KnownTransform:
         dimension: 2 or 3.
         chain: As elastix has it; None where it is not elastix's.
         itk: As SimpleITK has it; None where ``chain`` has it.
-        grid: Of the fixed image, if that is known.
+        grid: Grid of the fixed image, if known.
         resampling: How the registration resampled its moving image; None where the chain says it.
         no_grid: Why no grid is known, of a file of elastix.
     """

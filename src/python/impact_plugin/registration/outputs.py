@@ -51,7 +51,7 @@ def check(parameters: ParameterMap, where: str, dimension: int) -> None:
     Args:
         parameters: The map.
         where: What messages call it.
-        dimension: Of the images.
+        dimension: Dimension of the images.
 
     Raises:
         ValueError: It cannot.
@@ -76,8 +76,8 @@ def write(folder: Path, maps: Sequence[ParameterMap], dimension: int) -> None:
 
     Args:
         folder: elastix's output folder.
-        maps: Of the stages, in order, with all of their parameters.
-        dimension: Of the images.
+        maps: Complete parameter maps of the stages, in order.
+        dimension: Dimension of the images.
 
     Raises:
         OSError: A file cannot be written.

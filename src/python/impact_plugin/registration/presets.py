@@ -76,8 +76,8 @@ def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
 
     Args:
         name: Which.
-        dimension: Of the images: 3, or 2 where all its models are MIND.
-        fit: To the images; None: lengths as in the file.
+        dimension: Dimension of the images: 3, or 2 if all its models are MIND.
+        fit: How it is fitted to the images; None: lengths as in the file.
 
     Raises:
         ValueError: There is no such preset, or it is not for images of that dimension.

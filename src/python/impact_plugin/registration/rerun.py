@@ -96,9 +96,9 @@ def rerun(
         record: A ``record.json``, or the folder in which it is.
         fixed: Image in place of the recorded path; needed where it was no file and was not stored.
             It must have the same voxels.
-        moving: Likewise.
-        fixed_mask: Likewise.
-        moving_mask: Likewise.
+        moving: Replacement for the recorded moving image.
+        fixed_mask: Replacement for the recorded fixed mask.
+        moving_mask: Replacement for the recorded moving mask.
         models: Paths of models that now lie elsewhere, by the names in the record.
         output_directory: Where to save the result; by default nowhere. Not the record's own folder.
             Feature maps that a recorded ``WriteFeatureMaps`` asks for go into ``FeatureMaps0``, and
@@ -146,7 +146,7 @@ def run(
     """Do what :func:`rerun` does.
 
     Args:
-        path: Of the record.
+        path: Path of the record.
         given: Images in place of the recorded ones, by name.
         models: Paths of models in place of the recorded ones.
         output_directory: Where to save the result.

@@ -101,7 +101,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
         return from_elastix.to_sitk(self.chain, self.fixed.dimension)
 
     def itk_transform(self) -> Any:  # noqa: ANN401  (itk's classes have no types)
-        """Give the same as an ``itk.CompositeTransform``; imports itk, which takes seconds."""
+        """Return the transform as an ``itk.CompositeTransform``; importing itk takes seconds."""
         import itk
         import SimpleITK as sitk
 
@@ -358,9 +358,9 @@ class RegistrationResult(RegistrationData, EqualByValue):
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write all of it into a folder, which is made if needed.
+        """Save the result to a folder, which is made if needed.
 
-        ``result.mha``: the image; ``TransformParameters.<n>.txt``: of each stage, for transformix,
+        ``result.mha``: the image; ``TransformParameters.<n>.txt``: one per stage, for transformix,
         the last stands for all; ``InitialTransform.<n>.txt``: what it began with;
         ``transform.h5``: for SimpleITK, itk and Slicer, where there is such a transform;
         ``history.csv``; ``elastix.log``; ``result.json``: the rest; ``record.json``: the record,

@@ -87,9 +87,9 @@ def make_stages(
         preset: Names of presets.
         parameter_maps: Maps of the caller's own.
         models: Where model files lie.
-        dimension: Of the images.
+        dimension: Dimension of the images.
         links: Folder for links to model files, which are to be there as long as elastix runs.
-        fit: Of presets to the images.
+        fit: How presets are fitted to the images.
 
     Raises:
         ValueError: Both are given; a preset does not exist; a map is wrong, empty or for images of
@@ -149,7 +149,7 @@ def iterations_of(chosen: Sequence[Stage], iterations: Iterations | None) -> lis
 
     Args:
         chosen: The stages.
-        iterations: Of every level; or a list with one number for each level of each stage, stage
+        iterations: Iterations of every level; or a list with one number for each level, stage
             after stage; None: as the maps say.
 
     Raises:

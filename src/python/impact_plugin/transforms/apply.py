@@ -101,7 +101,7 @@ def warp(
         chain: The transform.
         image: What to resample; of real values, one or several at each voxel.
         grid: The grid.
-        order: Of the B-spline interpolation, 0 (nearest neighbour) to 5.
+        order: Order of the B-spline interpolation, 0 (nearest neighbour) to 5.
         default: Value outside the image.
         threads: How many; None: all processors.
 

@@ -67,7 +67,7 @@ class Chain(EqualByValue):
 
         Args:
             folder: Where.
-            stem: Of their names.
+            stem: Stem of their names.
             final: Where they will be moved to, if they will.
             initial: How many of the transforms were there before the registration: their names
                 begin with :data:`INITIAL`, so that the others are numbered as elastix numbers them.

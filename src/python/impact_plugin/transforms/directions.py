@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 _ROUNDING = 1e-6
-"""Of direction cosines in files: 0.5 um at half a metre."""
+"""Tolerance of direction cosines in files: 0.5 um at half a metre."""
 
 _TURNED = 30.0
 """Degrees between axes, above which features of one place no longer compare."""

@@ -21,7 +21,7 @@ def grid_of(parameters: ParameterMap, source: Path | str, remedy: str = "") -> G
     """Give the fixed image's grid; what a file of an older elastix lacks is as elastix takes it.
 
     Args:
-        parameters: Of one transform.
+        parameters: Parameters of one transform.
         source: The file that they are from, for messages.
         remedy: What to do where they do not have it.
 
@@ -61,7 +61,7 @@ def grid_of_chain(maps: Sequence[ParameterMap], source: Path | str, remedy: str 
     file on, and writes the identity: that of the first file on the same voxels is taken.
 
     Args:
-        maps: Of the transforms.
+        maps: Parameter maps of the transforms.
         source: The file that the last is from, for messages.
         remedy: What to do where it does not have it.
 

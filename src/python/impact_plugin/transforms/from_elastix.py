@@ -28,7 +28,7 @@ def to_sitk(chain: Chain, dimension: int) -> sitk.CompositeTransform:
     Args:
         chain: Translation, Euler, similarity, affine, (recursive) B-spline transforms and
             displacement fields, each applied to what the one before gives.
-        dimension: Of the points, for an empty chain, which is the identity.
+        dimension: Dimension of the points, for an empty chain, which is the identity.
 
     Raises:
         UnsupportedTransformError: One is of another kind, or is added to its initial transform and
@@ -85,7 +85,7 @@ def one(parameters: ParameterMap, first: bool, chain: Chain, dimension: int) -> 
         parameters: Its map.
         first: Whether it is the chain's first.
         chain: The chain, which has its displacement field.
-        dimension: Of its points.
+        dimension: Dimension of its points.
 
     Raises:
         UnsupportedTransformError: As by :func:`check_kind`.

@@ -63,7 +63,7 @@ def as_chain(initial: InitialTransform, grid: Geometry, name: str) -> Chain:
 
     Args:
         initial: As for :func:`make_chain`, without the words.
-        grid: Of the fixed image.
+        grid: Grid of the fixed image.
         name: What messages call it.
 
     Raises:
@@ -87,7 +87,7 @@ def read(path: Path, grid: Geometry, name: str = "initial_transform") -> Chain:
 
     Args:
         path: The file.
-        grid: Of the fixed image.
+        grid: Grid of the fixed image.
         name: What messages call it.
 
     Raises:

@@ -123,10 +123,10 @@ def _linear(part: sitk.Transform) -> sitk.Transform:
 def what_is_left(
     transform: sitk.Transform, inverse: sitk.Transform, points: Points, tolerance: float
 ) -> str:
-    """Say where and by how much an inverse is not as near as it was to be.
+    """Report where the inverse exceeds the tolerance.
 
     Args:
-        transform: Of the points.
+        transform: Transform of the points.
         inverse: Its inverse.
         points: Shape (N, d), mm, spread over the fixed image.
         tolerance: mm.
@@ -162,7 +162,7 @@ def what_of_points(
     """Say of how many points what :func:`points_back` found is not mapped to them.
 
     Args:
-        transform: Of the points.
+        transform: Transform of the points.
         found: What was found, shape (N, d), mm.
         points: The points, likewise.
         tolerance: mm.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from impact_plugin._errors import FileError, InputError
 from impact_plugin._io import utf8_name
-from impact_plugin.images.files import read_image
+from impact_plugin.images.files import WITH_PLACE, read_image
 from impact_plugin.transforms import itk_numbers
 from impact_plugin.transforms.itk_parameters import from_file
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _LISTENING = threading.Lock()
 _ROWS = re.compile(rb"\s*([-+.\deE]+[ \t,]+){2,3}[-+.\deE]+[ \t]*\r?\n")
-_IMAGES = (".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz")
 
 
 def read(path: Path, name: str) -> sitk.Transform:
@@ -82,7 +81,7 @@ def _check_matlab(begin: bytes, size: int) -> None:
 
 def is_field(path: Path) -> bool:
     """Tell whether a file is an image, which :func:`read` takes for a displacement field."""
-    return path.name.lower().endswith(_IMAGES)
+    return path.name.lower().endswith(WITH_PLACE)
 
 
 def field(image: sitk.Image) -> sitk.Transform:

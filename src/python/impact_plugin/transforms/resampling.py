@@ -26,7 +26,7 @@ class Resampling:
     """How the moving image becomes ``result.image``.
 
     Args:
-        order: Of the B-spline interpolation: 0 is the nearest neighbour, 1 linear, up to 5.
+        order: Order of the B-spline interpolation: 0 is the nearest neighbour, 1 linear, up to 5.
         outside: Value outside the image; None: the least value of the image that is resampled.
     """
 

@@ -71,7 +71,7 @@ def solve(
     met is given.
 
     Args:
-        transform: Of points (N, d) to points, not far from the identity.
+        transform: Maps points (N, d) to points, not far from the identity.
         targets: Shape (N, d), mm.
         tolerance: mm; what is found is mapped nearer than a hundredth of it.
         guess: An inverse that is not near enough; by default the identity.

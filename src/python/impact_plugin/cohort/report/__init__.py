@@ -33,7 +33,7 @@ def write_cohort_report(
     Args:
         folder: The output folder of :func:`impact_plugin.register_cohort`.
         path: File to write; by default ``report.html`` in that folder.
-        worst: Of how many pairs at most there are pictures; 0 for none.
+        worst: Number of worst pairs to show with pictures; 0 for none.
 
     Returns:
         The page's absolute path.

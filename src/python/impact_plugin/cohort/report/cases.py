@@ -22,7 +22,7 @@ _PIXELS = 256
 """Along the longest edge of a picture."""
 
 BYTES = 3_000_000
-"""Of all pictures of cases together, as they stand in the page."""
+"""Size limit of all pictures of cases together, as encoded in the page."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ def worst(facts: Facts, most: int) -> list[Case]:
     label maps, and by its rank among those of its variant.
 
     Args:
-        facts: Of the cohort.
+        facts: Facts of the cohort.
         most: Pairs at most.
     """
     ranked = [(measure, _ranked(facts.done, measure)) for measure in _ranking(facts.done)]
@@ -103,7 +103,7 @@ def draw(facts: Facts, cases: list[Case], budget: int = BYTES) -> None:
     """Add the pictures, as long as they have room; what cannot be drawn says why.
 
     Args:
-        facts: Of the cohort.
+        facts: Facts of the cohort.
         cases: What is shown.
         budget: Bytes of all pictures.
     """
@@ -124,7 +124,7 @@ def slices(folder: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     Only these slices are resampled, so that large images take little beside being read.
 
     Args:
-        folder: Of the result.
+        folder: Folder of the result.
 
     Returns:
         What stands in ``src``, by "before" and "after" and by plane; and notes.

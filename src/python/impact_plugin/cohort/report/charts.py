@@ -20,7 +20,7 @@ def distribution_chart(measure: Measure, shown: Sequence[Distribution]) -> str:
     """Draw boxes: quartiles, the median, whiskers at the 5th and 95th percentile, and points.
 
     Args:
-        measure: Of what.
+        measure: The measure to draw.
         shown: From top to bottom.
 
     Returns:

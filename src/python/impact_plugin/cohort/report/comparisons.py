@@ -71,7 +71,7 @@ def bootstrap_mean(differences: Floats, level: float = LEVEL) -> tuple[float, fl
 
     Args:
         differences: Shape (N,), independent of each other.
-        level: Of confidence.
+        level: Confidence level.
     """
     generator = np.random.default_rng(_SEED)
     number = len(differences)
@@ -90,13 +90,13 @@ class Comparison:
     """A variant against another by one measure, over the pairs that both have.
 
     Attributes:
-        measure: By what.
+        measure: The measure compared.
         reference: The variant that is compared with.
         variant: The variant.
-        means: Of the reference and of the variant, as they are shown.
+        means: Means of the reference and of the variant, as shown.
         differences: Variant minus reference, by pair.
-        left_out: Pairs of which one of the two has no figure.
-        interval: Of the mean difference; None with fewer than :data:`FEWEST` pairs.
+        left_out: Number of pairs for which one of the two has no figure.
+        interval: Confidence interval of that mean; None with fewer than :data:`FEWEST` pairs.
     """
 
     measure: Measure
@@ -136,7 +136,7 @@ def compare(table: Any, measure: Measure, reference: str, variant: str) -> Compa
 
     Args:
         table: Rows of registrations, of which those that are done count.
-        measure: By what.
+        measure: The measure compared.
         reference: Name of a variant.
         variant: Name of another.
     """

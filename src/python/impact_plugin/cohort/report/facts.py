@@ -40,7 +40,7 @@ class Facts:
         table: pandas.DataFrame with the columns of ``impact_plugin.cohort.table``.
         variants: Names in the order in which they were asked for, and what each consists of.
         runs: In order.
-        versions: Of what finished registrations were made with; "" where none has.
+        versions: Versions that finished registrations were made with; "" if none has finished.
         notes: What cannot be told, and why.
     """
 

@@ -14,16 +14,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of the cohort's table as it is shown.
+    """How a column of the cohort's table is shown.
 
     Attributes:
         column: Its name.
-        title: Of its chart.
-        short: Of columns of tables.
+        title: Title of its chart.
+        short: Heading of its columns in tables.
         unit: "" where there is none.
         better: "lower", "higher", or "" where registrations are not compared by it.
         before: The column with what it was before the registration.
-        factor: What is shown is so many times what the table has.
+        factor: Factor from the table's value to the one shown.
         note: What must be known to read it.
     """
 

@@ -28,7 +28,7 @@ def collect(facts: Facts, cases: Sequence[Case], target: Path) -> dict[str, Any]
     """Collect what the template shows.
 
     Args:
-        facts: Of the cohort.
+        facts: Facts of the cohort.
         cases: The worst ones.
         target: Where the page will be.
     """

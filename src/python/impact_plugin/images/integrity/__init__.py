@@ -15,7 +15,7 @@ from impact_plugin.images.integrity import gipl, metaimage, nifti, tiff, vtk
 from impact_plugin.images.integrity.damage import Damage
 
 _CHECKS = {
-    (".nii", ".nii.gz", ".hdr", ".img", ".img.gz"): nifti.check,
+    nifti.ENDINGS: nifti.check,
     (".mha", ".mhd"): metaimage.check,
     (".tif", ".tiff"): tiff.check,
     (".vtk",): vtk.check,

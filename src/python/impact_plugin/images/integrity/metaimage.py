@@ -48,7 +48,7 @@ class _MetaHeader:
 
     @property
     def bytes(self) -> int:
-        """Of the voxels, unpacked; 0 where that is not known."""
+        """Size of the unpacked voxels; 0 if unknown."""
         kind = self.fields.get("ElementType", "").removeprefix("MET_")
         kind = kind.removesuffix("_ARRAY")
         each = _BYTES.get(kind) or _BYTES.get(kind.removeprefix("U")) or 0

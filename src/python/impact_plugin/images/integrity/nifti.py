@@ -9,6 +9,7 @@ from pathlib import Path
 
 from impact_plugin.images.integrity.damage import Damage, length_of, opened, read, require
 
+ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 _MORE = 4096  # bytes that may follow the voxels of a compressed file
 
 

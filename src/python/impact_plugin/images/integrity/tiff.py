@@ -22,8 +22,8 @@ class _File:
         file: The file.
         length: Bytes of it.
         order: "<" or ">".
-        count: Of entries in a directory, as struct has it.
-        offset: Of places in the file, likewise.
+        count: Type of the number of entries in a directory, a code of struct.
+        offset: Type of offsets in the file, a code of struct.
     """
 
     file: io.BufferedReader

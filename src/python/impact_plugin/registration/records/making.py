@@ -58,7 +58,7 @@ def begin(
         initial_transform: As the caller gave it.
         before: The same, as elastix gets it.
         stages: As elastix gets them.
-        arguments: Of ``register_images``, those that are a number, a list of them, or a text.
+        arguments: Arguments of ``register_images`` that are a number, a list of them, or a text.
 
     Raises:
         OSError: A file cannot be read.

@@ -122,8 +122,8 @@ def view_features(
         layers: Numbers of the layers, from 0; by default all.
         voxel_size: mm that the network sees the images at, one number or x, y (, z); by default the
             image's own voxels.
-        dimension: Of the network's input; by default the images', or 2 where it takes no other.
-        channels: Of the network's input; by default what it takes.
+        dimension: Dimension of the network's input; by default the images', or 2 if it must be.
+        channels: Channels of the network's input; by default what it takes.
         initial_transform: Where the moving image lies, as in ``register_images``: what counts as
             the identity in the scans.
         distances: Which distances of the metric to scan.
