@@ -73,7 +73,7 @@ def test_files(slides: tuple[Path, Path], tmp_path: Path) -> None:
     assert [str(each.message)[:16] for each in caught] == ["the fixed image ", "the moving image"]
     assert {each.filename for each in caught} == {__file__}
     assert result.record is not None
-    assert result.record["arguments"]["channel"] == "luminance"
+    assert result.record.arguments.channel == "luminance"
     assert impact_plugin.rerun(tmp_path / "out", progress=False).same
     red = register(*slides, channel="red")
     assert red.image.GetPixelID() == sitk.sitkUInt8

@@ -187,7 +187,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     ({"iterations": []}, ValueError, r"iterations is empty, expected"),
     ({"iterations": [5, 0]}, ValueError, r"iterations\[1\] is 0, expected a whole number of at le"),
-    ({"iterations": [5, None]}, ValueError, r"iterations\[1\] is 'None', expected a whole number"),
+    ({"iterations": [5, None]}, ValueError, r"iterations\[1\] is None, expected a whole number"),
     ({"iterations": [5, 1.5]}, ValueError, r"iterations\[1\] is 1\.5, expected a whole number"),
     ({"iterations": [True]}, ValueError, r"iterations\[0\] is True, expected a whole number"),
     ({"iterations": {5: 5}}, ValueError, r"iterations is \{5: 5\}, expected a whole number"),

@@ -121,7 +121,7 @@ def test_iterations_of_levels(tmp_path: Path, given: Sequence[int]) -> None:
         fixed, moving, parameter_maps=maps, iterations=given, threads=1, output_directory=tmp_path
     )
     assert result.record
-    assert result.record["arguments"]["iterations"] == [4, 3, 2]
+    assert result.record.arguments.iterations == [4, 3, 2]
     again = impact_plugin.rerun(tmp_path, fixed=fixed, moving=moving)
     assert again.same
     history = again.result.history
