@@ -141,7 +141,7 @@ def test_register_with_a_preset(files: Path) -> None:
     summary = json.loads((files / "out" / "result.json").read_text())
     assert summary["stages"] == ["rigid_mind", "mind"]
     levels = [each.levels for each in impact_plugin.records.read(files / "out").stages]
-    assert [[level["iterations"] for level in stage] for stage in levels] == [[5, 4, 3], [2, 1]]
+    assert [[level.iterations for level in stage] for stage in levels] == [[5, 4, 3], [2, 1]]
 
 
 @pytest.mark.parametrize(
