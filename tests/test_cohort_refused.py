@@ -88,8 +88,8 @@ def test_masks_and_initial_transforms(images: Path) -> None:
         "pair 'a': fixed_mask does not lie on the grid of the fixed image: size",
         "pair 'b': moving_mask does not lie on the grid of the moving image: size",
         "pair 'c': initial_transform is for 2 dimensions",
-        "pair 'd': initial_transform: [Errno 2] No such file or directory: "
-        f"'{images / 'gone.txt'}'",
+        f"pair 'd': initial_transform: {images / 'lost.txt'} builds on the transform "
+        f"'{images / 'gone.txt'}' (InitialTransformParameterFileName), which is not there",
         f"pair 'e': initial_transform: '{images / 'prose.txt'}' is neither a transform parameter",
     ):
         assert wrong in text

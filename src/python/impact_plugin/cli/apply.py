@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin import _io, _kept
+from impact_plugin.cli.paths import FilePath
 from impact_plugin.elastix.errors import RegistrationError
 
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
     from impact_plugin.transforms.resampling import Interpolation
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 _WRITTEN = (".mha", ".nii", ".nii.gz", ".nrrd")
 """Formats of images that are one file."""
 _EPILOG = """

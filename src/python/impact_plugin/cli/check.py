@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from impact_plugin._io import PathNameError
+from impact_plugin._errors import InputError
+from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.check import Report
@@ -26,7 +27,7 @@ Exit codes:
   2  wrong usage: an option, or a file that does not exist
 """
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = FilePath(exists=True, dir_okay=False)
 
 
 def _existing(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -44,14 +45,14 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
 @click.option(
     "-f",
     "--fixed",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     callback=_existing,
     help="The fixed image: checks what depends on the images, too.",
 )
 @click.option(
     "-m",
     "--moving",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     callback=_existing,
     help="The moving image.",
 )
@@ -101,10 +102,10 @@ def check(
             reports.append(
                 checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads or None)
             )
-        except PathNameError as error:  # the current folder's
+        except InputError as error:
             raise click.UsageError(str(error)) from None
         except OSError as error:
-            raise click.UsageError(f"{path}: {error.strerror}.") from None
+            raise click.UsageError(f"{path}: {error.strerror or error}.") from None
     if as_json:
         document = {
             "schema": checking.SCHEMA_VERSION,

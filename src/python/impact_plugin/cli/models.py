@@ -15,6 +15,7 @@ import click
 from impact_plugin import _kept
 from impact_plugin import models as library
 from impact_plugin._errors import InputError
+from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +44,7 @@ def models() -> None:
 
 
 @models.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.option("--operators", is_flag=True, help="List the operators in the model's code too.")
 @click.option("--no-run", is_flag=True, help="Read the file alone, and run nothing in it.")
@@ -109,7 +110,7 @@ def inspect(
 @models.command()
 @click.argument("network")
 @click.argument("layers", nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option("-o", "--output", type=FilePath(), help="File or folder to write.")
 @click.option(
     "--normalization",
     multiple=True,
@@ -173,7 +174,7 @@ def export(
     "--dilation", default=2, show_default=True, help="Distance of the patches, in voxels."
 )
 @click.option("--dimension", default=3, show_default=True, help="2 or 3.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option("-o", "--output", type=FilePath(), help="File or folder to write.")
 def mind(radius: int, dilation: int, dimension: int, output: Path | None) -> None:
     """Write MIND, which needs no download, and print where it is."""
     with _errors():
@@ -208,7 +209,7 @@ def list_(pattern: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Put a copy there, as FOLDER/TS/M730.pt; by default files stay in the cache.",
 )
 @click.option("--revision", help="Commit, tag or branch of the repository; by default a fixed one.")

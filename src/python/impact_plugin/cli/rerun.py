@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 import impact_plugin
+from impact_plugin.cli.paths import FilePath
 from impact_plugin.cli.register import _pairs, _show_log
 from impact_plugin.registration import rerun as rerunning
 from impact_plugin.registration.records.making import IMAGES
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 _DIFFERENT = 3
 
 
