@@ -380,6 +380,50 @@ def test_what_an_inverse_needs(registered: Any, tmp_path: Path) -> None:  # noqa
         registered.warp(fixed, inverse=True, reference=sitk_pair(2)[0])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"threads": 0}, ValueError, "threads is 0, expected a whole number of at least 1"),
+        ({"threads": -1}, ValueError, "threads is -1, expected"),
+        ({"threads": 1.5}, ValueError, r"threads is 1\.5, expected"),
+        ({"threads": "2"}, ValueError, "threads is '2', expected"),
+        ({"default_pixel_value": "a"}, TypeError, "default_pixel_value is 'a', expected a number"),
+        ({"default_pixel_value": np.nan}, ValueError, "default_pixel_value is nan, expected"),
+        ({"labels": "yes"}, TypeError, "labels is 'yes', expected True or False"),
+        ({"inverse": "yes"}, TypeError, "inverse is 'yes', expected True or False"),
+        ({"image": sitk.Image()}, ValueError, "image is empty"),
+    ],
+)
+def test_what_warp_refuses(
+    registered: impact_plugin.RegistrationResult,
+    arguments: dict[str, Any],
+    error: type[Exception],
+    match: str,
+) -> None:
+    with pytest.raises(error, match=match):
+        registered.warp(**{"image": registered.image, **arguments})
+
+
+def test_what_else_results_refuse(registered: impact_plugin.RegistrationResult) -> None:
+    for points in ("abc", [[1], [2, 3]]):
+        with pytest.raises(ValueError, match=r"points: expected numbers of the shape \(N, 3\)"):
+            registered.map_points(points)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tolerance is 'a', expected a number"):
+        registered.inverse("a")  # type: ignore[arg-type]
+    for name, call in (
+        ("folder", registered.save),
+        ("folder", registered.load),
+        ("path", registered.save_inverse),
+        ("registration", impact_plugin.write_report),
+    ):
+        with pytest.raises(TypeError, match=f"{name} is 3, expected .*a path"):
+            call(3)  # type: ignore[operator]
+    with pytest.raises(ValueError, match=r"does not end in \.html"):
+        registered.report("page.pdf")
+    with pytest.raises(ValueError, match="window is 3, expected two intensities"):
+        registered.report(window=3)
+
+
 def test_files_of_points(tmp_path: Path) -> None:
     """Names are kept; files say their frame, or else `axes` does."""
     shift = sitk.TranslationTransform(3, [1.0, 2.0, 3.0])

@@ -493,3 +493,18 @@ def test_patches_that_no_memory_holds(files: Path) -> None:
     found = only(check_map(right(files, **changes), image, image), "memory")
     assert found.severity == "error"
     assert "fewer NumberOfSpatialSamples" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "error"), [("a", TypeError), (float("nan"), ValueError), (0, ValueError)]
+)
+def test_accuracies_that_are_none(accuracy: Any, error: type[Exception]) -> None:  # noqa: ANN401
+    with pytest.raises(error, match=f"accuracy is {accuracy!r}, expected"):
+        check_map({"Metric": ["Impact"]}, accuracy=accuracy)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no parameter file"):
+        check_file(tmp_path / "no.txt")
+    with pytest.raises(TypeError, match="path is 3, expected a path"):
+        check_file(3)  # type: ignore[arg-type]

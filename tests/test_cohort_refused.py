@@ -88,8 +88,8 @@ def test_masks_and_initial_transforms(images: Path) -> None:
         "pair 'a': fixed_mask does not lie on the grid of the fixed image: size",
         "pair 'b': moving_mask does not lie on the grid of the moving image: size",
         "pair 'c': initial_transform is for 2 dimensions",
-        "pair 'd': initial_transform: [Errno 2] No such file or directory: "
-        f"'{images / 'gone.txt'}'",
+        f"pair 'd': initial_transform: {images / 'lost.txt'} builds on the transform "
+        f"'{images / 'gone.txt'}' (InitialTransformParameterFileName), which is not there",
         f"pair 'e': initial_transform: '{images / 'prose.txt'}' is neither a transform parameter",
     ):
         assert wrong in text
@@ -368,3 +368,27 @@ def test_a_damaged_description(tmp_path: Path, text: str, message: str) -> None:
     (problem,) = folder.check(tmp_path, [])
     assert problem.startswith(f"{tmp_path}/cohort.json cannot be read ({message}")
     assert problem.endswith("choose another folder")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"variants": 3}, "variants is 3, expected the name of a preset, or several"),
+        ({"parameter_files": 3}, "parameter_files is 3, expected the path of a parameter file"),
+        ({"parameter_files": "gone.txt"}, r"gone: .*No such file.*gone\.txt"),
+        ({"preset": 3}, "preset is 3, expected the name of a preset"),
+        ({"preset": []}, "preset is empty, expected the name of a preset"),
+        ({"output_directory": "~nobody9/x"}, "the home folder of '~nobody9' is not known"),
+        ({"output_directory": ""}, "output_directory is empty, expected a path"),
+        ({"cluster_file": 3}, "cluster_file is 3, expected a path"),
+        ({"models": 3}, "models is 3, expected a dict of files by name, or a path"),
+        ({"progress": "yes"}, "progress is 'yes', expected True or False"),
+    ],
+)
+def test_each_wrong_argument_is_one_problem(
+    images: Path, arguments: dict[str, Any], match: str
+) -> None:
+    pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
+    with pytest.raises(cohort.CohortError, match=match) as caught:
+        cohort.register_cohort(pairs, **{"output_directory": images / "out", **arguments})
+    assert len(caught.value.problems) == 1

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from helpers.evaluated import GEOMETRY, GRID
-from impact_plugin.evaluation import read_points
+from impact_plugin import FileError
+from impact_plugin.evaluation import Points, read_points, write_points
 
 POINTS = np.array([[1.5, -2.0, 30.0], [-4.25, 5.0, 6.5], [0.0, 100.0, -7.0]])
 NAMES = ("apex", "F 2", "F-3")
@@ -119,11 +121,13 @@ def test_two_dimensions(tmp_path: Path) -> None:
         ("a.csv", "label,u,v\nA,1,2\n", r"line 1: 'label,u,v'; expected column names x, y, z"),
         ("a.csv", "x,y,z\n1,2\n", "point 1 has no column z"),
         ("a.csv", "x,y,z\n1,2,3\n1,two,3\n", "point 2: '1 two 3'"),
+        ("a.csv", "x,y,x,z\n1,2,3,4\n", "has x twice"),
+        ("a.csv", "x,y,z\n1,2,3\n1,2,3,4\n", "point 2 has 4 values for 3 columns"),
         ("a.fcsv", "x,y,z\n1,2,3\n", "no file of 3D Slicer's fiducials"),
         ("a.fcsv", fcsv(POINTS, "# CoordinateSystem = 2\n"), "CoordinateSystem is 'IJK'"),
-        ("a.json", "{", "no file of 3D Slicer's markups: JSONDecodeError"),
-        ("a.json", '{"points": []}', "no file of 3D Slicer's markups: KeyError"),
-        ("a.json", "[1]", "no file of 3D Slicer's markups: TypeError"),
+        ("a.json", "{", "no file of 3D Slicer's markups: Expecting"),
+        ("a.json", '{"points": []}', "no file of 3D Slicer's markups: no `markups`"),
+        ("a.json", "[1]", "no file of 3D Slicer's markups: no `markups`"),
         ("a.json", markups(POINTS, type="Curve"), "markups of the type Curve"),
         ("a.json", markups(POINTS, coordinateSystem="IJK"), "coordinateSystem is 'IJK'"),
         ("a.json", markups(POINTS, coordinateUnits="m"), "coordinateUnits is 'm', expected mm"),
@@ -192,3 +196,33 @@ def test_other_axes(axes: str, tmp_path: Path) -> None:
         read_points(tmp_path / "p.txt", axes=axes)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected 'LPS' or 'RAS'"):
         read_points(tmp_path / "p.txt").coordinates(axes)  # type: ignore[arg-type]
+
+
+def test_positions_as_lists_and_indices_of_an_image(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(Points([[1, 2, 3]]).coordinates("RAS"), [[-1, -2, 3]])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"positions: expected numbers of the shape"):
+        Points([[1, 2], [3]])  # type: ignore[arg-type]
+    write_points([[1, 2, 3]], tmp_path / "w.csv")
+    np.testing.assert_array_equal(read_points(tmp_path / "w.csv").positions, [[1, 2, 3]])
+    (tmp_path / "i.txt").write_text("index\n1\n1 2 3\n")
+    image = sitk.Image(4, 5, 6, sitk.sitkUInt8)
+    image.SetOrigin((10, 20, 30))
+    found = read_points(tmp_path / "i.txt", image)
+    np.testing.assert_array_equal(found.positions, [[11, 22, 33]])
+
+
+def test_a_target_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(FileError, match=r"'/proc/x\.csv'"):
+        write_points([[1, 2, 3]], "/proc/x.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "match"),
+    [
+        (3, TypeError, "path is 3, expected a path"),
+        ("", ValueError, "path is empty"),
+    ],
+)
+def test_what_is_no_path(path: object, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        read_points(path)  # type: ignore[arg-type]

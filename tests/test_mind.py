@@ -243,7 +243,7 @@ def test_bad_arguments(tmp_path: Path, arguments: dict[str, int], message: str) 
 
 
 def test_fractions_are_no_voxels(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="integer"):
+    with pytest.raises(ValueError, match=r"radius is 1\.5, expected a whole number"):
         models.mind(radius=1.5, path=tmp_path)  # type: ignore[arg-type]
 
 

@@ -406,3 +406,14 @@ def test_records_of_another_shape(
     if not isinstance(value, float):  # of NaN, JSON Schema says nothing
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(changed, SCHEMA)
+
+
+def test_paths_as_text(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="record is a int, expected"):
+        record_file.write(3, str(tmp_path / "r.json"))  # type: ignore[arg-type]
+    history = impact_plugin.History.of([])
+    history.write(str(tmp_path / "h.csv"))
+    read = impact_plugin.History.read(str(tmp_path / "h.csv"))
+    assert repr(read) == "<History of 0 iterations in 0 levels>"
+    with pytest.raises(impact_plugin.MissingFileError, match="there is no history"):
+        impact_plugin.History.read(str(tmp_path / "no.csv"))

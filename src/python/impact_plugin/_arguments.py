@@ -114,6 +114,17 @@ def check_number(name: str, value: object) -> None:
         raise InputError(message)
 
 
+def check_flag(name: str, value: object) -> None:
+    """Check a truth value, or None.
+
+    Raises:
+        TypeError: It is something else, as a text is, which would count as true.
+    """
+    if not isinstance(value, bool | None):
+        message = f"{name} is {value!r}, expected True or False"
+        raise TypeError(message)
+
+
 def check_callback(callback: object) -> None:
     """Check a function, or None.
 
@@ -130,8 +141,12 @@ def check_preset(preset: object) -> None:
 
     Raises:
         TypeError: It is something else.
+        ValueError: It is empty.
     """
-    names = preset if isinstance(preset, Iterable) else [preset]
+    names = list(preset) if isinstance(preset, Iterable) else [preset]
+    if not names:
+        message = "preset is empty, expected the name of a preset, or several in a list"
+        raise InputError(message)
     if preset is not None and not all(isinstance(name, str) for name in names):
         message = f"preset is {preset!r}, expected the name of a preset, or several in a list"
         raise TypeError(message)

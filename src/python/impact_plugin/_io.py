@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from impact_plugin._errors import InputError, MissingFileError
+from impact_plugin._errors import FileError, InputError, MissingFileError
+
+_UNFINISHED = ".writing-"
 
 
 class PathNameError(InputError):
@@ -39,15 +41,28 @@ def utf8_name(path: str | os.PathLike[str]) -> str:
         raise PathNameError(message) from None
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
+def expanded(path: str | os.PathLike[str], name: str = "path", also: str = "") -> Path:
     """Take a path as users write it: with the home folder in place of ``~`` or ``~user``.
 
     Every path that a user gives comes through here, before anything long runs.
 
+    Args:
+        path: The path.
+        name: What messages call it.
+        also: What else messages say is expected.
+
     Raises:
+        TypeError: It is no path.
+        ValueError: It is empty, which would be the current folder.
         FileNotFoundError: There is no such user, or no home folder.
         PathNameError: The path, or the current folder where it is relative, is not UTF-8.
     """
+    if not isinstance(path, str | os.PathLike):
+        message = f"{name} is {path!r}, expected {also}a path"
+        raise TypeError(message)
+    if not os.fspath(path):
+        message = f"{name} is empty, expected {also}a path; that of the current folder is '.'"
+        raise InputError(message)
     try:
         found = Path(path).expanduser()
         utf8_name(found.absolute())
@@ -86,13 +101,17 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """Give an OSError the name of what is written, which those of a full disk lack."""
+    """Give an OSError the name of what is written.
+
+    Those of a full disk have none, and others that of a folder which is there while it is written.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(target)) from error
-        raise
+        named = error.filename is not None and _UNFINISHED not in str(error.filename)
+        if error.errno is None or (named and Path(str(error.filename)) not in target.parents):
+            raise
+        raise FileError(error.errno, error.strerror, str(target)) from error
 
 
 @contextmanager
@@ -103,14 +122,12 @@ def replacing(target: Path) -> Iterator[Path]:
     stays as it was. The missing parent folder of ``target`` is made. (A process that is killed
     outright leaves a folder ``.writing-...`` behind.)
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        naming(target),
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder,
-    ):
-        unfinished = Path(folder) / target.name
-        yield unfinished
-        unfinished.replace(target)
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=_UNFINISHED) as folder:
+            unfinished = Path(folder) / target.name
+            yield unfinished
+            unfinished.replace(target)
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -190,7 +190,7 @@ def _paths(
 ) -> dict[str, Path]:
     given = folder if folder is not None else os.environ.get(source.variable) or None
     if given is not None:
-        place = expanded(given).absolute()
+        place = expanded(given, "folder" if folder is not None else source.variable).absolute()
         inner = place / source.folder
         found = _in(source, inner if inner.is_dir() else place)
         if missing := tuple(path for path in found.values() if not path.is_file()):

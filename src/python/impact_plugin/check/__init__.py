@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from impact_plugin import _devices
+from impact_plugin._arguments import check_integer, check_number
 from impact_plugin._deprecated import renamed
 from impact_plugin._errors import InputError
 from impact_plugin._numbers import plain_arguments
@@ -73,13 +74,15 @@ def check_file(
         The findings with their lines. A file that is no parameter file is a finding, too.
 
     Raises:
-        ValueError: One image is given without the other, or the path ends neither in .txt nor
-            .toml.
+        ValueError: One image is given without the other, ``accuracy`` is not above 0, or the path
+            ends neither in .txt nor .toml.
+        TypeError: An argument is of another kind.
+        FileNotFoundError: The file is not there.
         OSError: The file cannot be read.
     """
     from impact_plugin.parameters.parameters import open_file
 
-    _check_both(fixed, moving)
+    _check_arguments(fixed, moving, accuracy, threads)
     try:
         file = open_file(path)
     except ParameterError as error:
@@ -119,14 +122,21 @@ def check_map(
         ValueError: One image is given without the other, or the ``itk.ParameterObject`` has no map,
             or several.
     """
-    _check_both(fixed, moving)
+    _check_arguments(fixed, moving, accuracy, threads)
     return _Checker(as_map(parameter_map), None).run(fixed, moving, accuracy, threads or 0)
 
 
-def _check_both(fixed: Image | None, moving: Image | None) -> None:
+def _check_arguments(
+    fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int | None
+) -> None:
     if (fixed is None) != (moving is None):
         message = "only one image is given. Give the fixed and the moving image, or neither."
         raise InputError(message)
+    check_number("accuracy", accuracy)
+    if accuracy is not None and accuracy <= 0:
+        message = f"accuracy is {accuracy!r}, expected mm above 0"
+        raise InputError(message)
+    check_integer("threads", threads, 0)
 
 
 class _Checker:

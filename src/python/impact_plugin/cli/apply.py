@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin import _io, _kept
+from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
     from impact_plugin.transforms.resampling import Interpolation
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 _EPILOG = """
 \b
 Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); they are written to

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from impact_plugin._io import PathNameError
+from impact_plugin._errors import InputError
+from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.check import Report
@@ -26,7 +27,7 @@ Exit codes:
   2  wrong usage: an option, or a file that does not exist
 """
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = FilePath(exists=True, dir_okay=False)
 
 
 def _existing(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -45,7 +46,7 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
     "-f",
     "--fixed",
     "--fixed-image",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     callback=_existing,
     help="Fixed image, for checks that depend on the images.",
 )
@@ -53,7 +54,7 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
     "-m",
     "--moving",
     "--moving-image",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     callback=_existing,
     help="Moving image.",
 )
@@ -103,10 +104,10 @@ def check(
             reports.append(
                 checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads or None)
             )
-        except PathNameError as error:  # the current folder's
+        except InputError as error:
             raise click.UsageError(str(error)) from None
         except OSError as error:
-            raise click.UsageError(f"{path}: {error.strerror}.") from None
+            raise click.UsageError(f"{path}: {error.strerror or error}.") from None
     if as_json:
         document = {
             "schema": checking.SCHEMA_VERSION,

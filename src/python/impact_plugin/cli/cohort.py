@@ -11,11 +11,12 @@ import click
 
 from impact_plugin._io import expanded
 from impact_plugin.cli import model_files as given_models
+from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.cohort import Pair
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 
 
 @click.command()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-_FILE = click.Path(path_type=Path)
+from impact_plugin.cli.paths import FilePath
+
+_FILE = FilePath()
 
 
 @click.command()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from impact_plugin.cli.paths import FilePath
 from impact_plugin.registration import presets
 
-_FOLDER = click.Path(path_type=Path)
+_FOLDER = FilePath()
 
 
 @click.command()

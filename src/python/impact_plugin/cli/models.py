@@ -14,6 +14,7 @@ import click
 from impact_plugin import _kept
 from impact_plugin import models as library
 from impact_plugin._errors import InputError
+from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +34,7 @@ def models() -> None:
 
 
 @models.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @click.option("--operators", is_flag=True, help="Also list the operators in the model's code.")
 @click.option("--no-run", is_flag=True, help="Read the file, and run nothing in it.")
@@ -99,10 +100,7 @@ def inspect(
 @click.argument("network")
 @click.argument("layers", nargs=-1, required=True)
 @click.option(
-    *("-o", "--out", "--output"),
-    "output",
-    type=click.Path(path_type=Path),
-    help="File or folder to write.",
+    *("-o", "--out", "--output"), "output", type=FilePath(), help="File or folder to write."
 )
 @click.option(
     "--normalization",
@@ -167,10 +165,7 @@ def export(
 )
 @click.option("--dimension", default=3, show_default=True, help="2 or 3.")
 @click.option(
-    *("-o", "--out", "--output"),
-    "output",
-    type=click.Path(path_type=Path),
-    help="File or folder to write.",
+    *("-o", "--out", "--output"), "output", type=FilePath(), help="File or folder to write."
 )
 def mind(radius: int, dilation: int, dimension: int, output: Path | None) -> None:
     """Write MIND, which needs no download, and print where it is."""
@@ -205,7 +200,7 @@ def list_(pattern: str, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Put a copy there, as FOLDER/TS/M730.pt; by default files stay in the cache.",
 )
 @click.option("--revision", help="Commit, tag or branch of the repository; by default a fixed one.")

@@ -13,6 +13,7 @@ import impact_plugin
 from impact_plugin import _io, _kept
 from impact_plugin._arguments import Iterations, checked_iterations
 from impact_plugin.cli import model_files as given_models
+from impact_plugin.cli.paths import FilePath
 from impact_plugin.models.resolve import MissingModelError
 from impact_plugin.registration.fitting import LOGGER
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from impact_plugin.images.colour import Channel
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 
 
 def _iterations(

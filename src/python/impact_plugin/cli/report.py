@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impact_plugin.cli.paths import FilePath
+
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 
 
 @click.command()

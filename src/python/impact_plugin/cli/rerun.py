@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from impact_plugin.cli import model_files
+from impact_plugin.cli.paths import FilePath
 from impact_plugin.cli.register import _show_log
 from impact_plugin.registration import rerun as rerunning
 from impact_plugin.registration.records.making import IMAGES
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 _DIFFERENT = 3
 
 

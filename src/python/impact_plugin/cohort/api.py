@@ -77,7 +77,7 @@ def register_cohort(
     *,
     preset: str | Sequence[str] | None = None,
     variants: str | Sequence[str | Sequence[str]] = (),
-    parameter_files: Sequence[str | os.PathLike[str]] = (),
+    parameter_files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     models: str | os.PathLike[str] | Mapping[str, str] | None = None,
     workers: int | None = None,
     threads: int | None = None,
@@ -105,8 +105,8 @@ def register_cohort(
             ``parameter_files`` is given: ``["affine_mind", "mind"]``.
         variants: Several ways to register each pair, to be compared: each a preset, or several
             that run one after the other. ``["mind", ["rigid_mind", "mind"]]`` are two.
-        parameter_files: elastix's parameter files, which run one after the other and are one more
-            variant.
+        parameter_files: elastix's parameter file, or several, which run one after the other and
+            are one more variant.
         models: Where model files lie, as in :func:`impact_plugin.register_images`.
         workers: Processes of this machine, each with one pair at a time; by default one for each
             GPU, or else for each processor, as far as the memory suffices.
@@ -134,16 +134,18 @@ def register_cohort(
     with stopping.heard(), ExitStack() as stack:
         with stopping.put_off():  # half an import is worse than none
             require("cohorts", "cohort", "distributed", "pandas", "psutil", "pyarrow", "rich")
-        problems = _check_values(workers, threads, retries, outside)
-        if scheduler and cluster_file:
+        problems = _check_values(workers, threads, retries, progress, outside)
+        if scheduler and cluster_file is not None:
             problems.append("scheduler and cluster_file exclude each other")
-        gpus = _gpus(device, bool(scheduler or cluster_file), problems)
+        gpus = _gpus(device, bool(scheduler) or cluster_file is not None, problems)
         chosen = _variants(preset, variants, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
         whole_path(tempfile.gettempdir(), problems)
-        folder = Path(whole_path(output_directory, problems))
-        # With wrong rows, those that are left may have none that is the folder's.
-        problems += output.check(folder, [] if problems else found)
+        place = whole_path(output_directory, problems, "output_directory")
+        folder = Path(place)
+        if place:
+            # With wrong rows, those that are left may have none that is the folder's.
+            problems += output.check(folder, [] if problems else found)
         cache = _cache(feature_cache, problems)
         lost: list[OutsideError] = []
         wrong, headers = preflight.check_pairs(found, outside, lost)
@@ -270,7 +272,7 @@ def _elsewhere(
             cluster = stack.enter_context(clusters.remote(scheduler))
             problems += checks.check(cluster)
             return nullcontext(cluster)
-        if file:
+        if file is not None:
             queues.check(file)
             return queues.queued(file)
     except CohortError as error:
@@ -279,19 +281,24 @@ def _elsewhere(
 
 
 def _check_values(
-    workers: int | None, threads: int | None, retries: int, outside: OutsideLandmarks
+    workers: int | None,
+    threads: int | None,
+    retries: int,
+    progress: bool,
+    outside: OutsideLandmarks,
 ) -> list[str]:
     checks: Sequence[Callable[[], None]] = (
         lambda: _arguments.check_integer("workers", workers, 1),
         lambda: _arguments.check_integer("threads", threads, 1),
         lambda: _arguments.check_integer("retries", retries, 0),
+        lambda: _arguments.check_flag("progress", progress),
         lambda: _arguments.check_choice("outside", outside, get_args(OutsideLandmarks)),
     )
     problems = []
     for check in checks:
         try:
             check()
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             problems.append(str(error))
     return problems
 
@@ -318,53 +325,67 @@ def _gpus(device: str | None, elsewhere: bool, problems: list[str]) -> tuple[str
 def _variants(
     preset: str | Sequence[str] | None,
     variants: str | Sequence[str | Sequence[str]],
-    files: Sequence[str | os.PathLike[str]],
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     problems: list[str],
 ) -> list[Variant]:
-    chosen = [
-        ("variants", each) for each in ([variants] if isinstance(variants, str) else variants)
-    ]
-    if preset is not None:
-        chosen.insert(0, ("preset", preset))
-    elif not chosen and not files:
-        chosen = [("preset", known.DEFAULT)]
+    wrong: list[str] = []
+    several = _listed("variants", variants, "the name of a preset, or several", wrong)
+    listed = _listed("parameter_files", files, "the path of a parameter file, or several", wrong)
     found = []
-    for argument, each in chosen:
+    try:
+        _arguments.check_preset(preset)
+    except (ValueError, TypeError) as error:
+        wrong.append(str(error))
+    else:
+        if preset is not None:
+            several.insert(0, preset)
+        elif not (several or listed or wrong):
+            several = [known.DEFAULT]
+    for each in several:
         names: tuple[Any, ...] = (each,)
         if not isinstance(each, str) and hasattr(each, "__iter__"):
             names = tuple(each)
         if names and all(isinstance(name, str) for name in names):
             found.append(Variant("+".join(names), presets=names))
         else:
-            problems.append(f"{argument} has {each!r}, expected the name of a preset, or several")
-    if files:
-        paths = [path for file in files if (path := whole_path(file, problems))]
+            wrong.append(f"variants has {each!r}, expected the name of a preset, or several")
+    paths = [path for file in listed if (path := whole_path(file, wrong, "parameter_files"))]
+    if paths:
         found.append(Variant("+".join(Path(path).stem for path in paths), maps=tuple(paths)))
-    problems += preflight.check_variants(found)
+    problems += wrong
+    if found or not wrong:
+        problems += preflight.check_variants(found)
     return found
+
+
+def _listed(name: str, given: Any, expected: str, problems: list[str]) -> list[Any]:  # noqa: ANN401
+    """Give an argument that is one thing or several as a list."""
+    if isinstance(given, str | os.PathLike):
+        return [given]
+    if not isinstance(given, Iterable):
+        problems.append(f"{name} is {given!r}, expected {expected}")
+        return []
+    return list(given)
 
 
 def _placed(
     models: str | os.PathLike[str] | Mapping[str, str] | None, problems: list[str]
 ) -> str | dict[str, str] | None:
     """Make paths absolute: workers have other current folders."""
-    try:
-        if isinstance(models, Mapping):
-            return {name: whole_path(path, problems) for name, path in models.items()}
-        return None if models is None else whole_path(models, problems) or None
-    except TypeError:
-        problems.append(f"models is {models!r}, expected a folder, or a dict of files by name")
+    if isinstance(models, Mapping):
+        return {n: whole_path(path, problems, f"models[{n!r}]") for n, path in models.items()}
+    if models is None:
         return None
+    return whole_path(models, problems, "models", "a dict of files by name, or ") or None
 
 
 def _cache(path: str | os.PathLike[str] | None, problems: list[str]) -> str | None:
     """Look at the folder of features, which workers make."""
     if path is None:
         return None
-    if not os.fspath(path):
-        problems.append("feature_cache is empty, expected a folder")
+    if not (place := whole_path(path, problems, "feature_cache")):
         return None
-    folder = Path(whole_path(path, problems))
+    folder = Path(place)
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         problems.append(f"feature_cache is {str(folder)!r}, and {there} is no folder to write into")

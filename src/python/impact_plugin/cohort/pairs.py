@@ -167,10 +167,12 @@ def absolute(text: str, folder: Path) -> str:
     return os.path.normpath(folder / expanded(text))
 
 
-def whole_path(path: str | os.PathLike[str], problems: list[str]) -> str:
+def whole_path(
+    path: str | os.PathLike[str], problems: list[str], name: str = "path", also: str = ""
+) -> str:
     """Make a path absolute; where that cannot be, say why in ``problems`` and give nothing."""
     try:
-        return str(expanded(path).absolute())
-    except (OSError, ValueError) as error:
+        return str(expanded(path, name, also).absolute())
+    except (OSError, ValueError, TypeError) as error:
         problems.append(str(error))
         return ""

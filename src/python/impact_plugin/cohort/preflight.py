@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from impact_plugin._errors import MissingFileError
-from impact_plugin._io import PathNameError
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin.check import ImageError, ImageHeader
 from impact_plugin.cohort import measuring
 from impact_plugin.cohort.pairs import FILES, Pair, PairsError, checked, name_problem
@@ -35,7 +34,7 @@ def collect_pairs(
         except PairsError as error:
             problems += error.problems
             return error.pairs
-        except (OSError, PathNameError) as error:
+        except (OSError, InputError) as error:
             problems.append(f"the table of pairs cannot be read: {error}")
         return []
     if not isinstance(given, Iterable):

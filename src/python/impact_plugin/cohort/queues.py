@@ -30,8 +30,8 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        file = expanded(path)
-    except (OSError, ValueError) as error:
+        file = expanded(path, "cluster_file")
+    except (OSError, ValueError, TypeError) as error:
         raise CohortError([str(error)]) from error
     try:
         content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()

@@ -39,7 +39,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         FileNotFoundError: There is no such file.
         PairsError: With all that is wrong (columns, names, numbers), and the pairs that are right.
     """
-    table = expanded(path).absolute()
+    table = expanded(path, "pairs").absolute()
     lines = _lines(table)
     heads = lines[0][1] if lines else []
     while heads and not heads[-1]:  # spreadsheets write columns that were used once
@@ -168,8 +168,8 @@ def all_to_atlas(
             the home folder of a user that does not exist.
     """
     problems: list[str] = []
-    fixed = whole_path(atlas, problems)
-    files = [whole_path(image, problems) for image in images]
+    fixed = whole_path(atlas, problems, "atlas")
+    files = [whole_path(image, problems, "images") for image in images]
     rows = [(_plain(stem(file)), fixed, file) for file in files if file not in ("", fixed)]
     if not rows and (not files or not problems):
         problems.append("there is no image")
@@ -189,7 +189,7 @@ def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> lis
             have the same entities; there is only one of two images. With the pairs that are right.
     """
     problems: list[str] = []
-    folder = whole_path(root, problems)
+    folder = whole_path(root, problems, "root")
     if not folder:
         raise PairsError(problems)
     fixeds = _by_entities(folder, "fixed", fixed, problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from impact_plugin import _html
 from impact_plugin._equality import EqualByValue
-from impact_plugin._errors import InputError
+from impact_plugin._errors import InputError, MissingFileError
+from impact_plugin._io import expanded, write_text
 from impact_plugin._optional import require
 from impact_plugin.elastix.log import Iteration
 
@@ -57,6 +59,10 @@ class History(EqualByValue):
     def __len__(self) -> int:
         return len(self.metric)
 
+    def __repr__(self) -> str:
+        levels = len(set(zip(self.stage.tolist(), self.level.tolist(), strict=True)))
+        return f"<History of {len(self)} iterations in {levels} levels>"
+
     def as_dict(self) -> dict[str, NDArray[Any]]:
         """Give the arrays by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
@@ -92,27 +98,45 @@ class History(EqualByValue):
     def _repr_html_(self) -> str:
         return _html.block(f"History of {len(self)} iterations", self.html_table)
 
-    def write(self, path: Path) -> None:
-        """Write it as a file of comma-separated values with a heading."""
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write it as a file of comma-separated values with a heading.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         columns = self.as_dict()
         lines = [",".join(columns)]
         lines += [
             ",".join(map(str, row))
             for row in zip(*(c.tolist() for c in columns.values()), strict=True)
         ]
-        path.write_text("\n".join(lines) + "\n")
+        write_text(expanded(path), "\n".join(lines) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> History:
+    def read(cls, path: str | os.PathLike[str]) -> History:
         """Read what :meth:`write` wrote.
 
         Raises:
+            FileNotFoundError: It is not there.
             OSError: The file cannot be read.
             ValueError: It is of another kind.
         """
-        heading, *lines = path.read_text().splitlines()
+        file = expanded(path)
+        if not file.is_file():
+            message = f"there is no history {str(file)!r} (in {Path.cwd()})"
+            raise MissingFileError(message)
+        heading, *lines = file.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
         names = heading.split(",")
         if names != [each.name for each in fields(cls)]:
-            message = f"{path} is no history of a registration: its columns are {heading!r}"
+            message = f"{file} is no history of a registration: its columns are {heading[:200]!r}"
             raise InputError(message)
-        return cls._of_rows([[float(value) for value in line.split(",")] for line in lines])
+        rows = []
+        for number, line in enumerate(lines, 2):
+            try:
+                rows.append([float(value) for value in line.split(",")])
+            except ValueError:
+                rows.append([])
+            if len(rows[-1]) != len(names):
+                message = f"{file}, line {number}: {line!r}, expected {len(names)} numbers"
+                raise InputError(message)
+        return cls._of_rows(rows)

@@ -63,13 +63,17 @@ class Level:
     Args:
         stage: Which parameter map, from 0.
         iterations: The iterations reported so far.
-        seconds: Time of all iterations, without the preparations that elastix counts as part of the
-            first.
+        preparations: Seconds of what elastix counts as part of the first iteration.
     """
 
     stage: int = 0
     iterations: list[Iteration] = field(default_factory=list)
-    seconds: float = 0.0
+    preparations: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Time of all iterations, without the preparations; these are rounded by elastix."""
+        return max(0.0, sum(each.seconds for each in self.iterations) - self.preparations)
 
     @property
     def values(self) -> list[float]:
@@ -142,7 +146,6 @@ class ElastixLog:
         except (ValueError, KeyError):
             return None  # something else printed a line that looks like elastix's
         level.iterations.append(iteration)
-        level.seconds += iteration.seconds
         return iteration
 
     def _take_duration(self, line: str) -> None:
@@ -154,7 +157,7 @@ class ElastixLog:
                 if re.match(beginning, line):
                     self.stages[stage] += seconds
                     if beginning in _WITHIN_FIRST_ITERATION and self.levels:
-                        self.levels[-1].seconds -= seconds
+                        self.levels[-1].preparations += seconds
 
     def times(self, total: float) -> dict[str, float]:
         """Split the time of the whole run.
@@ -173,7 +176,7 @@ class ElastixLog:
             for number, level in enumerate(self.levels, start=1)
         }
         known = stages | iterations | last
-        return known | {"start and the rest": total - sum(known.values())}
+        return known | {"start and the rest": max(0.0, total - sum(known.values()))}
 
 
 def duration_of(line: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from impact_plugin._arguments import check_choice
+from impact_plugin._arguments import check_choice, check_flag
 from impact_plugin._errors import InputError
 from impact_plugin.evaluation import labels, landmarks, steps
 from impact_plugin.evaluation.errors import OutsideError
@@ -79,6 +79,7 @@ def evaluate(
         RegistrationError: transformix failed, which applies what SimpleITK has no transform for.
     """
     check_axes(axes)
+    check_flag("jacobian", jacobian)
     _check(fixed_points, moving_points, fixed_labels, moving_labels, outside)
     if fixed_points is None and fixed_labels is None and not jacobian:
         message = "there is nothing to measure: give points, label maps, or jacobian=True"

@@ -21,7 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from impact_plugin._equality import EqualByValue
 from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
+from impact_plugin.images import conversion
 from impact_plugin.images.axes import Axes, check_axes, turned
+from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 
 Positions: TypeAlias = NDArray[np.float64]
@@ -35,10 +37,24 @@ class Points(EqualByValue):
     Args:
         positions: Shape (N, d), mm, (x, y) or (x, y, z) in LPS.
         names: What the file calls them, one each; empty where it has no names.
+
+    Raises:
+        ValueError: The shape is another, or there are more or fewer names.
     """
 
     positions: Positions
     names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        positions = numbers_of("positions", self.positions, "(N, 2) or (N, 3)")
+        if positions.ndim != 2 or positions.shape[1] not in (2, 3):
+            message = f"positions have the shape {positions.shape}, expected (N, 2) or (N, 3), mm"
+            raise InputError(message)
+        if self.names and len(self.names) != len(positions):
+            message = f"names are {len(self.names)}, and there are {len(positions)} points"
+            raise InputError(message)
+        object.__setattr__(self, "positions", positions)
+        object.__setattr__(self, "names", tuple(self.names))
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -57,7 +73,9 @@ PointsLike: TypeAlias = str | os.PathLike[str] | Points | ArrayLike
 
 
 def read_points(
-    path: str | os.PathLike[str], image: Geometry | None = None, axes: Axes = "LPS"
+    path: str | os.PathLike[str],
+    image: ImageLike | Geometry | None = None,
+    axes: Axes = "LPS",
 ) -> Points:
     """Read a file of points.
 
@@ -71,7 +89,7 @@ def read_points(
             - ``.fcsv``: 3D Slicer's older fiducials: LPS or RAS as its head says, RAS without one;
             - ``.json``, ``.mrk.json``: 3D Slicer's markups, LPS or RAS as each list says.
 
-        image: Grid of the image that voxel indices are of.
+        image: The image that voxel indices are of, as in :func:`impact_plugin.register_images`.
         axes: Frame of coordinates of which the file does not say it, ``"LPS"`` or ``"RAS"``.
 
     Returns:
@@ -81,9 +99,12 @@ def read_points(
     Raises:
         FileNotFoundError: It is not there.
         ValueError: It is of another kind, or not as its kind should be; the message has the line.
-            Or ``axes`` is another word.
+            Or ``axes`` is another word, or the image is none.
+        TypeError: The path or the image is of another kind.
     """
     check_axes(axes)
+    if image is not None and not isinstance(image, Geometry):
+        image = Geometry.of(conversion.to_sitk(image, "image"))
     file = expanded(path)
     if not file.is_file():
         message = f"there is no file of points {str(file)!r} (in {Path.cwd()})"
@@ -136,11 +157,7 @@ def as_points(
             )
             raise InputError(message)
         return found
-    try:
-        positions = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        message = f"{name}: expected a path or numbers of the shape (N, {dimension}): {error}"
-        raise InputError(message) from error
+    positions = numbers_of(name, points, f"(N, {dimension})", "a path or ")
     if positions.ndim != 2 or positions.shape[1] != dimension or not len(positions):
         message = f"{name} has the shape {positions.shape}, expected (N, {dimension}), mm"
         raise InputError(message)
@@ -148,6 +165,25 @@ def as_points(
         message = f"{name} has coordinates that are not finite, expected places in mm"
         raise InputError(message)
     return Points(turned(positions, axes))
+
+
+def numbers_of(name: str, given: ArrayLike, shape: str, also: str = "") -> Positions:
+    """Give positions as an array of doubles, of whatever shape.
+
+    Args:
+        name: What messages call them.
+        given: The positions.
+        shape: The shape that messages say is expected.
+        also: What else messages say is expected.
+
+    Raises:
+        ValueError: They are not numbers, or rows of different lengths.
+    """
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        message = f"{name}: expected {also}numbers of the shape {shape}: {error}"
+        raise InputError(message) from error
 
 
 def _read_text(text: str, name: str, image: Geometry | None, axes: Axes) -> Points:
@@ -184,7 +220,7 @@ def _read_text(text: str, name: str, image: Geometry | None, axes: Axes) -> Poin
         return Points(positions)
     if image is None:
         message = (
-            f"{name} has voxel indices: give the image that they are of (fixed_image or "
+            f"{name} has voxel indices: give the image that they are of (image, fixed_image or "
             "moving_image), or a file with `point`, which has mm"
         )
         raise InputError(message)
@@ -209,6 +245,18 @@ def _read_table(text: str, name: str, _: Geometry | None, axes: Axes) -> Points:
     for letters, frame in frames.items():
         if all(letter in head for letter in letters[:2]):
             columns = [letter for letter in letters if letter in head]
+            if double := [letter for letter in columns if head.count(letter) > 1]:
+                message = (
+                    f"{name}, line 1: {delimiter.join(rows[0])!r} has {double[0]} twice; which "
+                    "column is meant is not clear"
+                )
+                raise InputError(message)
+            if longer := [n for n, row in enumerate(rows[1:], 1) if any(row[len(head) :])]:
+                message = (
+                    f"{name}: point {longer[0]} has {len(rows[longer[0]])} values for "
+                    f"{len(head)} columns"
+                )
+                raise InputError(message)
             return _columns(rows[1:], head, columns, frame, name)
     numbered = list(enumerate(rows, 1))
     if not _is_number(rows[0][0]):
@@ -249,7 +297,8 @@ def _read_markups(text: str, name: str, _: Geometry | None, __: Axes) -> Points:
         lists = json.loads(text)["markups"]
         kinds = [each["type"] for each in lists]
     except (ValueError, TypeError, KeyError) as error:
-        message = f"{name} is no file of 3D Slicer's markups: {type(error).__name__}: {error}"
+        why = str(error) if isinstance(error, ValueError) else "no `markups` of a `type` each in it"
+        message = f"{name} is no file of 3D Slicer's markups: {why}"
         raise InputError(message) from error
     if wrong := sorted({str(kind) for kind in kinds} - {"Fiducial"}):
         message = f"{name} holds markups of the type {', '.join(wrong)}, expected Fiducial (points)"

@@ -89,7 +89,7 @@ def load(
     """
     given = None if fixed_image is None else Geometry.of(fixed_image)
     if isinstance(registration, str | os.PathLike):
-        path = expanded(registration)
+        path = expanded(registration, "registration")
         registration = _in_folder(path) if path.is_dir() else path
     if isinstance(registration, Registered):
         grid, chain, names = registration.fixed, registration.chain, _stage_names(registration)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, write_text
-from impact_plugin.evaluation.points import Points
+from impact_plugin.evaluation.points import Points, PointsLike, numbers_of, read_points
 from impact_plugin.images.axes import Axes, check_axes
 
 WRITTEN = (".csv", ".txt")
@@ -34,11 +34,11 @@ def check_name(path: Path, axes: Axes) -> None:
         raise InputError(message)
 
 
-def write_points(points: Points, path: str | os.PathLike[str], axes: Axes = "LPS") -> Path:
+def write_points(points: PointsLike, path: str | os.PathLike[str], axes: Axes = "LPS") -> Path:
     """Write points to a file that :func:`read_points` reads back, whatever its ``axes``.
 
     Args:
-        points: Points with 2 or 3 coordinates.
+        points: Points; or positions, shape (N, 2) or (N, 3), mm in LPS; or a file of points.
         path: ``.csv``: a table, whose columns are named l, p, s or r, a, s, and ``label`` where the
             points have names; or ``.txt``: elastix's points, in LPS and without names.
         axes: Frame to write them in, ``"LPS"`` or ``"RAS"``.
@@ -52,6 +52,10 @@ def write_points(points: Points, path: str | os.PathLike[str], axes: Axes = "LPS
     """
     file = expanded(path)
     check_name(file, axes)
+    if isinstance(points, str | os.PathLike):
+        points = read_points(points)
+    elif not isinstance(points, Points):
+        points = Points(numbers_of("points", points, "(N, 2) or (N, 3)"))
     rows = [[repr(value) for value in row] for row in points.coordinates(axes).tolist()]
     if file.suffix.lower() == ".txt":
         lines = "\n".join(" ".join(row) for row in rows)

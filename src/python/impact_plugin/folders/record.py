@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from impact_plugin import _html
+
 Sha256: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Time: TypeAlias = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -192,6 +194,23 @@ class Record(BegunRecord, frozen=True):
     versions: dict[str, str | None]
     machine: Machine
     log: str | None
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                stage.name,
+                number,
+                level.iterations,
+                _html.number(level.metric),
+                f"{level.seconds:.2f}",
+            )
+            for stage in self.stages
+            for number, level in enumerate(stage.levels, 1)
+        ]
+        heads = ("stage", "level", "iterations", "last metric", "seconds")
+        return _html.block(
+            f"Record of a registration, {self.started}", lambda: _html.table(heads, rows)
+        )
 
 
 def schema() -> dict[str, Any]:

@@ -13,20 +13,25 @@ from impact_plugin import _json
 from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.folders import RECORD
-from impact_plugin.folders.record import Record
+from impact_plugin.folders.record import BegunRecord, Record
 from impact_plugin.models.files import replacing
 
 VERSIONS = (1,)
 """``record_version`` of the records that can be read."""
 
 
-def write(record: Record, path: Path) -> None:
+def write(record: Record, path: str | os.PathLike[str]) -> None:
     """Write a record, in one step: there is never half of one under that name.
 
     Raises:
+        TypeError: It is no record.
+        ValueError: It has a number that JSON does not have: NaN or infinity.
         OSError: It cannot be written.
     """
-    with replacing(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+    if not isinstance(record, BegunRecord):
+        message = f"record is a {type(record).__name__}, expected an impact_plugin.records.Record"
+        raise TypeError(message)
+    with replacing(expanded(path)) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         file.write(text(record))
         file.flush()
         os.fsync(file.fileno())

@@ -8,7 +8,6 @@ their arrays have the axes (x, y, z), numpy arrays of ITK images (z, y, x).
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -48,7 +47,7 @@ def to_sitk(image: ImageLike, name: str = "image") -> sitk.Image:
     import SimpleITK as sitk
 
     if isinstance(image, str | os.PathLike):
-        return reading.read(Path(image), name)
+        return reading.read(image, name)
     if isinstance(image, sitk.Image):
         return image
     if isinstance(image, ImageArray):

@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str], name: str) -> sitk.Image:
     Warns:
         FrameWarning: The header of a NIfTI file says two things of where it lies.
     """
-    place = expanded(path)
+    place = expanded(path, name)
     if dicom.is_series(place):
         return dicom.read(place, name)
     if not place.exists():

@@ -37,9 +37,7 @@ def check_image(image: sitk.Image, name: str) -> None:
             f"3{several if image.GetDimension() == 4 else ''}"
         )
         raise InputError(message)
-    if 0 in image.GetSize():
-        message = f"{name} is empty: its size is {image.GetSize()} voxels"
-        raise InputError(message)
+    check_filled(image, name)
     if 1 in image.GetSize():
         message = (
             f"{name} has a single voxel along an axis: its size is {image.GetSize()}. A slice is "
@@ -66,6 +64,17 @@ def check_image(image: sitk.Image, name: str) -> None:
         raise InputError(message)
     if low == high:
         message = f"{name} is constant: every voxel is {low}. There is nothing in it to align"
+        raise InputError(message)
+
+
+def check_filled(image: sitk.Image, name: str) -> None:
+    """Check that an image has voxels.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if 0 in image.GetSize():
+        message = f"{name} is empty: its size is {image.GetSize()} voxels"
         raise InputError(message)
 
 

@@ -86,7 +86,7 @@ def download(
         path = _fetch(hub, model, repository, revision, cache, progress)
     if folder is None:
         return path.absolute()
-    target = expanded(folder).absolute() / file
+    target = expanded(folder, "folder").absolute() / file
     with replacing(target) as unfinished:
         shutil.copyfile(path, unfinished)
     return target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from impact_plugin._arguments import check_choice, check_integer
+from impact_plugin._arguments import check_choice, check_flag, check_integer
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
@@ -67,6 +67,7 @@ def inspect(
     """
     if dimension is not None:
         check_choice("dimension", dimension, (2, 3), ", or None to try both")
+    check_flag("trust", trust)
     check_integer("channels", channels, 1)
     check_integer("size", size, 1)
     low, high = intensities

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import re
 import warnings
 from pathlib import Path
 
-from impact_plugin._arguments import check_choice, check_integer
+from impact_plugin._arguments import check_choice, integer
 from impact_plugin._io import replacing
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.models.files import target_path
@@ -50,13 +49,11 @@ def mind(
         The absolute path of the file.
 
     Raises:
-        ValueError: ``radius`` or ``dilation`` is below 1, or ``dimension`` is neither 2 nor 3.
-        TypeError: One of the three is not an integer.
+        ValueError: ``radius`` or ``dilation`` is not a whole number of at least 1, or ``dimension``
+            is neither 2 nor 3.
         OSError: The file cannot be written.
     """
-    radius, dilation, dimension = (operator.index(value) for value in (radius, dilation, dimension))
-    for name, value in (("radius", radius), ("dilation", dilation)):
-        check_integer(name, value, 1)
+    radius, dilation = integer("radius", radius, 1), integer("dilation", dilation, 1)
     check_choice("dimension", dimension, (2, 3))
 
     target = target_path(path, file_name(radius, dilation, dimension))

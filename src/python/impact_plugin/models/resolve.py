@@ -133,7 +133,7 @@ def check(
     if models is None:
         return
     if not isinstance(models, Mapping):
-        if not expanded(models).is_dir():
+        if not expanded(models, "models", "a dict of files by name, or ").is_dir():
             message = f"models is {str(models)!r}, expected a folder (in {Path.cwd()})"
             raise MissingFileError(message)
         return
@@ -150,7 +150,7 @@ def check(
             known = ", ".join(sorted(part for part in named if part)) or "none"
             message = f"models has {name!r}, and no map names it; the models of the maps: {known}"
             raise InputError(message)
-        if not expanded(path).is_file():
+        if not expanded(path, f"models[{name!r}]").is_file():
             message = f"models: there is no file {str(path)!r} (in {Path.cwd()}), for {name!r}"
             raise MissingFileError(message)
 
@@ -173,7 +173,7 @@ def _without_spaces(path: Path, links: Path) -> Path:
 def _find(
     name: str, models: Mapping[str, str | os.PathLike[str]] | Path | None, where: str
 ) -> Path:
-    candidates = [expanded(name)]
+    candidates = [expanded(name, f"a model that {where} names")]
     if isinstance(models, Mapping):
         if name in models:
             candidates.insert(0, expanded(models[name]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _devices, _html
 from impact_plugin._arguments import check_choice
 from impact_plugin._deprecated import renamed_arguments
-from impact_plugin._errors import InputError
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import keep_plain, plain_arguments
 from impact_plugin.parameters import defaults
@@ -314,6 +314,9 @@ def open_file(path: str | os.PathLike[str]) -> ElastixFile | TomlFile:
         OSError: It cannot be read.
     """
     place = expanded(path)
+    if not place.exists():
+        message = f"there is no parameter file {str(place)!r} (in {Path.cwd()})"
+        raise MissingFileError(message)
     return type(new_file(place)).read(place)
 
 

@@ -161,6 +161,7 @@ def register_images(
     _arguments.check_integer("threads", threads, 1)
     _arguments.check_integer("seed", seed, 0, _arguments.LARGEST_SEED)
     _arguments.check_number("default_pixel_value", default_pixel_value)
+    _arguments.check_flag("progress", progress)
     colour.check_channel(channel)
     _arguments.check_callback(callback)
     if device is not None:
@@ -173,7 +174,11 @@ def register_images(
         "moving_mask": moving_mask,
     }
     initial_transform = transform_in(initial_transform)
-    out = None if output_directory is None else expanded(output_directory).absolute()
+    out = (
+        None
+        if output_directory is None
+        else expanded(output_directory, "output_directory").absolute()
+    )
     if out is not None:
         patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
         read = made_from.files_read(images, initial_transform, parameter_maps, models)
@@ -355,8 +360,11 @@ def preset_map(
         FileNotFoundError: There is no such image.
         ValueError: There is no such preset, or it is not for images of that dimension; one image is
             given without the other; they cannot be read or have another number of dimensions.
-        TypeError: An image is of a kind that is not known.
+        TypeError: The name is no text, or an image is of a kind that is not known.
     """
+    if not isinstance(name, str):
+        message = f"name is {name!r}, expected the name of a preset: one of preset_names()"
+        raise TypeError(message)
     if (fixed is None) != (moving is None):
         message = "only one image is given: give the fixed and the moving image, or neither"
         raise InputError(message)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impact_plugin._arguments import check_integer, check_number
+from impact_plugin._arguments import check_flag, check_integer, check_number
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
-from impact_plugin.evaluation.points import FILES, Points, PointsLike, as_points
+from impact_plugin.evaluation.points import FILES, Points, PointsLike, as_points, numbers_of
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.axes import Axes, check_axes, turned
 from impact_plugin.images.conversion import ImageLike
@@ -116,6 +116,8 @@ def apply_transform(
         [[11.0, 12.0, 7.0]]
     """
     check_axes(axes)
+    check_flag("labels", labels)
+    check_flag("inverse", inverse)
     check_number("default_pixel_value", default_pixel_value)
     check_integer("threads", threads, 1)
     order = 0 if labels else None
@@ -168,14 +170,14 @@ def are_points(data: ImageLike | PointsLike) -> bool:
         ValueError: They are an array of another shape, which is neither.
     """
     if isinstance(data, str | os.PathLike):
-        path = expanded(data)
+        path = expanded(data, "data")
         return path.suffix.lower() in FILES and not path.is_dir()
     if isinstance(data, Points):
         return True
     is_tensor = type(data).__module__ == "torch"
     if not isinstance(data, np.ndarray | list | tuple) and not is_tensor:
         return False
-    shape = np.shape(data)
+    shape = numbers_of("data", data, "(N, 2) or (N, 3)").shape
     if len(shape) != 2 or shape[1] not in (2, 3):
         message = (
             f"data is an array of shape {shape}: points are (N, 2) or (N, 3), and an image is to "
@@ -188,6 +190,7 @@ def are_points(data: ImageLike | PointsLike) -> bool:
 def _image(data: ImageLike, dimension: int) -> sitk.Image:
     image = conversion.to_sitk(data, "data")
     validation.check_real(image, "data")
+    validation.check_filled(image, "data")
     validation.check_place(image, "data")
     if image.GetDimension() != dimension:
         message = f"data has {image.GetDimension()} dimensions, and the transform has {dimension}"

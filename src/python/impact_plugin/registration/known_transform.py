@@ -78,7 +78,7 @@ class KnownTransform:
         import SimpleITK as sitk
 
         if isinstance(given, str | os.PathLike):
-            return _of_path(expanded(given), moving)
+            return _of_path(expanded(given, "transform"), moving)
         if isinstance(given, RegistrationData):
             return _of_chain(given.chain, given.fixed, moving, given.resampling)
         if isinstance(given, list | tuple) and given and "Transform" in given[0]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from impact_plugin import _kept
-from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require_for_pages
@@ -16,6 +15,7 @@ from impact_plugin.images.axes import Axes, check_axes
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.registration import folder_content, made_from
 from impact_plugin.registration.data import RegistrationData
+from impact_plugin.report import page
 from impact_plugin.report import registration as page_of_registration
 from impact_plugin.report.registration.content import Content
 
@@ -82,10 +82,7 @@ def write_report(
     require_for_pages()
     options = page_of_registration.Options.of(slices, window)
     content, folder = _read(registration, fixed, moving)
-    target = expanded(path).absolute() if path is not None else folder / "report.html"
-    if target.is_dir():
-        message = f"{target} is a folder, expected the name of an HTML file to write"
-        raise InputError(message)
+    target = page.target_of(path, folder / "report.html")
     read = {"fixed": fixed, "moving": moving, "fixed_points": fixed_points}
     read |= {"moving_points": moving_points, "fixed_labels": fixed_labels}
     read |= {"moving_labels": moving_labels}
@@ -115,5 +112,5 @@ def _read(
             registration, " and ".join(registration.stages), fixed, moving
         )
         return content, folder
-    folder = expanded(registration).absolute()
+    folder = expanded(registration, "registration", "a result, or ").absolute()
     return folder_content.read(folder, fixed, moving), folder

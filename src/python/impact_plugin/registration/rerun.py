@@ -162,7 +162,11 @@ def run(
             "depends on time: it cannot be run again"
         )
         raise InputError(message)
-    out = None if output_directory is None else expanded(output_directory).absolute()
+    out = (
+        None
+        if output_directory is None
+        else expanded(output_directory, "output_directory").absolute()
+    )
     if out == file.parent:
         message = (
             f"the folder for the results is {str(out)!r}, that of the record that is run again: "
@@ -289,7 +293,7 @@ def _places(
     for each in then.models:
         name = each.name
         key = next((key for key in (name, Path(name).name) if key in given), None)
-        path = expanded(given.pop(key) if key else each.path).absolute()
+        path = expanded(given.pop(key) if key else each.path, f"models[{name!r}]").absolute()
         if not path.is_file() and key is None:
             path = resolve.made_anew(path.name) or path
         found[name] = path

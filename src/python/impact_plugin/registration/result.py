@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from impact_plugin import _kept
+from impact_plugin._arguments import check_flag, check_integer, check_number
 from impact_plugin._deprecated import renamed_arguments
 from impact_plugin._equality import EqualByValue
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.api import evaluate
+from impact_plugin.evaluation.points import numbers_of
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.axes import Axes, turned
 from impact_plugin.images.conversion import ImageLike
@@ -132,7 +134,8 @@ class RegistrationResult(RegistrationData, EqualByValue):
         Warns:
             InverseWarning: With ``inverse``: there are points to which nothing is mapped.
         """
-        given = np.asarray(points, dtype=np.float64)
+        check_flag("inverse", inverse)
+        given = numbers_of("points", points, f"(N, {self.fixed.dimension})")
         if given.ndim != 2 or given.shape[1] != self.fixed.dimension:
             message = f"points have the shape {given.shape}, expected (N, {self.fixed.dimension})"
             raise InputError(message)
@@ -202,13 +205,19 @@ class RegistrationResult(RegistrationData, EqualByValue):
 
         Raises:
             UnsupportedTransformError: With ``inverse``: as for :attr:`transform`.
-            ValueError: ``interpolation`` is none of these, or labels are interpolated; the image's
-                pixel type cannot hold the value outside; a transform that elastix wrote asks for an
-                interpolation of other kinds; or as in :func:`impact_plugin.register_images` for
-                images.
+            ValueError: ``interpolation`` or ``threads`` is none of these, or labels are
+                interpolated; the value outside is not finite, or the image's pixel type cannot hold
+                it; a transform that elastix wrote asks for an interpolation of other kinds; or as
+                in :func:`impact_plugin.register_images` for images.
+            TypeError: An argument is of another kind.
         """
+        check_flag("labels", labels)
+        check_flag("inverse", inverse)
+        check_number("default_pixel_value", default_pixel_value)
+        check_integer("threads", threads, 1)
         source = conversion.to_sitk(image)
         validation.check_real(source, "image")
+        validation.check_filled(source, "image")
         last = self.chain.maps[-1] if self.chain.maps else {}
         rule = self.resampling
         if interpolation is not None:
@@ -309,14 +318,16 @@ class RegistrationResult(RegistrationData, EqualByValue):
 
         Raises:
             UnsupportedTransformError: As for :attr:`transform`.
-            ValueError: ``tolerance`` or ``spacing`` is not above 0.
+            ValueError: ``tolerance`` or ``spacing`` is not above 0, or not finite.
+            TypeError: One is no number.
 
         Warns:
             InverseWarning: At some voxels of the fixed image it is not that near, as where the
                 transform folds. It says how many and how far.
         """
         for name, value in (("tolerance", tolerance), ("spacing", spacing)):
-            if value is not None and not 0 < value < float("inf"):
+            check_number(name, value)
+            if value is not None and value <= 0:
                 message = f"{name} is {value!r}, expected mm above 0"
                 raise InputError(message)
         if tolerance is None:
@@ -373,7 +384,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
             OSError: A file cannot be written.
             ValueError: One would overwrite an image that was registered.
         """
-        return storage.save(self, expanded(folder).absolute())
+        return storage.save(self, expanded(folder, "folder").absolute())
 
     @classmethod
     def load(cls, folder: str | Path) -> RegistrationResult:
@@ -388,7 +399,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 nor the moving image where its log says.
             ValueError: A file is of another kind.
         """
-        return cls(**vars(storage.load(expanded(folder).absolute())))
+        return cls(**vars(storage.load(expanded(folder, "folder").absolute())))
 
     def report(self, path: str | Path | None = None, **options: Any) -> Path:  # noqa: ANN401
         """Write an HTML page that shows it; see :func:`impact_plugin.write_report`.

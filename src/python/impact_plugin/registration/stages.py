@@ -111,9 +111,9 @@ def make_stages(
     if not stages:
         message = "parameter_maps is empty, expected at least one parameter map"
         raise InputError(message)
+    resolve.check(models, [stage.parameters for stage in stages])
     folder = models if isinstance(models, Mapping) or models is None else expanded(models)
     found = []
-    resolve.check(models, [stage.parameters for stage in stages])
     for stage in stages:
         if not stage.parameters:
             message = f"the map {stage.name!r} is empty, expected elastix's parameters"
@@ -178,7 +178,7 @@ def _own(parameter_maps: ParameterMaps) -> list[Stage]:
     if isinstance(parameter_maps, Stage):
         return [parameter_maps]
     if isinstance(parameter_maps, str | os.PathLike):
-        path = expanded(parameter_maps)
+        path = expanded(parameter_maps, "parameter_maps")
         if not path.is_file():
             message = f"parameter_maps: there is no file {str(path)!r} (in {Path.cwd()})"
             raise MissingFileError(message)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from impact_plugin._errors import FileError
-from impact_plugin._io import write_text
+from impact_plugin._errors import FileError, InputError
+from impact_plugin._io import expanded, write_text
 
 
 def render(template: str, values: dict[str, Any]) -> str:
@@ -26,6 +27,26 @@ def render(template: str, values: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(values)
+
+
+def target_of(path: str | os.PathLike[str] | None, usual: Path) -> Path:
+    """Give the absolute path of a page that is to be written.
+
+    Args:
+        path: As the caller gives it.
+        usual: What it is by default.
+
+    Raises:
+        ValueError: It is a folder, or ends otherwise than pages do.
+    """
+    target = usual if path is None else expanded(path).absolute()
+    if target.is_dir():
+        message = f"{target} is a folder, expected the name of an HTML file to write"
+        raise InputError(message)
+    if target.suffix.lower() not in (".html", ".htm"):
+        message = f"{target} does not end in .html or .htm, and what is written is an HTML page"
+        raise InputError(message)
+    return target
 
 
 def write(path: Path, text: str) -> None:

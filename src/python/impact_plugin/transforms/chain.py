@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from impact_plugin._equality import EqualByValue
-from impact_plugin._errors import InputError
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded, write_text
 from impact_plugin.images.files import read_image, write_image
 from impact_plugin.parameters import map_files
@@ -122,9 +122,18 @@ def files_of(path: Path) -> list[Path]:
 
 def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
     """Read a transform parameter file, the one that it builds on, and so on."""
-    seen = set()
+    seen: set[Path] = set()
     link: Path | None = expanded(path).absolute()
+    before = None
     while link is not None:
+        if not link.exists():
+            message = f"there is no transform parameter file {str(link)!r}"
+            if before is not None:
+                message = (
+                    f"{before} builds on the transform {str(link)!r} ({_LINKS[0]}), which is not "
+                    f'there: put it back, or beside that file, or give "{_NONE}" there'
+                )
+            raise MissingFileError(message)
         if link in seen:
             message = f"{path}: the transform {link} builds on itself"
             raise InputError(message)
@@ -139,6 +148,7 @@ def _followed(path: Path) -> Iterator[tuple[Path, ParameterMap]]:
         if not file_transforms.names_file(parameters):
             parameters = completed(parameters, str(link))
         yield link, parameters
+        before = link
         link = None if name is None else _initial(name, link)
 
 

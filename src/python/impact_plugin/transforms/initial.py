@@ -72,7 +72,7 @@ def as_chain(initial: InitialTransform, grid: Geometry, name: str) -> Chain:
     if initial is None:
         return Chain()
     if isinstance(initial, str | os.PathLike):
-        return read(expanded(initial), grid, name)
+        return read(expanded(initial, name), grid, name)
     if hasattr(initial, "chain") and isinstance(initial.chain, Chain):
         chain = initial.chain
     elif isinstance(initial, list | tuple) and initial and "Transform" in initial[0]:

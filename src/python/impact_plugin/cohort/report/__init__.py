@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from impact_plugin import _arguments
-from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require, require_for_pages
@@ -51,11 +50,8 @@ def write_cohort_report(
     require_for_pages()
     require("reports of cohorts", "cohort", "pandas", "pyarrow")
     _arguments.check_integer("worst", worst, 0, 1000)
-    found = facts.read(expanded(folder).absolute())
-    target = expanded(path).absolute() if path is not None else found.folder / "report.html"
-    if target.is_dir():
-        message = f"{target} is a folder, expected the name of an HTML file to write"
-        raise InputError(message)
+    found = facts.read(expanded(folder, "folder").absolute())
+    target = page.target_of(path, found.folder / "report.html")
     shown = cases.worst(found, worst)
     cases.draw(found, shown)
     page.write(target, page.render("cohort.html", values.collect(found, shown, target)))

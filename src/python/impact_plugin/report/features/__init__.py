@@ -150,6 +150,9 @@ def view_features(
     device = _devices.from_argument(device)
     _devices.check_available(device)
     gpu = _devices.number_of(device)
+    file = expanded(model, "model")
+    folder = expanded(output_directory, "output_directory").absolute()
+    distances = [distances] if isinstance(distances, str) else distances
     steps = _checked(distances, scan_range, scan_steps, samples, seed, slices, file_format)
     images = [("image", conversion.to_sitk(image, "the image"))]
     if moving is not None:
@@ -159,14 +162,14 @@ def view_features(
     first, second = images[0][1], images[-1][1]
     validation.check_pair(Geometry.of(first), Geometry.of(second))
     report = inspect(
-        Path(model),
+        file,
         trust=trust,
         dimension=_dimension(dimension, first),
         channels=channels,
     )
     chosen = _layers(layers, report)
     described = extraction.model_of(
-        str(expanded(model).absolute()),
+        str(file.absolute()),
         chosen,
         # Networks that are told how many layers to give need not go on to those that are not asked.
         chosen[-1] + 1 if "nb_layers" in report.arguments else len(report.layers),
@@ -174,7 +177,6 @@ def view_features(
         report.measured[1] if report.measured else 1,
         _voxels(voxel_size, first),
     )
-    folder = expanded(output_directory).absolute()
     _arguments.make_folder("output_directory", folder)
     initial_transform = transform_in(initial_transform)
     chain = Chain() if moving is None else initial.make_chain(initial_transform, first, second)

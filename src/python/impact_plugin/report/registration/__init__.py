@@ -74,7 +74,10 @@ def write(
 def _window(given: Sequence[float] | None) -> Window | None:
     if given is None:
         return None
-    numbers = [float(number) for number in given]
+    try:
+        numbers = [float(number) for number in given]
+    except (TypeError, ValueError):
+        numbers = []
     if len(numbers) != 2 or not all(map(math.isfinite, numbers)) or numbers[0] >= numbers[1]:
         message = f"window is {given!r}, expected two intensities, black below white"
         raise InputError(message)
