@@ -116,7 +116,7 @@ def _linear(part: sitk.Transform) -> sitk.Transform:
     try:
         return part.GetInverse()
     except (RuntimeError, KeyError):  # ITK has none for this class
-        back = np.asarray(np.linalg.inv(matrix), np.float64)
+        back = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
         return affine(back, -back @ offset)
 
 
