@@ -407,7 +407,7 @@ def test_what_warp_refuses(
 def test_what_else_results_refuse(registered: impact_plugin.RegistrationResult) -> None:
     for points in ("abc", [[1], [2, 3]]):
         with pytest.raises(ValueError, match=r"points: expected numbers of the shape \(N, 3\)"):
-            registered.map_points(points)  # type: ignore[arg-type]
+            registered.map_points(points)
     with pytest.raises(TypeError, match="tolerance is 'a', expected a number"):
         registered.inverse("a")  # type: ignore[arg-type]
     for name, call in (
@@ -417,7 +417,7 @@ def test_what_else_results_refuse(registered: impact_plugin.RegistrationResult) 
         ("registration", impact_plugin.write_report),
     ):
         with pytest.raises(TypeError, match=f"{name} is 3, expected .*a path"):
-            call(3)  # type: ignore[operator]
+            call(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"does not end in \.html"):
         registered.report("page.pdf")
     with pytest.raises(ValueError, match="window is 3, expected two intensities"):

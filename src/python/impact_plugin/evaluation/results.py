@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from impact_plugin import _html
 from impact_plugin._errors import InputError
-from impact_plugin._io import expanded
+from impact_plugin._io import expanded, write_text
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.labels import LabelAgreement
 from impact_plugin.evaluation.landmarks import LandmarkErrors
@@ -140,7 +140,7 @@ class Evaluation:
             message = f"{file}: expected a name that ends in {', '.join(SUFFIXES)}"
             raise InputError(message)
         make = {".csv": self.to_csv, ".json": self.to_json, ".txt": self.table}[file.suffix]
-        file.write_text(make().rstrip("\n") + "\n", encoding="utf-8")
+        write_text(file, make().rstrip("\n") + "\n")
         return file
 
     def table(self) -> str:
