@@ -260,7 +260,7 @@ def test_a_cohort(tmp_path: Path) -> None:
             "seconds": 1.5,
         }
     )
-    shown = page(cohort.Cohort(tmp_path, table))
+    shown = page(cohort.CohortResult(tmp_path, table))
     assert "Cohort of 1000 registrations, 1 not done" in shown.text
     assert f"{HOSTILE}0" in shown.text
     assert str(tmp_path / "cohort.csv") in shown.text
@@ -278,7 +278,7 @@ def test_parameters() -> None:
     level = Level(models=Model(path="<b>.pt", voxel_size=1, patch_size=3))
     shown = page(Parameters.around([level, level]))
     assert "Parameters of 2 levels, 3D" in shown.text
-    assert "2 Jacobian CPU <b>.pt" in shown.text
+    assert "2 Jacobian cpu <b>.pt" in shown.text
     assert "NumberOfResolutions 2" in shown.text
 
 

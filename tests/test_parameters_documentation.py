@@ -63,9 +63,7 @@ def test_codes_are_documented() -> None:
     assert documentation_of_check is not None
     folder = Path(inspect.unwrap(check_map).__code__.co_filename).parent
     text = "\n".join(path.read_text() for path in folder.glob("*.py"))
-    used = set(re.findall(r'Finding\(\s*"(?:error|warning)",\s*"([\w-]+)"', text))
-    used |= set(re.findall(r'_finding\(\s*"error",\s*"([\w-]+)"', text))
-    used |= set(re.findall(r'_warning\(\s*"([\w-]+)"', text))
+    used = set(re.findall(r'(?i)finding\(\s*"?(?:error|warning|severity)"?,\s*"([\w-]+)"', text))
     used |= set(re.findall(r'_of_core\([\w.]+, "([\w-]+)"', text))
     table = set(
         re.findall(

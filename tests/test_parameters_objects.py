@@ -134,7 +134,7 @@ def test_distances_are_those_of_the_parser() -> None:
     [
         ({"models": []}, "models is empty"),
         ({"mode": "static"}, "mode is 'static', expected 'Static' or 'Jacobian'"),
-        ({"gpu": -2}, "gpu is -2"),
+        ({"device": "gpu"}, "device is 'gpu'"),
         ({"mode": "Jacobian", "update_interval": 5}, "Without effect: update_interval in Jac"),
         ({"mode": "Jacobian", "feature_maps": "maps"}, "Without effect: feature_maps in Jac"),
         (

@@ -80,7 +80,6 @@ def test_files(files: set[str]) -> None:
         "impact_plugin/__init__.py",
         "impact_plugin/py.typed",
         "impact_plugin/_core.pyi",
-        "impact_plugin/demo/__main__.py",
         "impact_plugin/elastix/components.json",
         "impact_plugin/versions.json",
         "impact_plugin/parameter_maps/ct_cbct.txt",

@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from impact_plugin.registration.rerun import RecordWarning, Rerun, rerun
     from impact_plugin.registration.result import RegistrationResult
     from impact_plugin.report.features import view_features
+    from impact_plugin.transforms.fixed_grid import MissingGridError
     from impact_plugin.transforms.from_elastix import UnsupportedTransformError
     from impact_plugin.transforms.inverse import InverseWarning
 
@@ -105,6 +106,7 @@ __all__ = [
     "InverseWarning",
     "Iteration",
     "MissingFileError",
+    "MissingGridError",
     "MissingLibraryError",
     "MissingModelError",
     "ModelFileError",
@@ -179,6 +181,7 @@ _HOMES = {
     "InverseWarning": "transforms.inverse",
     "Iteration": "elastix.log",
     "MissingFileError": "_errors",
+    "MissingGridError": "transforms.fixed_grid",
     "MissingLibraryError": "_errors",
     "MissingModelError": "models.resolve",
     "ModelFileError": "models.archive",

@@ -25,3 +25,7 @@ class MissingFileError(FileError, FileNotFoundError):
 
 class MissingLibraryError(ImpactError, ImportError):
     """A library cannot be loaded; the message says what to install."""
+
+
+for _error in (ImpactError, InputError, FileError, MissingFileError, MissingLibraryError):
+    _error.__module__ = "impact_plugin"  # where tracebacks and documentation are to name it

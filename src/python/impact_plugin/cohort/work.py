@@ -197,18 +197,19 @@ def put(unfinished: Path, place: Path) -> None:
     for path in [each for each in unfinished.rglob("*") if each.is_file()]:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    for _ in range(10):  # a worker of an earlier run, now alone, may end at the same moment
+    for _ in range(100):  # a worker of an earlier run, now alone, may end at the same moment
+        old = place.parent / f".old-{uuid.uuid4().hex}"
         try:
             if place.exists():
-                old = place.parent / f".old-{uuid.uuid4().hex}"
                 place.rename(old)
-                shutil.rmtree(old, ignore_errors=True)
             unfinished.rename(place)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
         else:
             return
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
     message = f"{place} is written by another process all the time"
     raise FileError(message)
 
