@@ -270,7 +270,8 @@ if what in ("save", "move"):
     else:
         move, moved = Path.replace, []
         def replace(self, path):
-            moved.append(path)
+            if Path(path).parent == Path(target):
+                moved.append(path)
             return move(self, path) if len(moved) < 3 else kill()
         Path.replace = replace
     result.save(target)

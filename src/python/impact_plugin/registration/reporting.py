@@ -87,6 +87,7 @@ def write_report(
     read |= {"moving_points": moving_points, "fixed_labels": fixed_labels}
     read |= {"moving_labels": moving_labels}
     _kept.check([target], [*made_from.files_read(read), *made_from.files_of(registration)])
+    page.check_ending(target)
     page_of_registration.write(
         target,
         content,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +214,8 @@ class RegistrationResult(RegistrationData, EqualByValue):
         """
         check_flag("labels", labels)
         check_flag("inverse", inverse)
-        check_number("default_pixel_value", default_pixel_value)
+        if not isinstance(default_pixel_value, Real):
+            check_number("default_pixel_value", default_pixel_value)
         check_integer("threads", threads, 1)
         source = conversion.to_sitk(image)
         validation.check_real(source, "image")
@@ -229,6 +231,7 @@ class RegistrationResult(RegistrationData, EqualByValue):
             usual = rule.value_outside(source) if rule else outside_of(last)
             value, what = 0.0 if labels else usual, "the registration's value outside, the default,"
         validation.check_fits(value, source, what)
+        check_number("default_pixel_value", default_pixel_value)  # types of floats hold NaN
         validation.check_place(source, "image")
         if source.GetDimension() != self.fixed.dimension:
             message = (
@@ -326,10 +329,10 @@ class RegistrationResult(RegistrationData, EqualByValue):
                 transform folds. It says how many and how far.
         """
         for name, value in (("tolerance", tolerance), ("spacing", spacing)):
-            check_number(name, value)
-            if value is not None and value <= 0:
+            if isinstance(value, Real) and not value > 0:
                 message = f"{name} is {value!r}, expected mm above 0"
                 raise InputError(message)
+            check_number(name, value)
         if tolerance is None:
             tolerance = 0.01 * min(self.fixed.spacing)
         found = inverses.inverse(self.transform, tolerance, spacing)

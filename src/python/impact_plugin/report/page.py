@@ -37,16 +37,24 @@ def target_of(path: str | os.PathLike[str] | None, usual: Path) -> Path:
         usual: What it is by default.
 
     Raises:
-        ValueError: It is a folder, or ends otherwise than pages do.
+        ValueError: It is a folder.
     """
     target = usual if path is None else expanded(path).absolute()
     if target.is_dir():
         message = f"{target} is a folder, expected the name of an HTML file to write"
         raise InputError(message)
+    return target
+
+
+def check_ending(target: Path) -> None:
+    """Check that a file's name is that of a page.
+
+    Raises:
+        ValueError: It ends otherwise than pages do.
+    """
     if target.suffix.lower() not in (".html", ".htm"):
         message = f"{target} does not end in .html or .htm, and what is written is an HTML page"
         raise InputError(message)
-    return target
 
 
 def write(path: Path, text: str) -> None:

@@ -52,6 +52,7 @@ def write_cohort_report(
     _arguments.check_integer("worst", worst, 0, 1000)
     found = facts.read(expanded(folder, "folder").absolute())
     target = page.target_of(path, found.folder / "report.html")
+    page.check_ending(target)
     shown = cases.worst(found, worst)
     cases.draw(found, shown)
     page.write(target, page.render("cohort.html", values.collect(found, shown, target)))
