@@ -232,7 +232,7 @@ def test_loaded_model_says_how_to_call_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"radius": 0}, "radius is 0, expected a whole number of at least 1"),
+        ({"radius": 0}, r"radius is 0, expected a whole number of at least 1 .*\(in voxels\)"),
         ({"dilation": -1}, "dilation is -1, expected a whole number of at least 1"),
         ({"dimension": 4}, "dimension is 4, expected 2 or 3"),
     ],

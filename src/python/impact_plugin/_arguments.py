@@ -22,7 +22,7 @@ LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 2**31 - 1
 
 
-def integer(name: str, value: object, least: int, most: int = LARGEST_COUNT) -> int:
+def integer(name: str, value: object, least: int, most: int = LARGEST_COUNT, unit: str = "") -> int:
     """Give a whole number of any library as Python's.
 
     Raises:
@@ -36,7 +36,7 @@ def integer(name: str, value: object, least: int, most: int = LARGEST_COUNT) -> 
         message = f"{name} is {value!r}, expected a whole number of at least {least}"
         if number is not None:
             message += f" and at most {most}"
-        raise InputError(message)
+        raise InputError(f"{message} (in {unit})" if unit else message)
     return number
 
 

@@ -53,7 +53,8 @@ def mind(
             is neither 2 nor 3.
         OSError: The file cannot be written.
     """
-    radius, dilation = integer("radius", radius, 1), integer("dilation", dilation, 1)
+    radius = integer("radius", radius, 1, unit="voxels")
+    dilation = integer("dilation", dilation, 1, unit="voxels")
     check_choice("dimension", dimension, (2, 3))
 
     target = target_path(path, file_name(radius, dilation, dimension))
