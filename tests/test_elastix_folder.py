@@ -7,12 +7,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from helpers import host_versions, programs
+from helpers import host_versions, programs, tiny_models
 from helpers.images import Array
 from helpers.pairs import write_pair
 from helpers.parameter_maps import as_text, parameter_map
@@ -208,52 +209,88 @@ def test_an_environment_that_has_gone(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"was installed for {python}, which is not there any more. Run" in run.stderr
 
 
-def engine_field(folder: Path, konfai: str, elastix: Path, model: str, extra: Path) -> Array:
-    """Register the small pair with KonfAI's engine; gives the field, shape (3, z, y, x), mm."""
-    fixed, moving = write_pair(folder)
+ENGINE: dict[str, dict[str, dict[str, Any]]] = {
+    "Static": {"0": {"ref": "mind3", "voxel_size": [2.0, 2.0, 2.0]}},
+    # Three numbers for a 2D model in Static mode, two in Jacobian mode; weights, and the rest.
+    "Static, 3D and 2D": {
+        "0": {"ref": "mind3", "voxel_size": [2.0, 2.0, 2.0], "pca": 3},
+        "1": {
+            "ref": "layers2",
+            "layers_mask": "010",
+            "layers_weight": 0.1,
+            "distance": "Cosine",
+            "subset_features": 4,
+        },
+    },
+    # Before it, the engine tries each network with a number of layers.
+    "Jacobian, 3D and 2D": {
+        "0": {"ref": "network3", "voxel_size": [2.0, 2.0, 2.0], "distance": "L1"},
+        "1": {
+            "ref": "network2",
+            "voxel_size": [1.5, 1.5],
+            "layers_mask": "01",
+            "layers_weight": 0.5,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", ENGINE)
+def test_the_engine_of_konfai(
+    name: str,
+    konfai: str,
+    folder: Path,
+    theirs: Path,
+    mind: dict[int, str],
+    layers: dict[int, str],
+    tmp_path: Path,
+) -> None:
+    """It accepts the folder, runs the map that it makes, and reads the transform."""
+    fixed, moving = write_pair(tmp_path)
     template = parameter_map(
         3,
         Metric="Impact",
         ImpactModelsPath0="none",  # the engine writes the block anew
         MaximumNumberOfIterations=40,
     )
-    (folder / "map.txt").write_text(as_text(template))
-    registry = {model: {"dimension": 3, "numberofchannels": 1, "fov": [7]}}
-    (folder / "models.json").write_text(json.dumps(registry))
+    (tmp_path / "map.txt").write_text(as_text(template))
+    paths = {"mind3": mind[3], "layers2": layers[2]}
+    for dimension, name_of in ((2, "network2"), (3, "network3")):
+        network = tiny_models.Network(dimension, [4, 6], [1, 2])
+        paths[name_of] = str(tiny_models.save(network, tmp_path / f"{name_of}.pt"))
+    views = {"mind3": [7], "layers2": [1, 3, 4], "network2": [3, 3], "network3": [3, 3]}
+    registry = {
+        paths[key]: {"dimension": int(key[-1]), "numberofchannels": 1, "fov": views[key]}
+        for key in paths
+    }
+    (tmp_path / "models.json").write_text(json.dumps(registry))
     given = {
         "fixed": str(fixed),
         "moving": str(moving),
-        "maps": [str(folder / "map.txt")],
-        "models": {"0": {"ref": model, "voxel_size": [2.0, 2.0, 2.0]}},
-        "options": {"mode": "Static"},
-        "out": str(folder / "field.npy"),
+        "maps": [str(tmp_path / "map.txt")],
+        "models": {
+            key: {**model, "ref": paths[model["ref"]]} for key, model in ENGINE[name].items()
+        },
+        "options": {"mode": name.partition(",")[0]},
+        "out": str(tmp_path / "field.npy"),
     }
     done = captured(
         *(sys.executable, Path(__file__).parent / "programs" / "konfai_engine.py"),
-        cwd=folder,
+        cwd=tmp_path,
         input=json.dumps(given),
         environment={
             "PYTHONPATH": konfai,
-            "KONFAI_ELASTIX_DIR": str(elastix),
-            "KONFAI_ELASTIX_EXTRA_LIB": str(extra),
-            "KONFAI_IMPACT_MODELS_REGISTRY": str(folder / "models.json"),
+            "KONFAI_ELASTIX_DIR": str(folder),
+            "KONFAI_ELASTIX_EXTRA_LIB": str(theirs),
+            "KONFAI_IMPACT_MODELS_REGISTRY": str(tmp_path / "models.json"),
         },
     )
     assert done.returncode == 0, done.stdout + done.stderr
     # It reads these lines of elastix's for its progress.
     assert "Registration : res 0 | metric " in done.stderr
     assert "40/40" in done.stderr
-    field: Array = np.load(folder / "field.npy")
-    return field
-
-
-def test_the_engine_of_konfai(
-    konfai: str, folder: Path, theirs: Path, mind: dict[int, str], tmp_path: Path
-) -> None:
-    """It accepts the folder, runs the map that it makes, and reads the transform."""
-    field = engine_field(tmp_path, konfai, folder, mind[3], theirs)
-    size = sitk.ReadImage(str(tmp_path / "f.mha")).GetSize()
-    assert field.shape == (3, *reversed(size))
+    field: Array = np.load(tmp_path / "field.npy")
+    assert field.shape == (3, *reversed(sitk.ReadImage(str(fixed)).GetSize()))
     found = field.reshape(3, -1)
     assert np.ptp(found, axis=1).max() < 1e-6  # a translation
     assert np.linalg.norm(found[:, 0] - SHIFTS[3]) < 0.2

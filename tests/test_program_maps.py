@@ -14,6 +14,7 @@ import pytest
 from helpers.pairs import write_pair
 from helpers.programs import iterations, run
 from impact_plugin.check import check_file
+from impact_plugin.parameters import Parameters
 
 HEAD = """\
 // {name}: a rigid stage has been before
@@ -234,6 +235,8 @@ def test_map(name: str, ending: str, names: dict[str, str], tmp_path: Path) -> N
     file.write_text(text, newline=ending)
     fixed, moving = write_pair(tmp_path)
     assert check_file(file, fixed, moving).findings == ()
+    typed = Parameters.read(file)
+    assert Parameters.from_parameter_map(typed.to_parameter_map()) == typed
 
     (tmp_path / "out").mkdir()
     options = ("-f", fixed, "-m", moving, "-p", file, "-out", tmp_path / "out")
