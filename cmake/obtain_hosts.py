@@ -36,15 +36,26 @@ def host_wheel(version: str) -> Path:
     Raises:
         SourceError: pip cannot download that version; the message has pip's reason.
     """
+    return unpacked_wheel("itk-elastix", version)
+
+
+def unpacked_wheel(package: str, version: str) -> Path:
+    """Give the folder of all that is in a package's wheel, and nothing that it depends on.
+
+    It is downloaded once.
+
+    Raises:
+        SourceError: pip cannot download that version; the message has pip's reason.
+    """
     cache = cache_directory()
-    folder = cache / f"itk-elastix-{version}"
+    folder = cache / f"{package}-{version}"
     if any(folder.glob("*.dist-info")):
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=cache) as temporary:
         # -I: an isolated build hides pip from its own Python by PYTHONPATH.
         command = [sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary", ":all:", "--dest", temporary, f"itk-elastix=={version}"]
+        command += ["--only-binary", ":all:", "--dest", temporary, f"{package}=={version}"]
         # Constraints say what to build and test with: make's, in the environment, and those of
         # pip's own files, which an empty value would leave standing.
         environment = {**os.environ, "PIP_CONSTRAINT": os.devnull}
@@ -52,7 +63,7 @@ def host_wheel(version: str) -> Path:
         wheels = list(Path(temporary).glob("*.whl"))
         if run.returncode != 0 or not wheels:
             reason = (run.stderr or run.stdout).strip()[-300:]
-            raise SourceError(f"pip cannot download itk-elastix {version}: {reason}")
+            raise SourceError(f"pip cannot download {package} {version}: {reason}")
         unpacked = Path(temporary) / "unpacked"
         with zipfile.ZipFile(wheels[0]) as wheel:
             wheel.extractall(unpacked)

@@ -31,10 +31,11 @@ def files(tmp_path: Path) -> Path:
 def test_help_names_every_command_with_examples() -> None:
     run = programs.plugin("--help")
     assert run.exit_code == 0
-    for name in ("register", "rerun", "apply", "evaluate", "check", "models", "demo", "doctor"):
+    commands = ("register", "rerun", "apply", "evaluate", "elastix-folder", "demo", "doctor")
+    for name in (*commands, "check", "models"):
         assert f"  {name} " in run.output
     assert "impact-plugin register fixed.nii.gz moving.nii.gz -o result" in run.output
-    for command in ("register", "rerun", "apply", "evaluate", "demo", "doctor"):
+    for command in commands:
         run = programs.plugin(command, "--help")
         assert run.exit_code == 0
         assert f"impact-plugin {command}" in run.output.split("Examples:")[1]

@@ -119,7 +119,7 @@ def test_download(hub: Hub, tmp_path: Path) -> None:
     paths = said("download", "M730", "Anatomix", "--folder", folder, "--quiet").split()
     assert paths == [str(folder / "TS" / "M730.pt"), str(folder / "Anatomix" / "Anatomix.pt")]
     assert Path(paths[1]).read_bytes() == b"anatomix"
-    assert said("download", "TS/M730", "--offline").strip().endswith("TS/M730.pt")
+    assert run("download", "TS/M730", "--offline").stdout.strip().endswith("TS/M730.pt")
     assert "Nearest: TS/M73" in refused("download", "TS/M73")
     text = refused("download", "nonsense")
     assert 'named "nonsense". `impact-plugin models list` lists all' in text

@@ -50,7 +50,7 @@ def test_file_is_fetched_once_and_at_the_fixed_commit(hub: Hub, tmp_path: Path) 
     assert path.parts[-2:] == ("TS", "M730.pt")
     assert path.read_bytes() == CONTENT
     assert {request[1] for request in hub.requests} == {
-        f"/{REPOSITORY}/resolve/{REVISION}/TS/M730.pt"
+        f"/{REPOSITORY}/resolve/{REVISION}/{file}" for file in ("TS/M730.pt", "models.json")
     }
     asked = len(hub.requests)
     assert models.download("m730.pt") == path

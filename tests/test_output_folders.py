@@ -40,6 +40,11 @@ OUTPUTS: dict[str, dict[str, Value]] = {
     "h5": {"ITKTransformOutputFileNameExtension": "h5"},
     "tfm": {"ITKTransformOutputFileNameExtension": "tfm", "WriteITKCompositeTransform": "true"},
     "mat": {"ITKTransformOutputFileNameExtension": "mat"},
+    # As KonfAI's impact-reg asks for it.
+    "itk.txt": {
+        "ITKTransformOutputFileNameExtension": "itk.txt",
+        "WriteITKCompositeTransform": "true",
+    },
     "each": EACH,
     "each h5": {
         **EACH,
@@ -223,7 +228,7 @@ def test_what_elastix_is_asked_to_write(
     assert again.exit_code == 0, again.output
 
 
-@pytest.mark.parametrize("outputs", ["h5", "tfm", "toml", "images"])
+@pytest.mark.parametrize("outputs", ["h5", "tfm", "itk.txt", "toml", "images"])
 def test_elastix_folders(
     outputs: str, files: Path, tmp_path: Path, truth: Result, points: Array
 ) -> None:
@@ -327,6 +332,7 @@ REFUSED: list[tuple[dict[str, Value], str]] = [
         r'"txt"\)\. Allowed: \'h5\', .*without a dot',
     ),
     ({"ITKTransformOutputFileNameExtension": ".h5"}, r"without a dot"),
+    ({"ITKTransformOutputFileNameExtension": "R0.txt"}, r"\'itk.txt\', without a dot"),
     ({"ITKTransformOutputFileNameExtension": "nii"}, r'FileNameExtension "nii"\)\. Allowed'),
     (
         {
@@ -334,6 +340,13 @@ REFUSED: list[tuple[dict[str, Value], str]] = [
             "WriteITKCompositeTransform": "true",
         },
         r'"mat"\) with \(WriteITKCompositeTransform "true"\)\. Allowed: \'h5\', ',
+    ),
+    (
+        {
+            "ITKTransformOutputFileNameExtension": "itk.mat",
+            "WriteITKCompositeTransform": "true",
+        },
+        r'"itk\.mat"\) with \(WriteITKCompositeTransform "true"\)\. Allowed: \'h5\', ',
     ),
     (
         {"ITKTransformOutputFileNameExtension": "h5", "Transform": "AffineLogTransform"},
@@ -382,6 +395,7 @@ def test_refused_before_elastix_starts(
     ("parameters", "message"),
     [
         ({"ITKTransformOutputFileNameExtension": "foo"}, r'"foo" is not allowed. Allowed: "h5"'),
+        ({"ITKTransformOutputFileNameExtension": "txt"}, r'"txt" is not allowed. Allowed: "h5"'),
         (
             {"ITKTransformOutputFileNameExtension": "h5", "Transform": "AffineLogTransform"},
             "no transform like elastix's AffineLogTransform. Leave it out",

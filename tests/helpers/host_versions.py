@@ -1,4 +1,4 @@
-"""Other versions of itk-elastix than the installed one, kept in the build's cache."""
+"""Other versions of itk-elastix than the installed one, and other packages, in the cache."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def host_library(version: str) -> Path:
 def host_package(version: str) -> Path:
     """Give the folder of all that is in that version's wheel; likewise."""
     return _obtained(obtain_hosts.host_wheel, version)
+
+
+def other_package(package: str, version: str) -> Path:
+    """Give the folder of all that is in another package's wheel; likewise."""
+    return _obtained(obtain_hosts.unpacked_wheel, package, version)
 
 
 def folder_of(version: str) -> str:
@@ -100,8 +105,8 @@ def _link_all(source: Path, target: Path) -> None:
         (target / entry.name).symlink_to(entry)
 
 
-def _obtained(obtain: Callable[[str], Path], version: str) -> Path:
+def _obtained(obtain: Callable[..., Path], *what: str) -> Path:
     try:
-        return obtain(version)
+        return obtain(*what)
     except SourceError as error:
         skips.skip_or_fail("IMPACT_REQUIRE_DOWNLOADS", str(error))

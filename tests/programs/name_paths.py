@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import impact_plugin
-from impact_plugin import cohort, evaluation, models
+from impact_plugin import cohort, command_line, evaluation, models
 from impact_plugin.check import check_file
 from impact_plugin.elastix import process
 from impact_plugin.images import conversion
@@ -116,6 +116,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "inspected model": lambda: models.inspect(BAD / "model.pt"),
     "model made": lambda: models.mind(path=BAD / "mind.pt"),
     "map checked": lambda: check_file(BAD / "map.txt"),
+    "folder like elastix": lambda: command_line.elastix_folder(BAD / "elastix"),
     "map read": lambda: Parameters.read(BAD / "map.txt"),
 }
 

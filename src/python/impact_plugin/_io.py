@@ -130,14 +130,22 @@ def replacing(target: Path) -> Iterator[Path]:
             unfinished.replace(target)
 
 
-def write_bytes(target: Path, content: bytes) -> None:
+def write_bytes(target: Path, content: bytes, *, executable: bool = False) -> None:
     """Write a file, in one step.
+
+    Args:
+        target: Its path.
+        content: What to write.
+        executable: Whether those who may read it may run it.
 
     Raises:
         OSError: It cannot be written; what was there is there.
     """
     with replacing(target) as unfinished:
         unfinished.write_bytes(content)
+        if executable:
+            mode = unfinished.stat().st_mode
+            unfinished.chmod(mode | (mode & 0o444) >> 2)
 
 
 def write_text(target: Path, content: str) -> None:

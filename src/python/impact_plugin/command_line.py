@@ -7,12 +7,15 @@ installed itk-elastix, in a process that imports neither itk nor torch and so st
 ``python -m impact_plugin.command_line elastix ...`` (or ``transformix ...``) is the same program.
 
 One flag is ours: ``impact-elastix -record FILE`` writes a record of the registration.
+
+:func:`elastix_folder` makes a folder for programs that want an elastix of their own.
 """
 
 from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,6 +77,30 @@ def transformix_main(arguments: Sequence[str] | None = None) -> int:
         or _check_kept("transformix", given)
         or native.run("transformix", given)
     )
+
+
+def elastix_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder like an installation of elastix, for programs that want one of their own.
+
+    Its ``bin/elastix`` and ``bin/transformix`` start ``impact-elastix`` and ``impact-transformix``
+    of this Python from any folder, with LD_LIBRARY_PATH, PYTHONHOME and PYTHONPATH as they are now:
+    programs with libraries of their own set others. Both are tried. A folder that was made before
+    is made anew.
+
+    Args:
+        folder: A new folder, an empty one, or one that was made so before.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        ValueError: It has other files, is a file, or cannot be written into.
+        OSError: A program cannot be written, or does not start.
+        VersionMismatchError: torch or itk-elastix does not fit.
+    """
+    from impact_plugin.elastix import installation
+
+    return installation.write_installation(folder)
 
 
 def _check_images(program: str, arguments: Sequence[str]) -> int:
@@ -221,10 +248,10 @@ def _problem(text: str) -> str:
                 f"Allowed: whole numbers from 1 to {MOST_LEVELS}"
             )
     for ending in _ENDING.findall(text):
-        from impact_plugin.transforms.file_transforms import FORMATS
+        from impact_plugin.transforms.file_transforms import FORMATS, is_format
         from impact_plugin.transforms.from_elastix import KINDS  # seldom needed
 
-        if ending and ending not in FORMATS:
+        if ending and not is_format(ending):
             known = ", ".join(f'"{each}"' for each in FORMATS)
             return (
                 f'ITKTransformOutputFileNameExtension: "{ending}" is not allowed. Allowed: {known}'

@@ -15,6 +15,7 @@ from impact_plugin import _kept
 from impact_plugin import models as library
 from impact_plugin._errors import InputError
 from impact_plugin.cli.paths import FilePath
+from impact_plugin.models import downloading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -175,25 +176,46 @@ def mind(radius: int, dilation: int, dimension: int, output: Path | None) -> Non
 @models.command("list")
 @click.argument("pattern", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-def list_(pattern: str, as_json: bool) -> None:
+@click.option("--online", is_flag=True, help="By the hub's models.json.")
+@click.option("--revision", help="With --online, as for download.")
+@click.option("--offline", is_flag=True, help="With --online: models.json from the cache alone.")
+def list_(pattern: str, as_json: bool, online: bool, revision: str | None, offline: bool) -> None:
     """List the public models, or those with PATTERN in their line.
 
-    A star marks what was measured on a file; the rest is what is written of the models.
-    """
+    A star marks what was measured on a file; the rest is what is written of the models. With
+    --online dimension, input channels, field of view and multiple (an input's sizes must be
+    multiples of it) are what the hub says; where the table of this package says something else is
+    below.
+
+    \b
+    Examples:
+      impact-plugin models list TS
+      impact-plugin models list --online --json
+    """  # noqa: D301  (click reads the backspace)
+    if not online and (revision is not None or offline):
+        message = "--revision and --offline say which models.json to take: give --online, too"
+        raise InputError(message)
     entries = library.catalogue()
-    rows = [_row(entry) for entry in entries]
+    if online:
+        entries = library.online_catalogue(revision=revision, offline=offline or None)
+    rows = [_row(entry, online=online) for entry in entries]
     chosen = [i for i, row in enumerate(rows) if pattern.lower() in " ".join(row).lower()]
     if as_json:
         click.echo(json.dumps([entries[i].to_dict() for i in chosen], indent=2))
         return
     if not chosen:
         raise click.ClickException(f'No public model has "{pattern}" in its line.')
-    head = ("Name", "Dim", "In", "Layers", "Field of view", "mm", "What it is")
+    multiple = ("Multiple",) if online else ()
+    head = ("Name", "Dim", "In", "Layers", "Field of view", *multiple, "mm", "What it is")
     shown = [head, *(rows[i] for i in chosen)]
     widths = [max(len(row[i]) for row in shown) for i in range(len(head))]
     for row in shown:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         click.echo(line.rstrip())
+    if differing := [entries[i] for i in chosen if entries[i].differences]:
+        click.echo("\nWhere the hub's models.json and the table of this package differ:")
+        for each in differing:
+            click.echo(f"  {each.name}: {'; '.join(each.differences)}")
 
 
 @models.command()
@@ -205,7 +227,7 @@ def list_(pattern: str, as_json: bool) -> None:
 )
 @click.option("--revision", help="Commit, tag or branch of the repository; by default a fixed one.")
 @click.option("--offline", is_flag=True, default=None, help="Take files only from the cache.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--quiet", is_flag=True, help="The paths alone, and no progress bar.")
 def download(
     names: tuple[str, ...],
     folder: Path | None,
@@ -215,7 +237,9 @@ def download(
 ) -> None:
     """Fetch public models by NAMES, and print where they are.
 
-    Today's names, old ones and others: TS/M730, M730_2_Layers.pt, DINOv2, SAM2.1, Anatomix.
+    Today's names, old ones and others: TS/M730, M730_2_Layers.pt, DINOv2, SAM2.1, Anatomix. What
+    the hub's models.json says of each goes to standard error, and where the table of this package
+    says something else.
     """
     for name in names:
         path = library.download(
@@ -226,18 +250,35 @@ def download(
             progress=False if quiet else None,
         )
         click.echo(path)
+        if not quiet and (known := downloading.known(name, revision=revision)):
+            click.echo(_said(known), err=True)
 
 
-def _row(model: library.PublicModel) -> tuple[str, ...]:
-    views = ["-" if view is None else str(view) for view in model.field_of_view]
+def _said(model: library.PublicModel) -> str:
+    """Give what a map has to say of a model, and where the hub and the table differ."""
+    channels = "1 channel" if model.input_channels == 1 else f"{model.input_channels} channels"
+    sizes = f", sizes in multiples of {model.multiple}" if model.multiple else ""
+    line = f"{model.name}: {model.dimension}D, {channels}, field of view {_views(model)}{sizes}"
+    differing = [f"  {each} (the table of this package)" for each in model.differences]
+    return "\n".join([line, *differing])
+
+
+def _views(model: library.PublicModel) -> str:
+    views = ("-" if view is None else str(view) for view in model.field_of_view)
+    return " ".join(views) or "-"
+
+
+def _row(model: library.PublicModel, *, online: bool) -> tuple[str, ...]:
+    multiple = "-" if model.multiple is None else str(model.multiple)
     return (
         model.name + ("*" if model.verified else ""),
         f"{model.dimension}D",
         str(model.input_channels),
-        " ".join(map(str, model.layers)),
-        " ".join(views),
+        " ".join(map(str, model.layers)) or "-",
+        _views(model),
+        *([multiple] if online else []),
         "-" if model.voxel_size is None else f"{model.voxel_size:g}",
-        f"{model.family}: {model.about}",
+        f"{model.family}: {model.about}" if model.family else model.about,
     )
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "features": "Show what a network sees of images, and which layer tells places apart.",
     "check": "Check a parameter file, and images with it, before anything long runs.",
     "models": "Feature extractors: inspect, export, list and download them.",
+    "elastix-folder": "Make a folder like an installation of elastix, for programs that want one.",
     "demo": "Register a real lung CT pair and show the landmark errors.",
     "doctor": "Say what is installed, whether it fits, and what to do if not.",
 }

@@ -130,7 +130,8 @@ def _is_elastix(registration: RegistrationLike) -> bool:
         message = f"there is no file or folder {str(registration)!r} (in {Path.cwd()})"
         raise MissingFileError(message)
     # A file of that name goes to the parser, which says what is wrong with it.
-    return registration.match("TransformParameters.*.txt") or initial.is_of_elastix(registration)
+    named = registration.match("TransformParameters.*.txt") and not registration.match("*.itk.txt")
+    return named or initial.is_of_elastix(registration)
 
 
 def _stage_names(result: Registered) -> list[str]:

@@ -3,7 +3,8 @@
 - :func:`mind` writes MIND, which needs no download;
 - :func:`inspect` tells what a model file is, and what it can do before it is run;
 - :func:`export` makes a model file of a torch module and the names of its layers;
-- :func:`catalogue` lists the public models, :func:`download` fetches one.
+- :func:`catalogue` lists the public models, :func:`online_catalogue` by what the hub says of them,
+  :func:`download` fetches one.
 
 Each gives or takes a TorchScript file that a parameter map can name::
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.catalogue import PublicModel, catalogue, find
-from impact_plugin.models.downloading import DownloadError, download
+from impact_plugin.models.downloading import DownloadError, download, online_catalogue
 from impact_plugin.models.errors import ExportError
 from impact_plugin.models.exporting import export
 from impact_plugin.models.inspection import inspect
@@ -42,4 +43,5 @@ __all__ = [
     "find",
     "inspect",
     "mind",
+    "online_catalogue",
 ]

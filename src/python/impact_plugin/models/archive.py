@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -93,37 +94,23 @@ def read_archive(path: Path) -> Archive:
         FileNotFoundError: There is no such file.
         ModelFileError: It is no TorchScript file, or is damaged.
     """
-    _require_zip(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            if damaged is not None:
-                message = (
-                    f'Model file "{path}" is damaged: {damaged} in it has changed. Fetch it again.'
-                )
-                raise ModelFileError(message)
-            names = archive.namelist()
-            _require_torchscript(path, names)
-            sources = [name for name in names if "/code/" in name and name.endswith(".py")]
-            pickled = next(name for name in names if name.endswith("/data.pkl"))
-            constants = pickled.removesuffix("data.pkl") + "constants.pkl"
-            for name in (*sources, constants, pickled):
-                _require_readable(path, archive.getinfo(name))
-            code = {name.partition("/code/")[2]: archive.read(name).decode() for name in sources}
-            _Stored.of(archive, constants).load()  # whether they are whole
-            stored = _Stored.of(archive, pickled)
-            root = stored.load()
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        message = (
-            f'Model file "{path}" is damaged, perhaps cut off: {error}. It has '
-            f"{path.stat().st_size} bytes. Fetch it again."
-        )
-        raise ModelFileError(message) from error
-    except ModelFileError:
-        raise
-    except Exception as error:  # of a file that anybody may have written
-        message = f'Model file "{path}" cannot be read: {error}. {_ADVICE}'
-        raise ModelFileError(message) from error
+    with _opened(path) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            message = (
+                f'Model file "{path}" is damaged: {damaged} in it has changed. Fetch it again.'
+            )
+            raise ModelFileError(message)
+        names = archive.namelist()
+        sources = [name for name in names if "/code/" in name and name.endswith(".py")]
+        pickled = _weights_of(names)
+        constants = pickled.removesuffix("data.pkl") + "constants.pkl"
+        for name in (*sources, constants, pickled):
+            _require_readable(path, archive.getinfo(name))
+        code = {name.partition("/code/")[2]: archive.read(name).decode() for name in sources}
+        _Stored.of(archive, constants).load()  # whether they are whole
+        stored = _Stored.of(archive, pickled)
+        root = stored.load()
 
     classes = dict(_classes(path, code))
     name = getattr(type(root), "qualified_name", "")
@@ -139,8 +126,52 @@ def read_archive(path: Path) -> Archive:
             name for name, body in classes.items() if _method(body, "__setstate__") is not None
         ),
         weights=dict(stored.weights),
-        input_channels=stored.input_channels,
+        input_channels=stored.kernels[0][1] if stored.kernels else None,
     )
+
+
+def stored_kernels(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Give the shapes of the weights of convolutions that a file holds; of a large one, soon.
+
+    Returns:
+        Shapes with 4 axes (2D) and 5 (3D): output channels, input channels (of a group), then the
+        kernel's size. Of transposed convolutions the first two are the other way round.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModelFileError: It is no TorchScript file, or is damaged where it was read.
+    """
+    with _opened(path) as archive:
+        pickled = _weights_of(archive.namelist())
+        _require_readable(path, archive.getinfo(pickled))
+        stored = _Stored.of(archive, pickled)
+        stored.load()
+    return tuple(stored.kernels)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Give a file's archive, and make a ModelFileError of whatever reading in it raises."""
+    _require_zip(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _require_torchscript(path, archive.namelist())
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        message = (
+            f'Model file "{path}" is damaged, perhaps cut off: {error}. It has '
+            f"{path.stat().st_size} bytes. Fetch it again."
+        )
+        raise ModelFileError(message) from error
+    except ModelFileError:
+        raise
+    except Exception as error:  # of a file that anybody may have written
+        message = f'Model file "{path}" cannot be read: {error}. {_ADVICE}'
+        raise ModelFileError(message) from error
+
+
+def _weights_of(names: list[str]) -> str:
+    return next(name for name in names if name.endswith("/data.pkl"))
 
 
 def file_facts(path: Path) -> tuple[int, str]:
@@ -274,7 +305,7 @@ class _Stored(pickle.Unpickler):
         super().__init__(file)
         self.sizes = sizes  # of the storages in the archive, bytes; None: not to be looked at
         self.weights: Counter[str] = Counter()
-        self.input_channels: int | None = None
+        self.kernels: list[tuple[int, ...]] = []
 
     @classmethod
     def of(cls, archive: zipfile.ZipFile, pickled: str) -> _Stored:
@@ -311,8 +342,8 @@ class _Stored(pickle.Unpickler):
 
     def _tensor(self, storage: Any, _offset: int, size: tuple[int, ...], *_: Any) -> None:  # noqa: ANN401
         self.weights[_TYPES.get(str(storage), str(storage))] += prod(size)
-        if self.input_channels is None and len(size) in (4, 5):
-            self.input_channels = size[1]
+        if len(size) in (4, 5):
+            self.kernels.append(tuple(size))
 
 
 class _StandIn:

@@ -18,8 +18,9 @@ from impact_plugin._errors import InputError
 REPOSITORY = "VBoussot/impact-torchscript-models"
 """The repository on the Hugging Face hub."""
 
-REVISION = "eed8957e1984adff47a376144ebd5d3e19848958"
-"""The commit of the repository that files are taken from; one file per model."""
+REVISION = "47ffad660e67cebbac8d74aecf0fa181c5dac042"
+"""The commit of the repository that files are taken from, and what its models.json says of them;
+one file per model. It is the one that KonfAI 1.8 takes them from, too."""
 
 OLD_REVISION = "48f69637cdb56fdd2947bb5c4b67a38a82814ac7"
 """The first commit, which has a file for each number of layers (``TS/M730_2_Layers.pt``)."""
@@ -44,6 +45,7 @@ class PublicModel:
         strides: Input voxels from one voxel of a layer to the next, for each layer.
         field_of_view: Input voxels along each axis that a voxel of a layer depends on, for each
             layer; None where not known, or all of the input.
+        multiple: What the sizes of an input must be multiples of; None where not known, or any.
         voxel_size: In mm: what the network was trained at, so what its deep layers want; None where
             not known, or any.
         expects: ``"HU"`` for models that want Hounsfield units, else ``"any"``.
@@ -53,6 +55,8 @@ class PublicModel:
         sha256: SHA-256 of the file, where known beforehand; else the hub's own word is taken.
         revision: Commit of the repository that has it.
         aliases: Other names.
+        differences: Where the hub's models.json says something else than the table of this package,
+            in words; see :func:`impact_plugin.models.online_catalogue`.
     """
 
     name: str
@@ -71,6 +75,8 @@ class PublicModel:
     sha256: str | None = None
     revision: str = REVISION
     aliases: tuple[str, ...] = ()
+    multiple: int | None = None
+    differences: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the entry as values that JSON has."""

@@ -6,17 +6,20 @@ import hashlib
 import os
 import re
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from impact_plugin._errors import ImpactError
+from impact_plugin._errors import ImpactError, InputError
 from impact_plugin._io import expanded, replacing
 from impact_plugin._optional import require
+from impact_plugin.models import registry
 from impact_plugin.models.catalogue import (
     REPOSITORY,
     REVISION,
     PublicModel,
     UnknownModelError,
+    catalogue,
     find,
 )
 from impact_plugin.models.files import sha256
@@ -68,28 +71,104 @@ def download(
             it should. The message says which, and nothing is left under the file's name.
         ImportError: huggingface_hub is not installed.
     """
-    model = _model(name)
-    file, revision = model.file, revision or model.revision
-    hub = _hub()
-    found = hub.try_to_load_from_cache(repository, file, cache_dir=cache, revision=revision)
-    if isinstance(found, str):
-        path = Path(found)
-        _verify(path, _expected(model, revision, path, None))
+    model, hub = _model(name), _hub()
+    source = _Source(hub, repository, revision or model.revision, cache)
+    path = source.kept(model.file)
+    known: registry.Registry = {}
+    if path is not None:
+        source.verify(path, model, None)
+        known = source.described(may_fetch=False)
     elif _is_offline(hub, offline):
         message = (
-            f'Model "{file}" (revision {revision[:10]}) is not in the cache '
+            f'Model "{model.file}" (revision {source.revision[:10]}) is not in the cache '
             f"{cache or hub.constants.HF_HUB_CACHE}, and nothing is fetched offline. Fetch it once "
             f"with a connection: impact-plugin models download {name}"
         )
         raise DownloadError(message)
     else:
-        path = _fetch(hub, model, repository, revision, cache, progress)
+        told = source.told(model.file)
+        known = source.described(may_fetch=True)
+        if told is None:
+            raise DownloadError(source.missing(model.file, known))
+        path = source.fetch(model.file, progress)
+        source.verify(path, model, told.etag)
+    if model.file in known:
+        source.check(known[model.file], model.file, path)
     if folder is None:
         return path.absolute()
-    target = expanded(folder, "folder").absolute() / file
+    target = expanded(folder, "folder").absolute() / model.file
     with replacing(target) as unfinished:
         shutil.copyfile(path, unfinished)
     return target
+
+
+def online_catalogue(
+    *,
+    revision: str | None = None,
+    offline: bool | None = None,
+    repository: str = REPOSITORY,
+    cache: str | Path | None = None,
+) -> tuple[PublicModel, ...]:
+    """List the public models by what the hub's ``models.json`` says of them.
+
+    Dimension, input channels, field of view and multiple are the hub's; what it does not say is the
+    table's (:func:`catalogue`), and ``differences`` has where the two are not of one mind. Files
+    that the table does not have have no layers; what the hub does not list comes last, as the table
+    has it.
+
+    Args:
+        revision: A commit, tag or branch of the repository; by default the fixed one.
+        offline: Whether to take models.json from the cache alone, as for :func:`download`.
+        repository: Another repository.
+        cache: Another cache, as for :func:`download`.
+
+    Raises:
+        DownloadError: The hub cannot be reached, or its models.json is not there or damaged.
+        ImportError: huggingface_hub is not installed.
+    """
+    hub = _hub()
+    source = _Source(hub, repository, revision or REVISION, cache)
+    known = source.described(may_fetch=not _is_offline(hub, offline))
+    if not known:
+        message = (
+            f"{source} has no {registry.FILE}, or it is not in the cache and nothing is fetched "
+            "offline. Without it, `impact-plugin models list` and impact_plugin.models.catalogue() "
+            "list what this package knows."
+        )
+        raise DownloadError(message)
+    table = {model.file: model for model in catalogue()}
+    listed = [
+        registry.described(
+            replace(
+                table.get(file) or registry.of_file(file, source.revision),
+                revision=source.revision,
+            ),
+            entry,
+        )
+        for file, entry in known.items()
+    ]
+    left = (replace(each, differences=(f"not in {registry.FILE}",)) for each in table.values())
+    return (*listed, *(each for each in left if each.file not in known))
+
+
+def known(
+    name: str,
+    *,
+    revision: str | None = None,
+    repository: str = REPOSITORY,
+    cache: str | Path | None = None,
+) -> PublicModel | None:
+    """Say what is known of a model without a connection; None where nothing is.
+
+    By the ``models.json`` of its revision, which :func:`download` leaves in the cache, else by the
+    table. Arguments and errors are those of :func:`download`.
+    """
+    model = _model(name)
+    source = _Source(_hub(), repository, revision or model.revision, cache)
+    entry = source.described(may_fetch=False).get(model.file)
+    if entry is not None:
+        return registry.described(model, entry)
+    return model if model.family else None
 
 
 def _model(name: str) -> PublicModel:
@@ -99,7 +178,7 @@ def _model(name: str) -> PublicModel:
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)+\.\w+", name) or ".." in name:
             raise
     # A file that the table does not have; whether the repository has it, the hub tells.
-    return PublicModel(name, name, "", "", 3, 1, (), (), (), revision=REVISION)
+    return registry.of_file(name, REVISION)
 
 
 def _hub() -> Any:  # noqa: ANN401  (the module)
@@ -115,60 +194,155 @@ def _is_offline(hub: Any, offline: bool | None) -> bool:  # noqa: ANN401  (the m
     return said in {"1", "ON", "YES", "TRUE"} or bool(hub.constants.HF_HUB_OFFLINE)
 
 
-def _fetch(
-    hub: Any,  # noqa: ANN401  (the module)
-    model: PublicModel,
-    repository: str,
-    revision: str,
-    cache: str | Path | None,
-    progress: bool | None,
-) -> Path:
-    file = model.file
-    endpoint = os.environ.get("HF_ENDPOINT") or hub.constants.ENDPOINT
-    url = hub.hf_hub_url(repository, file, revision=revision, endpoint=endpoint)
-    try:
-        # Asked first, and once: the library itself tries an unreachable hub for half a minute.
-        told = hub.get_hf_file_metadata(url, timeout=_TIMEOUT, endpoint=endpoint)
-    except hub.errors.EntryNotFoundError as error:
-        message = (
-            f'Repository "{repository}" has no file "{file}" at revision {revision}. '
+@dataclass(frozen=True)
+class _Source:
+    """A revision of a repository, and the cache.
+
+    Args:
+        hub: The module huggingface_hub.
+    """
+
+    hub: Any
+    repository: str
+    revision: str
+    cache: str | Path | None
+
+    def __str__(self) -> str:
+        return f'Repository "{self.repository}" at revision {self.revision}'
+
+    def kept(self, file: str) -> Path | None:
+        """Give the path of a file in the cache."""
+        found = self.hub.try_to_load_from_cache(
+            self.repository, file, cache_dir=self.cache, revision=self.revision
+        )
+        return Path(found) if isinstance(found, str) else None
+
+    def told(self, file: str) -> Any | None:  # noqa: ANN401  (the library's)
+        """Ask the hub about a file; None where it does not have it.
+
+        Raises:
+            DownloadError: It cannot be asked, or has no such revision or repository.
+        """
+        hub, endpoint, url = self.hub, self.endpoint, self.url(file)
+        try:
+            # Asked first, and once: the library itself tries an unreachable hub for half a minute.
+            return hub.get_hf_file_metadata(url, timeout=_TIMEOUT, endpoint=endpoint)
+        except hub.errors.EntryNotFoundError:
+            return None
+        except hub.errors.RevisionNotFoundError as error:
+            message = f'Repository "{self.repository}" has no revision "{self.revision}".'
+            raise DownloadError(message) from error
+        except hub.errors.RepositoryNotFoundError as error:
+            message = (
+                f'There is no repository "{self.repository}" at {endpoint}, or it is not public.'
+            )
+            raise DownloadError(message) from error
+        except Exception as error:  # of the library's HTTP client, which changes with its versions
+            message = (
+                f"The Hugging Face hub at {endpoint} cannot be asked for {file}: "
+                f"{_reason(error)}. Check the connection, or fetch {url} by other means and name "
+                "the file in the parameter map."
+            )
+            raise DownloadError(message) from error
+
+    def fetch(self, file: str, progress: bool | None) -> Path:
+        """Fetch a file into the cache.
+
+        Raises:
+            DownloadError: It did not arrive.
+        """
+        try:
+            return Path(
+                self.hub.hf_hub_download(
+                    self.repository,
+                    file,
+                    revision=self.revision,
+                    cache_dir=self.cache,
+                    endpoint=self.endpoint,
+                    etag_timeout=_TIMEOUT,
+                    tqdm_class=_bar(self.hub, progress),
+                )
+            )
+        except Exception as error:
+            message = (
+                f"Fetching {self.url(file)} failed: {_reason(error)}. Nothing was kept; try again "
+                "when the connection is better."
+            )
+            raise DownloadError(message) from error
+
+    def verify(self, path: Path, model: PublicModel | None, etag: str | None) -> None:
+        """Compare a file with its checksum, a SHA-256, or git's SHA-1 for small files.
+
+        It is removed from the cache where it has another. The library names a file in its cache by
+        what the hub said of it.
+
+        Raises:
+            DownloadError: It has another one.
+        """
+        if model is not None and model.sha256 is not None and self.revision == model.revision:
+            _verify(path, model.sha256)
+        else:
+            _verify(path, etag or path.resolve().name)
+
+    def described(self, *, may_fetch: bool) -> registry.Registry:
+        """Give what models.json says; nothing where there is none, or it is not here.
+
+        Raises:
+            DownloadError: It cannot be fetched, or is damaged.
+        """
+        path, etag = self.kept(registry.FILE), None
+        if path is None:
+            told = self.told(registry.FILE) if may_fetch else None
+            if told is None:
+                return {}
+            path, etag = self.fetch(registry.FILE, progress=False), told.etag
+        self.verify(path, None, etag)
+        try:
+            return registry.read(path)
+        except (OSError, ValueError) as error:
+            message = (
+                f"{self}: {registry.FILE}, which says what each model is, is damaged: {error}. "
+                "Name another revision, or none, which is the one that this package was tried with."
+            )
+            raise DownloadError(message) from error
+
+    def check(self, entry: registry.Entry, file: str, path: Path) -> None:
+        """Compare a file with what models.json says of it.
+
+        Raises:
+            DownloadError: They contradict each other.
+        """
+        try:
+            registry.check(entry, path)
+        except InputError as error:
+            message = (
+                f"{self}: {file} is not what {registry.FILE} says of it: {error}. "
+                f"`impact-plugin models inspect {path}` tells what it is; fetch another revision, "
+                "or name that file in the parameter map."
+            )
+            raise DownloadError(message) from error
+
+    def missing(self, file: str, known: registry.Registry) -> str:
+        """Say that a file is not there."""
+        if file in known:
+            return (
+                f'{self} has no file "{file}", although its {registry.FILE} describes it. Name '
+                "another revision."
+            )
+        return (
+            f'Repository "{self.repository}" has no file "{file}" at revision {self.revision}. '
             "`impact-plugin models list` lists the files known to be there."
         )
-        raise DownloadError(message) from error
-    except hub.errors.RevisionNotFoundError as error:
-        message = f'Repository "{repository}" has no revision "{revision}".'
-        raise DownloadError(message) from error
-    except hub.errors.RepositoryNotFoundError as error:
-        message = f'There is no repository "{repository}" at {endpoint}, or it is not public.'
-        raise DownloadError(message) from error
-    except Exception as error:  # of the library's HTTP client, which changes with its versions
-        message = (
-            f"The Hugging Face hub at {endpoint} cannot be asked for {file}: "
-            f"{_reason(error)}. Check the connection, or fetch {url} by other means and name the "
-            "file in the parameter map."
-        )
-        raise DownloadError(message) from error
 
-    try:
-        path = Path(
-            hub.hf_hub_download(
-                repository,
-                file,
-                revision=revision,
-                cache_dir=cache,
-                endpoint=endpoint,
-                etag_timeout=_TIMEOUT,
-                tqdm_class=_bar(hub, progress),
-            )
+    @property
+    def endpoint(self) -> str:
+        return os.environ.get("HF_ENDPOINT") or str(self.hub.constants.ENDPOINT)
+
+    def url(self, file: str) -> str:
+        found = self.hub.hf_hub_url(
+            self.repository, file, revision=self.revision, endpoint=self.endpoint
         )
-    except Exception as error:
-        message = (
-            f"Fetching {url} failed: {_reason(error)}. Nothing was kept; try again when the "
-            "connection is better."
-        )
-        raise DownloadError(message) from error
-    _verify(path, _expected(model, revision, path, told.etag))
-    return path
+        return str(found)
 
 
 def _bar(hub: Any, progress: bool | None) -> Any:  # noqa: ANN401  (a class)
@@ -182,19 +356,8 @@ def _bar(hub: Any, progress: bool | None) -> Any:  # noqa: ANN401  (a class)
     return Bar
 
 
-def _expected(model: PublicModel, revision: str, path: Path, etag: str | None) -> str | None:
-    """Give the checksum that a file must have: a SHA-256, or git's SHA-1 for small files.
-
-    The library names a file in its cache by what the hub said of it.
-    """
-    if model.sha256 is not None and revision == model.revision:
-        return model.sha256
-    return etag or path.resolve().name
-
-
-def _verify(path: Path, expected: str | None) -> None:
-    """Compare a file with its checksum, and remove it from the cache where it has another."""
-    if expected is None or not re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", expected):
+def _verify(path: Path, expected: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", expected):
         return
     found = sha256(path) if len(expected) == 64 else _git_sha1(path)
     if found == expected:

@@ -123,9 +123,11 @@ def _write_itk(chain: Chain, path: Path, parameters: ParameterMap, dimension: in
 def _check_itk(parameters: ParameterMap, where: str, dimension: int) -> None:
     ending = _first(parameters, _EXTENSION)
     composite = _first(parameters, _COMPOSITE) == "true"
-    formats = [each for each in file_transforms.FORMATS if not composite or each != "mat"]
-    if ending not in formats:
-        together = f' with ({_COMPOSITE} "true")' if composite and ending == "mat" else ""
+    # ITK's MATLAB files have no compositions.
+    matlab = composite and ending.endswith("mat")
+    if matlab or not file_transforms.is_format(ending):
+        formats = [each for each in file_transforms.FORMATS if not composite or each != "mat"]
+        together = f' with ({_COMPOSITE} "true")' if matlab else ""
         message = (
             f'{where} has ({_EXTENSION} "{ending}"){together}. Allowed: '
             f"{', '.join(map(repr, formats))}, without a dot"

@@ -6,6 +6,7 @@ file, and ``(Transform "File")`` with its path into the transform parameter file
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from impact_plugin.transforms.chain import Chain
 
-FORMATS = ("h5", "hdf", "hdf5", "he5", "tfm", "mat")
-"""Endings of ITK's transform files; ``.txt`` is one, too, but is what elastix calls its own."""
+FORMATS = ("h5", "hdf", "hdf5", "he5", "tfm", "mat", "itk.txt")
+"""Endings of ITK's transform files. ``txt`` alone is what elastix calls its own."""
 
 FILE = "TransformFileName"
 _OF_ELASTIX = {
@@ -29,6 +30,17 @@ _OF_ELASTIX = {
     "Similarity3DTransform": "SimilarityTransform",
     "AffineTransform": "AffineTransform",
 }
+
+
+_ENDING = re.compile(r"(?:[\w-]+\.)*(?:h5|hdf|hdf5|he5|tfm|mat)|(?!R\d)(?:[\w-]+\.)+txt")
+
+
+def is_format(ending: str) -> bool:
+    """Tell whether an ending, without its dot, is one of :data:`FORMATS`, or as good as one.
+
+    ITK goes by what follows the last dot. ``TransformParameters.0.R1.txt`` is a name of elastix's.
+    """
+    return _ENDING.fullmatch(ending) is not None
 
 
 def names_file(parameters: ParameterMap) -> bool:
