@@ -149,20 +149,10 @@ __all__ = [
     "write_report",
 ]
 
-_SUBMODULES = {
-    "_core": "_core",
-    "_networks": "_networks",
-    "check": "check",
-    "cohort": "cohort",
-    "command_line": "command_line",
-    "datasets": "datasets",
-    "demo": "demo",
-    "evaluation": "evaluation",
-    "models": "models",
-    "parameters": "parameters",
-    "records": "records",
-    "types": "types",
-}
+_SUBMODULES = (
+    *("_core", "_networks", "check", "cohort", "command_line", "datasets", "demo", "evaluation"),
+    *("models", "parameters", "records", "types"),
+)
 _HOMES = {
     "CohortError": "cohort.errors",
     "CohortResult": "cohort.api",
@@ -228,7 +218,7 @@ if _folder := _versions.host_folder():
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)
     if name in _SUBMODULES:
-        return importlib.import_module(f"impact_plugin.{_SUBMODULES[name]}")
+        return importlib.import_module(f"impact_plugin.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
     if name in _RENAMED:

@@ -31,7 +31,7 @@ from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
-    from impact_plugin import _core, _networks
+    from impact_plugin import _core
     from impact_plugin.parameters.elastix_text import ElastixFile
     from impact_plugin.parameters.toml_text import TomlFile
 
@@ -151,7 +151,7 @@ class _Checker:
         self, fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int
     ) -> Report:
         from impact_plugin import _core, _networks  # loads torch's libraries
-        from impact_plugin.check import map_checks
+        from impact_plugin.check import level_checks, map_checks
         from impact_plugin.parameters.defaults import DEFAULT_LEVELS
         from impact_plugin.parameters.names import impact_labels
         from impact_plugin.parameters.parsing import count_of
@@ -212,9 +212,11 @@ class _Checker:
                             spacing, number, usable.get("fixed"), available
                         )
                     )
-                    self._check_level(
-                        level, number, check, spacing, accuracy if last else None, available
-                    )
+                    wanted = accuracy if last else None
+                    self._add(level_checks.check_patches(level, number, check))
+                    self._add(level_checks.check_extent(level, number, check))
+                    self._add(level_checks.check_fineness(level, number, check, spacing, wanted))
+                    self._add(level_checks.check_memory(level, number, check, available))
                 is_known = is_right and check.models and check.bytes > 0
                 memory.append(
                     LevelMemory(
@@ -226,22 +228,6 @@ class _Checker:
                 )
             self._add(map_checks.check_intensities(settings, usable))
         return self._report(tuple(memory), available)
-
-    def _check_level(
-        self,
-        level: _core.LevelSettings,
-        number: int,
-        check: _networks.LevelCheck,
-        grid_spacing: float | None,
-        accuracy: float | None,
-        available: int,
-    ) -> None:
-        from impact_plugin.check import level_checks
-
-        self._add(level_checks.check_patches(level, number, check))
-        self._add(level_checks.check_extent(level, number, check))
-        self._add(level_checks.check_fineness(level, number, check, grid_spacing, accuracy))
-        self._add(level_checks.check_memory(level, number, check, available))
 
     def _images(self, fixed: Image | None, moving: Image | None) -> dict[str, ImageHeader]:
         images = {}

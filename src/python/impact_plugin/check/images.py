@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from impact_plugin import _core
+    from impact_plugin.images.grid import Geometry
 
 
 class ImageError(InputError):
@@ -108,6 +109,14 @@ class ImageHeader:
     def dimension(self) -> int:
         """2 or 3."""
         return len(self.size)
+
+    @property
+    def grid(self) -> Geometry:
+        """Where its voxels lie."""
+        from impact_plugin.images.grid import Geometry  # wants numpy
+
+        direction = tuple(cosine for row in self.direction for cosine in row)
+        return Geometry(self.size, self.spacing, self.origin, direction)
 
     @property
     def is_upright(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin._errors import InputError
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
@@ -42,22 +43,8 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
 
 @click.command(epilog=_EPILOG)
 @click.argument("maps", metavar="MAP...", nargs=-1, required=True, type=_FILE)
-@click.option(
-    "-f",
-    "--fixed",
-    "--fixed-image",
-    type=FilePath(),
-    callback=_existing,
-    help="Fixed image, for checks that depend on the images.",
-)
-@click.option(
-    "-m",
-    "--moving",
-    "--moving-image",
-    type=FilePath(),
-    callback=_existing,
-    help="Moving image.",
-)
+@paths.image("fixed", "Fixed image, for checks that depend on the images.", callback=_existing)
+@paths.image("moving", "Moving image.", callback=_existing)
 @click.option(
     "--accuracy",
     type=click.FloatRange(min=0, min_open=True),

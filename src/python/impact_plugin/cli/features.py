@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 
 _FILE = FilePath()
@@ -14,9 +15,7 @@ _FILE = FilePath()
 @click.command()
 @click.argument("image", type=_FILE)
 @click.option("--model", type=_FILE, required=True, help="TorchScript file.")
-@click.option(
-    *("-m", "--moving", "--moving-image"), type=_FILE, help="Moving image, shown beside IMAGE."
-)
+@paths.image("moving", "Moving image, shown beside IMAGE.")
 @click.option("-o", "--out", type=_FILE, required=True, help="Output folder; made if needed.")
 @click.option("--layers", metavar="N,N,...", help="Numbers of layers, from 0. Default: all.")
 @click.option(

@@ -233,7 +233,7 @@ def _dimension(pair: Pair, headers: Headers) -> int:
 
 
 def _fit(pair: Pair, headers: Headers) -> Fit:
-    return Fit.of(headers[pair.files["fixed"]], headers[pair.files["moving"]])
+    return Fit.of(*(headers[pair.files[side]].grid for side in ("fixed", "moving")))
 
 
 def _size_class(image: ImageHeader) -> tuple[int, ...]:

@@ -11,7 +11,6 @@ from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.points import as_points
-from impact_plugin.images.grid import Geometry
 from impact_plugin.images.validation import check_grid
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.transforms import apply
@@ -53,7 +52,7 @@ def problems(
         lost: Gets the error of landmarks outside the images, if there is one.
     """
     found = []
-    grids = (geometry(fixed), geometry(moving))
+    grids = (fixed.grid, moving.grid)
     for name, grid in zip(_POINTS, grids, strict=True):
         if name in pair.files:
             try:
@@ -65,19 +64,13 @@ def problems(
             points, places = (pair.files[name] for name in _POINTS)
             api.read_truth(points, places, *grids, outside)
         if labels is not None:
-            check_grid(geometry(labels), grids[0], "fixed_labels", "the fixed image")
+            check_grid(labels.grid, fixed.grid, "fixed_labels", "the fixed image")
     except OutsideError as error:
         lost.append(error)
         found.append(error.text)
     except ValueError as error:
         found.append(str(error))
     return found
-
-
-def geometry(header: ImageHeader) -> Geometry:
-    """Give the grid that an image's header tells."""
-    direction = tuple(cosine for row in header.direction for cosine in row)
-    return Geometry(header.size, header.spacing, header.origin, direction)
 
 
 def figures(
@@ -97,7 +90,7 @@ def figures(
     given: dict[str, Any] = {name: pair.files[name] for name in names if name in pair.files}
     row: dict[str, Any] = {}
     if given:
-        moving_grid = geometry(ImageHeader.read(pair.files["moving"]))
+        moving_grid = ImageHeader.read(pair.files["moving"]).grid
         found = api.measure(
             steps.load(result, None), **given, moving_grid=moving_grid, outside=outside
         )

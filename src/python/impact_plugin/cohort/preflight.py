@@ -165,9 +165,8 @@ def _check_sides(
         return [f"pair {pair.name!r}: one image is 2D, the other 3D"]
     for side, header in (("fixed", fixed), ("moving", moving)):
         if mask := headers.get(pair.files.get(f"{side}_mask", "")):
-            grids = (measuring.geometry(mask), measuring.geometry(header))
             try:
-                check_grid(*grids, f"{side}_mask", f"the {side} image")
+                check_grid(mask.grid, header.grid, f"{side}_mask", f"the {side} image")
             except ValueError as error:
                 problems.append(str(error))
     labels = headers.get(pair.files.get("fixed_labels", ""))
@@ -182,7 +181,7 @@ def _check_start(pair: Pair, fixed: ImageHeader) -> list[str]:
     if path in (None, *AUTOMATIC) or not Path(str(path)).is_file():
         return []
     try:
-        initial.read(Path(str(path)), measuring.geometry(fixed))
+        initial.read(Path(str(path)), fixed.grid)
     except (ValueError, OSError) as error:
         said = str(error)
         name = "" if said.startswith("initial_transform") else "initial_transform: "

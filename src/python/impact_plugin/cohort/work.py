@@ -287,7 +287,7 @@ def _maps(task: Task) -> dict[str, Any]:
     from impact_plugin.registration.fitting import Fit
 
     fixed, moving = (ImageHeader.read(task.pair.files[side]) for side in ("fixed", "moving"))
-    read = maps.read(task.variant, fixed.dimension, Fit.of(fixed, moving))
+    read = maps.read(task.variant, fixed.dimension, Fit.of(fixed.grid, moving.grid))
     arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
     if task.variant.presets and "DefaultPixelValue" not in overrides:
         # Outside, the least value of the moving image, as with a preset that is not changed.
