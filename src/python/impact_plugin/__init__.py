@@ -57,8 +57,7 @@ if TYPE_CHECKING:
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.check.images import ImageError
     from impact_plugin.cohort.api import CohortResult, register_cohort
-    from impact_plugin.cohort.errors import CohortError
-    from impact_plugin.cohort.pairs import PairsError
+    from impact_plugin.cohort.errors import CohortError, PairsError
     from impact_plugin.cohort.report import write_cohort_report
     from impact_plugin.datasets import DatasetError
     from impact_plugin.elastix.errors import RegistrationError
@@ -179,7 +178,7 @@ _HOMES = {
     "ModelStoppedError": "models.trial_process",
     "OutsideError": "evaluation.errors",
     "OverwrittenInputError": "_kept",
-    "PairsError": "cohort.pairs",
+    "PairsError": "cohort.errors",
     "ParameterError": "parameters.errors",
     "PathNameError": "_io",
     "RecordMismatchError": "registration.records.comparing",

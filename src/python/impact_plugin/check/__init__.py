@@ -32,6 +32,7 @@ from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
     from impact_plugin import _core
+    from impact_plugin.images.colour import Channel
     from impact_plugin.parameters.elastix_text import ElastixFile
     from impact_plugin.parameters.toml_text import TomlFile
 
@@ -60,6 +61,7 @@ def check_file(
     *,
     accuracy: float | None = None,
     threads: int | None = None,
+    channel: Channel | None = None,
 ) -> Report:
     """Check a ``.txt`` or ``.toml`` file of elastix.
 
@@ -69,6 +71,7 @@ def check_file(
         moving: The moving image.
         accuracy: Wanted, in mm: warns where the features of the last level lie too far apart.
         threads: To run models with; by default as many as torch takes.
+        channel: What stands for images with colours, as in :func:`impact_plugin.register_images`.
 
     Returns:
         The findings with their lines. A file that is no parameter file is a finding, too.
@@ -79,10 +82,13 @@ def check_file(
         TypeError: An argument is of another kind.
         FileNotFoundError: The file is not there.
         OSError: The file cannot be read.
+
+    Warns:
+        ColourWarning: An image has colours, and ``channel`` was not given.
     """
     from impact_plugin.parameters.parameters import open_file
 
-    _check_arguments(fixed, moving, accuracy, threads)
+    _check_arguments(fixed, moving, accuracy, threads, channel)
     try:
         file = open_file(path)
     except ParameterError as error:
@@ -95,7 +101,7 @@ def check_file(
         text = "the file has no parameters."
         remedy = 'Give (Metric "Impact") and its parameters.'
         return Report(os.fspath(path), (finding("error", "syntax", "", text, remedy),))
-    return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads or 0)
+    return _Checker(file.parameters, file, channel).run(fixed, moving, accuracy, threads or 0)
 
 
 @plain_arguments
@@ -106,6 +112,7 @@ def check_map(
     *,
     accuracy: float | None = None,
     threads: int | None = None,
+    channel: Channel | None = None,
 ) -> Report:
     """Check a map; arguments and result as for :func:`check_file`, without lines.
 
@@ -116,19 +123,28 @@ def check_map(
         moving: The moving image.
         accuracy: Wanted, in mm.
         threads: To run models with.
+        channel: What stands for images with colours.
 
     Raises:
         TypeError: The map or a value is of another kind.
         ValueError: One image is given without the other, or the ``itk.ParameterObject`` has no map,
             or several.
     """
-    _check_arguments(fixed, moving, accuracy, threads)
-    return _Checker(as_map(parameter_map), None).run(fixed, moving, accuracy, threads or 0)
+    _check_arguments(fixed, moving, accuracy, threads, channel)
+    checker = _Checker(as_map(parameter_map), None, channel)
+    return checker.run(fixed, moving, accuracy, threads or 0)
 
 
 def _check_arguments(
-    fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int | None
+    fixed: Image | None,
+    moving: Image | None,
+    accuracy: float | None,
+    threads: int | None,
+    channel: Channel | None,
 ) -> None:
+    from impact_plugin.images.colour import check_channel  # wants numpy
+
+    check_channel(channel)
     if (fixed is None) != (moving is None):
         message = "only one image is given. Give the fixed and the moving image, or neither."
         raise InputError(message)
@@ -141,10 +157,14 @@ def _check_arguments(
 
 class _Checker:
     def __init__(
-        self, parameters: dict[str, list[str]], file: ElastixFile | TomlFile | None
+        self,
+        parameters: dict[str, list[str]],
+        file: ElastixFile | TomlFile | None,
+        channel: Channel | None,
     ) -> None:
         self.parameters = parameters
         self.file = file
+        self.channel = channel
         self.findings: list[Finding] = []
 
     def run(
@@ -235,7 +255,9 @@ class _Checker:
             if image is None:
                 continue
             try:
-                images[side] = image if isinstance(image, ImageHeader) else ImageHeader.read(image)
+                if not isinstance(image, ImageHeader):
+                    image = ImageHeader.read(image, self.channel)
+                images[side] = image
             except ImageError as error:
                 self._add([finding("error", "image", "", f"the {side} image {error}", "")])
         return images if len(images) == 2 else {}

@@ -14,6 +14,7 @@ from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.check import Report
+    from impact_plugin.images.colour import Channel
 
 _EPILOG = """\b
 Examples:
@@ -51,6 +52,7 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
     metavar="MM",
     help="Warn if the last level's features are too coarse for this accuracy.",
 )
+@paths.channel()
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a report for scripts (docs/checking.md)."
@@ -65,6 +67,7 @@ def check(
     fixed: Path | None,
     moving: Path | None,
     accuracy: float | None,
+    channel: Channel | None,
     strict: bool,
     as_json: bool,
     threads: int | None,
@@ -88,9 +91,10 @@ def check(
     reports = []
     for path in maps:
         try:
-            reports.append(
-                checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads or None)
+            report = checking.check_file(
+                path, fixed, moving, accuracy=accuracy, threads=threads or None, channel=channel
             )
+            reports.append(report)
         except InputError as error:
             raise click.UsageError(str(error)) from None
         except OSError as error:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
+
+if TYPE_CHECKING:
+    from impact_plugin.images.colour import Channel
 
 _FILE = FilePath()
 
@@ -28,6 +32,7 @@ _FILE = FilePath()
     "--initial-transform",
     help="Where the moving image lies: `center`, `mass`, or a transform file.",
 )
+@paths.channel()
 @click.option(
     "--distance",
     "distances",
@@ -60,6 +65,7 @@ def features(
     dimension: int | None,
     channels: int | None,
     initial_transform: str | None,
+    channel: Channel | None,
     distances: tuple[str, ...],
     scan_range: float | None,
     steps: int,
@@ -91,6 +97,7 @@ def features(
         dimension=dimension,
         channels=channels,
         initial_transform=initial_transform,
+        channel=channel,
         distances=distances or viewing.DISTANCES,
         scan_range=scan_range,
         scan_steps=steps,

@@ -45,3 +45,15 @@ def axes(text: str = "Frame of points whose file does not say it.") -> Callable[
     """Give the option for the frame of points."""
     frames = click.Choice(["LPS", "RAS"])
     return click.option("--axes", type=frames, default="LPS", show_default=True, help=text)
+
+
+def channel() -> Callable[[FC], FC]:
+    """Give the option for what stands for colours; what is called says what is wrong with it."""
+
+    def read(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
+        return int(text) if text and text.isdecimal() else text
+
+    text = (
+        "Channel of colour images: luminance (the default), red, green, blue, or a number from 0."
+    )
+    return click.option("--channel", metavar="NAME", callback=read, help=text)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _html, _versions
 from impact_plugin._html import Markup
 from impact_plugin._optional import require_for_pages
-from impact_plugin.images import conversion
+from impact_plugin.images import colour, conversion
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.reading import exists
 from impact_plugin.registration.data import RegistrationData
@@ -114,7 +114,7 @@ def _fixed(result: RegistrationData) -> sitk.Image | None:
     if given is None or is_gone or result.image.GetNumberOfPixels() > _LARGEST:
         return None
     try:
-        image = conversion.to_sitk(given, "the fixed image")
+        image = colour.seen(conversion.to_sitk(given, "the fixed image"))
     except (OSError, ValueError, TypeError):  # no longer an image: the other one is shown alone
         return None
     return None if result.fixed.difference(Geometry.of(image)) else image
