@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from helpers import programs
 from impact_plugin import _versions, cohort
 from impact_plugin.cohort import clusters, folder, queues
-from impact_plugin.cohort.errors import Kind
+from impact_plugin.cohort.errors import ProblemKind
 from impact_plugin.cohort.folder import COHORT
 
 
@@ -434,4 +434,4 @@ def test_each_wrong_argument_is_one_problem(
 def test_kinds_are_documented() -> None:
     text = (Path(__file__).parents[1] / "docs" / "cohorts.md").read_text().split("`kind`", 1)[1]
     table = text.split("|---|---|")[1].split("\n\n")[0]
-    assert set(re.findall(r"(?m)^\| `([\w-]+)` \|", table)) == set(get_args(Kind))
+    assert set(re.findall(r"(?m)^\| `([\w-]+)` \|", table)) == set(get_args(ProblemKind))

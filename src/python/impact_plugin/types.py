@@ -5,6 +5,7 @@ what they may be.
 """
 
 from impact_plugin._arguments import Iterations
+from impact_plugin.cohort.errors import ProblemKind
 from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.evaluation.points import PointsLike, Positions
 from impact_plugin.evaluation.steps import RegistrationLike
@@ -43,6 +44,7 @@ __all__ = [
     "ParameterMaps",
     "PointsLike",
     "Positions",
+    "ProblemKind",
     "Recording",
     "RegistrationData",
     "RegistrationLike",

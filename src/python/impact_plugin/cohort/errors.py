@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from impact_plugin.cohort.pairs import Pair
     from impact_plugin.evaluation.errors import OutsideError
 
-Kind: TypeAlias = Literal[
+ProblemKind: TypeAlias = Literal[
     "argument",
     "cluster-file",
     "device",
@@ -45,15 +45,15 @@ class Problem(str):
         kind: Of which kind it is.
     """
 
-    kind: Kind
+    kind: ProblemKind
 
-    def __new__(cls, kind: Kind, text: str) -> Problem:
+    def __new__(cls, kind: ProblemKind, text: str) -> Problem:
         """Make one of its kind and its text."""
         problem = super().__new__(cls, text)
         problem.kind = kind
         return problem
 
-    def __reduce__(self) -> tuple[type[Problem], tuple[Kind, str]]:
+    def __reduce__(self) -> tuple[type[Problem], tuple[ProblemKind, str]]:
         return type(self), (self.kind, str(self))
 
     def behind(self, front: str) -> Problem:
@@ -64,16 +64,16 @@ class Problem(str):
 class Problems(list[Problem]):
     """Collects what is wrong, so that all of it is said at once."""
 
-    def add(self, kind: Kind, text: str) -> None:
+    def add(self, kind: ProblemKind, text: str) -> None:
         """Add a problem."""
         self.append(Problem(kind, text))
 
     @contextmanager
-    def noted(self, kind: Kind, front: str = "") -> Iterator[None]:
+    def noted(self, kind: ProblemKind, front: str = "") -> Iterator[None]:
         """Add what a block raises about its input; what is not there is a missing file.
 
         Args:
-            kind: Kind of the problem.
+            kind: ProblemKind of the problem.
             front: Begins its text.
         """
         try:
@@ -119,7 +119,7 @@ class CohortError(InputError):
         super().__init__(self.text + self.hint('outside="leave out"'))
 
     @classmethod
-    def of(cls, kind: Kind, text: str) -> CohortError:
+    def of(cls, kind: ProblemKind, text: str) -> CohortError:
         """Give the error of one thing that is wrong."""
         return cls([Problem(kind, text)])
 
