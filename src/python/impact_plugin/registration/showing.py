@@ -50,9 +50,10 @@ def show(result: RegistrationData, path: str | Path | None, options: dict[str, A
         path = Path(tempfile.mkdtemp(prefix="impact-plugin-")) / "report.html"
     page = write_report(result, path, **options)
     if _is_notebook():
+        # Within something: of an iframe by itself IPython warns, for what it has no class for.
         frame = (
-            f'<iframe srcdoc="{html.escape(page.read_text(encoding="utf-8"))}" width="100%" '
-            'height="720" style="border:0" sandbox="allow-scripts"></iframe>'
+            f'<div><iframe srcdoc="{html.escape(page.read_text(encoding="utf-8"))}" width="100%" '
+            'height="720" style="border:0" sandbox="allow-scripts"></iframe></div>'
         )
         display = importlib.import_module("IPython.display")
         display.display(display.HTML(frame))
