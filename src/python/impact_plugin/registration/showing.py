@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _html, _versions
 from impact_plugin._html import Markup
 from impact_plugin._optional import require_for_pages
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.images import colour, conversion
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.reading import exists
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.reporting import write_report
 from impact_plugin.report.registration.thumbnails import thumbnails
 
