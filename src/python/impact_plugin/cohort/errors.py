@@ -38,7 +38,7 @@ ProblemKind: TypeAlias = Literal[
 """Of what is wrong; ``docs/cohorts.md`` says what each is of."""
 
 
-class Problem(str):
+class CohortProblem(str):
     """One thing that is wrong, as a text.
 
     Attributes:
@@ -47,26 +47,26 @@ class Problem(str):
 
     kind: ProblemKind
 
-    def __new__(cls, kind: ProblemKind, text: str) -> Problem:
+    def __new__(cls, kind: ProblemKind, text: str) -> CohortProblem:
         """Make one of its kind and its text."""
         problem = super().__new__(cls, text)
         problem.kind = kind
         return problem
 
-    def __reduce__(self) -> tuple[type[Problem], tuple[ProblemKind, str]]:
+    def __reduce__(self) -> tuple[type[CohortProblem], tuple[ProblemKind, str]]:
         return type(self), (self.kind, str(self))
 
-    def behind(self, front: str) -> Problem:
+    def behind(self, front: str) -> CohortProblem:
         """Give it with what it is about in front."""
-        return Problem(self.kind, f"{front}: {self}")
+        return CohortProblem(self.kind, f"{front}: {self}")
 
 
-class Problems(list[Problem]):
+class Problems(list[CohortProblem]):
     """Collects what is wrong, so that all of it is said at once."""
 
     def add(self, kind: ProblemKind, text: str) -> None:
         """Add a problem."""
-        self.append(Problem(kind, text))
+        self.append(CohortProblem(kind, text))
 
     @contextmanager
     def noted(self, kind: ProblemKind, front: str = "") -> Iterator[None]:
@@ -92,7 +92,7 @@ class PairsError(InputError):
         pairs: Those with which nothing is wrong.
     """
 
-    def __init__(self, problems: Iterable[Problem], pairs: Iterable[Pair] = ()) -> None:
+    def __init__(self, problems: Iterable[CohortProblem], pairs: Iterable[Pair] = ()) -> None:
         self.problems = list(problems)
         self.pairs = list(pairs)
         super().__init__("\n".join(self.problems))
@@ -110,7 +110,9 @@ class CohortError(InputError):
         text: The message, without the option that leaves such landmarks out.
     """
 
-    def __init__(self, problems: Iterable[Problem], outside: Sequence[OutsideError] = ()) -> None:
+    def __init__(
+        self, problems: Iterable[CohortProblem], outside: Sequence[OutsideError] = ()
+    ) -> None:
         self.problems = list(problems)
         self.outside = tuple(outside)
         number = len(self.problems)
@@ -121,7 +123,7 @@ class CohortError(InputError):
     @classmethod
     def of(cls, kind: ProblemKind, text: str) -> CohortError:
         """Give the error of one thing that is wrong."""
-        return cls([Problem(kind, text)])
+        return cls([CohortProblem(kind, text)])
 
     def hint(self, option: str) -> str:
         """Give the line that says which option leaves landmarks out; empty where all are inside."""

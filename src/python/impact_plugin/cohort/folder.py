@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from impact_plugin import _io, _json
-from impact_plugin.cohort.errors import CohortError, Problem, Problems
+from impact_plugin.cohort.errors import CohortError, CohortProblem, Problems
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.images.reading import checksum
@@ -67,7 +67,7 @@ def check(folder: Path, pairs: Sequence[Pair]) -> Problems:
     their paths or, where these were moved, by what is in them.
     """
     problem = _problem(folder, pairs)
-    return Problems([Problem("folder", problem)] if problem else [])
+    return Problems([CohortProblem("folder", problem)] if problem else [])
 
 
 def _problem(folder: Path, pairs: Sequence[Pair]) -> str:

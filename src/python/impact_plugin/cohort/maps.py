@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin.check import ImageHeader, check_map
-from impact_plugin.cohort.errors import Problem, Problems
+from impact_plugin.cohort.errors import CohortProblem, Problems
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.models import resolve
@@ -64,7 +64,7 @@ class Maps:
     def __exit__(self, *_: object) -> None:
         self._links.cleanup()
 
-    def check(self, pairs: Sequence[Pair], headers: Headers) -> list[Problem]:
+    def check(self, pairs: Sequence[Pair], headers: Headers) -> list[CohortProblem]:
         """Tell what is wrong with the maps, for the pairs that they are for.
 
         The checker is :func:`impact_plugin.check_map`; it sees each map with images of each size

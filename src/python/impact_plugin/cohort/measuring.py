@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from impact_plugin.check import ImageHeader
-from impact_plugin.cohort.errors import Problem, Problems
+from impact_plugin.cohort.errors import CohortProblem, Problems
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation import api, steps
 from impact_plugin.evaluation.api import OutsideLandmarks
@@ -28,7 +28,7 @@ _LABELS = ("fixed_labels", "moving_labels")
 def one_sided(pair: Pair) -> Problems:
     """Tell which landmarks or label maps are given of one image only."""
     return Problems(
-        Problem("pair", f"{kind} are given of one of the two images only")
+        CohortProblem("pair", f"{kind} are given of one of the two images only")
         for kind, names in (("points", _POINTS), ("labels", _LABELS))
         if len({*names} & pair.files.keys()) == 1
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from impact_plugin._arguments import LARGEST_SEED, check_integer, checked_iterations
 from impact_plugin._io import expanded
-from impact_plugin.cohort.errors import PairsError, Problem, Problems
+from impact_plugin.cohort.errors import CohortProblem, PairsError, Problems
 from impact_plugin.images.axes import check_axes
 from impact_plugin.images.colour import check_channel
 from impact_plugin.parameters.values import as_texts
@@ -86,12 +86,12 @@ def checked(pair: object) -> Pair:
     """
     if not isinstance(pair, Pair):
         message = f"{pair!r} ({type(pair).__qualname__}) is no impact_plugin.cohort.Pair"
-        raise PairsError([Problem("pair", message)])
+        raise PairsError([CohortProblem("pair", message)])
     front = f"pair {pair.name!r}"
     for name in ("files", "options", "overrides"):
         if not isinstance(getattr(pair, name), Mapping):
             message = f"{front}: {name} is {getattr(pair, name)!r}, expected a dict"
-            raise PairsError([Problem("pair", message)])
+            raise PairsError([CohortProblem("pair", message)])
     problems = Problems()
     if said := name_problem(pair.name):
         problems.add("pair", f"the pair's name {said}")

@@ -11,7 +11,7 @@ from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin.check import ImageHeader
 from impact_plugin.check.images import header_of
 from impact_plugin.cohort import measuring
-from impact_plugin.cohort.errors import PairsError, Problem, Problems
+from impact_plugin.cohort.errors import CohortProblem, PairsError, Problems
 from impact_plugin.cohort.pairs import FILES, Pair, checked, name_problem
 from impact_plugin.cohort.plan import Variant
 from impact_plugin.cohort.sources import read_pairs
@@ -117,7 +117,7 @@ def check_kept(pairs: Sequence[Pair], variants: Sequence[Variant], folder: Path)
         for variant in variants
     }
     return Problems(
-        Problem(
+        CohortProblem(
             "overwritten-input",
             f"pair {pair.name!r}: {role} is {path!r}, in a folder that this cohort writes anew: "
             "give another output folder, or a copy of that file",
@@ -177,14 +177,14 @@ def _check_sides(
     headers: Mapping[str, ImageHeader],
     outside: OutsideLandmarks,
     lost: list[OutsideError],
-) -> list[Problem]:
+) -> list[CohortProblem]:
     """Look at what belongs to a pair together with its images."""
     problems = measuring.one_sided(pair)
     fixed, moving = (headers.get(pair.image(side)) for side in _SIDES)
     are_there = all(exists(file) for file in pair.files.values())
     if fixed is not None and moving is not None and are_there:
         if fixed.dimension != moving.dimension:
-            problems = Problems([Problem("pair", "one image is 2D, the other 3D")])
+            problems = Problems([CohortProblem("pair", "one image is 2D, the other 3D")])
         else:
             for side, header in (("fixed", fixed), ("moving", moving)):
                 if mask := headers.get(pair.files.get(f"{side}_mask", "")):

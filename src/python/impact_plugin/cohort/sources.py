@@ -13,7 +13,7 @@ from typing import Any
 
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
-from impact_plugin.cohort.errors import PairsError, Problem, Problems
+from impact_plugin.cohort.errors import CohortProblem, PairsError, Problems
 from impact_plugin.cohort.pairs import (
     FILES,
     OPTIONS,
@@ -58,7 +58,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     said += [f"the column {name!r} is there {heads.count(name)} times" for name in twice]
     if not lines[1:]:
         said.append("there is no pair in it")
-    problems = [Problem("table", f"{table}: {each}") for each in said]
+    problems = [CohortProblem("table", f"{table}: {each}") for each in said]
     found = []
     for number, cells in [] if missing or twice else lines[1:]:
         try:
@@ -84,7 +84,7 @@ def _lines(table: Path) -> list[tuple[int, list[str]]]:
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{table} is no table that can be read, CSV or TSV in UTF-8: {error}"
-        raise PairsError([Problem("table", message)]) from error
+        raise PairsError([CohortProblem("table", message)]) from error
     return [(number, cells) for number, cells in lines if any(cells)]
 
 
@@ -105,11 +105,11 @@ def _row(heads: Sequence[str], cells: list[str]) -> dict[str, str]:
     if len(cells) != len(heads):
         numbers = f"{len(cells)}, not {len(heads)}"
         message = f"the row has not as many cells as there are columns ({numbers})"
-        raise PairsError([Problem("table", message)])
+        raise PairsError([CohortProblem("table", message)])
     lost = [cell for head, cell in zip(heads, cells, strict=True) if cell and not head]
     if lost:
         raise PairsError(
-            Problem("table", f"the column of {cell!r} has no name in the first line")
+            CohortProblem("table", f"the column of {cell!r} has no name in the first line")
             for cell in lost
         )
     return dict(zip(heads, cells, strict=True))
