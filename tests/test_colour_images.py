@@ -12,12 +12,12 @@ import SimpleITK as sitk
 from click.testing import CliRunner
 
 import impact_plugin
-from helpers import cohorts
 from helpers.pairs import sitk_pair, squares, voxels
 from helpers.parameter_maps import as_text, parameter_map
 from impact_plugin import ColourWarning, cohort
 from impact_plugin.check import ImageError, ImageHeader, check_file, check_map
 from impact_plugin.cli.program import program
+from impact_plugin.cohort import preflight
 from impact_plugin.images import colour
 
 
@@ -259,12 +259,16 @@ def test_cohorts(slides: tuple[Path, Path], tmp_path: Path) -> None:
     assert error.value.problems[0].kind == "image"
 
 
-def test_masks_of_cohorts_have_no_colours(slides: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::impact_plugin.ColourWarning")
+def test_masks_of_cohorts_have_no_colours(slides: tuple[Path, Path]) -> None:
     files = {"fixed": str(slides[0]), "moving": str(slides[1]), "fixed_mask": str(slides[0])}
-    pair = cohort.Pair("a", files, options={"channel": "red"})
-    with pytest.raises(cohort.CohortError, match="3 values per voxel") as error:
-        cohorts.register([pair], tmp_path / "out")
-    assert "image" in {each.kind for each in error.value.problems}
+    for channel in ("red", "luminance", 0, None):
+        problems, _ = preflight.check_pairs(
+            [cohort.Pair("a", files, options={} if channel is None else {"channel": channel})]
+        )
+        assert [each.kind for each in problems] == ["image"]
+        assert "pair 'a': fixed_mask: " in problems[0]
+        assert "3 values per voxel" in problems[0]
 
 
 def test_a_result_in_a_notebook(slides: tuple[Path, Path]) -> None:

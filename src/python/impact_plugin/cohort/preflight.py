@@ -95,7 +95,8 @@ def check_pairs(
             named["initial_transform"] = str(pair.initial_transform)
         for role, path in named.items():
             name = pair.image(role) if role in _SIDES else path
-            if name in wrong or (name in headers and role in _IMAGES):
+            is_known = name in headers and role in _IMAGES
+            if name in wrong or (is_known and (role in _SIDES or not headers[name].channel)):
                 continue
             before = len(problems)
             with problems.noted("image", f"pair {pair.name!r}: {role}: "):
@@ -124,7 +125,7 @@ def check_kept(pairs: Sequence[Pair], variants: Sequence[Variant], folder: Path)
         )
         for pair in pairs
         for role, path in [*pair.files.items(), ("initial_transform", pair.initial_transform or "")]
-        if places & {Path(path).resolve(), *Path(path).resolve().parents}
+        if path and places & {Path(path).resolve(), *Path(path).resolve().parents}
     )
 
 
