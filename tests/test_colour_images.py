@@ -238,7 +238,7 @@ def test_cohorts(slides: tuple[Path, Path], tmp_path: Path) -> None:
         f"plain,{fixed},{moving},\nred,{fixed},{moving},red\nfirst,{moving},{fixed},0\n"
     )
     options: dict[str, Any] = {"parameter_files": [maps], "progress": False}
-    with pytest.warns(ColourWarning, match=r"pair 'plain': .* \(1 more images") as caught:
+    with pytest.warns(ColourWarning, match=r"pair 'plain': .* in all: 2$") as caught:
         result = cohort.register_cohort(table, tmp_path / "out", **options)
     assert [each.filename for each in caught] == [__file__]
     assert list(result.table["status"]) == ["done"] * 3, list(result.table["error"])

@@ -105,8 +105,8 @@ def check_pairs(
                 wrong.add(name)
         problems += _check_sides(pair, headers, outside, [] if lost is None else lost)
     if coloured:
-        many = f" ({len(coloured) - 1} more images have colours)" if len(coloured) > 1 else ""
-        notice(f"{coloured[0]}{many}", ColourWarning)
+        more = f". Images with colours in all: {len(coloured)}" if len(coloured) > 1 else ""
+        notice(f"{coloured[0]}{more}", ColourWarning)
     return problems, headers
 
 
