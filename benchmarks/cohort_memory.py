@@ -3,7 +3,7 @@
     python benchmarks/cohort_memory.py out/memory
 
 Pairs of synthetic images, one after the other, on one worker with one thread: what the prediction
-in `impact_plugin.cohort.memory` is fitted to.
+in `impact_plugin.cohort.tasks` is fitted to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import psutil
 import SimpleITK as sitk
 
 from impact_plugin import cohort
-from impact_plugin.cohort import memory, preflight
+from impact_plugin.cohort import preflight, tasks
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Variant
 
@@ -85,7 +85,7 @@ def main() -> int:
         variant = Variant("one", presets)
         with Maps([variant], None) as maps:
             assert not maps.check([pair], headers)
-            predicted = memory.predict(pair, variant, maps, headers)
+            predicted = tasks.predict(pair, variant, maps, headers)
         shutil.rmtree(given.folder / "out", ignore_errors=True)
         peak = Peak()
         peak.start()

@@ -25,10 +25,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import SimpleITK as sitk
+from msgspec import structs
 
 from impact_plugin import cohort
+from impact_plugin.cohort import Row, work
 from impact_plugin.cohort.plan import TASK, Task
-from impact_plugin.cohort.work import Row
 
 PROCESSES, SECONDS = 4, 1.0
 """Of workers; of a nap, on average."""
@@ -40,15 +41,23 @@ def nap(task: Task) -> Row:
 
     chance = zlib.crc32(task.pair.name.encode()) % 100
     time.sleep(SECONDS * (0.5 + chance / 99))
-    row: Row = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
-    row["attempts"] = getattr(task, "attempt", 1)
+    row = work.row_of(task, "failed", attempts=task.attempt, error="")
     if chance == 13:
-        return row | {"status": "failed", "error": f"RuntimeError: {task.pair.name} would not"}
-    row |= {"status": "done", "error": "", "seconds": SECONDS, "peak_memory_mb": 900.0}
-    row |= {"metric": 0.01 * chance, "folding": 0.0, "jacobian_min": 0.5, "worker": "a:1"}
-    row |= {"before_dice_mean": 0.5, "dice_mean": 0.99 - 0.001 * chance}
+        return structs.replace(row, error=f"RuntimeError: {task.pair.name} would not")
+    row = structs.replace(
+        row,
+        status="done",
+        seconds=SECONDS,
+        peak_memory_mb=900.0,
+        metric=0.01 * chance,
+        folding=0.0,
+        jacobian_min=0.5,
+        worker="a:1",
+        before_dice_mean=0.5,
+        dice_mean=0.99 - 0.001 * chance,
+    )
     task.folder.mkdir(parents=True, exist_ok=True)
-    (task.folder / TASK).write_text(json.dumps(row))
+    (task.folder / TASK).write_text(json.dumps(row.as_dict()))
     return row
 
 

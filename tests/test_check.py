@@ -388,7 +388,7 @@ def test_images_that_are_none(files: Path, tmp_path: Path) -> None:
     for path, text in (
         (tmp_path / "text.mha", "is no image that can be read"),
         (tmp_path / "nowhere.mha", "is no image that can be read"),
-        (colour, "3 dimensions and 3 values per voxel"),
+        (colour, "has 3 channels, expected a grey image or colours"),
     ):
         with pytest.raises(ImageError, match=text):
             ImageHeader.read(path)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from helpers import cohorts
 from helpers.pairs import write_pair
 from impact_plugin import _versions, cohort
 from impact_plugin.check import ImageHeader
-from impact_plugin.cohort import journal, work
+from impact_plugin.cohort import Row, journal, work
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Checksums, Task, Variant, content_key
@@ -53,6 +54,12 @@ def test_registrations(tmp_path: Path, images: Path) -> None:
     assert np.bincount(loaded.history.level).tolist() == [2, 3, 1]
     record = json.loads((good / "record.json").read_text())
     assert record["images"]["moving"]["path"] == str(images / "m.mha")
+    row = json.loads((good / "task.json").read_text())
+    jsonschema.validate(row, cohort.row_schema())
+    assert {"pair", "variant", "status", "error", "key", "metric", "folding"} <= row.keys()
+    assert Row(**row).attempts == 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**row, "status": "lost"}, cohort.row_schema())
     # Nothing in the folder names the one in which it was written.
     assert ".unfinished" not in "".join(p.read_text() for p in good.glob("*.txt"))
     assert not list((tmp_path / "out").glob("pairs/*/.*"))
@@ -212,8 +219,8 @@ def test_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Counts, time per pair and time left, as for a log file."""
     with journal.Journal(tmp_path, show=True) as found:
         found.begin(total=10, kept=4)
-        found.ended({"pair": "a", "variant": "v", "status": "done", "error": "", "seconds": 4.0})
-        found.ended({"pair": "b", "variant": "v", "status": "failed", "error": "E: x\ny"})
+        found.ended(Row(pair="a", variant="v", status="done", error="", seconds=4.0))
+        found.ended(Row(pair="b", variant="v", status="failed", error="E: x\ny"))
         found.tick(there=4, workers=2)
     said = capsys.readouterr().err
     assert "failed: b, v: E: x\n" in said
@@ -227,8 +234,8 @@ def test_workers_that_come_later_with_other_versions(tmp_path: Path, images: Pat
         cohort.Pair("a", {}), Variant("v"), "k", str(tmp_path), versions="impact-plugin 0.0.1"
     )
     row = work.run(task)
-    assert row["status"] == "failed"
-    assert "and the cohort is of impact-plugin 0.0.1" in row["error"]
+    assert row.status == "failed"
+    assert "and the cohort is of impact-plugin 0.0.1" in row.error
     assert not task.folder.exists()
 
 
@@ -271,3 +278,76 @@ def test_models_of_one_variant_only(tmp_path: Path) -> None:
     assert len(set(sums.values())) == 1
     with Maps(variants, {"three.pt": str(model)}) as maps:
         assert "models has 'three.pt', and no map names it" in maps.check([pair], headers)[-1]
+
+
+@pytest.mark.usefixtures("shared")
+def test_axes_and_folders(tmp_path: Path, images: Path) -> None:
+    """Landmarks in RAS, and a registration's folder to begin with, as register_images has them."""
+    first = cohorts.register(
+        [cohort.Pair("a", {"fixed": str(images / "f.mha"), "moving": str(images / "m.mha")})],
+        tmp_path / "first",
+    )
+    (folder,) = (first.folder / "pairs" / "a").iterdir()
+    image = sitk.ReadImage(str(images / "f.mha"))
+    places = [image.TransformContinuousIndexToPhysicalPoint([0.5 * n for n in image.GetSize()])]
+    lps = "\n".join(" ".join(map(str, place)) for place in places)
+    ras = "\n".join(f"{-x} {-y} {z}" for x, y, z in places)
+    (images / "lps.txt").write_text(lps + "\n")
+    (images / "ras.txt").write_text(ras + "\n")
+    rows = ["pair,fixed,moving,initial_transform,fixed_points,moving_points,axes"]
+    rows += [
+        f"in_{axes},f.mha,m.mha,{folder},{axes}.txt,{axes}.txt,{axes.upper()}"
+        for axes in ("lps", "ras")
+    ]
+    (images / "pairs.csv").write_text("\n".join(rows) + "\n")
+    result = cohorts.register(images / "pairs.csv", tmp_path / "out")
+    assert list(result.table["status"]) == ["done", "done"], list(result.table["error"])
+    one, other = result.table["tre_mean_mm"]
+    assert one == other
+    (again,) = (result.folder / "pairs" / "in_ras").iterdir()
+    loaded = impact_plugin.RegistrationResult.load(again)
+    assert loaded.initial == 1
+    assert (
+        loaded.chain.maps[0]["TransformParameters"]
+        == (impact_plugin.RegistrationResult.load(folder).chain.maps[0]["TransformParameters"])
+    )
+    assert all(cohorts.register(images / "pairs.csv", tmp_path / "out").table["status"] == "done")
+
+
+def test_folders_without_a_registration(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    files = {"fixed": str(images / "f.mha"), "moving": str(images / "m.mha")}
+    pair = cohort.Pair("a", files, initial_transform=str(tmp_path / "empty"))
+    with pytest.raises(
+        cohort.CohortError, match=r"'a': initial_transform: .* holds no reg"
+    ) as error:
+        cohorts.register([pair], tmp_path / "out")
+    assert [each.kind for each in error.value.problems] == ["initial-transform"]
+
+
+def give_a_dict(task: Task) -> dict[str, object]:
+    return work.run(task).as_dict()
+
+
+def give_nothing(_: Task) -> str:
+    return "no row"
+
+
+@pytest.mark.usefixtures("shared")
+def test_rows_of_runners_of_before(tmp_path: Path, images: Path) -> None:
+    """Dictionaries will do; what is no row is said of the pair."""
+    files = {"fixed": str(images / "f.mha"), "moving": str(images / "m.mha")}
+    pairs = [cohort.Pair("a", files)]
+    options = {"parameter_files": [cohorts.quick_map(tmp_path)], "progress": False, "retries": 0}
+    for runner, status in ((give_a_dict, "done"), (give_nothing, "failed")):
+        result = cohort.register_cohort(
+            pairs,
+            tmp_path / status,
+            runner=runner,  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]
+        )
+        assert list(result.table["status"]) == [status]
+    assert "the runner gives no row" in result.table["error"][0]
+    row = Row(pair="a", variant="v", status="done", error="")
+    with pytest.warns(DeprecationWarning, match=r"write \.status in place of \['status'\]"):
+        assert row["status"] == "done"

@@ -51,6 +51,7 @@ def test_landmarks_are_compared_with_images_beforehand(images: Path, tmp_path: P
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
         cohort.register_cohort(pairs, tmp_path / "out", preset="mind")
     number, outside, grid = caught.value.problems
+    assert [each.kind for each in caught.value.problems] == ["points", "outside", "grid"]
     assert "pair 'number': " in number
     assert "3" in number
     assert "pair 'outside': 1 of 3 fixed_points lie outside the fixed image" in outside
@@ -232,7 +233,7 @@ def test_logs_of_failures_are_in_the_folder(
     row = work.run(task(images, tmp_path / "out"))
     kept = tmp_path / "out/failed/a@rigid_mind.log"
     assert kept.read_text() == "why\n"
-    assert str(kept) in row["error"]
+    assert str(kept) in row.error
     assert not list((tmp_path / "tmp").iterdir())
 
 

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import SimpleITK as sitk
@@ -17,7 +17,12 @@ import SimpleITK as sitk
 from helpers import programs
 from impact_plugin import _versions, cohort
 from impact_plugin.cohort import clusters, folder, queues
+from impact_plugin.cohort.errors import ProblemKind
 from impact_plugin.cohort.folder import COHORT
+
+
+def kinds(error: cohort.CohortError) -> list[str]:
+    return [each.kind for each in error.problems]
 
 
 def write(where: Path, text: str, name: str = "pairs.csv") -> Path:
@@ -42,21 +47,22 @@ def test_everything_at_once(images: Path) -> None:
     (out / "thesis.doc").touch()
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
         cohort.register_cohort(pairs, out, variants=["mind", "mnd", "mind"], workers=0)
-    text = str(caught.value)
-    for wrong in (
-        "two pairs are named 'a'",
-        f"moving: there is no file '{images / 'gone.mha'}'",
-        "the pairs 'a' and 'd' are the same",
-        f"pair 'c': fixed: '{pairs}' is no image that can be read",
-        "pair 'c': points are given of one of the two images only",
-        f"pair 'b': moving_points: {images / 'points.txt'}, line 1:",
-        f"initial_transform: there is no file '{images / 'nowhere.tfm'}'",
-        f"{out} is not empty and not a cohort's folder",
-        "there is no preset 'mnd'; did you mean 'mind'?",
-        "two variants are named 'mind'",
-        "workers is 0, expected a whole number of at least 1",
+    found = [(each.kind, each) for each in caught.value.problems]
+    for kind, about in (
+        ("pair", "'a'"),
+        ("missing-file", f"pair 'a': moving: there is no file '{images / 'gone.mha'}'"),
+        ("pair", "'a' and 'd'"),
+        ("image", f"pair 'c': fixed: '{pairs}'"),
+        ("pair", "pair 'c': points"),
+        ("points", f"pair 'b': moving_points: {images / 'points.txt'}, line 1:"),
+        ("missing-file", f"initial_transform: there is no file '{images / 'nowhere.tfm'}'"),
+        ("folder", str(out)),
+        ("map", "there is no preset 'mnd'; did you mean 'mind'?"),
+        ("variant", "'mind'"),
+        ("argument", "workers is 0, expected a whole number of at least 1"),
     ):
-        assert wrong in text
+        assert any(kind == each and about in text for each, text in found), (kind, about)
+    assert str(caught.value).count("\n  - ") == len(found)
     assert [each.name for each in out.iterdir()] == ["thesis.doc"]
 
 
@@ -83,6 +89,9 @@ def test_masks_and_initial_transforms(images: Path) -> None:
     )
     with pytest.raises(cohort.CohortError, match="nothing was started") as caught:
         cohort.register_cohort(pairs, images / "out", preset="mind")
+    assert kinds(caught.value) == [
+        *("grid", "grid", "initial-transform", "initial-transform", "initial-transform")
+    ]
     text = str(caught.value)
     for wrong in (
         "pair 'a': fixed_mask does not lie on the grid of the fixed image: size",
@@ -98,21 +107,32 @@ def test_masks_and_initial_transforms(images: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wrong"),
+    ("text", "wrong", "kind"),
     [
-        ("fixed\nf.mha\n", "there is no column 'moving'"),
-        ("fixed,moving,maskk\nf.mha,m.mha,\n", "the column 'maskk' is not known"),
-        ("fixed,moving,fixed\nf.mha,m.mha,\n", "the column 'fixed' is there 2 times"),
-        ("fixed,moving\n", "there is no pair in it"),
-        ("fixed,moving\nf.mha\n", r"pairs\.csv:2: the row has not as many cells"),
-        ("fixed,moving,seed\nf.mha,m.mha,x\n", r"pairs\.csv:2: seed is 'x', expected a whole"),
-        ("fixed,moving\nf.mha,\n", r"pairs\.csv:2: moving is empty"),
-        ("pair,fixed,moving\n../x,f.mha,m.mha\n", r"the pair's name is '\.\./x'"),
+        ("fixed\nf.mha\n", "there is no column 'moving'", "table"),
+        ("fixed,moving,maskk\nf.mha,m.mha,\n", "the column 'maskk' is not known", "table"),
+        ("fixed,moving,fixed\nf.mha,m.mha,\n", "the column 'fixed' is there 2 times", "table"),
+        ("fixed,moving\n", "there is no pair in it", "table"),
+        ("fixed,moving\nf.mha\n", r"pairs\.csv:2: the row has not as many cells", "table"),
+        ("fixed,moving,seed\nf.mha,m.mha,x\n", r"pairs\.csv:2: seed is 'x', expected", "table"),
+        ("fixed,moving\nf.mha,\n", r"pairs\.csv:2: moving is empty", "table"),
+        ("pair,fixed,moving\n../x,f.mha,m.mha\n", r"the pair's name is '\.\./x'", "pair"),
+        (
+            "fixed,moving,channel\nf.mha,m.mha,grey\n",
+            r"pairs\.csv:2: .* channel is 'grey', expected 'luminance'",
+            "pair",
+        ),
+        (
+            "fixed,moving,axes\nf.mha,m.mha,ras\n",
+            r"pairs\.csv:2: .* axes is 'ras', expected 'LPS' or 'RAS'",
+            "pair",
+        ),
     ],
 )
-def test_tables(images: Path, text: str, wrong: str) -> None:
-    with pytest.raises(cohort.CohortError, match=wrong):
+def test_tables(images: Path, text: str, wrong: str, kind: str) -> None:
+    with pytest.raises(cohort.CohortError, match=wrong) as caught:
         cohort.register_cohort(write(images, text), images / "out")
+    assert set(kinds(caught.value)) == {kind}
     assert not (images / "out").exists()
 
 
@@ -125,8 +145,13 @@ def test_inputs_among_the_results(images: Path) -> None:
     (images / "m.mha").rename(place / "result.mha")
     (images / "link.mha").symlink_to(place / "result.mha")
     (images / "m.mha").symlink_to(place / "result.mha")
-    with pytest.raises(cohort.CohortError, match=r"pair 'a': moving is '.*link\.mha', in a folder"):
+    with pytest.raises(cohort.CohortError, match=r"pair 'a': moving is '.*link\.mha'") as caught:
         cohort.register_cohort(pairs, out, variants=["mind"], workers=0)
+    assert "overwritten-input" in kinds(caught.value)
+    start = pair(images, "b", initial_transform=str(place))
+    with pytest.raises(cohort.CohortError, match="pair 'b': initial_transform is") as caught:
+        cohort.register_cohort([start], out, variants=["mind"], workers=0)
+    assert "overwritten-input" in kinds(caught.value)
     assert (place / "result.mha").is_file()
 
 
@@ -134,8 +159,9 @@ def test_a_folder_of_another_cohort(images: Path) -> None:
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     (images / "out").mkdir()
     (images / "out" / COHORT).write_text('{"pairs": {"z": ["/f.mha", "/m.mha", "1", "2"]}}')
-    with pytest.raises(cohort.CohortError, match="the folder of another cohort, with 1 pairs"):
+    with pytest.raises(cohort.CohortError, match="another cohort, with 1 pairs") as caught:
         cohort.register_cohort(pairs, images / "out", preset="mind")
+    assert kinds(caught.value) == ["folder"]
 
 
 def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,8 +188,9 @@ def test_an_unreachable_scheduler(images: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_cluster_files(tmp_path: Path, text: str, wrong: str) -> None:
-    with pytest.raises(cohort.CohortError, match=wrong):
+    with pytest.raises(cohort.CohortError, match=wrong) as caught:
         queues.read(write(tmp_path, text, "cluster.toml"))
+    assert kinds(caught.value) == ["cluster-file"]
 
 
 def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
@@ -182,7 +209,9 @@ def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
         ({"files": {"fixed": 3, "moving": None}}, r"fixed is 3, expected .*\n.*moving is None"),
         ({"files": None}, "files is None, expected a dict"),
         ({"initial_transform": 3}, "initial_transform is 3, expected center, mass or a path"),
-        ({"options": {"iteration": 3}}, "'iteration' is no option; there are iterations, seed"),
+        ({"options": {"iteration": 3}}, "'iteration' is no option; there are iterations, seed, ch"),
+        ({"options": {"channel": -1}}, "'a': channel is -1, expected"),
+        ({"options": {"axes": "IJK"}}, "'a': axes is 'IJK', expected 'LPS' or 'RAS'"),
         ({"options": {"iterations": 0}}, "'a': iterations is 0, expected a whole number of at le"),
         (
             {"options": {"iterations": [5, 0]}},
@@ -261,6 +290,7 @@ def test_overrides(images: Path, parameter: str, value: str, wrong: str) -> None
     with pytest.raises(cohort.CohortError) as caught:
         cohort.register_cohort(write(images, table), images / "out", preset="mind")
     (problem,) = caught.value.problems
+    assert problem.kind == ("missing-file" if "names the model" in wrong else "parameter")
     assert problem.startswith("pair 'a', mind: ")
     assert f"set:{parameter}" in problem
     assert re.search(wrong, problem)
@@ -280,13 +310,15 @@ def test_maps_that_are_wrong(images: Path) -> None:
     pairs = [pair(images), pair(images, "b", options={"seed": 3})]
     with pytest.raises(cohort.CohortError, match="own: ") as caught:
         cohort.register_cohort(pairs, images / "out", parameter_files=[own])
+    assert set(kinds(caught.value)) == {"map"}
     assert len(caught.value.problems) == len(set(caught.value.problems))
 
 
 def test_a_device_that_is_not_there(images: Path) -> None:
     for device, wrong in (("cuda:7", "torch sees no such GPU"), ("gpu", 'expected "cpu", "cuda"')):
-        with pytest.raises(cohort.CohortError, match=wrong):
+        with pytest.raises(cohort.CohortError, match=wrong) as caught:
             cohort.register_cohort([pair(images)], images / "out", preset="mind", device=device)
+        assert kinds(caught.value) == ["device"]
 
 
 @pytest.mark.usefixtures("shared")
@@ -296,8 +328,9 @@ def test_a_refused_start_leaves_nothing(images: Path, monkeypatch: pytest.Monkey
     out = images / "results/of/all"
     (images / "results").mkdir()
     for _ in range(2):
-        with pytest.raises(cohort.CohortError, match=r"here are impact-plugin 0\.0\.1"):
+        with pytest.raises(cohort.CohortError, match=r"impact-plugin 0\.0\.1") as caught:
             cohort.register_cohort([pair(images)], out, preset="mind")
+        assert set(kinds(caught.value)) == {"worker"}
         assert not list((images / "results").iterdir())
 
 
@@ -316,8 +349,9 @@ def test_one_run_at_a_time(images: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     out = images / "out"
     with folder.claimed(out) as note:
         assert note == ""
-        with pytest.raises(cohort.CohortError, match=rf"in use by process {os.getpid()} on "):
+        with pytest.raises(cohort.CohortError, match=rf"process {os.getpid()} on ") as caught:
             cohort.register_cohort([pair(images)], out, preset="mind")
+        assert kinds(caught.value) == ["folder"]
         assert (out / ".lock").is_file()
     assert not list(out.iterdir())
 
@@ -367,28 +401,37 @@ def test_a_damaged_description(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "cohort.json").write_text(text)
     (problem,) = folder.check(tmp_path, [])
     assert problem.startswith(f"{tmp_path}/cohort.json cannot be read ({message}")
-    assert problem.endswith("choose another folder")
+    assert problem.kind == "folder"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"),
+    ("arguments", "match", "kind"),
     [
-        ({"variants": 3}, "variants is 3, expected the name of a preset, or several"),
-        ({"parameter_files": 3}, "parameter_files is 3, expected the path of a parameter file"),
-        ({"parameter_files": "gone.txt"}, r"gone: .*No such file.*gone\.txt"),
-        ({"preset": 3}, "preset is 3, expected the name of a preset"),
-        ({"preset": []}, "preset is empty, expected the name of a preset"),
-        ({"output_directory": "~nobody9/x"}, "the home folder of '~nobody9' is not known"),
-        ({"output_directory": ""}, "output_directory is empty, expected a path"),
-        ({"cluster_file": 3}, "cluster_file is 3, expected a path"),
-        ({"models": 3}, "models is 3, expected a dict of files by name, or a path"),
-        ({"progress": "yes"}, "progress is 'yes', expected True or False"),
+        ({"variants": 3}, "variants is 3, expected the name of a preset", "argument"),
+        ({"parameter_files": 3}, "parameter_files is 3, expected the path", "argument"),
+        ({"parameter_files": "gone.txt"}, r"gone: .*No such file.*gone\.txt", "missing-file"),
+        ({"preset": 3}, "preset is 3, expected the name of a preset", "argument"),
+        ({"preset": []}, "preset is empty, expected the name of a preset", "argument"),
+        ({"output_directory": "~nobody9/x"}, "home folder of '~nobody9' is", "missing-file"),
+        ({"output_directory": ""}, "output_directory is empty, expected a path", "argument"),
+        ({"cluster_file": 3}, "cluster_file is 3, expected a path", "argument"),
+        ({"models": 3}, "models is 3, expected a dict of files by name, or a path", "argument"),
+        ({"models": {"gone.pt": "x.pt"}}, "models has 'gone.pt', and no map names it", "map"),
+        ({"progress": "yes"}, "progress is 'yes', expected True or False", "argument"),
+        ({"feature_cache": "/dev/null/x"}, "and /dev/null is no folder", "feature-cache"),
+        ({"scheduler": "x:y"}, "the scheduler 'x:y' cannot be reached", "scheduler"),
     ],
 )
 def test_each_wrong_argument_is_one_problem(
-    images: Path, arguments: dict[str, Any], match: str
+    images: Path, arguments: dict[str, Any], match: str, kind: str
 ) -> None:
     pairs = write(images, "pair,fixed,moving\na,f.mha,m.mha\n")
     with pytest.raises(cohort.CohortError, match=match) as caught:
         cohort.register_cohort(pairs, **{"output_directory": images / "out", **arguments})
-    assert len(caught.value.problems) == 1
+    assert kinds(caught.value) == [kind]
+
+
+def test_kinds_are_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "cohorts.md").read_text().split("`kind`", 1)[1]
+    table = text.split("|---|---|")[1].split("\n\n")[0]
+    assert set(re.findall(r"(?m)^\| `([\w-]+)` \|", table)) == set(get_args(ProblemKind))

@@ -185,7 +185,7 @@ def test_hostile_names(tmp_path: Path) -> None:
 
 def test_nothing_done(tmp_path: Path) -> None:
     rows = [failed(f"p{i}", v, f"OSError: no file 'x{i}.mha'") for i in range(40) for v in "ab"]
-    rows.append({"pair": "q", "variant": "a", "status": "not run"})
+    rows.append(cohort.Row(pair="q", variant="a", status="not run", error=""))
     folder = cohort_tables.write(tmp_path / "c", rows, {"a": ["mind"], "b": ["mind"]})
     page = impact_plugin.write_cohort_report(folder).read_text()
     assert "of 81 registrations 0 done, 80 failed, 1 not run." in page
@@ -276,7 +276,7 @@ def test_pairs_that_only_one_finished_are_left_out(tmp_path: Path) -> None:
     folder = cohort_tables.write(tmp_path / "c", rows, {"a": ["mind"], "b": ["mind"]})
     page = impact_plugin.write_cohort_report(folder).read_text()
     row = cells(page, 'id="comparison"')[1]
-    wide = pd.DataFrame(rows).pivot(index="pair", columns="variant", values="tre_mean_mm").dropna()
+    wide = table.make(rows).pivot(index="pair", columns="variant", values="tre_mean_mm").dropna()
     assert len(wide) == 25
     difference = (wide["b"] - wide["a"]).mean()
     expected = [wide["a"].mean(), wide["b"].mean(), difference]
@@ -321,7 +321,7 @@ def test_folding_of_large_images() -> None:
 
 def test_types_of_the_table(tmp_path: Path) -> None:
     """They are the same whatever is missing, in memory and in the file."""
-    empty = table.make([{"pair": "p", "variant": "v", "status": "not run"}])
+    empty = table.make([cohort.Row(pair="p", variant="v", status="not run", error="")])
     full = table.make(cohort_tables.measured(2, {"a": 1.0}))
     assert dict(empty.dtypes) == dict(full.dtypes)
     schemas = []

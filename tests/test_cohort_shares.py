@@ -19,7 +19,7 @@ from helpers import cohorts
 from helpers.pairs import write_pair
 from impact_plugin import _core, cohort
 from impact_plugin.check import ImageHeader
-from impact_plugin.cohort import clusters, memory, running, shares, tasks, work
+from impact_plugin.cohort import clusters, running, shares, tasks, work
 from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.plan import Task, Variant
@@ -101,7 +101,7 @@ def test_memory_bounds_what_runs_at_once(tmp_path: Path) -> None:
     runner = partial(work.run, register=cohorts.notes)
     with clusters.local(machine) as cluster, Journal(tmp_path, show=False) as journal:
         rows = list(running.run(cluster, tasks, journal, runner))
-    assert all(row["status"] == "done" for row in rows)
+    assert all(row.status == "done" for row in rows)
     ran = []
     for each in tasks:
         path = tmp_path / f"{each.pair.name}.ran"
@@ -149,7 +149,7 @@ def test_predicted_per_pair(tmp_path: Path) -> None:
     with Maps([variant], None) as maps:
         for size, path in names.items():
             pair = cohort.Pair(str(size), {"fixed": path, "moving": path})
-            found[size] = memory.predict(pair, variant, maps, headers)
+            found[size] = tasks.predict(pair, variant, maps, headers)
     # Images of 16 MiB, features of 12 channels at 1.5 mm for a side of 157 mm.
     expected = (600 << 20) + 6 * (16 << 20) + 3 * 2 * 12 * 4 * round(157 / 1.5) ** 3
     assert found[128] == pytest.approx(expected, rel=0.1)
@@ -163,12 +163,13 @@ def test_no_less_than_a_registration_takes(tmp_path: Path) -> None:
     pair = cohort.Pair("a", files, options={"iterations": 5})
     variant = Variant("mind", presets=("mind",))
     with Maps([variant], None) as maps:
-        predicted = memory.predict(pair, variant, maps, headers)
+        predicted = tasks.predict(pair, variant, maps, headers)
     # A worker has no other children than elastix, as this process may have.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
         row = worker.submit(work.run, Task(pair, variant, "k", str(tmp_path / "out"))).result()
-    assert row["status"] == "done", row["error"]
-    assert row["peak_memory_mb"] * (1 << 20) + (250 << 20) < predicted
+    assert row.status == "done", row.error
+    assert row.peak_memory_mb is not None
+    assert row.peak_memory_mb * (1 << 20) + (250 << 20) < predicted
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from helpers.pairs import write_pair
 from impact_plugin import cohort
 from impact_plugin._io import expanded
 from impact_plugin.cohort import preflight
+from impact_plugin.cohort.errors import Problems
 
 
 def write(where: Path, text: str, name: str = "pairs.csv") -> Path:
@@ -150,7 +151,7 @@ def test_right_rows_beside_wrong_ones(tmp_path: Path) -> None:
 
 def test_paths_of_pairs_with_unknown_users() -> None:
     files = {"fixed": "~nouser/f.mha", "moving": "m.mha"}
-    problems: list[str] = []
+    problems = Problems()
     assert preflight.collect_pairs([cohort.Pair("a", files, "~nouser/t.txt")], problems) == []
     assert [each.split(": the home")[0] for each in problems] == [
         "pair 'a': fixed: '~nouser/f.mha'",

@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 import impact_plugin
 from helpers.pairs import sitk_pair, squares, voxels
-from helpers.parameter_maps import as_text
-from impact_plugin import ColourWarning
+from helpers.parameter_maps import as_text, parameter_map
+from impact_plugin import ColourWarning, cohort
+from impact_plugin.check import ImageError, ImageHeader, check_file, check_map
 from impact_plugin.cli.program import program
+from impact_plugin.cohort import preflight
 from impact_plugin.images import colour
 
 
@@ -159,3 +161,117 @@ def test_command(slides: tuple[Path, Path], tmp_path: Path) -> None:
     run = CliRunner().invoke(program, [*arguments, "--channel", "grey"])
     assert run.exit_code == 1
     assert "channel is 'grey', expected 'luminance'" in run.output
+
+
+def test_headers(slides: tuple[Path, Path], tmp_path: Path) -> None:
+    """They tell of what is registered, its type and its range; the notice is at the caller's."""
+    with pytest.warns(ColourWarning, match=r"luminance.*BT\.709") as caught:
+        header = ImageHeader.read(slides[0])
+    assert [each.filename for each in caught] == [__file__]
+    grey = voxels(colour.to_grey(sitk.ReadImage(str(slides[0])), "image", "luminance"))
+    assert (header.channel, header.pixel_type) == ("luminance", "32-bit float")
+    assert header.intensity_range() == pytest.approx((grey.min(), grey.max()))
+    red = ImageHeader.read(slides[0], "red")
+    assert (red.channel, red.pixel_type) == ("red", "8-bit unsigned integer")
+    array = voxels(sitk.ReadImage(str(slides[0])))[..., 0]
+    assert red.intensity_range() == (array.min(), array.max())
+    assert red.grid == header.grid
+    with pytest.raises(ImageError, match=r"channel is 3.* has 3 channels"):
+        ImageHeader.read(slides[0], 3)
+    with pytest.raises(ImageError, match="3 values per voxel"):
+        ImageHeader.read(slides[0], colours=False)
+    field = tmp_path / "field.mha"
+    sitk.WriteImage(floats(3), str(field))
+    with pytest.raises(ImageError, match="may be those of a displacement field"):
+        ImageHeader.read(field)
+
+
+def test_check(slides: tuple[Path, Path], mind: dict[int, str], tmp_path: Path) -> None:
+    given = parameter_map(2, ModelsPath=mind[2], Dimension="2", VoxelSize="1 1", LayersMask="1")
+    with pytest.warns(ColourWarning) as caught:
+        found = check_map(given, *slides)
+    assert len(caught) == 2
+    assert not [each for each in found.findings if each.code == "image"]
+    path = tmp_path / "p.txt"
+    path.write_text(as_text(given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check_map(given, *slides, channel="red").errors == found.errors
+        run = CliRunner().invoke(
+            program,
+            ["check", str(path), "-f", str(slides[0]), "-m", str(slides[1]), "--channel", "0"],
+        )
+    assert "colour" not in run.output
+    assert run.exit_code == (1 if found.errors else 0), run.output
+    wrong = check_file(path, *slides, channel=7).errors
+    assert "channel is 7" in wrong[0].message
+    with pytest.raises(ValueError, match="channel is 'grey', expected 'luminance'"):
+        check_file(path, *slides, channel="grey")  # type: ignore[arg-type]
+
+
+def test_features(slides: tuple[Path, Path], mind: dict[int, str], tmp_path: Path) -> None:
+    """Those of a channel are those of the grey image."""
+    out = [tmp_path / name for name in ("red", "grey", "told")]
+    options: dict[str, Any] = {"samples": 200, "scan_range": 4.0, "scan_steps": 5}
+    image = sitk.ReadImage(str(slides[0]))
+    red = impact_plugin.view_features(image, mind[2], out[0], channel="red", **options)
+    grey = sitk.VectorIndexSelectionCast(image, 0)
+    same = impact_plugin.view_features(grey, mind[2], out[1], **options)
+    np.testing.assert_array_equal(red.fixed[0].features, same.fixed[0].features)
+    with pytest.warns(ColourWarning, match="image is a colour image") as caught:
+        told = impact_plugin.view_features(
+            slides[0], mind[2], out[2], moving=slides[1], distances=["L2"], **options
+        )
+    assert [each.filename for each in caught] == [__file__, __file__]
+    assert not np.array_equal(told.fixed[0].features, same.fixed[0].features)
+
+
+@pytest.mark.usefixtures("shared")
+def test_cohorts(slides: tuple[Path, Path], tmp_path: Path) -> None:
+    """One notice for all; a pair's own channel; the report shows them."""
+    maps = tmp_path / "p.txt"
+    maps.write_text(as_text(squares(2, MaximumNumberOfIterations=3)))
+    table = tmp_path / "pairs.csv"
+    fixed, moving = (path.name for path in slides)
+    table.write_text(
+        "pair,fixed,moving,channel\n"
+        f"plain,{fixed},{moving},\nred,{fixed},{moving},red\nfirst,{moving},{fixed},0\n"
+    )
+    options: dict[str, Any] = {"parameter_files": [maps], "progress": False}
+    with pytest.warns(ColourWarning, match=r"pair 'plain': .* in all: 2$") as caught:
+        result = cohort.register_cohort(table, tmp_path / "out", **options)
+    assert [each.filename for each in caught] == [__file__]
+    assert list(result.table["status"]) == ["done"] * 3, list(result.table["error"])
+    folders = [tmp_path / "out" / "pairs" / name / "p" for name in ("plain", "red", "first")]
+    found = [impact_plugin.RegistrationResult.load(folder) for folder in folders]
+    assert [each.image.GetPixelID() for each in found] == [
+        sitk.sitkFloat32,
+        sitk.sitkUInt8,
+        sitk.sitkUInt8,
+    ]
+    assert found[0].record is not None
+    assert found[0].record.arguments.channel == "luminance"
+    assert result.report is not None
+    assert "No pictures" not in result.report.read_text()
+    table.write_text(f"pair,fixed,moving,channel\na,{fixed},{moving},5\n")
+    with pytest.raises(cohort.CohortError, match="channel is 5, and") as error:
+        cohort.register_cohort(table, tmp_path / "other", **options)
+    assert error.value.problems[0].kind == "image"
+
+
+@pytest.mark.filterwarnings("ignore::impact_plugin.ColourWarning")
+def test_masks_of_cohorts_have_no_colours(slides: tuple[Path, Path]) -> None:
+    files = {"fixed": str(slides[0]), "moving": str(slides[1]), "fixed_mask": str(slides[0])}
+    for channel in ("red", "luminance", 0, None):
+        problems, _ = preflight.check_pairs(
+            [cohort.Pair("a", files, options={} if channel is None else {"channel": channel})]
+        )
+        assert [each.kind for each in problems] == ["image"]
+        assert "pair 'a': fixed_mask: " in problems[0]
+        assert "3 values per voxel" in problems[0]
+
+
+def test_a_result_in_a_notebook(slides: tuple[Path, Path]) -> None:
+    shown = register(*slides, channel="red")._repr_html_()
+    assert "left out" not in shown
+    assert "fixed magenta" in shown

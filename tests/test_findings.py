@@ -12,7 +12,7 @@ from helpers.bad_input import ADVICE, CASES, good, write_files
 from helpers.parameter_maps import ParameterMap, Value, parameter_map
 from impact_plugin import OutsideError, _core, _networks
 from impact_plugin.check import check_file, check_map
-from impact_plugin.cohort import CohortError
+from impact_plugin.cohort import CohortError, CohortProblem, PairsError
 from impact_plugin.parameters import ParameterError, Parameters
 from impact_plugin.parameters.elastix_text import ElastixFile
 from impact_plugin.parameters.toml_text import TomlFile
@@ -256,15 +256,20 @@ def test_landmarks_outside() -> None:
         '1 of 3 fixed_points lie outside. axes="RAS" reads positions in RAS, '
         'outside="leave out" leaves them out'
     )
-    of_cohort = CohortError(["pair 'a': 1 of 3 lie outside."], [error])
+    of_cohort = CohortError([CohortProblem("outside", "pair 'a': 1 of 3 lie outside.")], [error])
     assert str(of_cohort) == (
         "1 thing is wrong, nothing was started:\n  - pair 'a': 1 of 3 lie outside.\n"
         'Some landmarks lie outside their images: outside="leave out" leaves them out'
     )
-    assert CohortError(["a"]).hint("-x") == ""
+    assert CohortError.of("pair", "a").hint("-x") == ""
     for each in (error, of_cohort):
         again = pickle.loads(pickle.dumps(each))
         assert str(again) == str(each)
         assert again.text == each.text
-    (outside,) = pickle.loads(pickle.dumps(of_cohort)).outside
+    again = pickle.loads(pickle.dumps(of_cohort))
+    (outside,) = again.outside
     assert (outside.side, outside.number) == ("fixed", 1)
+    assert [each.kind for each in again.problems] == ["outside"]
+    of_pairs = pickle.loads(pickle.dumps(PairsError([CohortProblem("table", "no column")])))
+    assert (str(of_pairs), of_pairs.pairs) == ("no column", [])
+    assert [each.kind for each in of_pairs.problems] == ["table"]

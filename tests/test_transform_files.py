@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from impact_plugin.check import check_map
 from impact_plugin.elastix import process
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.transforms import apply, from_elastix, initial, to_elastix
+from impact_plugin.transforms import apply, from_elastix, hdf5_numbers, initial, to_elastix
 from impact_plugin.transforms.chain import Chain
 
 SIZE, SPACING, ORIGIN = (12, 14, 10), (2.0, 1.5, 3.0), (5.0, -7.0, 11.0)
@@ -320,6 +323,84 @@ def test_damaged_numbers_of_matlab(tmp_path: Path) -> None:
         initial.read(path, GRID, "the transform")
 
 
+def h5(folder: Path, *changes: tuple[bytes, bytes]) -> Path:
+    """Write an Euler transform as ITK does, and change bytes of the file."""
+    path = folder / "damaged.h5"
+    sitk.WriteTransform(EULER_OF_ITK, str(path))
+    content = path.read_bytes()
+    for before, after in changes:
+        assert content.count(before) == 1
+        content = content.replace(before, after)
+    path.write_bytes(content)
+    return path
+
+
+EULER_OF_ITK = sitk.Euler3DTransform((1, 2, 3), 0.1, 0.2, 0.3, (4, 5, 6))
+SIX, FOUR = struct.pack("<2Q", 6, 6), struct.pack("<2Q", 4, 4)
+
+
+def test_numbers_of_hdf5(tmp_path: Path) -> None:
+    """Of too few ITK reads and writes what is behind them: the process may end."""
+    found = list(hdf5_numbers.read(h5(tmp_path)))
+    assert [kind for kind, _, _ in found] == ["Euler3DTransform_double_3_3"]
+    np.testing.assert_array_equal(found[0][1], EULER_OF_ITK.GetParameters())
+    np.testing.assert_array_equal(found[0][2], EULER_OF_ITK.GetFixedParameters())
+    few = h5(tmp_path, (SIX, FOUR))
+    with pytest.raises(ValueError, match=r"the Euler3DTransform in '.*d\.h5' has 4 parameters.* 6"):
+        initial.read(few, GRID, "the transform")
+    nan = h5(tmp_path, (np.float64(0.2).tobytes(), np.float64(np.nan).tobytes()))
+    with pytest.raises(ValueError, match=r"damaged\.h5' has parameters .* not finite.*: 0\.1 nan"):
+        initial.read(nan, GRID, "the transform")
+
+
+def test_hdf5_of_many_kinds(tmp_path: Path) -> None:
+    """Compositions, splines and fields; and a file of before HDF5 1.8, as other libraries write."""
+    spline = sitk.BSplineTransformInitializer(sitk.Image(SIZE, sitk.sitkUInt8), [3, 3, 3])
+    vectors = np.random.default_rng(5).uniform(-1, 1, (*SIZE[::-1], 3))
+    field = sitk.DisplacementFieldTransform(on_grid(vectors, GRID, vectors=True))
+    both = sitk.CompositeTransform([AFFINE, spline, field, EULER_OF_ITK])
+    sitk.WriteTransform(both, str(tmp_path / "c.h5"))
+    found = list(hdf5_numbers.read(tmp_path / "c.h5"))
+    assert [kind.partition("_")[0] for kind, _, _ in found] == [
+        *("AffineTransform", "BSplineTransform", "DisplacementFieldTransform", "Euler3DTransform")
+    ]
+    assert [len(numbers) for _, numbers, _ in found] == [12, 3 * 6**3, vectors.size, 6]
+    np.testing.assert_array_equal(found[2][1], vectors.ravel())
+    np.testing.assert_allclose(read(tmp_path / "c.h5"), mapped(both), atol=1e-5)
+    old = tmp_path / "old.h5"
+    old.write_bytes(zlib.decompress(base64.b64decode(OLD_HDF5)))
+    with pytest.raises(ValueError, match=r"the Euler3DTransform in '.*old\.h5' has 4 param.* 6"):
+        initial.read(old, GRID, "the transform")
+
+
+def test_damaged_hdf5(tmp_path: Path) -> None:
+    """Whatever is in the file, reading its numbers ends, and without an error of its own."""
+    generator = np.random.default_rng(6)
+    whole = [h5(tmp_path).read_bytes(), zlib.decompress(base64.b64decode(OLD_HDF5))]
+    path = tmp_path / "noise.h5"
+    for content in [b"", b"\x89HDF\r\n\x1a\n", *(each[:700] for each in whole)]:
+        path.write_bytes(content)
+        assert list(hdf5_numbers.read(path)) == []
+    for number in range(400):
+        noisy = np.frombuffer(whole[number % 2], np.uint8).copy()
+        places = generator.integers(0, len(noisy), 60)
+        noisy[places] = generator.choice([0, 1, 127, 255], 60)
+        path.write_bytes(noisy.tobytes())
+        for _, parameters, fixed in hdf5_numbers.read(path):
+            assert len(parameters) + len(fixed) < len(noisy)
+
+
+# By h5py, with libver="earliest": an Euler transform of four parameters.
+OLD_HDF5 = (
+    "eNrtms1OwkAQx3eLaKMx1ht+pke9GEw5eKNGvoxGiRLjDTHUSAJCiiT4BvoG6skjR6/ePOrNxBfxDZBlZ/pFRI0xYpjfZT"
+    "q7026z/e+0zHKVSaQmx2fHmUBV2QjTmJc28LLs97H/CCwHewm2pWA77/ZFoH0arh+My+0lkyK6HQDHiY5IG2HEMJJJrmeF"
+    "PQR/CeyT4o/bzG0dWHa9VD0DXdmFs/pJ1a6k7Wqj5uo0+sVxOQvLczj6qk/voY4ixfEM511la06fjAt3rPAVRTaroOAQXi"
+    "iw3hi7HujnsL+zm+BMwZtneqh/PK7XZtifJ+7A14Z0QX+UF4Pz8lle1OeYR20E6Qjer9DQmu1//qjQmuquzfTG7jb3pCXu"
+    "iRPEVlaNlU7yxLQL8mPJRtmyjYSTbvPFauO4bOWNvOEbrzVFz4wgCIIgCIIgCIIg/ppgnRWrk9FAnQ7rp1gfyPxw3M/qXM"
+    "0FaanONdy6vAc/C1Zf/t1xZb3bKdazxzG/7r9aZxt2evdR5MRxzn3z2buvwr65r6Lp/syFXA7UfEhdhZy67eNi//g1zMdL"
+    "/eNQp6fzpCsBbBs7FnU1rcdhrkwWm2CxNuxjubpSArrSQVf6QOvqp4h6Pu4HuFurb3E4MEFlJvbc3gge4tI+x40urxCvmZ"
+    "T5CIIgCIK+p9zvKfNffU85f2zIXdQsr58qNa1itmAXKta5Zdd74gNd+Pvm6Jfu8x1LQKO4"
+)
 ODD = {
     "ScaleVersor3DTransform": "0.1 0.2 0.3 4 5 6 1.1 1.2 0.9",
     "ScaleSkewVersor3DTransform": "0.1 0.2 0.3 4 5 6 1.1 1.2 0.9 0.1 0 0 0 0.1 0",

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from impact_plugin.cohort import table
-
-Row = dict[str, Any]
+from impact_plugin.cohort import Row, table
 
 
 def write(folder: Path, rows: Sequence[Row], variants: Mapping[str, Sequence[str]]) -> Path:
@@ -40,19 +38,14 @@ def write(folder: Path, rows: Sequence[Row], variants: Mapping[str, Sequence[str
 
 def done(pair: str, variant: str, **figures: float) -> Row:
     """Give the row of a registration that is done."""
-    common = {
-        "status": "done",
-        "error": "",
-        "attempts": 1,
-        "seconds": 10.0,
-        "peak_memory_mb": 900.0,
-    }
-    return {"pair": pair, "variant": variant, "worker": "host:1", "key": "k", **common, **figures}
+    common = {"worker": "host:1", "key": "k", "attempts": 1, "seconds": 10, "peak_memory_mb": 900}
+    known: dict[str, Any] = {**common, **figures}
+    return Row(pair=pair, variant=variant, status="done", error="", **known)
 
 
 def failed(pair: str, variant: str, error: str) -> Row:
     """Give the row of one that failed."""
-    return {"pair": pair, "variant": variant, "status": "failed", "error": error, "attempts": 2}
+    return Row(pair=pair, variant=variant, status="failed", error=error, attempts=2)
 
 
 def measured(number: int, gains: Mapping[str, float], seed: int = 0) -> list[Row]:

@@ -57,8 +57,7 @@ if TYPE_CHECKING:
     from impact_plugin._versions import VersionMismatchError
     from impact_plugin.check.images import ImageError
     from impact_plugin.cohort.api import CohortResult, register_cohort
-    from impact_plugin.cohort.errors import CohortError
-    from impact_plugin.cohort.pairs import PairsError
+    from impact_plugin.cohort.errors import CohortError, PairsError
     from impact_plugin.cohort.report import write_cohort_report
     from impact_plugin.datasets import DatasetError
     from impact_plugin.elastix.errors import RegistrationError
@@ -149,20 +148,10 @@ __all__ = [
     "write_report",
 ]
 
-_SUBMODULES = {
-    "_core": "_core",
-    "_networks": "_networks",
-    "check": "check",
-    "cohort": "cohort",
-    "command_line": "command_line",
-    "datasets": "datasets",
-    "demo": "demo",
-    "evaluation": "evaluation",
-    "models": "models",
-    "parameters": "parameters",
-    "records": "records",
-    "types": "types",
-}
+_SUBMODULES = (
+    *("_core", "_networks", "check", "cohort", "command_line", "datasets", "demo", "evaluation"),
+    *("models", "parameters", "records", "types"),
+)
 _HOMES = {
     "CohortError": "cohort.errors",
     "CohortResult": "cohort.api",
@@ -189,7 +178,7 @@ _HOMES = {
     "ModelStoppedError": "models.trial_process",
     "OutsideError": "evaluation.errors",
     "OverwrittenInputError": "_kept",
-    "PairsError": "cohort.pairs",
+    "PairsError": "cohort.errors",
     "ParameterError": "parameters.errors",
     "PathNameError": "_io",
     "RecordMismatchError": "registration.records.comparing",
@@ -228,7 +217,7 @@ if _folder := _versions.host_folder():
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module, or AttributeError)
     if name in _SUBMODULES:
-        return importlib.import_module(f"impact_plugin.{_SUBMODULES[name]}")
+        return importlib.import_module(f"impact_plugin.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"impact_plugin.{_HOMES[name]}"), name)
     if name in _RENAMED:

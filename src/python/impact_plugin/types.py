@@ -5,9 +5,11 @@ what they may be.
 """
 
 from impact_plugin._arguments import Iterations
+from impact_plugin.cohort.errors import ProblemKind
 from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.evaluation.points import PointsLike, Positions
 from impact_plugin.evaluation.steps import RegistrationLike
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.images.axes import Axes
 from impact_plugin.images.colour import Channel
 from impact_plugin.images.conversion import ImageLike
@@ -16,7 +18,6 @@ from impact_plugin.models.normalization import NormalizationKind
 from impact_plugin.parameters.toml_text import TomlFile
 from impact_plugin.parameters.values import ParameterMap, Value
 from impact_plugin.registration.api import Recording
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.follower import Callback
 from impact_plugin.registration.known_transform import TransformLike
 from impact_plugin.registration.stages import Models, ParameterMaps
@@ -43,6 +44,7 @@ __all__ = [
     "ParameterMaps",
     "PointsLike",
     "Positions",
+    "ProblemKind",
     "Recording",
     "RegistrationData",
     "RegistrationLike",

@@ -31,7 +31,8 @@ from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.values import Value, as_map
 
 if TYPE_CHECKING:
-    from impact_plugin import _core, _networks
+    from impact_plugin import _core
+    from impact_plugin.images.colour import Channel
     from impact_plugin.parameters.elastix_text import ElastixFile
     from impact_plugin.parameters.toml_text import TomlFile
 
@@ -60,6 +61,7 @@ def check_file(
     *,
     accuracy: float | None = None,
     threads: int | None = None,
+    channel: Channel | None = None,
 ) -> Report:
     """Check a ``.txt`` or ``.toml`` file of elastix.
 
@@ -69,6 +71,7 @@ def check_file(
         moving: The moving image.
         accuracy: Wanted, in mm: warns where the features of the last level lie too far apart.
         threads: To run models with; by default as many as torch takes.
+        channel: What stands for images with colours, as in :func:`impact_plugin.register_images`.
 
     Returns:
         The findings with their lines. A file that is no parameter file is a finding, too.
@@ -79,10 +82,13 @@ def check_file(
         TypeError: An argument is of another kind.
         FileNotFoundError: The file is not there.
         OSError: The file cannot be read.
+
+    Warns:
+        ColourWarning: An image has colours, and ``channel`` was not given.
     """
     from impact_plugin.parameters.parameters import open_file
 
-    _check_arguments(fixed, moving, accuracy, threads)
+    _check_arguments(fixed, moving, accuracy, threads, channel)
     try:
         file = open_file(path)
     except ParameterError as error:
@@ -95,7 +101,7 @@ def check_file(
         text = "the file has no parameters."
         remedy = 'Give (Metric "Impact") and its parameters.'
         return Report(os.fspath(path), (finding("error", "syntax", "", text, remedy),))
-    return _Checker(file.parameters, file).run(fixed, moving, accuracy, threads or 0)
+    return _Checker(file.parameters, file, channel).run(fixed, moving, accuracy, threads or 0)
 
 
 @plain_arguments
@@ -106,6 +112,7 @@ def check_map(
     *,
     accuracy: float | None = None,
     threads: int | None = None,
+    channel: Channel | None = None,
 ) -> Report:
     """Check a map; arguments and result as for :func:`check_file`, without lines.
 
@@ -116,19 +123,28 @@ def check_map(
         moving: The moving image.
         accuracy: Wanted, in mm.
         threads: To run models with.
+        channel: What stands for images with colours.
 
     Raises:
         TypeError: The map or a value is of another kind.
         ValueError: One image is given without the other, or the ``itk.ParameterObject`` has no map,
             or several.
     """
-    _check_arguments(fixed, moving, accuracy, threads)
-    return _Checker(as_map(parameter_map), None).run(fixed, moving, accuracy, threads or 0)
+    _check_arguments(fixed, moving, accuracy, threads, channel)
+    checker = _Checker(as_map(parameter_map), None, channel)
+    return checker.run(fixed, moving, accuracy, threads or 0)
 
 
 def _check_arguments(
-    fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int | None
+    fixed: Image | None,
+    moving: Image | None,
+    accuracy: float | None,
+    threads: int | None,
+    channel: Channel | None,
 ) -> None:
+    from impact_plugin.images.colour import check_channel  # wants numpy
+
+    check_channel(channel)
     if (fixed is None) != (moving is None):
         message = "only one image is given. Give the fixed and the moving image, or neither."
         raise InputError(message)
@@ -141,17 +157,21 @@ def _check_arguments(
 
 class _Checker:
     def __init__(
-        self, parameters: dict[str, list[str]], file: ElastixFile | TomlFile | None
+        self,
+        parameters: dict[str, list[str]],
+        file: ElastixFile | TomlFile | None,
+        channel: Channel | None,
     ) -> None:
         self.parameters = parameters
         self.file = file
+        self.channel = channel
         self.findings: list[Finding] = []
 
     def run(
         self, fixed: Image | None, moving: Image | None, accuracy: float | None, threads: int
     ) -> Report:
         from impact_plugin import _core, _networks  # loads torch's libraries
-        from impact_plugin.check import map_checks
+        from impact_plugin.check import level_checks, map_checks
         from impact_plugin.parameters.defaults import DEFAULT_LEVELS
         from impact_plugin.parameters.names import impact_labels
         from impact_plugin.parameters.parsing import count_of
@@ -212,9 +232,11 @@ class _Checker:
                             spacing, number, usable.get("fixed"), available
                         )
                     )
-                    self._check_level(
-                        level, number, check, spacing, accuracy if last else None, available
-                    )
+                    wanted = accuracy if last else None
+                    self._add(level_checks.check_patches(level, number, check))
+                    self._add(level_checks.check_extent(level, number, check))
+                    self._add(level_checks.check_fineness(level, number, check, spacing, wanted))
+                    self._add(level_checks.check_memory(level, number, check, available))
                 is_known = is_right and check.models and check.bytes > 0
                 memory.append(
                     LevelMemory(
@@ -227,29 +249,15 @@ class _Checker:
             self._add(map_checks.check_intensities(settings, usable))
         return self._report(tuple(memory), available)
 
-    def _check_level(
-        self,
-        level: _core.LevelSettings,
-        number: int,
-        check: _networks.LevelCheck,
-        grid_spacing: float | None,
-        accuracy: float | None,
-        available: int,
-    ) -> None:
-        from impact_plugin.check import level_checks
-
-        self._add(level_checks.check_patches(level, number, check))
-        self._add(level_checks.check_extent(level, number, check))
-        self._add(level_checks.check_fineness(level, number, check, grid_spacing, accuracy))
-        self._add(level_checks.check_memory(level, number, check, available))
-
     def _images(self, fixed: Image | None, moving: Image | None) -> dict[str, ImageHeader]:
         images = {}
         for side, image in (("fixed", fixed), ("moving", moving)):
             if image is None:
                 continue
             try:
-                images[side] = image if isinstance(image, ImageHeader) else ImageHeader.read(image)
+                if not isinstance(image, ImageHeader):
+                    image = ImageHeader.read(image, self.channel)
+                images[side] = image
             except ImageError as error:
                 self._add([finding("error", "image", "", f"the {side} image {error}", "")])
         return images if len(images) == 2 else {}

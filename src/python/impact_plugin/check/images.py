@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from impact_plugin._errors import InputError
 from impact_plugin.images import nifti_frames
 from impact_plugin.images.dicom import is_dicom
-from impact_plugin.images.errors import reason_of
+from impact_plugin.images.errors import notice, reason_of
 from impact_plugin.images.files import read_header, read_image
 from impact_plugin.images.integrity import check_complete
 from impact_plugin.images.reading import read
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from impact_plugin import _core
+    from impact_plugin.images.colour import Channel
+    from impact_plugin.images.grid import Geometry
 
 
 class ImageError(InputError):
@@ -39,6 +41,7 @@ class ImageHeader:
         direction: Direction cosines, rows; column i is axis i.
         pixel_type: As SimpleITK names it: "16-bit signed integer".
         known_range: The least and the greatest voxel, where they are known; else they are read.
+        channel: What stands for the colours of an image that has them; None of grey ones.
     """
 
     path: str
@@ -48,6 +51,7 @@ class ImageHeader:
     direction: tuple[tuple[float, ...], ...]
     pixel_type: str
     known_range: tuple[float, float] | None = None
+    channel: Channel | None = None
 
     @classmethod
     def of(cls, image: sitk.Image, path: str = "") -> ImageHeader:
@@ -64,28 +68,33 @@ class ImageHeader:
         return dataclasses.replace(cls._described(path, image), known_range=known_range)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> ImageHeader:
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        channel: Channel | None = None,
+        *,
+        colours: bool = True,
+    ) -> ImageHeader:
         """Read an image's header, in any format that SimpleITK reads, or all of a DICOM series.
 
-        Raises:
-            ImageError: It cannot be read, or is neither 2D nor 3D with one value per voxel.
-        """
-        from impact_plugin.images.validation import check_place  # wants numpy
+        Args:
+            path: The file, or the folder of a series.
+            channel: What stands for a colour image, as in :func:`impact_plugin.register_images`.
+            colours: Whether it may have colours.
 
-        path = os.fspath(path)
-        image, components = _header(path)
-        dimension = image.GetDimension()
-        if dimension not in (2, 3) or components != 1:
-            message = (
-                f"{path!r} has {dimension} dimensions and {components} values per "
-                "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
-            )
-            raise ImageError(message)
-        try:
-            check_place(image, repr(path))
-        except ValueError as error:
-            raise ImageError(str(error)) from None
-        return cls._described(path, image)
+        Raises:
+            ImageError: It cannot be read, is neither 2D nor 3D, or has several values per voxel
+                that are no colours, or no such channel.
+
+        Warns:
+            ColourWarning: It has colours, and ``channel`` was not given.
+        """
+        header, said = header_of(path, channel, colours=colours)
+        if said:
+            from impact_plugin.images.colour import ColourWarning
+
+            notice(said, ColourWarning)
+        return header
 
     @classmethod
     def _described(cls, path: str, image: sitk.Image | sitk.ImageFileReader) -> ImageHeader:
@@ -110,6 +119,14 @@ class ImageHeader:
         return len(self.size)
 
     @property
+    def grid(self) -> Geometry:
+        """Where its voxels lie."""
+        from impact_plugin.images.grid import Geometry  # wants numpy
+
+        direction = tuple(cosine for row in self.direction for cosine in row)
+        return Geometry(self.size, self.spacing, self.origin, direction)
+
+    @property
     def is_upright(self) -> bool:
         """Whether its axes are x, y and z, to within rounding."""
         return all(
@@ -129,7 +146,36 @@ class ImageHeader:
         Raises:
             ImageError: They cannot be read.
         """
-        return self.known_range or _range(self.path)
+        return self.known_range or _range(self.path, self.channel)
+
+
+def header_of(
+    path: str | os.PathLike[str], channel: Channel | None = None, *, colours: bool = True
+) -> tuple[ImageHeader, str]:
+    """Do what :meth:`ImageHeader.read` does; gives the header, and what is to be warned of."""
+    from impact_plugin.images.colour import chosen  # wants numpy, as does what follows
+    from impact_plugin.images.validation import check_place
+
+    path, said = os.fspath(path), ""
+    image, components = _header(path)
+    dimension = image.GetDimension()
+    if dimension not in (2, 3) or (components != 1 and not colours):
+        message = (
+            f"{path!r} has {dimension} dimensions and {components} values per "
+            "voxel. Allowed: 2 or 3 dimensions, one value per voxel."
+        )
+        raise ImageError(message)
+    header = ImageHeader._described(path, image)
+    try:
+        check_place(image, repr(path))
+        if components != 1:
+            kind = header.pixel_type
+            taken, said = chosen(components, kind, repr(path), channel)
+            kind = "32-bit float" if taken == "luminance" else kind.removeprefix("vector of ")
+            header = dataclasses.replace(header, pixel_type=kind, channel=taken)
+    except ValueError as error:
+        raise ImageError(str(error)) from None
+    return header, said
 
 
 def _header(path: str) -> tuple[sitk.Image | sitk.ImageFileReader, int]:
@@ -150,11 +196,14 @@ def _header(path: str) -> tuple[sitk.Image | sitk.ImageFileReader, int]:
 
 
 @functools.lru_cache(maxsize=8)
-def _range(path: str) -> tuple[float, float]:
+def _range(path: str, channel: Channel | None) -> tuple[float, float]:
     import SimpleITK as sitk
+
+    from impact_plugin.images.colour import to_grey
 
     try:
         image = read(path, "image") if is_dicom(Path(path)) else read_image(path)
+        image = to_grey(image, "image", channel)
         least, greatest = sitk.MinimumMaximum(image)
     except (RuntimeError, ValueError) as error:
         raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None

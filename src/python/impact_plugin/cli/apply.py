@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin import _io, _kept
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
@@ -43,23 +44,16 @@ Points: .txt (elastix's, or columns x y z), .csv, .fcsv, .mrk.json (3D Slicer); 
     type=float,
     help="Value outside the image. Default: the registration's; 0 for labels.",
 )
-@click.option(
-    "--axes",
-    type=click.Choice(["LPS", "RAS"]),
-    default="LPS",
-    show_default=True,
-    help="Frame of points whose file does not name one, and of the points written.",
-)
+@paths.axes("Frame of points whose file does not name one, and of the points written.")
 @click.option(
     "--inverse",
     is_flag=True,
     help="Apply the inverse: moving points to fixed, fixed images to the moving grid.",
 )
-@click.option(
-    *("-m", "--moving", "--moving-image"),
+@paths.image(
+    "moving",
+    'Moving image; needed only if elastix ran with (UseDirectionCosines "false").',
     "moving_image",
-    type=_FILE,
-    help='Moving image; needed only if elastix ran with (UseDirectionCosines "false").',
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 def apply(

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin._errors import InputError
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.check import Report
+    from impact_plugin.images.colour import Channel
 
 _EPILOG = """\b
 Examples:
@@ -42,28 +44,15 @@ def _existing(context: click.Context, parameter: click.Parameter, path: Path | N
 
 @click.command(epilog=_EPILOG)
 @click.argument("maps", metavar="MAP...", nargs=-1, required=True, type=_FILE)
-@click.option(
-    "-f",
-    "--fixed",
-    "--fixed-image",
-    type=FilePath(),
-    callback=_existing,
-    help="Fixed image, for checks that depend on the images.",
-)
-@click.option(
-    "-m",
-    "--moving",
-    "--moving-image",
-    type=FilePath(),
-    callback=_existing,
-    help="Moving image.",
-)
+@paths.image("fixed", "Fixed image, for checks that depend on the images.", callback=_existing)
+@paths.image("moving", "Moving image.", callback=_existing)
 @click.option(
     "--accuracy",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MM",
     help="Warn if the last level's features are too coarse for this accuracy.",
 )
+@paths.channel()
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a report for scripts (docs/checking.md)."
@@ -78,6 +67,7 @@ def check(
     fixed: Path | None,
     moving: Path | None,
     accuracy: float | None,
+    channel: Channel | None,
     strict: bool,
     as_json: bool,
     threads: int | None,
@@ -101,9 +91,10 @@ def check(
     reports = []
     for path in maps:
         try:
-            reports.append(
-                checking.check_file(path, fixed, moving, accuracy=accuracy, threads=threads or None)
+            report = checking.check_file(
+                path, fixed, moving, accuracy=accuracy, threads=threads or None, channel=channel
             )
+            reports.append(report)
         except InputError as error:
             raise click.UsageError(str(error)) from None
         except OSError as error:

@@ -185,7 +185,7 @@ def _source(
 
 
 def _with_atlas(atlas: Path, images: str) -> Iterator[Pair]:
-    from impact_plugin.cohort import PairsError, all_to_atlas
+    from impact_plugin.cohort import CohortProblem, PairsError, all_to_atlas
     from impact_plugin.cohort.sources import matching
 
     try:
@@ -194,9 +194,10 @@ def _with_atlas(atlas: Path, images: str) -> Iterator[Pair]:
         found = matching(Path(whole.anchor), relative)
     except (ValueError, OSError) as error:
         message = f"images is {images!r}, expected a pattern of files: {error}"
-        raise PairsError([message]) from error
+        raise PairsError([CohortProblem("pattern", message)]) from error
     if not found:
-        raise PairsError([f"there is no image: no file matches {images!r} (images)"])
+        message = f"there is no image: no file matches {images!r} (images)"
+        raise PairsError([CohortProblem("pattern", message)])
     yield from all_to_atlas(atlas, found)
 
 

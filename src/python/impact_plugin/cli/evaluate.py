@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from impact_plugin import _kept
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
@@ -31,30 +32,20 @@ All in mm in LPS, unless the file or --axes says RAS: see docs/evaluation.md.
 )
 @click.option("--fixed-labels", type=_FILE, help="Label map on the grid of the fixed image.")
 @click.option("--moving-labels", type=_FILE, help="Label map in the frame of the moving image.")
-@click.option(
-    *("-f", "--fixed", "--fixed-image"),
-    "fixed_image",
-    type=_FILE,
-    help="Fixed image, if REGISTRATION is a transform that does not know it.",
+@paths.image(
+    "fixed", "Fixed image, if REGISTRATION is a transform that does not know it.", "fixed_image"
 )
-@click.option(
-    *("-m", "--moving", "--moving-image"),
-    "moving_image",
-    type=_FILE,
-    help="Moving image; needed only for moving points that are voxel indices, and if elastix ran "
+@paths.image(
+    "moving",
+    "Moving image; needed only for moving points that are voxel indices, and if elastix ran "
     'with (UseDirectionCosines "false").',
+    "moving_image",
 )
 @click.option("--mask", type=_FILE, help="Measure the Jacobian determinant where this is not 0.")
 @click.option(
     "--leave-out-outside", is_flag=True, help="Leave out landmarks that lie outside the images."
 )
-@click.option(
-    "--axes",
-    type=click.Choice(["LPS", "RAS"]),
-    default="LPS",
-    show_default=True,
-    help="Frame of points whose file does not say it.",
-)
+@paths.axes()
 @click.option("--no-jacobian", is_flag=True, help="Leave the Jacobian determinant out.")
 @click.option(
     "-o",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
+
+if TYPE_CHECKING:
+    from impact_plugin.images.colour import Channel
 
 _FILE = FilePath()
 
@@ -14,9 +19,7 @@ _FILE = FilePath()
 @click.command()
 @click.argument("image", type=_FILE)
 @click.option("--model", type=_FILE, required=True, help="TorchScript file.")
-@click.option(
-    *("-m", "--moving", "--moving-image"), type=_FILE, help="Moving image, shown beside IMAGE."
-)
+@paths.image("moving", "Moving image, shown beside IMAGE.")
 @click.option("-o", "--out", type=_FILE, required=True, help="Output folder; made if needed.")
 @click.option("--layers", metavar="N,N,...", help="Numbers of layers, from 0. Default: all.")
 @click.option(
@@ -29,6 +32,7 @@ _FILE = FilePath()
     "--initial-transform",
     help="Where the moving image lies: `center`, `mass`, or a transform file.",
 )
+@paths.channel()
 @click.option(
     "--distance",
     "distances",
@@ -61,6 +65,7 @@ def features(
     dimension: int | None,
     channels: int | None,
     initial_transform: str | None,
+    channel: Channel | None,
     distances: tuple[str, ...],
     scan_range: float | None,
     steps: int,
@@ -92,6 +97,7 @@ def features(
         dimension=dimension,
         channels=channels,
         initial_transform=initial_transform,
+        channel=channel,
         distances=distances or viewing.DISTANCES,
         scan_range=scan_range,
         scan_steps=steps,

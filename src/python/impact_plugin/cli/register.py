@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ import impact_plugin
 from impact_plugin import _io, _kept
 from impact_plugin._arguments import Iterations, checked_iterations
 from impact_plugin.cli import model_files as given_models
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 from impact_plugin.models.resolve import MissingModelError
 from impact_plugin.registration.fitting import LOGGER
@@ -101,11 +102,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
 @click.option("--device", help="Where networks run: cpu, cuda:0. Default: as the maps say.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, same result.")
-@click.option(
-    "--channel",
-    metavar="NAME",
-    help="Channel of colour images: luminance (the default), red, green, blue, or a number from 0.",
-)
+@paths.channel()
 @click.option(
     "--default-pixel-value",
     type=float,
@@ -139,7 +136,7 @@ def register(
     threads: int | None,
     device: str | None,
     seed: int | None,
-    channel: str | None,
+    channel: Channel | None,
     default_pixel_value: float | None,
     record: bool,
     quiet: bool,
@@ -192,7 +189,7 @@ def register(
             device=device,
             seed=seed,
             default_pixel_value=default_pixel_value,
-            channel=_channel(channel),
+            channel=channel,
             output_directory=out,
             progress=False if quiet else None,
             record=record,
@@ -213,11 +210,6 @@ def _show_log(verbose: bool) -> None:
         handler.addFilter(lambda record: record.levelno < logging.ERROR)
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
-
-
-def _channel(text: str | None) -> Channel | None:
-    """Give a channel as `register_images` takes it, which says what is wrong with others."""
-    return int(text) if text and text.isdecimal() else cast("Channel | None", text)
 
 
 def _read_labels(paths: tuple[Path, ...], fixed: Path) -> dict[str, sitk.Image]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
@@ -20,16 +21,8 @@ _FILE = FilePath()
 @click.option(
     "-o", "--out", type=_FILE, help="File to write; default: report.html in the folder itself."
 )
-@click.option(
-    *("-f", "--fixed", "--fixed-image"),
-    type=_FILE,
-    help="Fixed image, if FOLDER does not say where it is.",
-)
-@click.option(
-    *("-m", "--moving", "--moving-image"),
-    type=_FILE,
-    help="Moving image, if FOLDER does not say where it is.",
-)
+@paths.image("fixed", "Fixed image, if FOLDER does not say where it is.")
+@paths.image("moving", "Moving image, if FOLDER does not say where it is.")
 @click.option(
     "--fixed-points",
     type=_FILE,
@@ -38,13 +31,7 @@ _FILE = FilePath()
 @click.option("--moving-points", type=_FILE, help="The same landmarks in the moving image.")
 @click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid.")
 @click.option("--moving-labels", type=_FILE, help="Label map of the moving image.")
-@click.option(
-    "--axes",
-    type=click.Choice(["LPS", "RAS"]),
-    default="LPS",
-    show_default=True,
-    help="Frame of points whose file does not say it.",
-)
+@paths.axes()
 @click.option(
     "--slices",
     type=click.IntRange(1, 1000),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from impact_plugin.cli import model_files
+from impact_plugin.cli import model_files, paths
 from impact_plugin.cli.paths import FilePath
 from impact_plugin.cli.register import _show_log
 from impact_plugin.registration import rerun as rerunning
@@ -19,16 +19,8 @@ _DIFFERENT = 3
 @click.command()
 @click.argument("record", type=_FILE)
 @click.option("-o", "--out", type=_FILE, help="Folder for the new result. Default: not saved.")
-@click.option(
-    *("-f", "--fixed", "--fixed-image"),
-    type=_FILE,
-    help="Replacement for the recorded fixed image.",
-)
-@click.option(
-    *("-m", "--moving", "--moving-image"),
-    type=_FILE,
-    help="Replacement for the recorded moving image.",
-)
+@paths.image("fixed", "Replacement for the recorded fixed image.")
+@paths.image("moving", "Replacement for the recorded moving image.")
 @click.option("--fixed-mask", type=_FILE, help="Replacement for the recorded fixed mask.")
 @click.option("--moving-mask", type=_FILE, help="Replacement for the recorded moving mask.")
 @click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from impact_plugin._optional import require
 from impact_plugin.cohort import clusters, preflight, queues, running, shares, table, work
 from impact_plugin.cohort import folder as output
 from impact_plugin.cohort import workers as checks
-from impact_plugin.cohort.errors import CohortError
+from impact_plugin.cohort.errors import CohortError, Problems
 from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.maps import Maps
 from impact_plugin.cohort.pairs import Pair, whole_path
@@ -127,6 +127,9 @@ def register_cohort(
     Raises:
         CohortError: Before anything starts, with all that is wrong.
         ImportError: The extra ``cohort`` is not installed.
+
+    Warns:
+        ColourWarning: Images have colours, and no ``channel`` was given for their pairs.
     """
     _versions.check()
     clusters.leave_if_started_by_workers()
@@ -134,9 +137,19 @@ def register_cohort(
     with stopping.heard(), ExitStack() as stack:
         with stopping.put_off():  # half an import is worse than none
             require("cohorts", "cohort", "distributed", "pandas", "psutil", "pyarrow", "rich")
-        problems = _check_values(workers, threads, retries, progress, outside)
+        problems = Problems()
+        with problems.noted("argument"):
+            _arguments.check_integer("workers", workers, 1)
+        with problems.noted("argument"):
+            _arguments.check_integer("threads", threads, 1)
+        with problems.noted("argument"):
+            _arguments.check_integer("retries", retries, 0)
+        with problems.noted("argument"):
+            _arguments.check_flag("progress", progress)
+        with problems.noted("argument"):
+            _arguments.check_choice("outside", outside, get_args(OutsideLandmarks))
         if scheduler and cluster_file is not None:
-            problems.append("scheduler and cluster_file exclude each other")
+            problems.add("argument", "scheduler and cluster_file exclude each other")
         gpus = _gpus(device, bool(scheduler) or cluster_file is not None, problems)
         chosen = _variants(preset, variants, parameter_files, problems)
         found = preflight.collect_pairs(pairs, problems)
@@ -150,12 +163,12 @@ def register_cohort(
         lost: list[OutsideError] = []
         wrong, headers = preflight.check_pairs(found, outside, lost)
         problems += wrong + preflight.check_kept(found, chosen, folder)
-        readable = [p for p in found if all(p.files[s] in headers for s in ("fixed", "moving"))]
+        readable = [p for p in found if all(p.image(s) in headers for s in ("fixed", "moving"))]
         maps = stack.enter_context(Maps(chosen, _placed(models, problems)))
         problems += maps.check(readable, headers)
         where = _elsewhere(scheduler, cluster_file, stack, problems)
         if where is None:
-            problems += clusters.check_script()
+            clusters.check_script(problems)
         if problems:
             raise CohortError(problems, lost)
 
@@ -199,7 +212,7 @@ def register_cohort(
                 cluster = closing.enter_context(where)
                 _start(cluster, folder, journal, len(tasks), todo, stopping)
                 for row in running.run(cluster, todo, journal, runner):
-                    rows[f"{row['pair']}/{row['variant']}"] = row
+                    rows[f"{row.pair}/{row.variant}"] = row
                     journal.ended(row)
             except (KeyboardInterrupt, running.EndedEarlyError) as error:
                 interrupted = stopping.why or str(error) or "stopped by Ctrl-C"
@@ -264,7 +277,7 @@ def _elsewhere(
     scheduler: str | None,
     file: str | os.PathLike[str] | None,
     stack: ExitStack,
-    problems: list[str],
+    problems: Problems,
 ) -> AbstractContextManager[clusters.Cluster] | None:
     """Give workers that are not this machine's; None where they are to be."""
     try:
@@ -280,44 +293,22 @@ def _elsewhere(
     return None
 
 
-def _check_values(
-    workers: int | None,
-    threads: int | None,
-    retries: int,
-    progress: bool,
-    outside: OutsideLandmarks,
-) -> list[str]:
-    checks: Sequence[Callable[[], None]] = (
-        lambda: _arguments.check_integer("workers", workers, 1),
-        lambda: _arguments.check_integer("threads", threads, 1),
-        lambda: _arguments.check_integer("retries", retries, 0),
-        lambda: _arguments.check_flag("progress", progress),
-        lambda: _arguments.check_choice("outside", outside, get_args(OutsideLandmarks)),
-    )
-    problems = []
-    for check in checks:
-        try:
-            check()
-        except (ValueError, TypeError) as error:
-            problems.append(str(error))
-    return problems
-
-
-def _gpus(device: str | None, elsewhere: bool, problems: list[str]) -> tuple[str, ...]:
+def _gpus(device: str | None, elsewhere: bool, problems: Problems) -> tuple[str, ...]:
     """Give the GPUs that workers of this machine are to have, each one."""
     try:
         if device is not None:
             _devices.number_of(device)
     except ValueError as error:
-        problems.append(str(error))
+        problems.add("device", str(error))
         return ()
     if elsewhere:
         return ()
     found = shares.gpus_of(device)
     if not found and device not in (None, "cpu"):
-        problems.append(
+        problems.add(
+            "device",
             f'device is {device!r}, and torch sees no such GPU. Give "cpu", or let '
-            "`impact-plugin doctor` tell why"
+            "`impact-plugin doctor` tell why",
         )
     return found
 
@@ -326,17 +317,14 @@ def _variants(
     preset: str | Sequence[str] | None,
     variants: str | Sequence[str | Sequence[str]],
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    problems: list[str],
+    problems: Problems,
 ) -> list[Variant]:
-    wrong: list[str] = []
+    wrong = Problems()
     several = _listed("variants", variants, "the name of a preset, or several", wrong)
     listed = _listed("parameter_files", files, "the path of a parameter file, or several", wrong)
     found = []
-    try:
+    with wrong.noted("argument"):
         _arguments.check_preset(preset)
-    except (ValueError, TypeError) as error:
-        wrong.append(str(error))
-    else:
         if preset is not None:
             several.insert(0, preset)
         elif not (several or listed or wrong):
@@ -348,7 +336,8 @@ def _variants(
         if names and all(isinstance(name, str) for name in names):
             found.append(Variant("+".join(names), presets=names))
         else:
-            wrong.append(f"variants has {each!r}, expected the name of a preset, or several")
+            text = f"variants has {each!r}, expected the name of a preset, or several"
+            wrong.add("argument", text)
     paths = [path for file in listed if (path := whole_path(file, wrong, "parameter_files"))]
     if paths:
         found.append(Variant("+".join(Path(path).stem for path in paths), maps=tuple(paths)))
@@ -358,18 +347,18 @@ def _variants(
     return found
 
 
-def _listed(name: str, given: Any, expected: str, problems: list[str]) -> list[Any]:  # noqa: ANN401
+def _listed(name: str, given: Any, expected: str, problems: Problems) -> list[Any]:  # noqa: ANN401
     """Give an argument that is one thing or several as a list."""
     if isinstance(given, str | os.PathLike):
         return [given]
     if not isinstance(given, Iterable):
-        problems.append(f"{name} is {given!r}, expected {expected}")
+        problems.add("argument", f"{name} is {given!r}, expected {expected}")
         return []
     return list(given)
 
 
 def _placed(
-    models: str | os.PathLike[str] | Mapping[str, str] | None, problems: list[str]
+    models: str | os.PathLike[str] | Mapping[str, str] | None, problems: Problems
 ) -> str | dict[str, str] | None:
     """Make paths absolute: workers have other current folders."""
     if isinstance(models, Mapping):
@@ -379,7 +368,7 @@ def _placed(
     return whole_path(models, problems, "models", "a dict of files by name, or ") or None
 
 
-def _cache(path: str | os.PathLike[str] | None, problems: list[str]) -> str | None:
+def _cache(path: str | os.PathLike[str] | None, problems: Problems) -> str | None:
     """Look at the folder of features, which workers make."""
     if path is None:
         return None
@@ -388,5 +377,6 @@ def _cache(path: str | os.PathLike[str] | None, problems: list[str]) -> str | No
     folder = Path(place)
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        problems.append(f"feature_cache is {str(folder)!r}, and {there} is no folder to write into")
+        text = f"feature_cache is {str(folder)!r}, and {there} is no folder to write into"
+        problems.add("feature-cache", text)
     return str(folder)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin._errors import InputError
-from impact_plugin.cohort.errors import CohortError
+from impact_plugin.cohort.errors import CohortError, Problems
 from impact_plugin.cohort.plan import Task
 from impact_plugin.cohort.shares import Machine
 
@@ -120,7 +120,7 @@ def local(machine: Machine) -> Iterator[Cluster]:
                 client.wait_for_workers(machine.workers, timeout=WAIT)
         except (TimeoutError, RuntimeError, OSError) as error:
             message = f"workers of this machine cannot be started: {str(error).rstrip('.')}{_GUARD}"
-            raise CohortError([message]) from error
+            raise CohortError.of("worker", message) from error
         yield Cluster(client, machine, machine.workers, deaths=deaths)
 
 
@@ -139,15 +139,13 @@ def leave_if_started_by_workers() -> None:
         sys.exit(1)
 
 
-def check_script() -> list[str]:
+def check_script(problems: Problems) -> None:
     """Tell whether workers, which import the script that is running, could not."""
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     if getattr(main, "__spec__", None) is None and file and not Path(file).exists():
-        return [
-            f"the script is {file}, which workers of this machine cannot import: write it to a file"
-        ]
-    return []
+        text = "which workers of this machine cannot import: write it to a file"
+        problems.add("script", f"the script is {file}, {text}")
 
 
 def _local_cluster(machine: Machine) -> Any:  # noqa: ANN401
@@ -242,7 +240,7 @@ def remote(address: str) -> Iterator[Cluster]:
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error) or type(error).__name__
         message = f"the scheduler {address!r} cannot be reached: {reason}"
-        raise CohortError([message]) from error
+        raise CohortError.of("scheduler", message) from error
     # A connection that ends is told in our words, not in tracebacks.
     with silence_logging_cmgr(logging.CRITICAL), client:
         yield Cluster(client, memory=declared_memory(client))

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from impact_plugin import _io, _json
-from impact_plugin.cohort.errors import CohortError
+from impact_plugin.cohort.errors import CohortError, CohortProblem, Problems
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.images.reading import checksum
@@ -60,32 +60,37 @@ _PASSING = (".token-", ".writing-")
 """Left by a run that was killed before it had written whose folder it is."""
 
 
-def check(folder: Path, pairs: Sequence[Pair]) -> list[str]:
+def check(folder: Path, pairs: Sequence[Pair]) -> Problems:
     """Tell whether a folder is another cohort's, or has other things in it.
 
     It is a cohort's own where it has one of its pairs: of the same name, and the same images by
     their paths or, where these were moved, by what is in them.
     """
+    problem = _problem(folder, pairs)
+    return Problems([CohortProblem("folder", problem)] if problem else [])
+
+
+def _problem(folder: Path, pairs: Sequence[Pair]) -> str:
     said = folder / COHORT
     try:
         if folder.exists() and not folder.is_dir():
-            return [f"{folder} is a file, expected a folder for the results"]
+            return f"{folder} is a file, expected a folder for the results"
         if not said.is_file():
             if folder.is_dir() and any(not _is_own(each) for each in folder.iterdir()):
-                return [f"{folder} is not empty and not a cohort's folder: choose another"]
-            return []
+                return f"{folder} is not empty and not a cohort's folder: choose another"
+            return ""
         theirs = Description.read(said).pairs
         if not pairs or any(_is_same(pair, theirs.get(pair.name)) for pair in pairs):
-            return []
+            return ""
         known = [pair for pair in pairs if pair.name in theirs]
         if any(_holds_same(pair, theirs[pair.name]) for pair in known[:_LOOKED_INTO]):
-            return []
+            return ""
     except (OSError, ValueError) as error:
-        return [f"{said} cannot be read ({error}): choose another folder"]
-    return [
+        return f"{said} cannot be read ({error}): choose another folder"
+    return (
         f"{folder} is the folder of another cohort, with {len(theirs)} pairs of which none is "
         "here: choose another folder"
-    ]
+    )
 
 
 def describe(
@@ -150,7 +155,7 @@ def claimed(folder: Path) -> Iterator[str]:
         lock, note = _locked(folder)
     except OSError as error:
         _take_away(missing)
-        raise CohortError([f"{folder} cannot be written into: {error}"]) from error
+        raise CohortError.of("folder", f"{folder} cannot be written into: {error}") from error
     before = {each.name for each in folder.iterdir()}
     said = (folder / COHORT).read_bytes() if COHORT in before else b""
     try:
@@ -202,7 +207,7 @@ def _locked(folder: Path) -> tuple[int, str]:
             holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(lock)
             message = f"{folder} is in use by {holder}: wait for its end, or choose another folder"
-            raise CohortError([message]) from None
+            raise CohortError.of("folder", message) from None
         except OSError as error:  # as of NFS without its lock service
             note = (
                 f"{folder} is on a file system without locks ({error.strerror}): see to it that "

@@ -15,7 +15,7 @@ import msgspec
 
 from impact_plugin.cohort.folder import LOG
 from impact_plugin.cohort.plan import Task
-from impact_plugin.cohort.work import Row
+from impact_plugin.cohort.table import Row
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +83,14 @@ class Journal:
 
     def ended(self, row: Row) -> None:
         """Note that a task has ended for good."""
-        self.write("ended", **row)
-        if row["status"] == "done":
+        self.write("ended", **row.as_dict())
+        if row.status == "done":
             self._done += 1
-            self._seconds += row.get("seconds") or 0.0
+            self._seconds += row.seconds or 0.0
         else:
             self._failed += 1
-            self.say(f"failed: {row['pair']}, {row['variant']}: {_first_line(row['error'])}")
+            first = next(iter(row.error.splitlines()), "")
+            self.say(f"failed: {row.pair}, {row.variant}: {first}")
 
     def again(self, task: Task, why: str) -> None:
         """Note that a task is to be tried again."""
@@ -156,10 +157,6 @@ def _appended(path: Path) -> Any:  # noqa: ANN401  (a text file)
         if file.seek(0, 2) and file.seek(-1, 2) is not None and file.read(1) != b"\n":
             file.write(b"\n")
     return path.open("a", encoding="utf-8")
-
-
-def _first_line(text: object) -> str:
-    return next(iter(str(text).splitlines()), "")
 
 
 def _bar(total: int, there: int) -> Any:  # noqa: ANN401

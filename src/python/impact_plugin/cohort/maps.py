@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from impact_plugin.check import ImageHeader, check_map
+from impact_plugin.cohort.errors import CohortProblem, Problems
 from impact_plugin.cohort.pairs import OVERRIDE, Pair
 from impact_plugin.cohort.plan import Checksums, Variant
 from impact_plugin.models import resolve
@@ -23,6 +24,7 @@ _CPU = "cpu"
 """Where maps are tried: which GPUs workers have, this process need not know."""
 
 Headers = Mapping[str, ImageHeader]
+"""Of fixed and moving images by their names, see :meth:`Pair.image`; of others by their paths."""
 
 
 @dataclass(frozen=True)
@@ -62,56 +64,49 @@ class Maps:
     def __exit__(self, *_: object) -> None:
         self._links.cleanup()
 
-    def check(self, pairs: Sequence[Pair], headers: Headers) -> list[str]:
+    def check(self, pairs: Sequence[Pair], headers: Headers) -> list[CohortProblem]:
         """Tell what is wrong with the maps, for the pairs that they are for.
 
         The checker is :func:`impact_plugin.check_map`; it sees each map with images of each size
         about once, see :func:`_size_class`.
         """
-        problems: list[str] = []
+        problems = Problems()
         wrong: set[tuple[str, int]] = set()
         for variant in self._variants:
             for dimension in sorted({_dimension(pair, headers) for pair in pairs} or {3}):
-                try:
+                before = len(problems)
+                with problems.noted("map", f"{variant.name}: "):
                     self._load(variant, dimension, {})
-                except (ValueError, TypeError, OSError) as error:
-                    problems.append(f"{variant.name}: {error}")
+                if len(problems) > before:
                     wrong.add((variant.name, dimension))
-        problems += self._check_models()
+        raw = [m for e in self._loaded.values() if isinstance(e, Loaded) for m in e.raw]
+        if raw:  # else it is not known which models they name
+            with problems.noted("map"):
+                resolve.check(self._models, raw)
         for pair in pairs:
             dimension = _dimension(pair, headers)
             for variant in self._variants:
                 if (variant.name, dimension) in wrong:
                     continue
                 base, _ = self._tried(variant, pair, headers, {})
-                problems += [f"{variant.name}: {each}" for each in base]
+                for each in base:
+                    problems.add("map", f"{variant.name}: {each}")
                 raw = self._load(variant, dimension, {}).raw
                 front = f"pair {pair.name!r}, {variant.name}"
                 named = [each | dict(pair.overrides) for each in raw]
-                try:
+                with problems.noted("map", f"{front}: "):
                     stages.iterations_of(_staged(variant, named), pair.options.get("iterations"))
-                except ValueError as error:
-                    problems.append(f"{front}: {error}")
                 if not pair.overrides:
                     continue
                 own = list(_unlike(pair.overrides, raw))
                 if not own:
-                    try:
+                    names = ", ".join(OVERRIDE + name for name in pair.overrides)
+                    with problems.noted("parameter", f"{front}: with {names}: "):
                         own, _ = self._tried(variant, pair, headers, pair.overrides)
-                    except (ValueError, TypeError, OSError) as error:
-                        names = ", ".join(OVERRIDE + name for name in pair.overrides)
-                        problems.append(f"{front}: with {names}: {error}")
-                problems += [f"{front}: {OVERRIDE}{each}" for each in own if each not in base]
+                for each in own:
+                    if each not in base:
+                        problems.add("parameter", f"{front}: {OVERRIDE}{each}")
         return list(dict.fromkeys(problems))
-
-    def _check_models(self) -> list[str]:
-        """Find models that are not there, or that no map of any variant names."""
-        raw = [m for e in self._loaded.values() if isinstance(e, Loaded) for m in e.raw]
-        try:
-            resolve.check(self._models, raw)
-        except (ValueError, TypeError, OSError) as error:
-            return [str(error)] if raw else []
-        return []
 
     def of(self, variant: Variant, pair: Pair, headers: Headers) -> Loaded:
         """Give the maps of a pair's registration, which were checked."""
@@ -176,7 +171,7 @@ class Maps:
         self, variant: Variant, pair: Pair, headers: Headers, overrides: Mapping[str, list[str]]
     ) -> tuple[list[str], int]:
         """Check maps with a pair's images, or such as theirs; gives errors, and bytes."""
-        images = [headers[pair.files[side]] for side in ("fixed", "moving")]
+        images = [headers[pair.image(side)] for side in ("fixed", "moving")]
         sizes = tuple(_size_class(image) for image in images)
         key = (variant.name, repr(sorted(overrides.items())), sizes)
         if key not in self._found:
@@ -229,11 +224,11 @@ def _staged(variant: Variant, raw: Sequence[ParameterMap]) -> list[stages.Stage]
 
 
 def _dimension(pair: Pair, headers: Headers) -> int:
-    return headers[pair.files["fixed"]].dimension
+    return headers[pair.image("fixed")].dimension
 
 
 def _fit(pair: Pair, headers: Headers) -> Fit:
-    return Fit.of(headers[pair.files["fixed"]], headers[pair.files["moving"]])
+    return Fit.of(*(headers[pair.image(side)].grid for side in ("fixed", "moving")))
 
 
 def _size_class(image: ImageHeader) -> tuple[int, ...]:

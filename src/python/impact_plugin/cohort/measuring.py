@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from impact_plugin.check import ImageHeader
+from impact_plugin.cohort.errors import CohortProblem, Problems
 from impact_plugin.cohort.pairs import Pair
 from impact_plugin.evaluation import api, steps
 from impact_plugin.evaluation.api import OutsideLandmarks
 from impact_plugin.evaluation.errors import OutsideError
 from impact_plugin.evaluation.jacobian import JacobianStatistics
 from impact_plugin.evaluation.points import as_points
-from impact_plugin.images.grid import Geometry
 from impact_plugin.images.validation import check_grid
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.transforms import apply
@@ -25,13 +25,13 @@ _POINTS = ("fixed_points", "moving_points")
 _LABELS = ("fixed_labels", "moving_labels")
 
 
-def one_sided(pair: Pair) -> list[str]:
+def one_sided(pair: Pair) -> Problems:
     """Tell which landmarks or label maps are given of one image only."""
-    return [
-        f"{kind} are given of one of the two images only"
+    return Problems(
+        CohortProblem("pair", f"{kind} are given of one of the two images only")
         for kind, names in (("points", _POINTS), ("labels", _LABELS))
         if len({*names} & pair.files.keys()) == 1
-    ]
+    )
 
 
 def problems(
@@ -41,7 +41,7 @@ def problems(
     labels: ImageHeader | None,
     outside: OutsideLandmarks,
     lost: list[OutsideError],
-) -> list[str]:
+) -> Problems:
     """Check what a pair is to be measured with, before it is registered.
 
     Args:
@@ -52,32 +52,25 @@ def problems(
         outside: What becomes of landmarks outside the images.
         lost: Gets the error of landmarks outside the images, if there is one.
     """
-    found = []
-    grids = (geometry(fixed), geometry(moving))
+    found = Problems()
+    grids = (fixed.grid, moving.grid)
     for name, grid in zip(_POINTS, grids, strict=True):
         if name in pair.files:
-            try:
-                as_points(pair.files[name], grid.dimension, name, grid)
-            except (ValueError, OSError) as error:
-                found.append(f"{name}: {error}")
-    try:
-        if not found and all(name in pair.files for name in _POINTS):
-            points, places = (pair.files[name] for name in _POINTS)
-            api.read_truth(points, places, *grids, outside)
-        if labels is not None:
-            check_grid(geometry(labels), grids[0], "fixed_labels", "the fixed image")
-    except OutsideError as error:
-        lost.append(error)
-        found.append(error.text)
-    except ValueError as error:
-        found.append(str(error))
+            with found.noted("points", f"{name}: "):
+                as_points(pair.files[name], grid.dimension, name, grid, pair.axes)
+    if not found and all(name in pair.files for name in _POINTS):
+        points, places = (pair.files[name] for name in _POINTS)
+        try:
+            api.read_truth(points, places, *grids, outside, pair.axes)
+        except OutsideError as error:
+            lost.append(error)
+            found.add("outside", error.text)
+        except ValueError as error:
+            found.add("points", str(error))
+    if labels is not None:
+        with found.noted("grid"):
+            check_grid(labels.grid, fixed.grid, "fixed_labels", "the fixed image")
     return found
-
-
-def geometry(header: ImageHeader) -> Geometry:
-    """Give the grid that an image's header tells."""
-    direction = tuple(cosine for row in header.direction for cosine in row)
-    return Geometry(header.size, header.spacing, header.origin, direction)
 
 
 def figures(
@@ -97,9 +90,14 @@ def figures(
     given: dict[str, Any] = {name: pair.files[name] for name in names if name in pair.files}
     row: dict[str, Any] = {}
     if given:
-        moving_grid = geometry(ImageHeader.read(pair.files["moving"]))
+        channel = pair.options.get("channel", "luminance")
+        moving_grid = ImageHeader.read(pair.files["moving"], channel).grid
         found = api.measure(
-            steps.load(result, None), **given, moving_grid=moving_grid, outside=outside
+            steps.load(result, None),
+            **given,
+            moving_grid=moving_grid,
+            outside=outside,
+            axes=pair.axes,
         )
         for front, step in (("", found.after), ("before_", found.before)):
             if step.landmarks:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from impact_plugin._arguments import LARGEST_SEED, check_integer, checked_iterations
-from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
+from impact_plugin.cohort.errors import CohortProblem, PairsError, Problems
+from impact_plugin.images.axes import check_axes
+from impact_plugin.images.colour import check_channel
 from impact_plugin.parameters.values import as_texts
+
+if TYPE_CHECKING:
+    from impact_plugin.images.axes import Axes
 
 FILES = (
     "fixed",
@@ -29,25 +34,14 @@ FILES = (
 WHOLE = ("iterations", "seed")
 """Columns with whole numbers: arguments of :func:`impact_plugin.register_images`."""
 
+OPTIONS = (*WHOLE, "channel", "axes")
+"""Columns that hold for one pair."""
+
 OVERRIDE = "set:"
 """How the columns begin that change a parameter of every map: ``set:MaximumStepLength``."""
 
 LONGEST = 120
 """Characters of a name: a pair's and a variant's together name a file, which may have 255."""
-
-
-class PairsError(InputError):
-    """Not all pairs can be read.
-
-    Attributes:
-        problems: All that is wrong.
-        pairs: Those with which nothing is wrong.
-    """
-
-    def __init__(self, problems: Iterable[str], pairs: Iterable[Pair] = ()) -> None:
-        self.problems = list(problems)
-        self.pairs = list(pairs)
-        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True)
@@ -59,9 +53,11 @@ class Pair:
         files: Paths by role: ``fixed`` and ``moving``, which are needed, ``fixed_mask``,
             ``moving_mask``, ``fixed_points``, ``moving_points``, ``fixed_labels``,
             ``moving_labels``.
-        initial_transform: ``center``, ``mass``, or the path of a transform file.
-        options: ``iterations`` (one number, or a list with one for each level) and ``seed`` where
-            they are the pair's own.
+        initial_transform: ``center``, ``mass``, or the path of a transform file, or of a folder
+            with a registration.
+        options: What is the pair's own: ``iterations`` (one number, or a list with one for each
+            level), ``seed`` and ``channel``, as :func:`impact_plugin.register_images` takes them,
+            and ``axes``, the frame of landmarks whose files do not say theirs.
         overrides: elastix's parameters of this pair, in every map.
     """
 
@@ -70,6 +66,16 @@ class Pair:
     initial_transform: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def axes(self) -> Axes:
+        """Frame of landmarks whose files do not say theirs."""
+        return cast("Axes", self.options.get("axes", "LPS"))
+
+    def image(self, side: str) -> str:
+        """Name the fixed or the moving image: by its path, and by the channel that is chosen."""
+        channel = self.options.get("channel")
+        return self.files[side] + ("" if channel is None else f", channel {channel}")
 
 
 def checked(pair: object) -> Pair:
@@ -80,63 +86,70 @@ def checked(pair: object) -> Pair:
     """
     if not isinstance(pair, Pair):
         message = f"{pair!r} ({type(pair).__qualname__}) is no impact_plugin.cohort.Pair"
-        raise PairsError([message])
+        raise PairsError([CohortProblem("pair", message)])
     front = f"pair {pair.name!r}"
     for name in ("files", "options", "overrides"):
         if not isinstance(getattr(pair, name), Mapping):
             message = f"{front}: {name} is {getattr(pair, name)!r}, expected a dict"
-            raise PairsError([message])
-    problems = [] if (said := name_problem(pair.name)) is None else [f"the pair's name {said}"]
+            raise PairsError([CohortProblem("pair", message)])
+    problems = Problems()
+    if said := name_problem(pair.name):
+        problems.add("pair", f"the pair's name {said}")
     files: dict[str, str] = {}
     for role, path in dict(pair.files).items():
         if role not in FILES:
-            problems.append(f"{front}: {role!r} is no role of a file; there are {', '.join(FILES)}")
+            text = f"{front}: {role!r} is no role of a file; there are {', '.join(FILES)}"
+            problems.add("pair", text)
         elif not _is_path(path):
-            problems.append(f"{front}: {role} is {path!r}, expected the path of a file")
+            problems.add("pair", f"{front}: {role} is {path!r}, expected the path of a file")
         else:
-            try:
+            with problems.noted("pair", f"{front}: {role}: "):
                 files[role] = absolute(os.fspath(path), Path.cwd())
-            except (OSError, ValueError) as error:
-                problems.append(f"{front}: {role}: {error}")
-    missing = [role for role in FILES[:2] if role not in pair.files]
-    problems += [f"{front}: {role} is missing: the path of an image" for role in missing]
+    for role in FILES[:2]:
+        if role not in pair.files:
+            problems.add("pair", f"{front}: {role} is missing: the path of an image")
     start = pair.initial_transform
     if start is not None and not _is_path(start):
-        problems.append(f"{front}: initial_transform is {start!r}, expected center, mass or a path")
+        problems.add(
+            "pair", f"{front}: initial_transform is {start!r}, expected center, mass or a path"
+        )
         start = None
     if start not in (None, "center", "mass"):
-        try:
+        with problems.noted("pair", f"{front}: initial_transform: "):
             start = absolute(os.fspath(start), Path.cwd())
-        except (OSError, ValueError) as error:
-            problems.append(f"{front}: initial_transform: {error}")
-    options: dict[str, int | list[int]] = {}
+    options: dict[str, Any] = {}
     for name, value in pair.options.items():
-        if name not in WHOLE:
-            problems.append(f"{front}: {name!r} is no option; there are {', '.join(WHOLE)}")
+        if name not in OPTIONS:
+            problems.add("pair", f"{front}: {name!r} is no option; there are {', '.join(OPTIONS)}")
             continue
-        try:
-            if name == "iterations":
-                options[name] = checked_iterations(value)
-            else:
-                check_integer(name, value, 0, LARGEST_SEED)
-                options[name] = value
-        except ValueError as error:
-            problems.append(f"{front}: {error}")
+        with problems.noted("pair", f"{front}: "):
+            options[name] = _checked_option(name, value)
     overrides: dict[str, list[str]] = {}
     for name, given in pair.overrides.items():
-        try:
+        with problems.noted("parameter", f"{front}: {OVERRIDE}"):
             overrides[name] = as_texts(str(name), given)
-        except TypeError as error:
-            problems.append(f"{front}: {OVERRIDE}{error}")
-            continue
-        if not overrides[name] or not re.fullmatch(r"[A-Za-z]\w*", str(name)):
-            problems.append(f"{front}: {OVERRIDE}{name} is {given!r}: a parameter and its values")
+            if not overrides[name] or not re.fullmatch(r"[A-Za-z]\w*", str(name)):
+                text = f"{front}: {OVERRIDE}{name} is {given!r}: a parameter and its values"
+                problems.add("parameter", text)
     for option, parameter in (("iterations", "MaximumNumberOfIterations"), ("seed", "RandomSeed")):
         if option in pair.options and parameter in overrides:
-            problems.append(f"{front}: {option} and {OVERRIDE}{parameter} exclude each other")
+            text = f"{front}: {option} and {OVERRIDE}{parameter} exclude each other"
+            problems.add("parameter", text)
     if problems:
         raise PairsError(problems)
     return Pair(pair.name, files, start, options, overrides)
+
+
+def _checked_option(name: str, value: Any) -> Any:  # noqa: ANN401
+    if name == "iterations":
+        return checked_iterations(value)
+    if name == "seed":
+        check_integer(name, value, 0, LARGEST_SEED)
+    elif name == "channel":
+        check_channel(value)
+    else:
+        check_axes(value)
+    return value
 
 
 def name_problem(name: object, also: str = "") -> str | None:
@@ -168,11 +181,9 @@ def absolute(text: str, folder: Path) -> str:
 
 
 def whole_path(
-    path: str | os.PathLike[str], problems: list[str], name: str = "path", also: str = ""
+    path: str | os.PathLike[str], problems: Problems, name: str = "path", also: str = ""
 ) -> str:
     """Make a path absolute; where that cannot be, say why in ``problems`` and give nothing."""
-    try:
+    with problems.noted("argument"):
         return str(expanded(path, name, also).absolute())
-    except (OSError, ValueError, TypeError) as error:
-        problems.append(str(error))
-        return ""
+    return ""

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from impact_plugin import _io, _json, _versions
 from impact_plugin.cohort.pairs import Pair
+from impact_plugin.cohort.table import Row
 from impact_plugin.evaluation.api import OutsideLandmarks
+from impact_plugin.folders.result_folder import transform_in
 from impact_plugin.images import reading
 from impact_plugin.models.files import sha256
 from impact_plugin.transforms import initial
@@ -145,7 +146,8 @@ def content_key(
     files = {name: checksums.of(path) for name, path in sorted(pair.files.items())}
     start: str | list[str] | None = pair.initial_transform
     if pair.initial_transform not in (None, *AUTOMATIC):
-        files_of_it = initial.files_of(Path(str(pair.initial_transform)))
+        file = transform_in(str(pair.initial_transform))  # None: the identity, of a folder
+        files_of_it = [] if file is None else initial.files_of(Path(file))
         start = [checksums.of(str(path)) for path in files_of_it]
     content = {
         "files": files,
@@ -168,11 +170,10 @@ def _names_gpu(parameters: Sequence[Mapping[str, Sequence[str]]]) -> bool:
     return any(value != "-1" for values in given for value in values)
 
 
-def finished(task: Task) -> dict[str, Any] | None:
+def finished(task: Task) -> Row | None:
     """Give the row of a task whose result is there already; None where it is another's or none."""
     try:
-        row = json.loads((task.folder / TASK).read_text(encoding="utf-8"))
+        row = _json.typed(json.loads((task.folder / TASK).read_text(encoding="utf-8")), Row)
     except (OSError, ValueError):
         return None
-    is_same = isinstance(row, dict) and row.get("key") == task.key and row.get("status") == "done"
-    return row if is_same else None
+    return row if row.key == task.key and row.status == "done" else None

@@ -12,7 +12,7 @@ from impact_plugin._arguments import check_integer
 from impact_plugin._io import expanded
 from impact_plugin._optional import require
 from impact_plugin.cohort.clusters import MEMORY, Cluster, submit, without_interrupts
-from impact_plugin.cohort.errors import CohortError
+from impact_plugin.cohort.errors import CohortError, Problems
 
 _SYSTEMS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 
@@ -29,33 +29,32 @@ def read(path: str | os.PathLike[str]) -> tuple[str, int, dict[str, Any]]:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    try:
+    problems = Problems()
+    with problems.noted("argument"):
         file = expanded(path, "cluster_file")
-    except (OSError, ValueError, TypeError) as error:
-        raise CohortError([str(error)]) from error
+    if problems:
+        raise CohortError(problems)
     try:
         content = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
     except (OSError, ValueError, TOMLKitError) as error:
-        raise CohortError([f"{file} cannot be read: {error}"]) from error
+        raise CohortError.of("cluster-file", f"{file} cannot be read: {error}") from error
     system, jobs = content.pop("system", None), content.pop("jobs", None)
-    problems = []
+    said = []
     if system not in _SYSTEMS:
-        problems.append(f"{file}: system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
+        said.append(f"system is {system!r}, expected one of {', '.join(_SYSTEMS)}")
     if jobs is None:
-        problems.append(f"{file}: jobs is missing: how many there are to be")
-    for name, value in (("jobs", jobs), ("processes", content.setdefault("processes", 1))):
-        try:
-            check_integer(name, value, 1)
-        except ValueError as error:
-            problems.append(f"{file}: {error}")
+        said.append("jobs is missing: how many there are to be")
     extra = content.get("worker_extra_args", [])
     if not isinstance(extra, list):
-        problems.append(f"{file}: worker_extra_args is {extra!r}, expected a list of texts")
-    problems += [
-        f"{file}: {name} is missing: of each job"
-        for name in ("cores", "memory")
-        if name not in content
+        said.append(f"worker_extra_args is {extra!r}, expected a list of texts")
+    said += [
+        f"{name} is missing: of each job" for name in ("cores", "memory") if name not in content
     ]
+    for text in said:
+        problems.add("cluster-file", f"{file}: {text}")
+    for name, value in (("jobs", jobs), ("processes", content.setdefault("processes", 1))):
+        with problems.noted("cluster-file", f"{file}: "):
+            check_integer(name, value, 1)
     if problems:
         raise CohortError(problems)
     return _SYSTEMS[system], jobs, content
@@ -74,7 +73,7 @@ def check(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
     try:
         require("clusters with a queue", "cohort", "dask_jobqueue")
     except ImportError as error:
-        raise CohortError([str(error)]) from error
+        raise CohortError.of("cluster-file", str(error)) from error
     import dask_jobqueue
     from dask.utils import parse_bytes
     from dask_jobqueue.core import JobQueueCluster
@@ -92,7 +91,8 @@ def check(path: str | os.PathLike[str]) -> tuple[Any, int, dict[str, Any]]:
         # A cluster would say the same, and be left half open.
         cluster_class.job_cls("tcp://127.0.0.1:0", name="check", **of_job)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CohortError([f"{path}: {name} does not take it: {error}"]) from error
+        text = f"{path}: {name} does not take it: {error}"
+        raise CohortError.of("cluster-file", text) from error
     return cluster_class, jobs, arguments
 
 
@@ -115,7 +115,8 @@ def queued(path: str | os.PathLike[str]) -> Iterator[Cluster]:
                 client = stack.enter_context(Client(cluster, set_as_default=False))
             submit(cluster, jobs)
         except (TypeError, ValueError, RuntimeError, OSError) as error:
-            raise CohortError([f"{path}: jobs cannot be submitted: {error}"]) from error
+            text = f"{path}: jobs cannot be submitted: {error}"
+            raise CohortError.of("cluster-file", text) from error
         memory = parse_bytes(arguments["memory"]) / arguments["processes"]
         yield Cluster(client, jobs=jobs, memory=memory)
 

@@ -6,13 +6,17 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from msgspec import structs
+
+from impact_plugin import _json
 from impact_plugin.cohort import work
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.journal import Journal
 from impact_plugin.cohort.plan import Task, finished
-from impact_plugin.cohort.work import Row
+from impact_plugin.cohort.table import Row
 
 Runner = Callable[[Task], Row]
 
@@ -89,9 +93,9 @@ def run(
                 started = work.starts(task) > 0
                 journal.again(task, f"its worker died{'' if started else ' before it started'}")
                 waiting.append(task)
-            elif row["status"] == "failed" and row["attempts"] <= task.retries and not _died(row):
-                journal.again(task, str(row["error"]))
-                waiting.append(replace(task, attempt=row["attempts"] + 1))
+            elif (attempts := _attempts_of(row)) is not None and attempts <= task.retries:
+                journal.again(task, row.error)
+                waiting.append(replace(task, attempt=attempts + 1))
             else:
                 yield row
             journal.tick(len(there), workers)
@@ -114,16 +118,21 @@ def _result(future: Any, task: Task, lost: dict[str, int], cluster: Cluster) -> 
     """Give the row of a task; None where its worker died and it is to be tried again."""
     from distributed import KilledWorker
 
+    failed = partial(work.row_of, task, "failed")
     if future.status == "finished":
         try:
-            row: Row = future.result(timeout=_GATHER)
-            return {"attempts": task.attempt, **row}
+            row = future.result(timeout=_GATHER)
         except Exception:  # its worker ended before the row was fetched
             return finished(task)
+        try:
+            row = _json.typed(row, Row) if isinstance(row, dict) else row  # of runners of before
+            return structs.replace(row, attempts=row.attempts or task.attempt)
+        except (TypeError, ValueError, AttributeError) as wrong:
+            return failed(attempts=task.attempt, error=f"the runner gives no row: {wrong}")
     error = future.exception() if future.status == "error" else None
     if error is not None and not isinstance(error, KilledWorker):
         text = f"{type(error).__name__}: {error}"
-        return work.row_of(task, "failed", attempts=task.attempt, error=text)
+        return failed(attempts=task.attempt, error=text)
     if (done := finished(task)) is not None:  # it died after the pair had ended
         return done
     died = work.starts(task)
@@ -132,9 +141,11 @@ def _result(future: Any, task: Task, lost: dict[str, int], cluster: Cluster) -> 
     lost[task.name] = lost.get(task.name, 0) + 1
     if lost[task.name] > _WITHOUT_START + task.retries:
         text = f"workers died {lost[task.name]} times before the pair started: see their logs"
-        return work.row_of(task, "failed", attempts=0, error=f"{work.DIED}: {text}")
+        return failed(attempts=0, error=f"{work.DIED}: {text}")
     return None
 
 
-def _died(row: Row) -> bool:
-    return str(row.get("error")).startswith(work.DIED)
+def _attempts_of(row: Row) -> int | None:
+    """Give the attempts of a row that may be tried again; None of what ended or died for good."""
+    died = row.error.startswith(work.DIED)
+    return row.attempts if row.status == "failed" and not died else None

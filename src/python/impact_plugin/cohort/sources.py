@@ -9,15 +9,17 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from impact_plugin._errors import InputError
 from impact_plugin._io import expanded
+from impact_plugin.cohort.errors import CohortProblem, PairsError, Problems
 from impact_plugin.cohort.pairs import (
     FILES,
+    OPTIONS,
     OVERRIDE,
     WHOLE,
     Pair,
-    PairsError,
     absolute,
     checked,
     name_problem,
@@ -25,7 +27,7 @@ from impact_plugin.cohort.pairs import (
 )
 from impact_plugin.images.reading import stem
 
-_KNOWN = ("pair", *FILES, "initial_transform", *WHOLE)
+_KNOWN = ("pair", *FILES, "initial_transform", *OPTIONS)
 _ENTITY = re.compile(r"(?:^|[_/])((?:sub|ses|run)-[A-Za-z0-9]+)(?=[_/.]|$)")
 
 
@@ -46,25 +48,24 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
         heads.pop()
     missing = [name for name in FILES[:2] if name not in heads]
     twice = [name for name in dict.fromkeys(heads) if name and heads.count(name) > 1]
-    unknown = [name for name in heads if name and not _is_known(name)]
-    problems = [f"{table}: there is no column {name!r}" for name in missing]
-    problems += [
-        f"{table}: the column {name!r} is not known; known are {', '.join(_KNOWN)}, and "
+    said = [f"there is no column {name!r}" for name in missing]
+    said += [
+        f"the column {name!r} is not known; known are {', '.join(_KNOWN)}, and "
         f"{OVERRIDE}<elastix parameter>"
-        for name in unknown
+        for name in heads
+        if name and not _is_known(name)
     ]
-    problems += [
-        f"{table}: the column {name!r} is there {heads.count(name)} times" for name in twice
-    ]
+    said += [f"the column {name!r} is there {heads.count(name)} times" for name in twice]
     if not lines[1:]:
-        problems.append(f"{table}: there is no pair in it")
+        said.append("there is no pair in it")
+    problems = [CohortProblem("table", f"{table}: {each}") for each in said]
     found = []
     for number, cells in [] if missing or twice else lines[1:]:
         try:
             row = _row(heads, cells)
             found.append(_of_row({k: row[k] for k in row if _is_known(k)}, table.parent))
         except PairsError as error:
-            problems += [f"{table}:{number}: {each}" for each in error.problems]
+            problems += [each.behind(f"{table}:{number}") for each in error.problems]
     if problems:
         raise PairsError(problems, found)
     return found
@@ -83,7 +84,7 @@ def _lines(table: Path) -> list[tuple[int, list[str]]]:
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{table} is no table that can be read, CSV or TSV in UTF-8: {error}"
-        raise PairsError([message]) from error
+        raise PairsError([CohortProblem("table", message)]) from error
     return [(number, cells) for number, cells in lines if any(cells)]
 
 
@@ -103,35 +104,41 @@ def _row(heads: Sequence[str], cells: list[str]) -> dict[str, str]:
         cells = cells[:-1]
     if len(cells) != len(heads):
         numbers = f"{len(cells)}, not {len(heads)}"
-        raise PairsError([f"the row has not as many cells as there are columns ({numbers})"])
+        message = f"the row has not as many cells as there are columns ({numbers})"
+        raise PairsError([CohortProblem("table", message)])
     lost = [cell for head, cell in zip(heads, cells, strict=True) if cell and not head]
     if lost:
-        raise PairsError([f"the column of {cell!r} has no name in the first line" for cell in lost])
+        raise PairsError(
+            CohortProblem("table", f"the column of {cell!r} has no name in the first line")
+            for cell in lost
+        )
     return dict(zip(heads, cells, strict=True))
 
 
 def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
-    problems = []
+    problems = Problems()
     files: dict[str, str] = {}
     for name in (*FILES, "initial_transform"):
         text = row.get(name, "")
         if text in ("center", "mass") and name == "initial_transform":
             files[name] = text
         elif text:
-            try:
+            with problems.noted("table", f"{name}: "):
                 files[name] = absolute(text, folder)
-            except (OSError, ValueError) as error:
-                problems.append(f"{name}: {error}")
         elif name in FILES[:2]:
-            problems.append(f"{name} is empty, expected the path of an image")
+            problems.add("table", f"{name} is empty, expected the path of an image")
     start = files.pop("initial_transform", None)
-    options: dict[str, int | list[int]] = {}
+    options: dict[str, Any] = {
+        name: int(text) if re.fullmatch("[0-9]{1,9}", text) else text
+        for name in ("channel", "axes")
+        if (text := row.get(name, ""))
+    }
     for name in WHOLE:
         text = row.get(name, "")
         numbers = re.split(r"[\s,;]+", text.strip()) if name == "iterations" else [text]
         if text and not all(re.fullmatch(r"[0-9]{1,18}", number) for number in numbers):
             several = ", or one for each level: 200 200 500" if name == "iterations" else ""
-            problems.append(f"{name} is {text!r}, expected a whole number{several}")
+            problems.add("table", f"{name} is {text!r}, expected a whole number{several}")
         elif text:
             whole = [int(number) for number in numbers]
             options[name] = whole if len(whole) > 1 else whole[0]
@@ -150,7 +157,7 @@ def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
     except PairsError as error:
         problems += error.problems
     if name_problem(name) and not row.get("pair"):
-        problems.append("a column `pair` gives names in place of <fixed>__<moving>")
+        problems.add("pair", "a column `pair` gives names in place of <fixed>__<moving>")
     if problems:
         raise PairsError(problems)
     return pair
@@ -167,12 +174,12 @@ def all_to_atlas(
         PairsError: There is no image, one's name is too long for a folder, or a path begins with
             the home folder of a user that does not exist.
     """
-    problems: list[str] = []
+    problems = Problems()
     fixed = whole_path(atlas, problems, "atlas")
     files = [whole_path(image, problems, "images") for image in images]
     rows = [(_plain(stem(file)), fixed, file) for file in files if file not in ("", fixed)]
     if not rows and (not files or not problems):
-        problems.append("there is no image")
+        problems.add("argument", "there is no image")
     return _collected(rows if fixed else [], problems)
 
 
@@ -188,7 +195,7 @@ def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> lis
         PairsError: A pattern is not relative, or nothing matches; a file has no ``sub-``; two files
             have the same entities; there is only one of two images. With the pairs that are right.
     """
-    problems: list[str] = []
+    problems = Problems()
     folder = whole_path(root, problems, "root")
     if not folder:
         raise PairsError(problems)
@@ -196,7 +203,8 @@ def match_patterns(root: str | os.PathLike[str], fixed: str, moving: str) -> lis
     movings = _by_entities(folder, "moving", moving, problems)
     alone = sorted(fixeds.keys() ^ movings.keys())
     if alone and fixeds and movings:
-        problems.append(f"{folder}: there is only one of the two images of {', '.join(alone)}")
+        text = f"{folder}: there is only one of the two images of {', '.join(alone)}"
+        problems.add("pattern", text)
     rows = [
         (name, fixeds[name][0], movings[name][0])
         for name in fixeds
@@ -220,19 +228,17 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         raise InputError(str(error)) from error
 
 
-def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> dict[str, list[str]]:
+def _by_entities(folder: str, role: str, pattern: str, problems: Problems) -> dict[str, list[str]]:
     """Find the files that match, by their sub-, ses- and run-: one each, where all is well."""
     found: dict[str, list[str]] = {}
     try:
         paths = matching(Path(folder), pattern)
     except ValueError as error:
-        problems.append(
-            f"{role} is {pattern!r}, expected a pattern of files relative to {folder}, such as "
-            f"'sub-*/anat/*_T1w.nii.gz': {error}"
-        )
+        text = f"{role} is {pattern!r}, expected a pattern of files relative to {folder}, such as "
+        problems.add("pattern", f"{text}'sub-*/anat/*_T1w.nii.gz': {error}")
         return found
     if not paths:
-        problems.append(f"{folder}: no file matches {pattern!r} ({role})")
+        problems.add("pattern", f"{folder}: no file matches {pattern!r} ({role})")
     for path in paths:
         name = "_".join(dict.fromkeys(_ENTITY.findall(path.relative_to(folder).as_posix())))
         if not (file := whole_path(path, problems)):
@@ -240,20 +246,19 @@ def _by_entities(folder: str, role: str, pattern: str, problems: list[str]) -> d
         if "sub-" in name:
             found.setdefault(name, []).append(file)
         else:
-            problems.append(f"{path}: there is no sub-<label> in its name")
-    problems += [
-        f"{' and '.join(files)} are all {name}: narrow the pattern"
-        for name, files in found.items()
-        if len(files) > 1
-    ]
+            problems.add("pattern", f"{path}: there is no sub-<label> in its name")
+    for name, files in found.items():
+        if len(files) > 1:
+            problems.add("pattern", f"{' and '.join(files)} are all {name}: narrow the pattern")
     return found
 
 
-def _collected(rows: Iterable[tuple[str, str, str]], problems: list[str]) -> list[Pair]:
+def _collected(rows: Iterable[tuple[str, str, str]], problems: Problems) -> list[Pair]:
     found = []
     for name, fixed, moving in rows:
         if said := name_problem(name):
-            problems.append(f"{moving}: the pair's name {said}; give names by a table of pairs")
+            text = f"{moving}: the pair's name {said}; give names by a table of pairs"
+            problems.add("pair", text)
         else:
             found.append(Pair(name, {"fixed": fixed, "moving": moving}))
     if problems:

@@ -16,18 +16,19 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from msgspec import structs
 
 from impact_plugin import _versions
 from impact_plugin._errors import FileError
 from impact_plugin.cohort.folder import FAILED, STARTED
 from impact_plugin.cohort.plan import TASK, Task
+from impact_plugin.cohort.table import Row
 
 if TYPE_CHECKING:
+    from impact_plugin.images.colour import Channel
     from impact_plugin.registration.result import RegistrationResult
-
-Row = dict[str, Any]
-"""What is known of one task after it ran: a row of the cohort's table."""
 
 Register = Callable[[Task], "RegistrationResult"]
 """What registers the images of a task's pair, on a worker."""
@@ -37,10 +38,9 @@ DIED = "WorkerDied"
 """How the error of a row begins whose workers died."""
 
 
-def row_of(task: Task, status: str, **more: object) -> Row:
+def row_of(task: Task, status: Literal["failed", "not run"], **more: Any) -> Row:  # noqa: ANN401
     """Begin the row of a task."""
-    names = {"pair": task.pair.name, "variant": task.variant.name, "key": task.key}
-    return {**names, "status": status, **more}
+    return Row(pair=task.pair.name, variant=task.variant.name, key=task.key, status=status, **more)
 
 
 def started_file(task: Task) -> Path:
@@ -85,7 +85,13 @@ def register(task: Task) -> RegistrationResult:
             **_maps(task),
             iterations=pair.options.get("iterations"),
             seed=pair.options.get("seed"),
+            channel=channel_of(task),
         )
+
+
+def channel_of(task: Task) -> Channel:
+    """Give what stands for the colours of a task's images; that was said before it started."""
+    return cast("Channel", task.pair.options.get("channel", "luminance"))
 
 
 def run(task: Task, register: Register = register) -> Row:
@@ -99,8 +105,8 @@ def run(task: Task, register: Register = register) -> Row:
     died = starts(task)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     row = row_of(task, "failed", worker=worker, attempts=task.attempt + died, error="")
-    if died and row["attempts"] > 1 + task.retries:
-        return row | died_row(task, died)
+    if died and task.attempt + died > 1 + task.retries:
+        return structs.replace(died_row(task, died), worker=worker)
     marker = started_file(task)
     stack = ExitStack()
     try:
@@ -111,15 +117,21 @@ def run(task: Task, register: Register = register) -> Row:
         stack.enter_context(_own_temporary_folder())
         with _PeakMemory() as memory:
             result = register(task)
-            done = row | _figures(task, result)
-            done["seconds"] = round(time.perf_counter() - begun, 3)
-            done["peak_memory_mb"] = round(memory.peak / 2**20, 1)
+            done = structs.replace(
+                row,
+                **_figures(task, result),
+                seconds=round(time.perf_counter() - begun, 3),
+                peak_memory_mb=round(memory.peak / 2**20, 1),
+            )
             _keep(task, result, done)
         row = done
     except Exception as error:
-        row["error"] = f"{type(error).__name__}: {_with_log_kept(error, task)}"
-        row["traceback"] = traceback.format_exc(limit=-6)
-        row["seconds"] = round(time.perf_counter() - begun, 3)
+        row = structs.replace(
+            row,
+            error=f"{type(error).__name__}: {_with_log_kept(error, task)}",
+            traceback=traceback.format_exc(limit=-6),
+            seconds=round(time.perf_counter() - begun, 3),
+        )
     stack.close()
     with suppress(OSError):  # the folder is gone, or its file system: what came before says so
         marker.unlink(missing_ok=True)
@@ -161,12 +173,12 @@ def _check_versions(task: Task) -> None:
         raise RuntimeError(message)
 
 
-def _figures(task: Task, result: RegistrationResult) -> Row:
+def _figures(task: Task, result: RegistrationResult) -> dict[str, Any]:
     """Give what the table says of a registration that is done, in the numbers that JSON has."""
     from impact_plugin.cohort import measuring
 
     metric = result.history.metric
-    row: Row = {"status": "done", "metric": float(metric[-1]) if len(metric) else None}
+    row: dict[str, Any] = {"status": "done", "metric": float(metric[-1]) if len(metric) else None}
     try:
         row |= measuring.figures(task.pair, result, task.outside)
     except Exception as error:  # what was registered is there all the same
@@ -186,7 +198,8 @@ def _keep(task: Task, result: RegistrationResult, row: Row) -> None:
     try:
         unfinished.mkdir()
         storage.write_files(result, unfinished, place)
-        (unfinished / TASK).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(row.as_dict(), indent=2) + "\n"
+        (unfinished / TASK).write_text(text, encoding="utf-8")
         put(unfinished, place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -283,15 +296,18 @@ def _maps(task: Task) -> dict[str, Any]:
 
     from impact_plugin.check import ImageHeader
     from impact_plugin.cohort import maps
-    from impact_plugin.images import reading
+    from impact_plugin.images import colour, reading
     from impact_plugin.registration.fitting import Fit
 
-    fixed, moving = (ImageHeader.read(task.pair.files[side]) for side in ("fixed", "moving"))
-    read = maps.read(task.variant, fixed.dimension, Fit.of(fixed, moving))
+    fixed, moving = (
+        ImageHeader.read(task.pair.files[side], channel_of(task)) for side in ("fixed", "moving")
+    )
+    read = maps.read(task.variant, fixed.dimension, Fit.of(fixed.grid, moving.grid))
     arguments: dict[str, Any] = {"parameter_maps": [each | overrides for each in read]}
     if task.variant.presets and "DefaultPixelValue" not in overrides:
         # Outside, the least value of the moving image, as with a preset that is not changed.
         moving = reading.read(task.pair.files["moving"], "the moving image")
+        moving = colour.to_grey(moving, "the moving image", channel_of(task))
         arguments["default_pixel_value"] = float(sitk.GetArrayViewFromImage(moving).min())
     return arguments
 

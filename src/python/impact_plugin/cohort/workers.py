@@ -11,11 +11,12 @@ from typing import Any
 
 from impact_plugin import _versions
 from impact_plugin.cohort.clusters import TIMEOUT, WAIT, Cluster
+from impact_plugin.cohort.errors import Problems
 
 
 def check(
     cluster: Cluster, folder: Path | None = None, stopped: Callable[[], bool] = lambda: False
-) -> list[str]:
+) -> Problems:
     """Tell what is wrong with the workers: none, other versions, several threads, other files.
 
     Args:
@@ -25,18 +26,20 @@ def check(
         stopped: Tells whether to stop waiting.
 
     Returns:
-        A sentence for each problem.
+        What is wrong.
     """
-    client = cluster.client
+    client, problems = cluster.client, Problems()
     if folder is None:
         found = _looked(client, None)
     else:
         end = time.monotonic() + WAIT
         while not client.nthreads():
             if time.monotonic() > end:
-                return [f"the scheduler {client.scheduler.address} has no worker after {WAIT} s"]
+                text = f"the scheduler {client.scheduler.address} has no worker after {WAIT} s"
+                problems.add("worker", text)
+                return problems
             if stopped():
-                return []
+                return problems
             time.sleep(0.1)
         token = folder / f".token-{uuid.uuid4().hex}"
         token.touch()
@@ -44,27 +47,26 @@ def check(
             found = _looked(client, str(token))
         finally:
             token.unlink(missing_ok=True)
-    problems = []
     ours = _versions.describe()
     threads = client.nthreads()
     for worker, said in sorted(found.items()):
+        front = f"worker {worker}"
         if isinstance(said, TimeoutError):
-            problems.append(
-                f"worker {worker} does not answer within {TIMEOUT} s: end it, or wait for it"
-            )
+            text = f"{front} does not answer within {TIMEOUT} s: end it, or wait for it"
+            problems.add("worker", text)
         elif isinstance(said, BaseException):
-            problems.append(
-                f"worker {worker}: impact-plugin cannot be used there: {said!r}; here: {ours}"
-            )
+            text = f"{front}: impact-plugin cannot be used there: {said!r}; here: {ours}"
+            problems.add("worker", text)
         elif said[0] != ours:
-            problems.append(f"worker {worker} has {said[0]}, and here are {ours}")
+            problems.add("worker", f"{front} has {said[0]}, and here are {ours}")
         elif not said[1]:
-            problems.append(f"worker {worker} does not see {folder}: the folder must be shared")
+            problems.add("worker", f"{front} does not see {folder}: the folder must be shared")
         if threads.get(worker, 1) > 1:
-            problems.append(
-                f"worker {worker} has {threads[worker]} threads, expected 1, as each process runs "
-                "one pair at a time: dask worker --nthreads 1 --nworkers <pairs at once>"
+            text = (
+                f"{front} has {threads[worker]} threads, expected 1, as each process runs one pair "
+                "at a time: dask worker --nthreads 1 --nworkers <pairs at once>"
             )
+            problems.add("worker", text)
     return problems
 
 

@@ -227,10 +227,7 @@ def _points_inside(
 
 
 def _landmark_errors(
-    chain: Chain,
-    points: Positions,
-    places: Positions,
-    names: tuple[str, ...],
+    chain: Chain, points: Positions, places: Positions, names: tuple[str, ...]
 ) -> LandmarkErrors:
     return LandmarkErrors.between(apply.map_points(chain, points), places, names)
 

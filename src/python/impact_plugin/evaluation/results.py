@@ -154,10 +154,10 @@ class Evaluation:
         parts = (each.as_html for each in self._tables() if each.rows)
         return _html.block("Evaluation", *parts)
 
-    def _tables(self) -> tuple[_Table, ...]:
+    def _tables(self) -> tuple[Table, ...]:
         return self._landmarks(), self._labels(), self._jacobian()
 
-    def _landmarks(self) -> _Table:
+    def _landmarks(self) -> Table:
         after = self.after.landmarks
         rows = [
             [step.name, *(f"{value:.2f}" for value in step.landmarks.statistics().values())]
@@ -165,9 +165,9 @@ class Evaluation:
             if step.landmarks and after
         ]
         title = f"Error of {len(after.distances) if after else 0} landmarks, mm"
-        return _Table(title, ["mean", "std", "median", "95 %", "max"], rows)
+        return Table(title, ["mean", "std", "median", "95 %", "max"], rows)
 
-    def _labels(self) -> _Table:
+    def _labels(self) -> Table:
         rows = []
         for label in self.after.labels or {}:
             for step in self.steps:
@@ -176,9 +176,9 @@ class Evaluation:
                 texts = ["-" if value is None else f"{value:.2f}" for value in distances]
                 rows.append([f"{step.name}, label {label}", f"{each.dice:.3f}", *texts])
         heads = ["Dice", "Hausdorff", "95 %", "mean"]
-        return _Table("Labels: Dice, distances of surfaces, mm", heads, rows)
+        return Table("Labels: Dice, distances of surfaces, mm", heads, rows)
 
-    def _jacobian(self) -> _Table:
+    def _jacobian(self) -> Table:
         rows = []
         for step in self.steps:
             if each := step.jacobian:
@@ -186,11 +186,11 @@ class Evaluation:
                 texts = [f"{value:.3f}" for value in values]
                 rows.append([step.name, *texts, f"{100 * each.folding:.3g} %"])
         heads = ["min", "5 %", "median", "95 %", "max", "std", "folding"]
-        return _Table("Jacobian determinant", heads, rows)
+        return Table("Jacobian determinant", heads, rows)
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
     """A table of texts: its title stands above the names of its rows, the first cells."""
 
     title: str
@@ -198,6 +198,7 @@ class _Table:
     rows: list[list[str]]
 
     def as_text(self) -> str:
+        """Give it in columns."""
         first = max(len(self.title), *(len(name) + 2 for name, *_ in self.rows))
         lines = [f"{self.title:{first}}" + "".join(f"{head:>11}" for head in self.heads)]
         for name, *values in self.rows:
@@ -205,4 +206,5 @@ class _Table:
         return "\n".join(lines)
 
     def as_html(self) -> str:
+        """Give it as HTML."""
         return _html.table([self.title, *self.heads], self.rows)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.folders.result_folder import ResultFolder
 from impact_plugin.images.grid import Geometry
 from impact_plugin.transforms import directions, initial
@@ -24,34 +25,8 @@ RegistrationLike: TypeAlias = Any
 UNREGISTERED = "unregistered"
 
 
-@runtime_checkable
-class Registered(Protocol):
-    """What evaluation needs of a result, be it in memory or read from a folder."""
-
-    @property
-    def fixed(self) -> Geometry:
-        """Grid of the fixed image."""
-        ...
-
-    @property
-    def chain(self) -> Chain:
-        """The transforms, the initial one among them."""
-        ...
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the presets or maps that ran."""
-        ...
-
-    @property
-    def initial(self) -> int:
-        """How many of the transforms were there before."""
-        ...
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a callback ended it early."""
-        ...
+Registered: TypeAlias = RegistrationData | ResultFolder
+"""A result, in memory or in its folder."""
 
 
 @dataclass(frozen=True)

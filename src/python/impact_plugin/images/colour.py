@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin._errors import InputError
+from impact_plugin.images.errors import notice
 from impact_plugin.images.validation import check_real
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def is_grey(image: sitk.Image) -> bool:
     return bool(image.GetNumberOfComponentsPerPixel() == 1)
 
 
-def to_grey(
-    image: sitk.Image, name: str, channel: Channel | None = None, stacklevel: int = 2
-) -> sitk.Image:
+def to_grey(image: sitk.Image, name: str, channel: Channel | None = None) -> sitk.Image:
     """Give a channel of a colour image, or its luminance; a grey image as it is.
 
     Args:
@@ -59,7 +57,6 @@ def to_grey(
         channel: Which; None: the luminance, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709) of the
             values as they are in the file, if these are colours: 3 or 4 whole numbers at each
             voxel.
-        stacklevel: Stack level of the warning.
 
     Returns:
         A channel has its own pixel type; luminance is in single precision.
@@ -73,28 +70,60 @@ def to_grey(
     check_real(image, name)
     if is_grey(image):
         return image
+    number, kind = image.GetNumberOfComponentsPerPixel(), image.GetPixelIDTypeAsString()
+    taken, said = chosen(number, kind, name, channel)
+    if said:
+        notice(said, ColourWarning)
+    return _taken(image, taken)
+
+
+def chosen(number: int, kind: str, name: str, channel: Channel | None) -> tuple[Channel, str]:
+    """Choose what stands for an image of several channels.
+
+    Args:
+        number: How many it has.
+        kind: Their type, as SimpleITK names it.
+        name: What messages call the image.
+        channel: What the caller says; None: the luminance of colours.
+
+    Returns:
+        The channel, and what is to be warned of; nothing where the caller has chosen.
+
+    Raises:
+        ValueError: As by :func:`to_grey`.
+    """
     if channel is None:
-        _check_colours(image, name)
-        message = (
-            f"{name} is a colour image of {image.GetNumberOfComponentsPerPixel()} channels. Its "
-            "luminance is taken, 0.2126 R + 0.7152 G + 0.0722 B (ITU-R BT.709). Give a channel, "
-            '"red", "green", "blue" or its number, for another one, or "luminance" for this one '
-            "without this notice"
+        _check_colours(number, kind, name)
+        return "luminance", (
+            f"{name} is a colour image of {number} channels. Its luminance is taken, 0.2126 R + "
+            '0.7152 G + 0.0722 B (ITU-R BT.709). Give a channel, "red", "green", "blue" or its '
+            'number, for another one, or "luminance" for this one without this notice'
         )
-        warnings.warn(message, ColourWarning, stacklevel=stacklevel + 1)
-        channel = "luminance"
-    return _taken(image, name, channel)
+    if channel == "luminance" and number not in (3, 4):
+        message = (
+            f"channel is {channel!r}, and {name} has {number} channels, not red, green and blue: "
+            f"expected a number from 0 to {number - 1}"
+        )
+        raise InputError(message)
+    if (isinstance(channel, int) and channel >= number) or (
+        channel in _COLOURS and number not in (3, 4)
+    ):
+        message = (
+            f"channel is {channel!r}, and {name} has {number} channels: expected a number from "
+            f"0 to {number - 1}"
+        )
+        raise InputError(message)
+    return channel, ""
 
 
 def seen(image: sitk.Image) -> sitk.Image:
     """Give an image as pictures show it: colours by their luminance, else the first channel."""
     if is_grey(image):
         return image
-    return _taken(image, "image", "luminance" if image.GetNumberOfComponentsPerPixel() > 2 else 0)
+    return _taken(image, "luminance" if image.GetNumberOfComponentsPerPixel() in (3, 4) else 0)
 
 
-def _check_colours(image: sitk.Image, name: str) -> None:
-    number, kind = image.GetNumberOfComponentsPerPixel(), image.GetPixelIDTypeAsString()
+def _check_colours(number: int, kind: str, name: str) -> None:
     is_whole = "integer" in kind
     if is_whole and number in (3, 4):
         return
@@ -111,25 +140,12 @@ def _check_colours(image: sitk.Image, name: str) -> None:
     raise InputError(message)
 
 
-def _taken(image: sitk.Image, name: str, channel: Channel) -> sitk.Image:
+def _taken(image: sitk.Image, channel: Channel) -> sitk.Image:
     import SimpleITK as sitk
 
-    number = image.GetNumberOfComponentsPerPixel()
-    index = _COLOURS.index(channel) if channel in _COLOURS else channel
-    if isinstance(index, int):
-        if index >= number or (channel in _COLOURS and number not in (3, 4)):
-            message = (
-                f"channel is {channel!r}, and {name} has {number} channels: expected a number from "
-                f"0 to {number - 1}"
-            )
-            raise InputError(message)
+    if channel != "luminance":
+        index = channel if isinstance(channel, int) else _COLOURS.index(channel)
         return sitk.VectorIndexSelectionCast(image, index)
-    if number not in (3, 4):
-        message = (
-            f"channel is {channel!r}, and {name} has {number} channels, not red, green and blue: "
-            f"expected a number from 0 to {number - 1}"
-        )
-        raise InputError(message)
     voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
     total = np.zeros(voxels.shape[:-1], np.float32)
     for k, weight in enumerate(_BT_709):

@@ -150,6 +150,12 @@ class Geometry:
             for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)
         )
 
+    def place(self, image: sitk.Image) -> None:
+        """Have the voxels of an image lie on it."""
+        image.SetOrigin(self.origin)
+        image.SetSpacing(self.spacing)
+        image.SetDirection(self.direction)
+
     def set_on(self, resampler: Any) -> None:  # noqa: ANN401  (various filters of SimpleITK)
         """Make it the grid on which a filter of SimpleITK produces its output."""
         resampler.SetSize(self.size)

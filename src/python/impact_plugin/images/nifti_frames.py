@@ -13,15 +13,14 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-import sys
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from impact_plugin.images.errors import notice
 from impact_plugin.images.files import read_header
 from impact_plugin.images.integrity.damage import Damage, opened, read
 from impact_plugin.images.integrity.nifti import ENDINGS
@@ -177,15 +176,7 @@ def warn(frames: Frames | None, name: str) -> None:
         FrameWarning: With the distance.
     """
     if frames is not None and (said := frames.doubt()):
-        doubt(f"{name}: {said}")
-
-
-def doubt(message: str) -> None:
-    """Warn of where an image lies, in the line that called this package."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("impact_plugin."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, FrameWarning, stacklevel=level)
+        notice(f"{name}: {said}", FrameWarning)
 
 
 def _times(unit: float, rows: list[list[float]]) -> Rows:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from impact_plugin._errors import InputError
 from impact_plugin.images.building import build, numpy_of
+from impact_plugin.images.errors import notice
 from impact_plugin.images.grid import Geometry
-from impact_plugin.images.nifti_frames import Frames, Rows, doubt, warn
+from impact_plugin.images.nifti_frames import Frames, FrameWarning, Rows, warn
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -225,7 +226,7 @@ def _warn_of_analyze(image: Any, name: str) -> None:  # noqa: ANN401
             f"origin of space, up to {distance:.4g} mm from where nibabel has it. Here nibabel's "
             "place is taken. Save it as NIfTI, which has a place of its own"
         )
-        doubt(message)
+        notice(message, FrameWarning)
 
 
 # TorchIO: (channel, x, y, z), a 2D image with one voxel along z.

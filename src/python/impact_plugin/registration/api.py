@@ -183,7 +183,7 @@ def register_images(
         patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
         read = made_from.files_read(images, initial_transform, parameter_maps, models)
         _kept.check(_kept.matching(out, patterns), read)
-    as_grey = functools.partial(colour.to_grey, channel=channel, stacklevel=4)
+    as_grey = functools.partial(colour.to_grey, channel=channel)
     inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
     is_least = default_pixel_value is None and parameter_maps is None
     if is_least:

@@ -7,11 +7,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from impact_plugin.check.pyramids import LEAST_SMOOTHED
 from impact_plugin.parameters.names import is_named
 from impact_plugin.parameters.values import ParameterMap
+
+if TYPE_CHECKING:
+    from impact_plugin.images.grid import Geometry
 
 LOGGER = logging.getLogger("impact_plugin.presets")
 """Where is said which lengths presets take for two images."""
@@ -34,20 +37,6 @@ _SMOOTHING = "ImagePyramidSmoothingSchedule"
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
-class Grid(Protocol):
-    """What counts of an image: a Geometry, or the header of a file."""
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        """Voxels along each axis."""
-        ...
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        """Distance of voxels along each axis, mm."""
-        ...
-
-
 @dataclass(frozen=True)
 class Fit:
     """How the lengths of a preset become those for two images.
@@ -61,7 +50,7 @@ class Fit:
     is_thin: bool = False
 
     @classmethod
-    def of(cls, fixed: Grid, moving: Grid) -> Fit:
+    def of(cls, fixed: Geometry, moving: Geometry) -> Fit:
         """Compute the factors for two images; see :func:`factor_of`."""
         factors = factor_of(fixed), factor_of(moving)
         # Of equal ones the square root would be theirs but for rounding.
@@ -108,7 +97,7 @@ def _multiplied(value: str, times: float) -> str:
     return _NUMBER.sub(lambda number: repr(float(number[0]) * times), value)
 
 
-def factor_of(image: Grid) -> float:
+def factor_of(image: Geometry) -> float:
     """Give what the lengths of presets are multiplied by for one image.
 
     With its shortest side s (mm, over 157 mm) and the distance d of its voxels (mm, the geometric

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from impact_plugin import _versions
 from impact_plugin._errors import MissingFileError
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.folders.elastix_log import LogFacts
 from impact_plugin.folders.record import Image, Record
 from impact_plugin.folders.result_folder import ResultFolder
@@ -15,7 +16,6 @@ from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.reading import exists
 from impact_plugin.registration import storage
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.report.registration.content import Content
 from impact_plugin.transforms import directions
 

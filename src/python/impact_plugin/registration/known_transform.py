@@ -12,10 +12,10 @@ import numpy as np
 from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded
 from impact_plugin.evaluation.points import Positions
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.folders.result_folder import ResultFolder
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_integer
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.transforms import (
     apply,
     directions,

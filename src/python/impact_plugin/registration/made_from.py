@@ -12,7 +12,7 @@ from typing import Any
 from impact_plugin import _kept
 from impact_plugin._io import expanded
 from impact_plugin.folders import LOG, RECORD, elastix_log, summary
-from impact_plugin.registration.data import RegistrationData
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.transforms import initial
 
 _OWN = (*_kept.OF_RESULTS, "result.*", "inputs/*.mha", "*_warped.mha")

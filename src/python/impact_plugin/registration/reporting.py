@@ -11,10 +11,10 @@ from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments
 from impact_plugin._optional import require_for_pages
 from impact_plugin.evaluation.points import PointsLike
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.images.axes import Axes, check_axes
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.registration import folder_content, made_from
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.report import page
 from impact_plugin.report import registration as page_of_registration
 from impact_plugin.report.registration.content import Content

@@ -21,13 +21,13 @@ from impact_plugin._io import expanded, temporary_folder
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.evaluation.api import evaluate
 from impact_plugin.evaluation.points import numbers_of
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.images import conversion, validation
 from impact_plugin.images.axes import Axes, turned
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
 from impact_plugin.registration import applying, inverse_files, made_from, showing, storage
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.known_transform import TRIED, KnownTransform
 from impact_plugin.registration.reporting import write_report
 from impact_plugin.transforms import apply, from_elastix

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from impact_plugin import _html, _versions
 from impact_plugin._html import Markup
 from impact_plugin._optional import require_for_pages
-from impact_plugin.images import conversion
+from impact_plugin.folders.data import RegistrationData
+from impact_plugin.images import colour, conversion
 from impact_plugin.images.grid import Geometry
 from impact_plugin.images.reading import exists
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.registration.reporting import write_report
 from impact_plugin.report.registration.thumbnails import thumbnails
 
@@ -50,9 +50,10 @@ def show(result: RegistrationData, path: str | Path | None, options: dict[str, A
         path = Path(tempfile.mkdtemp(prefix="impact-plugin-")) / "report.html"
     page = write_report(result, path, **options)
     if _is_notebook():
+        # Within something: of an iframe by itself IPython warns, for what it has no class for.
         frame = (
-            f'<iframe srcdoc="{html.escape(page.read_text(encoding="utf-8"))}" width="100%" '
-            'height="720" style="border:0" sandbox="allow-scripts"></iframe>'
+            f'<div><iframe srcdoc="{html.escape(page.read_text(encoding="utf-8"))}" width="100%" '
+            'height="720" style="border:0" sandbox="allow-scripts"></iframe></div>'
         )
         display = importlib.import_module("IPython.display")
         display.display(display.HTML(frame))
@@ -114,7 +115,7 @@ def _fixed(result: RegistrationData) -> sitk.Image | None:
     if given is None or is_gone or result.image.GetNumberOfPixels() > _LARGEST:
         return None
     try:
-        image = conversion.to_sitk(given, "the fixed image")
+        image = colour.seen(conversion.to_sitk(given, "the fixed image"))
     except (OSError, ValueError, TypeError):  # no longer an image: the other one is shown alone
         return None
     return None if result.fixed.difference(Geometry.of(image)) else image

@@ -16,12 +16,12 @@ from impact_plugin import _kept, _versions
 from impact_plugin._errors import MissingFileError
 from impact_plugin._io import expanded, naming
 from impact_plugin.folders import LOG, RECORD, record_file, summary
+from impact_plugin.folders.data import RegistrationData
 from impact_plugin.folders.record import Record
 from impact_plugin.folders.result_folder import ResultFolder
 from impact_plugin.folders.summary import Images, Summary
 from impact_plugin.images import conversion
 from impact_plugin.images.files import write_image
-from impact_plugin.registration.data import RegistrationData
 from impact_plugin.transforms import apply, itk_files
 from impact_plugin.transforms.from_elastix import UnsupportedTransformError
 from impact_plugin.transforms.resampling import order_of, outside_of

@@ -204,9 +204,7 @@ def jacobian_determinant(chain: Chain, grid: Geometry) -> sitk.Image:
     else:
         determinant = np.ones(grid.size[::-1])
     image = sitk.GetImageFromArray(determinant.astype(np.float32))
-    image.SetOrigin(grid.origin)
-    image.SetSpacing(grid.spacing)
-    image.SetDirection(grid.direction)
+    grid.place(image)
     return image
 
 
@@ -219,16 +217,14 @@ def _by_differences(field: sitk.Image, grid: Geometry) -> NDArray[Any]:
     import SimpleITK as sitk
 
     displacements = sitk.GetArrayViewFromImage(field)
-    axes = range(grid.dimension)
     along = np.stack(
         [
             np.gradient(displacements, grid.spacing[axis], axis=grid.dimension - 1 - axis)
             if grid.size[axis] > 1
             else np.zeros_like(displacements)
-            for axis in axes
+            for axis in range(grid.dimension)
         ],
         axis=-1,
     )
-    direction = np.reshape(grid.direction, (grid.dimension,) * 2)
-    determinant: NDArray[Any] = np.linalg.det(np.eye(grid.dimension) + along @ direction.T)
+    determinant: NDArray[Any] = np.linalg.det(np.eye(grid.dimension) + along @ grid.axes.T)
     return determinant

@@ -11,10 +11,16 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from impact_plugin._errors import InputError
+from impact_plugin.transforms import hdf5_numbers
+
+_Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
+HDF5 = (".h5", ".hdf", ".hdf5", ".he5")
 
 _KIND = re.compile(r"(\w+?)_(?:double|float)_([23])_[23](?:_\d+)?")
 _COUNTS = {
@@ -44,14 +50,17 @@ def check(path: Path, name: str) -> None:
     """Check that each transform of a file has as many numbers as it should, all of them finite.
 
     Args:
-        path: The file: .tfm or .txt as ITK writes them, or .mat. Others are not looked at.
+        path: The file: .tfm or .txt as ITK writes them, .mat or .h5. Others are not looked at.
         name: What messages call it.
 
     Raises:
         ValueError: One has not.
     """
+    found: Iterator[tuple[str, _Numbers, _Numbers]]
     if path.suffix == ".mat":
         found = _of_matlab(path.read_bytes())
+    elif path.suffix in HDF5:
+        found = hdf5_numbers.read(path)
     elif path.suffix in (".tfm", ".txt"):
         found = _of_text(path.read_text(encoding="utf-8", errors="replace"))
     else:
@@ -75,8 +84,8 @@ def check(path: Path, name: str) -> None:
 
 
 def _counted(
-    kind: str, parameters: Sequence[float], fixed: Sequence[float]
-) -> Iterator[tuple[str, Sequence[float], int]]:
+    kind: str, parameters: _Numbers, fixed: _Numbers
+) -> Iterator[tuple[str, _Numbers, int]]:
     """Give what is counted of a transform, and how many there should be."""
     match = _KIND.fullmatch(kind)
     if match is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from impact_plugin.cohort.report.facts import Facts
 from impact_plugin.cohort.report.measures import MEASURES, QUALITY, Measure, number
-from impact_plugin.images import conversion
+from impact_plugin.images import colour, conversion
 from impact_plugin.registration import folder_content
 from impact_plugin.report import pictures, planes
 from impact_plugin.report.pictures import Window
@@ -137,8 +137,8 @@ def slices(folder: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     notes = [each for each in content.notes if "image" in each]
     if content.fixed is None or content.moving is None or content.registered is None:
         return {}, notes
-    fixed = conversion.to_sitk(content.fixed, "the fixed image")
-    moving = conversion.to_sitk(content.moving, "the moving image")
+    fixed = colour.seen(conversion.to_sitk(content.fixed, "the fixed image"))
+    moving = colour.seen(conversion.to_sitk(content.moving, "the moving image"))
     windows = _window(fixed).shared(_window(moving))
     grid = planes.nearest_to_lps(content.fixed_geometry)
     _, sizes = planes.picture_sizes(grid, _PIXELS)

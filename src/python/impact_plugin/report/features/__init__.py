@@ -18,7 +18,8 @@ from impact_plugin._io import expanded
 from impact_plugin._numbers import plain_arguments, spread
 from impact_plugin._optional import require_for_pages
 from impact_plugin.folders.result_folder import transform_in
-from impact_plugin.images import conversion, validation
+from impact_plugin.images import colour, conversion, validation
+from impact_plugin.images.colour import Channel
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.models.inspection import inspect
@@ -88,6 +89,7 @@ def view_features(
     dimension: int | None = None,
     channels: int | None = None,
     initial_transform: InitialTransform = None,
+    channel: Channel | None = None,
     distances: Sequence[str] = DISTANCES,
     scan_range: float | None = None,
     scan_steps: int = 41,
@@ -126,6 +128,7 @@ def view_features(
         channels: Channels of the network's input; by default what it takes.
         initial_transform: Where the moving image lies, as in ``register_images``: what counts as
             the identity in the scans.
+        channel: What stands for images with colours, as in ``register_images``.
         distances: Which distances of the metric to scan.
         scan_range: Shifts from minus to plus so many mm; by default 10 voxels of ``voxel_size``, at
             most an eighth of the image's smallest extent.
@@ -145,6 +148,9 @@ def view_features(
         ValueError: An argument is out of range; images of different dimension; a layer that the
             model does not have; too few points in both images.
         OSError: The folder cannot be written into.
+
+    Warns:
+        ColourWarning: An image has colours, and ``channel`` was not given.
     """
     require_for_pages()
     device = _devices.from_argument(device)
@@ -154,12 +160,13 @@ def view_features(
     folder = expanded(output_directory, "output_directory").absolute()
     distances = [distances] if isinstance(distances, str) else distances
     steps = _checked(distances, scan_range, scan_steps, samples, seed, slices, file_format)
-    images = [("image", conversion.to_sitk(image, "the image"))]
-    if moving is not None:
-        images.append(("moving", conversion.to_sitk(moving, "the moving image")))
-    for name, each in images:
-        validation.check_image(each, "the moving image" if name == "moving" else "the image")
-    first, second = images[0][1], images[-1][1]
+    colour.check_channel(channel)
+    images = []
+    for name, given in (("the image", image), ("the moving image", moving)):
+        if given is not None:
+            images.append(colour.to_grey(conversion.to_sitk(given, name), name, channel))
+            validation.check_image(images[-1], name)
+    first, second = images[0], images[-1]
     validation.check_pair(Geometry.of(first), Geometry.of(second))
     report = inspect(
         file,

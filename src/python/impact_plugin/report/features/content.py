@@ -124,9 +124,7 @@ def _add_images(viewer: Viewer, sides: Sides, geometry: Geometry) -> dict[str, W
     ):
         for each, basis in zip(maps, sides.bases, strict=False):
             coloured = sitk.GetImageFromArray(basis.colour(each.features), isVector=True)
-            coloured.SetOrigin(each.geometry.origin)
-            coloured.SetSpacing(each.geometry.spacing)
-            coloured.SetDirection(each.geometry.direction)
+            each.geometry.place(coloured)
             array = resampled(coloured, geometry, transform)
             viewer.add(f"{name} {each.layer}", _colour_slicer(viewer, array))
     return windows

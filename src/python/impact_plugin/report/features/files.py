@@ -28,9 +28,7 @@ def write_image(array: NDArray[Any], geometry: Geometry, path: Path) -> None:
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=True)
-    image.SetOrigin(geometry.origin)
-    image.SetSpacing(geometry.spacing)
-    image.SetDirection(geometry.direction)
+    geometry.place(image)
     try:
         with replacing(path) as unfinished:
             sitk.WriteImage(image, utf8_name(unfinished), useCompression=True)

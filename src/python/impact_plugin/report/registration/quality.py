@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from impact_plugin.evaluation.labels import LabelAgreement
-from impact_plugin.evaluation.results import Evaluation
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts."""
-
-    title: str
-    heads: list[str]
-    rows: list[list[str]]
+from impact_plugin.evaluation.results import Evaluation, Table
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
@@ -31,25 +19,14 @@ def tables(evaluation: Evaluation) -> list[Table]:
     labels = evaluation.after.labels or {}
     if labels:
         steps = [(step.name, step.labels) for step in evaluation.steps if step.labels]
-        names = [name for name, _ in steps]
-        rows = [
-            [f"label {label}", *(f"{measured[label].dice:.3f}" for _, measured in steps)]
-            for label in labels
-        ]
-        found.append(Table("Dice coefficient of labels", ["", *names], rows))
-        distances = [
-            [
-                f"label {label}",
-                *("-" if each is None else f"{each:.2f}" for each in _distances(steps, label)),
-            ]
-            for label in labels
-        ]
+        heads = ["", *(name for name, _ in steps)]
+        dice, distances = [], []
+        for label in labels:
+            measured = [of_step[label] for _, of_step in steps]
+            dice.append([f"label {label}", *(f"{each.dice:.3f}" for each in measured)])
+            far = (each.hausdorff95 for each in measured)
+            distances.append([f"label {label}", *("-" if d is None else f"{d:.2f}" for d in far)])
+        found.append(Table("Dice coefficient of labels", heads, dice))
         title = "Hausdorff distance of labels, 95th percentile, mm"
-        found.append(Table(title, ["", *names], distances))
+        found.append(Table(title, heads, distances))
     return found
-
-
-def _distances(
-    steps: list[tuple[str, dict[int, LabelAgreement]]], label: int
-) -> list[float | None]:
-    return [measured[label].hausdorff95 for _, measured in steps]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from impact_plugin._errors import InputError
 from impact_plugin.images import colour, conversion, validation
+from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.report import pictures
 from impact_plugin.report.pictures import Window
@@ -76,18 +77,22 @@ def build(content: Content, most: int, window: Window | None) -> Scene:
     for name, array in greys.items():
         viewer.add(name, viewer.grey_slicer(array, windows["moving"]))
     spacing = grid_spacing(geometry)
-    places = _Places(geometry)
+
+    def place(plane: Plane, number: int) -> float:
+        """Give the position of a slice as a fraction of the image's extent."""
+        return 0.5 if plane.across is None else (number + 0.5) / geometry.size[plane.across]
+
     viewer.add(
         DETERMINANT,
         lambda plane, number: deformation.determinant_picture(
-            plane, places.of(plane, number), viewer.sizes[plane.name]
+            plane, place(plane, number), viewer.sizes[plane.name]
         ),
         lossless=True,
     )
     viewer.add(
         GRID,
         lambda plane, number: deformation.grid_picture(
-            plane, places.of(plane, number), viewer.sizes[plane.name], spacing
+            plane, place(plane, number), viewer.sizes[plane.name], spacing
         ),
         lossless=True,
     )
@@ -102,26 +107,18 @@ def build(content: Content, most: int, window: Window | None) -> Scene:
     )
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Positions of slices as fractions of the image's extent."""
-
-    geometry: Geometry
-
-    def of(self, plane: Plane, number: int) -> float:
-        if plane.across is None:
-            return 0.5
-        return (number + 0.5) / self.geometry.size[plane.across]
-
-
 def _fixed(content: Content) -> NDArray[Any] | None:
     if content.fixed is None:
         return None
-    image = conversion.to_sitk(content.fixed, "the fixed image")
-    image = colour.seen(image)
-    validation.check_image(image, "the fixed image")
+    image = _seen(content.fixed, "the fixed image")
     _check_grid(image, content, "the fixed image", " (--fixed)")
     return oriented(image)
+
+
+def _seen(given: ImageLike, name: str) -> sitk.Image:
+    image = colour.seen(conversion.to_sitk(given, name))
+    validation.check_image(image, name)
+    return image
 
 
 def _check_grid(image: sitk.Image, content: Content, name: str, option: str) -> None:
@@ -136,9 +133,7 @@ def _check_grid(image: sitk.Image, content: Content, name: str, option: str) -> 
 def _moving(content: Content) -> sitk.Image | None:
     if content.moving is None:
         return None
-    image = conversion.to_sitk(content.moving, "the moving image")
-    image = colour.seen(image)
-    validation.check_image(image, "the moving image")
+    image = _seen(content.moving, "the moving image")
     dimension = content.fixed_geometry.dimension
     if image.GetDimension() != dimension:
         message = (

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 import impact_plugin
+from impact_plugin.evaluation.results import Table
 from impact_plugin.folders import record_file
 from impact_plugin.parameters import map_files
 from impact_plugin.report import pictures
 from impact_plugin.report.registration import course, deformation, scene
 from impact_plugin.report.registration.content import Content
-from impact_plugin.report.registration.quality import Table
 
 _MODES = (
     ("colours", "colours: fixed magenta, moving green"),
