@@ -20,6 +20,7 @@ from helpers.itk_process import ItkProcess
 from impact_plugin import _core
 from impact_plugin.parameters import (
     Distance,
+    FeatureNormalization,
     Layer,
     Level,
     Model,
@@ -124,9 +125,13 @@ def test_old_names_say_what_they_are_called_now() -> None:
         assert model().extractors == model().networks
 
 
-def test_distances_are_those_of_the_parser() -> None:
-    (entry,) = (entry for entry in _core.parameter_table() if entry.name == "Distance")
-    assert entry.allowed == ", ".join(f'"{name}"' for name in get_args(Distance))
+@pytest.mark.parametrize(
+    ("parameter", "kind"),
+    [("Distance", Distance), ("FeatureNormalization", FeatureNormalization)],
+)
+def test_names_are_those_of_the_parser(parameter: str, kind: Any) -> None:  # noqa: ANN401
+    (entry,) = (entry for entry in _core.parameter_table() if entry.name == parameter)
+    assert entry.allowed == ", ".join(f'"{name}"' for name in get_args(kind))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +147,7 @@ def test_distances_are_those_of_the_parser() -> None:
             "Without effect: mixed_precision in Jacobian mode on the CPU",
         ),
         ({"feature_maps": " "}, "feature_maps is ' '"),
+        ({"normalize_losses": "false"}, "normalize_losses is 'false', expected False or True"),
         ({"mode": "Jacobian", "models": model(patch_size=0)}, "possible in Static mode only"),
     ],
 )

@@ -29,6 +29,8 @@ class Level:
         device: Where the networks run: "cpu", "cuda" (the first GPU) or "cuda:1".
         mixed_precision: Half precision for networks on a GPU, where torch finds that safe, and for
             feature maps in Static mode, which then take half the memory.
+        normalize_losses: Whether each layer's distance is divided by its own value at the level's
+            first evaluation, so that each starts at its weight.
         update_interval: Iterations after which the moving features are made anew; 0: never. Static
             mode only.
         feature_maps: Where feature maps are written: a folder; "true" for ``FeatureMaps`` in the
@@ -42,6 +44,7 @@ class Level:
     mode: Mode = "Jacobian"
     device: str = "cpu"
     mixed_precision: bool = False
+    normalize_losses: bool = False
     update_interval: int = 0
     feature_maps: str | os.PathLike[str] = ""
 
@@ -55,6 +58,7 @@ class Level:
             message = "models is empty. Give at least one Model."
             raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
+        check_choice("normalize_losses", self.normalize_losses, (False, True))
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))

@@ -23,7 +23,7 @@ from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.models.inspection import inspect
 from impact_plugin.models.report import ModelReport
-from impact_plugin.parameters import Distance
+from impact_plugin.parameters import Distance, FeatureNormalization
 from impact_plugin.report.features import content, extraction, files, scans
 from impact_plugin.report.features.colours import Basis
 from impact_plugin.report.features.extraction import FeatureMap
@@ -87,6 +87,7 @@ def view_features(
     voxel_size: float | Sequence[float] | None = None,
     dimension: int | None = None,
     channels: int | None = None,
+    feature_normalization: FeatureNormalization = "none",
     initial_transform: InitialTransform = None,
     distances: Sequence[str] = DISTANCES,
     scan_range: float | None = None,
@@ -124,6 +125,8 @@ def view_features(
             image's own voxels.
         dimension: Dimension of the network's input; by default the images', or 2 if it must be.
         channels: Channels of the network's input; by default what it takes.
+        feature_normalization: How each feature vector is scaled over its layer's channels: "none",
+            "l2" or "standardized", as the parameter FeatureNormalization.
         initial_transform: Where the moving image lies, as in ``register_images``: what counts as
             the identity in the scans.
         distances: Which distances of the metric to scan.
@@ -152,6 +155,9 @@ def view_features(
     gpu = _devices.number_of(device)
     file = expanded(model, "model")
     folder = expanded(output_directory, "output_directory").absolute()
+    _arguments.check_choice(
+        "feature_normalization", feature_normalization, get_args(FeatureNormalization)
+    )
     distances = [distances] if isinstance(distances, str) else distances
     steps = _checked(distances, scan_range, scan_steps, samples, seed, slices, file_format)
     images = [("image", conversion.to_sitk(image, "the image"))]
@@ -176,6 +182,7 @@ def view_features(
         report.measured[0] if report.measured else 3,
         report.measured[1] if report.measured else 1,
         _voxels(voxel_size, first),
+        feature_normalization,
     )
     _arguments.make_folder("output_directory", folder)
     initial_transform = transform_in(initial_transform)
