@@ -147,13 +147,19 @@ def test_names_are_those_of_the_parser(parameter: str, kind: Any) -> None:  # no
             "Without effect: mixed_precision in Jacobian mode on the CPU",
         ),
         ({"feature_maps": " "}, "feature_maps is ' '"),
-        ({"normalize_losses": "false"}, "normalize_losses is 'false', expected False or True"),
         ({"mode": "Jacobian", "models": model(patch_size=0)}, "possible in Static mode only"),
     ],
 )
 def test_levels_that_are_refused(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         Level(**{"models": model(), "mode": "Static", **changes})
+
+
+def test_truth_values() -> None:
+    assert Level(models=model(), normalize_losses=np.bool_(True)).normalize_losses is True
+    wrong: Any = "false"
+    with pytest.raises(TypeError, match="normalize_losses is 'false', expected True or False"):
+        Level(models=model(), normalize_losses=wrong)
 
 
 def test_images_of_fewer_dimensions() -> None:

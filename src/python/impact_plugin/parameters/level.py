@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from impact_plugin import _devices
-from impact_plugin._arguments import check_choice, integer
+from impact_plugin._arguments import check_choice, check_flag, integer
 from impact_plugin._deprecated import renamed_arguments, warn_of_old_name
 from impact_plugin._errors import InputError
 from impact_plugin._numbers import keep_plain
@@ -38,6 +38,7 @@ class Level:
 
     Raises:
         ValueError: A value is not allowed, or has no effect in that mode or on that device.
+        TypeError: `normalize_losses` is no truth value.
     """
 
     models: Model | Sequence[Model]
@@ -58,7 +59,7 @@ class Level:
             message = "models is empty. Give at least one Model."
             raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
-        check_choice("normalize_losses", self.normalize_losses, (False, True))
+        check_flag("normalize_losses", self.normalize_losses)
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))
