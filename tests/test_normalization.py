@@ -215,6 +215,23 @@ def test_before_components_and_subsets(smooth_models: SmoothModels, mode: str, k
     assert np.mean(list(values)) == pytest.approx(whole, rel=1e-5)
 
 
+def test_distances_of_normalized_patches(smooth_models: SmoothModels) -> None:
+    """Of unit vectors L2 is 2 / C times Cosine, which knows no lengths; of standardized ones 2."""
+    settings = parameters([smooth_models(3)], [3], 3, "Jacobian", "L2", "10")
+    place = list(np.array(metric(settings, 3, "Jacobian").identity_parameters) + 0.02)
+
+    def value(distance: str, kind: str) -> float:
+        changes = {"Distance": [distance], "FeatureNormalization": [kind]}
+        return metric(settings | changes, 3, "Jacobian").value(place)
+
+    cosine = value("Cosine", "none")
+    assert value("Cosine", "l2") == pytest.approx(cosine, rel=1e-5)
+    assert value("L2", "l2") == pytest.approx(2 / 5 * cosine, rel=1e-5)
+    correlation = value("Cosine", "standardized")
+    assert correlation != pytest.approx(cosine, rel=0.1)
+    assert value("L2", "standardized") == pytest.approx(2 * correlation, rel=1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_fixed_and_moving_apart(smooth_models: SmoothModels, mode: str) -> None:
     settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11")
@@ -354,6 +371,61 @@ def test_cached_features_are_of_one_normalization(
     assert len(list(tmp_path.iterdir())) == 6
     assert values() == expected
     assert len(list(tmp_path.iterdir())) == 6
+
+
+# In a map
+
+
+@pytest.mark.parametrize("label", ["", "Metric0"])
+def test_every_dialect(label: str) -> None:
+    common = {"ModelsPath": ["a.pt b.pt", "c.pt"], "VoxelSize": ["2*2*2"]}
+    dialects = [
+        {
+            "ImpactFeatureNormalization0": ["none", "l2"],
+            "ImpactFeatureNormalization1": ["l2"],
+            "ImpactMovingFeatureNormalization1": ["standardized"],
+            "ImpactNormalizeLosses0": ["false"],
+            "ImpactNormalizeLosses1": ["true"],
+        },
+        *(
+            {
+                f"{prefix}FeatureNormalization": ["none l2", "l2"],
+                f"{prefix}MovingFeatureNormalization": ["none l2", "standardized"],
+                f"{prefix}NormalizeLosses": ["false", "true"],
+            }
+            for prefix in ("Impact", "")
+        ),
+    ]
+    for dialect in dialects:
+        labelled = {label + name: values for name, values in dialect.items()}
+        levels, findings = _core.parse_settings(common | labelled, 2, 3, label)
+        assert not findings
+        assert [level.normalize_losses for level in levels] == [False, True]
+        found = [
+            [[model.feature_normalization for model in side] for side in sides]
+            for sides in ((level.fixed_models, level.moving_models) for level in levels)
+        ]
+        assert found == [[["none", "l2"]] * 2, [["l2"], ["standardized"]]]
+    for one in ({"ImpactNormalizeLosses0": ["true"]}, {"NormalizeLosses": ["true"]}):
+        levels, _ = _core.parse_settings(common | one, 2, 3, label)
+        assert [level.normalize_losses for level in levels] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("FeatureNormalization", ["l2 none"]),
+        ("ImpactFeatureNormalization", ["l2 none"]),
+        ("ImpactFixedFeatureNormalization0", ["l2", "none"]),
+    ],
+)
+def test_one_for_each_layer_is_refused(name: str, values: list[str]) -> None:
+    given = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"], "LayersMask": ["11"], name: values}
+    _, findings = _core.parse_settings(given, 1, 3)
+    assert [finding.message for finding in findings] == [
+        f'{name} (resolution level 0): 2 values ("l2" "none") for 1 models. Give one for all, or '
+        "one for each, which all of its layers share."
+    ]
 
 
 # In a registration

@@ -156,7 +156,8 @@ def test_levels_that_are_refused(changes: dict[str, Any], text: str) -> None:
 
 
 def test_truth_values() -> None:
-    assert Level(models=model(), normalize_losses=np.bool_(True)).normalize_losses is True
+    of_numpy: Any = np.bool_(True)
+    assert Level(models=model(), normalize_losses=of_numpy).normalize_losses is True
     wrong: Any = "false"
     with pytest.raises(TypeError, match="normalize_losses is 'false', expected True or False"):
         Level(models=model(), normalize_losses=wrong)

@@ -60,7 +60,7 @@ def files(original: Path, tmp_path: Path) -> Path:
 
 
 def test_same_to_the_bit(tmp_path: Path) -> None:
-    """Networks in both modes, normalised, a mask, a displacement field to start from; other threads."""
+    """Networks in both modes, normalised; a mask, a field to start from; other threads."""
     fixed, moving = sitk_pair()
     paths = [tmp_path / name for name in ("f.nii.gz", "m.mha", "mask.mha", "my model.pt")]
     sitk.WriteImage(fixed, str(paths[0]))
