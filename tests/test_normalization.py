@@ -199,6 +199,35 @@ def test_vectors_without_length_or_deviation(tmp_path: Path, mode: str, kind: st
     assert np.abs(found[1][1] - found[0][1]).max() < 1e-4 * largest
 
 
+class Held(nn.Module):
+    """One layer, whatever the image: numbers that the network holds, channels last as in maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        numbers = torch.rand(1, 4, 14, 17, 22, generator=torch.Generator().manual_seed(3)) + 0.5
+        self.numbers = nn.Parameter(numbers.contiguous(memory_format=torch.channels_last_3d))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give them."""
+        return self.numbers
+
+
+def test_what_a_network_holds_stays_as_it_is(tmp_path: Path) -> None:
+    """Normalised for the fixed image, and not for the moving one."""
+    held = Held()
+    path = str(tiny_models.save(held, tmp_path / "held.pt"))
+    image = images(3)[0]
+    settings = parameters([path], [3], 3, "Static", "L2", "1") | {
+        "VoxelSize": ["1.7*2.3*2.9"],
+        "FixedFeatureNormalization": ["l2"],
+    }
+    levels, _ = _core.parse_settings(settings, 1, 3)
+    similarity = impact_testing.StaticSimilarity(image, image, levels[0])
+    value, _ = similarity.evaluate([image.grid.origin], [image.grid.origin])
+    first = held.numbers[0, :, 0, 0, 0].detach().numpy().astype(float)
+    assert value == pytest.approx(np.mean((first / np.linalg.norm(first) - first) ** 2), rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_before_components_and_subsets(smooth_models: SmoothModels, mode: str, kind: str) -> None:

@@ -133,6 +133,7 @@ byTorch(FeatureNormalization kind, const at::Tensor & rows)
   const at::Tensor x = rows.to(at::kDouble);
   const at::Tensor mean = isStandardized ? x.mean(1, true) : at::zeros({ 1, 1 }, x.options());
   const at::Tensor rest = x - mean;
+  // Of equal numbers a device's mean may be a rounding off, which must not be taken for a deviation.
   const at::Tensor squares = isStandardized ? rest.square().mean(1, true) : rest.square().sum(1, true);
   const at::Tensor regular = squares > (smallest * mean.detach().abs().clamp_min(1.0)).square();
   // The square root of the safe ones: where() alone would still send NaN back through the other branch.

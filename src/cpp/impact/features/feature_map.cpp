@@ -71,7 +71,8 @@ isAlone(const at::Tensor & tensor)
   return tensor.is_view() ? holders == 2 && tensor._base().use_count() == 1 : holders == 1;
 }
 
-/** Makes the rows the map's own, to be changed: a network may give its input, or a layer twice. */
+/** Makes the rows the map's own, to be changed: a network may give its input, a layer twice, or what it holds itself.
+ */
 void
 makeAlone(FeatureMap & map)
 {
