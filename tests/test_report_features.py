@@ -123,10 +123,10 @@ def test_normalized_features(layers: dict[int, str], tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(np.linalg.norm(view.fixed[0].features, axis=-1), 1, atol=1e-5)
     assert "as in Static mode, each vector scaled to unit length." in view.page.read_text()
-    with pytest.raises(ValueError, match=r"selected layer 0 of model .* has one channel"):
-        impact_plugin.view_features(
-            fixed, layers[2], tmp_path / "b", feature_normalization="standardized"
-        )
+    options = ("--model", layers[2], "-o", tmp_path / "b", "--feature-normalization")
+    ran = programs.plugin("features", fixed, *options, "standardized")
+    assert ran.exit_code == 1
+    assert re.search("selected layer 0 of model .* has one channel", " ".join(ran.output.split()))
     wrong: Any = "L2"
     with pytest.raises(ValueError, match="feature_normalization is 'L2'"):
         impact_plugin.view_features(fixed, layers[2], tmp_path, feature_normalization=wrong)

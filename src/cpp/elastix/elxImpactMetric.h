@@ -38,9 +38,10 @@ namespace elastix
  * \parameter LayersMask*: one 0 or 1 for each output of the model.\n
  *    example: <tt>(LayersMask "01 1" "01")</tt> \n
  *    The default is 1, the first output.
- * \parameter FeatureNormalization*: "none", "l2" or "standardized": each feature vector as it is, scaled to unit
- * length, or to zero mean and unit deviation over its layer's channels.\n example: <tt>(FeatureNormalization "none l2"
- * "none")</tt> \n The default is "none".
+ * \parameter FeatureNormalization*: "none", "l2" (unit length) or "standardized" (zero mean, unit deviation): each feature
+ *    vector over the channels of its layer, before PCA.\n
+ *    example: <tt>(FeatureNormalization "none l2" "none")</tt> \n
+ *    The default is "none".
  * \parameter Mode: "Static" (features made once per level) or "Jacobian" (features of patches, made at each
  *    iteration).\n
  *    example: <tt>(Mode "Static" "Jacobian")</tt> \n
