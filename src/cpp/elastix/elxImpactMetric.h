@@ -38,8 +38,8 @@ namespace elastix
  * \parameter LayersMask*: one 0 or 1 for each output of the model.\n
  *    example: <tt>(LayersMask "01 1" "01")</tt> \n
  *    The default is 1, the first output.
- * \parameter FeatureNormalization*: "none", "l2" (unit length) or "standardized" (zero mean, unit deviation): each feature
- *    vector over the channels of its layer, before PCA.\n
+ * \parameter FeatureNormalization*: "none", "l2" (unit length) or "standardized" (zero mean, unit deviation), of each
+ *    feature vector over the channels of its layer, before PCA.\n
  *    example: <tt>(FeatureNormalization "none l2" "none")</tt> \n
  *    The default is "none".
  * \parameter Mode: "Static" (features made once per level) or "Jacobian" (features of patches, made at each
