@@ -71,11 +71,16 @@ def parameters(model: str, **others: Value) -> dict[str, list[str]]:
     )
 
 
-def test_the_same_result_as_without(own_process: ItkProcess, chain: str) -> None:
+NORMALIZED: dict[str, Value] = {"NormalizeLosses": "true", "FeatureNormalization": "l2"}
+
+
+@pytest.mark.parametrize("others", [{}, NORMALIZED], ids=["as they are", "normalized"])
+def test_the_same_result_as_without(
+    own_process: ItkProcess, chain: str, others: dict[str, Value]
+) -> None:
     """One thread has none beside it. The log has the features when they are there."""
-    found = [
-        own_process.register(*pair(3), parameters(chain), threads=threads) for threads in (3, 2, 1)
-    ]
+    given = parameters(chain, **others)
+    found = [own_process.register(*pair(3), given, threads=threads) for threads in (3, 2, 1)]
     assert [ASIDE in each.log for each in found] == [True, True, False]
     for each in found[:2]:
         assert each.maps[0]["TransformParameters"] == found[2].maps[0]["TransformParameters"]

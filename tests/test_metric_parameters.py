@@ -135,6 +135,8 @@ def test_dialects_give_the_same_to_the_bit(
         "VoxelSize": ["3*3*3", "1*1.5*2*2*2*2"],
         "PatchSize": ["*".join([patch] * 3), "*".join([patch] * 6)],
         "LayersMask": ["1", "011 1"],
+        "FeatureNormalization": ["l2", "none standardized"],
+        "NormalizeLosses": ["false", "true"],
         "LayersWeight": ["1", "1 2 0.5"],
         "SubsetFeatures": ["8", "3 2 12"],
         "PCA": ["0", "0 0 0"],

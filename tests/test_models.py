@@ -134,6 +134,27 @@ def test_image_and_number_of_layers(tmp_path: Path, dimension: int, mask: str) -
             np.testing.assert_allclose(layer, (i + 1) * seen, rtol=1e-6)
 
 
+class AtMostTwo(nn.Module):
+    def forward(self, x: Tensor, nb_layers: Tensor) -> list[Tensor]:
+        count = int(nb_layers.item())
+        assert count <= 2, "a third layer was asked for"
+        return [(i + 1.0) * torch.cat([x, x], 1) for i in range(count)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_layers_behind_the_last_selected_one_are_not_asked_for(tmp_path: Path, mode: str) -> None:
+    path = save(AtMostTwo(), tmp_path / "m.pt")
+    values = []
+    for mask in ("01", "010", "0100"):
+        evaluator = impact_testing.MetricEvaluator(
+            *images(3), settings(path, mode, 3, mask), "Translation", sample_spacing=5
+        )
+        values.append(evaluator.value([0.5, 0.0, 0.0]))
+    assert values[0] == values[1] == values[2] > 0
+    with pytest.raises(_core.Error, match="a third layer was asked for"):
+        features(AtMostTwo(), tmp_path, images(3)[0], "011")
+
+
 DIRECTIONS: dict[int, list[tuple[list[int], list[int]]]] = {
     # where each axis points to, with which sign
     2: [([0, 1], [1, 1]), ([1, 0], [1, -1])],

@@ -20,6 +20,7 @@ from helpers.itk_process import ItkProcess
 from impact_plugin import _core
 from impact_plugin.parameters import (
     Distance,
+    FeatureNormalization,
     Layer,
     Level,
     Model,
@@ -124,9 +125,13 @@ def test_old_names_say_what_they_are_called_now() -> None:
         assert model().extractors == model().networks
 
 
-def test_distances_are_those_of_the_parser() -> None:
-    (entry,) = (entry for entry in _core.parameter_table() if entry.name == "Distance")
-    assert entry.allowed == ", ".join(f'"{name}"' for name in get_args(Distance))
+@pytest.mark.parametrize(
+    ("parameter", "kind"),
+    [("Distance", Distance), ("FeatureNormalization", FeatureNormalization)],
+)
+def test_names_are_those_of_the_parser(parameter: str, kind: Any) -> None:  # noqa: ANN401
+    (entry,) = (entry for entry in _core.parameter_table() if entry.name == parameter)
+    assert entry.allowed == ", ".join(f'"{name}"' for name in get_args(kind))
 
 
 @pytest.mark.parametrize(
@@ -148,6 +153,14 @@ def test_distances_are_those_of_the_parser() -> None:
 def test_levels_that_are_refused(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         Level(**{"models": model(), "mode": "Static", **changes})
+
+
+def test_truth_values() -> None:
+    of_numpy: Any = np.bool_(True)
+    assert Level(models=model(), normalize_losses=of_numpy).normalize_losses is True
+    wrong: Any = "false"
+    with pytest.raises(TypeError, match="normalize_losses is 'false', expected True or False"):
+        Level(models=model(), normalize_losses=wrong)
 
 
 def test_images_of_fewer_dimensions() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any, get_args
@@ -171,6 +172,43 @@ def test_moving_networks_are_written_apart() -> None:
     assert written["ImpactFixedModelsPath0"] == ["f.pt"]
     assert written["ImpactMovingModelsPath0"] == ["m.pt"]
     assert written["ImpactVoxelSize0"] == ["2", "2", "2"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_losses_are_settled_where_several_layers_are_weighed(dialect: Dialect) -> None:
+    """Other components divide where a map does not say."""
+    prefix = "" if dialect == "plain" else "Impact"
+    for mask, expected in (("11", ["false", "true"]), ("1", None)):
+        model = Model(path="f.pt", voxel_size=2, patch_size=0, layers_mask=mask)
+        levels = [
+            Level(models=model, mode="Static", normalize_losses=normalize)
+            for normalize in (False, mask == "11")
+        ]
+        written = Parameters(levels).to_parameter_map(dialect)
+        assert written.get(f"{prefix}NormalizeLosses") == expected
+        assert not [name for name in written if "FeatureNormalization" in name]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_normalizations_are_written(dialect: Dialect) -> None:
+    model = Model(
+        path="f.pt",
+        voxel_size=2,
+        patch_size=0,
+        feature_normalization="l2",
+        moving=Network(path="f.pt", voxel_size=2, patch_size=0),
+    )
+    parameters = Parameters(
+        Level(models=[model, dataclasses.replace(model, moving=None)], mode="Static")
+    )
+    written = parameters.to_parameter_map(dialect)
+    sides = ("FixedFeatureNormalization", "MovingFeatureNormalization")
+    found = [next(value for name, value in written.items() if side in name) for side in sides]
+    apart = [["l2", "l2"], ["none", "l2"]]
+    assert found == (apart if dialect == "numbered" else [[" ".join(words)] for words in apart])
+    assert Parameters.from_parameter_map(written) == parameters
+    given = {"Metric": ["Impact"], **written}
+    assert parameters.merged_into(given) | given == parameters.merged_into(given)
 
 
 def test_maps_as_python_writes_them() -> None:

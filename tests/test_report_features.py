@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,22 @@ def test_image_against_itself_and_start(layers: dict[int, str], tmp_path: Path) 
     (sharp,) = pair.sharpness
     assert sharp.at_identity
     assert pair.page.read_text().count('<tr class="best">') == 1
+
+
+def test_normalized_features(layers: dict[int, str], tmp_path: Path) -> None:
+    fixed, _ = images(2, tmp_path)
+    view = impact_plugin.view_features(
+        fixed, layers[2], tmp_path / "a", layers=[1], feature_normalization="l2", distances=["L1"]
+    )
+    np.testing.assert_allclose(np.linalg.norm(view.fixed[0].features, axis=-1), 1, atol=1e-5)
+    assert "as in Static mode, each vector scaled to unit length." in view.page.read_text()
+    options = ("--model", layers[2], "-o", tmp_path / "b", "--feature-normalization")
+    ran = programs.plugin("features", fixed, *options, "standardized")
+    assert ran.exit_code == 1
+    assert re.search("selected layer 0 of model .* has one channel", " ".join(ran.output.split()))
+    wrong: Any = "L2"
+    with pytest.raises(ValueError, match="feature_normalization is 'L2'"):
+        impact_plugin.view_features(fixed, layers[2], tmp_path, feature_normalization=wrong)
 
 
 def test_same_values_as_the_metric(layers: dict[int, str], tmp_path: Path) -> None:

@@ -20,7 +20,10 @@ ON_A_GRID: dict[str, Value] = {"ImageSampler": "Grid", "SampleGridSpacing": 4}
 
 
 def all_that_is_drawn(mode: str, layers: dict[int, str]) -> dict[str, Value]:
-    """Give a metric with subsets of channels, 2D models on 3D images, components, correlation."""
+    """Give a metric with subsets of channels, 2D models on 3D images, components, correlation.
+
+    And with its features and its layers' distances normalised.
+    """
     return impact(
         3,
         mode,
@@ -32,6 +35,8 @@ def all_that_is_drawn(mode: str, layers: dict[int, str]) -> dict[str, Value]:
         Distance="NCC L2 Cosine NCC",
         PCA="0 4 3 0",
         SubsetFeatures="3 2 0 4",
+        FeatureNormalization="l2 standardized",
+        NormalizeLosses="true",
     )
 
 

@@ -60,7 +60,7 @@ def files(original: Path, tmp_path: Path) -> Path:
 
 
 def test_same_to_the_bit(tmp_path: Path) -> None:
-    """Networks in both modes, a mask, a displacement field to start from; other threads."""
+    """Networks in both modes, normalised; a mask, a field to start from; other threads."""
     fixed, moving = sitk_pair()
     paths = [tmp_path / name for name in ("f.nii.gz", "m.mha", "mask.mha", "my model.pt")]
     sitk.WriteImage(fixed, str(paths[0]))
@@ -70,7 +70,12 @@ def test_same_to_the_bit(tmp_path: Path) -> None:
     field = sitk.Image(fixed.GetSize(), sitk.sitkVectorFloat64, 3) + 0.25
     field.CopyInformation(fixed)
     start = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
-    both: dict[str, Value] = {"LayersMask": "010", "MaximumNumberOfIterations": 12}
+    both: dict[str, Value] = {
+        "LayersMask": "011",
+        "FeatureNormalization": "l2",
+        "NormalizeLosses": "true",
+        "MaximumNumberOfIterations": 12,
+    }
     maps = [
         parameter_map(3, **(impact(3, "Static", "here.pt") | both)),
         parameter_map(

@@ -55,6 +55,12 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("nan", '"nan" is not allowed'),
         ("", '0 values ("") for 2 models'),
     ],
+    "FeatureNormalization": [
+        ("l2 none l2", "3 values"),
+        ("L2", '"L2" is not allowed. Allowed: "none", "l2", "standardized"'),
+        ("true", '"true" is not allowed'),
+        ("", '0 values ("") for 2 models'),
+    ],
     "Distance": [
         ("L1 L2 L1", "3 values"),
         ("MI", '"MI" is not allowed. Allowed: "L1", "L2"'),
@@ -101,6 +107,12 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
     ],
     "UseMixedPrecision": [
         ("yes", '"yes" is not allowed. Allowed: "true" or "false"'),
+        ("1", '"1" is not allowed'),
+        ("", '"" is not allowed'),
+    ],
+    "NormalizeLosses": [
+        ("yes", '"yes" is not allowed. Allowed: "true" or "false"'),
+        ("True", '"True" is not allowed'),
         ("1", '"1" is not allowed'),
         ("", '"" is not allowed'),
     ],

@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 from typing import get_args
 
-from impact_plugin.parameters import Distance, Layer, Level, Mode, Model, Network, Parameters
+from impact_plugin.parameters import (
+    Distance,
+    FeatureNormalization,
+    Layer,
+    Level,
+    Mode,
+    Model,
+    Network,
+    Parameters,
+)
 from impact_plugin.parameters.values import Value
 
 WORDS = ("a.pt", "my models/b.pt", "x y z/c.ts", "/d/e.jit", "f-1_ü.pth", "net.pt")
@@ -40,6 +49,7 @@ def _level(draw: random.Random, image_dimension: int) -> Level:
         mode=mode,
         device=device,
         mixed_precision=device != "cpu" and draw.random() < 0.5,
+        normalize_losses=draw.random() < 0.5,
         update_interval=draw.choice((0, 1, 50)) if static else 0,
         feature_maps=draw.choice(("", "true", "some folder/maps", "maps")) if static else "",
     )
@@ -66,6 +76,7 @@ def _model(draw: random.Random, mode: str, image_dimension: int, flat: int) -> M
         channels=fixed.channels,
         patch_size=fixed.patch_size,
         layers_mask=fixed.layers_mask,
+        feature_normalization=fixed.feature_normalization,
         layers=layers,
         moving=moving,
     )
@@ -86,4 +97,5 @@ def _extractor(
         channels=draw.choice((1, 3)),
         patch_size=0 if whole else [draw.randint(1, 99) for _ in range(dimension)],
         layers_mask=mask,
+        feature_normalization=draw.choice(("none", *get_args(FeatureNormalization))),
     )

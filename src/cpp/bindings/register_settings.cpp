@@ -16,7 +16,9 @@ register_settings(py::module_ & module)
     .def_readonly("number_of_channels", &ModelSettings::numberOfChannels)
     .def_readonly("patch_size", &ModelSettings::patchSize, "Voxels, x, y (, z); zeros mean the whole image.")
     .def_readonly("voxel_size", &ModelSettings::voxelSize, "mm, along the axes of the image.")
-    .def_readonly("layers_mask", &ModelSettings::layersMask);
+    .def_readonly("layers_mask", &ModelSettings::layersMask)
+    .def_property_readonly("feature_normalization",
+                           [](const ModelSettings & model) { return toString(model.featureNormalization); });
 
   py::class_<LayerSettings>(module, "LayerSettings", "How one selected layer enters the metric.")
     .def_readonly("subset_features", &LayerSettings::subsetFeatures, "Channels drawn at each evaluation; 0: all.")
@@ -28,6 +30,7 @@ register_settings(py::module_ & module)
     .def_property_readonly("mode", [](const LevelSettings & level) { return toString(level.mode); })
     .def_readonly("gpu", &LevelSettings::gpu, "Index of the GPU, -1 for the CPU.")
     .def_readonly("use_mixed_precision", &LevelSettings::useMixedPrecision)
+    .def_readonly("normalize_losses", &LevelSettings::normalizeLosses)
     .def_readonly("features_map_update_interval",
                   &LevelSettings::featuresMapUpdateInterval,
                   "Iterations after which the moving features are made anew; -1 or 0: never.")

@@ -38,6 +38,10 @@ namespace elastix
  * \parameter LayersMask*: one 0 or 1 for each output of the model.\n
  *    example: <tt>(LayersMask "01 1" "01")</tt> \n
  *    The default is 1, the first output.
+ * \parameter FeatureNormalization*: "none", "l2" (unit length) or "standardized" (zero mean, unit deviation), of each
+ *    feature vector over the channels of its layer, before PCA.\n
+ *    example: <tt>(FeatureNormalization "none l2" "none")</tt> \n
+ *    The default is "none".
  * \parameter Mode: "Static" (features made once per level) or "Jacobian" (features of patches, made at each
  *    iteration).\n
  *    example: <tt>(Mode "Static" "Jacobian")</tt> \n
@@ -59,6 +63,9 @@ namespace elastix
  *    The default is -1.
  * \parameter UseMixedPrecision: half precision for networks on a GPU, and for feature maps in Static mode.\n
  *    example: <tt>(UseMixedPrecision "true")</tt> \n
+ *    The default is "false".
+ * \parameter NormalizeLosses: each layer's distance is divided by its own value at the level's first evaluation.\n
+ *    example: <tt>(NormalizeLosses "true" "false")</tt> \n
  *    The default is "false".
  * \parameter FeaturesMapUpdateInterval: Static mode: after so many iterations the moving image is warped by the
  * transform as it then is, and its features are made anew; -1: never.\n example: <tt>(FeaturesMapUpdateInterval 50

@@ -87,6 +87,10 @@ ImpactMetric<TElastix>::BeforeRegistration()
   {
     log::warn(who + ":\n" + warnings);
   }
+  if (const std::string note = impact::noteOnLosses(parsed.levels); !note.empty())
+  {
+    log::info(who + ": " + note);
+  }
   typename FixedImageType::DirectionType direction;
   direction.SetIdentity();
   elastix.GetOriginalFixedImageDirection(direction);

@@ -129,6 +129,10 @@ keyOf(const Model & model, const ModelSettings & settings, const ModelInput & in
   {
     text << selected;
   }
+  if (settings.featureNormalization != FeatureNormalization::None)
+  {
+    text << " normalization " << toString(settings.featureNormalization);
+  }
   for (const std::int64_t size : settings.patchSize)
   {
     text << " tile " << size;

@@ -2,6 +2,7 @@
 
 #include "impact/base/error.h"
 #include "impact/base/memory.h"
+#include "impact/compare/feature_normalization.h"
 #include "impact/features/feature_extractor.h"
 #include "impact/kernels/processor.h"
 #include "impact/runtime/torch_tasks.h"
@@ -68,6 +69,17 @@ isAlone(const at::Tensor & tensor)
 {
   const auto holders = tensor.storage().use_count();
   return tensor.is_view() ? holders == 2 && tensor._base().use_count() == 1 : holders == 1;
+}
+
+/** Makes the rows the map's own, to be changed: a network may give its input, a layer twice, or what it holds itself.
+ */
+void
+makeAlone(FeatureMap & map)
+{
+  if (!isAlone(map.rows))
+  {
+    map.rows = map.rows.clone();
+  }
 }
 
 /** Gives the system back the whole pages of some memory that will not be used again before it is freed. */
@@ -254,9 +266,9 @@ resampleImage(const at::Tensor & original, const Grid & originalGrid, const Grid
 bool
 makeHalf(FeatureMap & map)
 {
-  if (map.rows.is_cpu() && !isAlone(map.rows))
+  if (map.rows.is_cpu())
   {
-    map.rows = map.rows.clone(); // a network may give its input, or a layer twice
+    makeAlone(map);
   }
   const at::Tensor rows = map.rows;
   if (!rows.is_cpu())
@@ -321,8 +333,11 @@ makeModelInput(const ModelSettings & settings, const ImageView & image, const Ma
   return { resampleImage(original, image.grid, grid), grid, ImageContext::of(image, axes, device) };
 }
 
+namespace
+{
+
 std::vector<FeatureMap>
-makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input)
+makeRawMaps(const Model & model, const ModelSettings & settings, const ModelInput & input)
 {
   const auto & [voxels, grid, context] = input;
   const bool sliceBySlice = settings.dimension < grid.dimension;
@@ -362,6 +377,30 @@ makeFeatureMaps(const Model & model, const ModelSettings & settings, const Model
       }
       maps[i].rows.narrow(0, z * slice.size(0), slice.size(0)).copy_(slice);
     }
+  }
+  return maps;
+}
+
+} // namespace
+
+std::vector<FeatureMap>
+makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input)
+{
+  std::vector<FeatureMap> maps = makeRawMaps(model, settings, input);
+  if (settings.featureNormalization == FeatureNormalization::None)
+  {
+    return maps;
+  }
+  std::vector<std::int64_t> channels;
+  for (const FeatureMap & map : maps)
+  {
+    channels.push_back(map.rows.size(1));
+  }
+  checkNormalization(settings, channels);
+  for (FeatureMap & map : maps)
+  {
+    makeAlone(map);
+    normalizeInPlace(settings.featureNormalization, map.rows);
   }
   return maps;
 }

@@ -39,7 +39,8 @@ Grid inputGrid(const ModelSettings & settings, const Grid & image, const Matrix 
 ModelInput
 makeModelInput(const ModelSettings & settings, const ImageView & image, const Matrix & axes, at::Device device);
 
-/** Runs a model over a whole image; one map for each selected layer. \throws Error when the model does not fit.
+/** Runs a model over a whole image; one map for each selected layer, normalised as the settings say. \throws Error when
+ * the model does not fit.
  *
  * A 2D model on a 3D image sees it slice by slice along the third axis. */
 std::vector<FeatureMap> makeFeatureMaps(const Model & model, const ModelSettings & settings, const ModelInput & input);

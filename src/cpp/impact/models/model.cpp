@@ -95,8 +95,11 @@ ImageContext::of(const ImageView & image, const Matrix & axes, at::Device device
 std::vector<at::Tensor>
 Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const
 {
-  const std::vector<at::Tensor> all = layers(input, mask.size(), context);
-  if (all.size() < mask.size() || (all.size() > mask.size() && !acceptsNumberOfLayers()))
+  // "110" is "11" to a network that is told how many layers to give: it need not go on to those that are not asked for.
+  const auto        behindLast = static_cast<std::size_t>(mask.rend() - std::find(mask.rbegin(), mask.rend(), true));
+  const std::size_t wanted = acceptsNumberOfLayers() ? behindLast : mask.size();
+  const std::vector<at::Tensor> all = layers(input, wanted, context);
+  if (all.size() < wanted || (all.size() > mask.size() && !acceptsNumberOfLayers()))
   {
     throw ParameterError("LayersMask",
                          "it has " + std::to_string(mask.size()) + " entries, but model file \"" + path() +
@@ -104,7 +107,7 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
                          "Give one 0 or 1 for each layer.");
   }
   std::vector<at::Tensor> result;
-  for (std::size_t i = 0; i < mask.size(); ++i)
+  for (std::size_t i = 0; i < wanted; ++i)
   {
     if (!mask[i])
     {

@@ -108,6 +108,20 @@ public:
         model.layersMask = { true }; // after a wrong mask, so that the other checks go on
       }
     }
+    perModel(
+      modelList("FeatureNormalization"),
+      models,
+      [this](ModelSettings & model, const ParameterEntry & entry, auto & text) {
+        const auto normalization = toFeatureNormalization(text);
+        if (!normalization)
+        {
+          m_Context.wrongValue(entry, text, namesOfFeatureNormalizations());
+          return;
+        }
+        model.featureNormalization = *normalization;
+      },
+      [](ModelSettings &) {},
+      "Give one for all, or one for each, which all of its layers share");
     readPatchSizes(mode, models);
     readVoxelSizes(models);
     return models;
@@ -134,7 +148,8 @@ private:
   perModel(const std::optional<ParameterEntry> & entry,
            std::vector<ModelSettings> &          models,
            const Apply &                         apply,
-           const Default &                       applyDefault)
+           const Default &                       applyDefault,
+           const std::string &                   remedy = "Give one for all, or one for each")
   {
     if (!entry)
     {
@@ -150,7 +165,7 @@ private:
                       entry->name,
                       std::to_string(entry->values.size()) + " values (" + quoted(entry->values) + ") for " +
                         std::to_string(models.size()) + " models",
-                      "Give one for all, or one for each");
+                      remedy);
       for (ModelSettings & model : models)
       {
         applyDefault(model);

@@ -38,28 +38,70 @@ toString(Distance distance)
   return "?";
 }
 
+std::string
+toString(FeatureNormalization normalization)
+{
+  switch (normalization)
+  {
+    case FeatureNormalization::None:
+      return "none";
+    case FeatureNormalization::L2:
+      return "l2";
+    case FeatureNormalization::Standardized:
+      return "standardized";
+  }
+  return "?";
+}
+
+namespace
+{
+
+/** The one of that name, or none. */
+template <typename Choices>
+std::optional<typename Choices::value_type>
+choiceOf(const Choices & choices, const std::string & name)
+{
+  const auto found =
+    std::find_if(choices.begin(), choices.end(), [&name](auto choice) { return name == toString(choice); });
+  return found == choices.end() ? std::nullopt : std::optional(*found);
+}
+
+template <typename Choices>
+std::string
+namesOfChoices(const Choices & choices)
+{
+  std::string names;
+  for (const auto choice : choices)
+  {
+    names += (names.empty() ? "\"" : ", \"") + toString(choice) + "\"";
+  }
+  return names;
+}
+
+} // namespace
+
 std::optional<Distance>
 toDistance(const std::string & name)
 {
-  for (const Distance distance : allDistances)
-  {
-    if (name == toString(distance))
-    {
-      return distance;
-    }
-  }
-  return std::nullopt;
+  return choiceOf(allDistances, name);
 }
 
 std::string
 namesOfDistances()
 {
-  std::string names;
-  for (const Distance distance : allDistances)
-  {
-    names += (names.empty() ? "\"" : ", \"") + toString(distance) + "\"";
-  }
-  return names;
+  return namesOfChoices(allDistances);
+}
+
+std::optional<FeatureNormalization>
+toFeatureNormalization(const std::string & name)
+{
+  return choiceOf(allFeatureNormalizations, name);
+}
+
+std::string
+namesOfFeatureNormalizations()
+{
+  return namesOfChoices(allFeatureNormalizations);
 }
 
 std::size_t
@@ -154,17 +196,31 @@ describeMask(const std::vector<bool> & mask)
 
 using Row = std::vector<std::string>;
 
+/** \param normalized whether the table has the normalisation of features */
 Row
-describeModel(const std::string & number, const std::string & image, const ModelSettings & model)
+describeModel(const std::string & number, const std::string & image, const ModelSettings & model, bool normalized)
 {
-  return { number,
+  Row row{ number,
            image,
            asText(model.dimension),
            asText(model.numberOfChannels),
            joined(model.patchSize),
            describeVoxelSize(model.voxelSize),
-           describeMask(model.layersMask),
-           model.path };
+           describeMask(model.layersMask) };
+  if (normalized)
+  {
+    row.push_back(toString(model.featureNormalization));
+  }
+  row.push_back(model.path);
+  return row;
+}
+
+bool
+normalizesFeatures(const std::vector<ModelSettings> & models)
+{
+  return std::any_of(models.begin(), models.end(), [](const ModelSettings & model) {
+    return model.featureNormalization != FeatureNormalization::None;
+  });
 }
 
 /** Rows of cells, the first the headings, as lines in columns. */
@@ -199,7 +255,8 @@ describe(const LevelSettings & settings)
 {
   std::string text = "  Mode " + toString(settings.mode) + ", " +
                      (settings.gpu < 0 ? std::string("on the CPU") : "GPU " + std::to_string(settings.gpu)) +
-                     (settings.useMixedPrecision ? ", UseMixedPrecision true" : "");
+                     (settings.useMixedPrecision ? ", UseMixedPrecision true" : "") +
+                     (settings.normalizeLosses ? ", NormalizeLosses true" : "");
   if (settings.featuresMapUpdateInterval > 0)
   {
     text += ", FeaturesMapUpdateInterval " + std::to_string(settings.featuresMapUpdateInterval);
@@ -208,18 +265,23 @@ describe(const LevelSettings & settings)
   {
     text += ", WriteFeatureMaps \"" + settings.featureMapsFolder + "\"";
   }
+  const bool       normalized = normalizesFeatures(settings.fixedModels) || normalizesFeatures(settings.movingModels);
   std::vector<Row> models{
     { "Model", "Image", "Dimension", "NumberOfChannels", "PatchSize", "VoxelSize", "LayersMask", "ModelsPath" }
   };
+  if (normalized)
+  {
+    models.front().insert(models.front().end() - 1, "FeatureNormalization");
+  }
   std::vector<Row> layers{ { "Layer", "Model", "Distance", "LayersWeight", "PCA", "SubsetFeatures" } };
   for (std::size_t i = 0; i < std::min(settings.fixedModels.size(), settings.movingModels.size()); ++i)
   {
     const std::string number = std::to_string(i);
-    const Row         fixed = describeModel(number, "fixed", settings.fixedModels[i]);
-    const Row         moving = describeModel(number, "moving", settings.movingModels[i]);
+    const Row         fixed = describeModel(number, "fixed", settings.fixedModels[i], normalized);
+    const Row         moving = describeModel(number, "moving", settings.movingModels[i], normalized);
     if (std::equal(fixed.begin() + 2, fixed.end(), moving.begin() + 2))
     {
-      models.push_back(describeModel(number, "both", settings.fixedModels[i]));
+      models.push_back(describeModel(number, "both", settings.fixedModels[i], normalized));
     }
     else
     {
@@ -240,6 +302,19 @@ describe(const LevelSettings & settings)
     }
   }
   return text + "\n" + table(models) + table(layers);
+}
+
+std::string
+noteOnLosses(const std::vector<LevelSettings> & levels)
+{
+  const bool isOpen = std::any_of(levels.begin(), levels.end(), [](const LevelSettings & level) {
+    return level.layers.size() > 1 && level.names.count("NormalizeLosses") == 0;
+  });
+  return isOpen
+           ? "several layers are weighed, and the map has no NormalizeLosses: their distances are added up as they "
+             "are. Newer Impact components divide each by its first value where a map does not say; "
+             "(ImpactNormalizeLosses \"true\") does so here."
+           : "";
 }
 
 } // namespace impact

@@ -35,6 +35,19 @@ enum class Distance
 inline constexpr std::array allDistances{ Distance::L1,   Distance::L2,  Distance::Cosine,    Distance::L1Cosine,
                                           Distance::Dice, Distance::NCC, Distance::DotProduct };
 
+/** How each feature vector is scaled over the channels of its layer, before anything else is done with it. */
+enum class FeatureNormalization
+{
+  None,
+  L2,          // to unit length
+  Standardized // to zero mean and unit deviation
+};
+
+/** Every one of them, in the order in which messages list them. */
+inline constexpr std::array allFeatureNormalizations{ FeatureNormalization::None,
+                                                      FeatureNormalization::L2,
+                                                      FeatureNormalization::Standardized };
+
 /** One feature extractor as a parameter map describes it, for one image at one resolution level. */
 struct ModelSettings
 {
@@ -44,6 +57,7 @@ struct ModelSettings
   std::vector<std::int64_t> patchSize;  // voxels, x y (z); zeros mean the whole image
   std::vector<double>       voxelSize;  // mm, x y (z)
   std::vector<bool>         layersMask; // one entry per output of the model
+  FeatureNormalization      featureNormalization{ FeatureNormalization::None };
 };
 
 /** How one selected layer enters the metric. */
@@ -62,6 +76,7 @@ struct LevelSettings
   Mode        mode{ Mode::Jacobian };
   int         gpu{ -1 };                       // index of the GPU, or -1 for the CPU
   bool        useMixedPrecision{ false };      // half precision for networks on a GPU, for Static maps anywhere
+  bool        normalizeLosses{ false };        // each layer's distance divided by its own at the first evaluation
   int         featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
   std::string featureMapsFolder;               // where feature maps are written; empty: nowhere
   std::vector<ModelSettings> fixedModels;
@@ -94,6 +109,7 @@ struct LevelSettings
 
 std::string toString(Mode mode);
 std::string toString(Distance distance);
+std::string toString(FeatureNormalization normalization);
 
 /** The distance of that name, or none. */
 std::optional<Distance> toDistance(const std::string & name);
@@ -101,11 +117,19 @@ std::optional<Distance> toDistance(const std::string & name);
 /** The names of all distances as a message lists them: "L1", "L2", ... */
 std::string namesOfDistances();
 
+/** The same of normalisations of features. */
+std::optional<FeatureNormalization> toFeatureNormalization(const std::string & name);
+std::string                         namesOfFeatureNormalizations();
+
 /** Number of layers that the masks of these models select. */
 std::size_t numberOfSelectedLayers(const std::vector<ModelSettings> & models);
 std::size_t numberOfSelectedLayers(const ModelSettings & model);
 
 /** The level as a table in the user's terms, for the log. */
 std::string describe(const LevelSettings & settings);
+
+/** What the log says once where a level weighs several layers and the map does not say whether their distances are
+ * divided: other components then do. Empty for other maps. */
+std::string noteOnLosses(const std::vector<LevelSettings> & levels);
 
 } // namespace impact

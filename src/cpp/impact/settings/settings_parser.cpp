@@ -36,7 +36,8 @@ public:
                       "-1, to make the features once per level, or the number of iterations after which those of the "
                       "moving image are made anew"));
     settings.featureMapsFolder = readFolder();
-    settings.useMixedPrecision = readUseMixedPrecision();
+    settings.useMixedPrecision = readBoolean("UseMixedPrecision");
+    settings.normalizeLosses = readBoolean("NormalizeLosses");
     warnOfWhatDoesNotApply(settings);
     settings.fixedModels = parseModels(m_Context, "Fixed", settings.mode);
     settings.movingModels = parseModels(m_Context, "Moving", settings.mode);
@@ -163,10 +164,11 @@ private:
     return {};
   }
 
+  /** True or false; false where it is not given. */
   bool
-  readUseMixedPrecision()
+  readBoolean(const std::string & name)
   {
-    const auto entry = level("UseMixedPrecision");
+    const auto entry = level(name);
     if (!entry)
     {
       return false;

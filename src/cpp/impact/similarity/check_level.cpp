@@ -1,6 +1,7 @@
 #include "impact/api/level_check.h"
 #include "impact/api/messages.h"
 #include "impact/base/error.h"
+#include "impact/compare/feature_normalization.h"
 #include "impact/features/feature_cache.h"
 #include "impact/features/feature_map.h"
 #include "impact/kernels/processor.h"
@@ -162,6 +163,11 @@ private:
     addMemory(pair, false, *moving);
     survey(pair, false, *moving);
     checkComponents(pair, channels);
+    for (const bool isFixed : { true, false })
+    {
+      const ModelSettings & model = modelOf(pair, isFixed);
+      attempt(sideOf(isFixed), &model, [&] { checkNormalization(model, channelsOf(isFixed ? *fixed : *moving)); });
+    }
     if (channels != channelsOf(*moving))
     {
       report("MovingLayersMask",

@@ -2,6 +2,8 @@
 #include "impact/base/error.h"
 #include "impact/compare/channels.h"
 #include "impact/compare/distance.h"
+#include "impact/compare/feature_normalization.h"
+#include "impact/compare/loss_divisors.h"
 #include "impact/compare/principal_components.h"
 #include "impact/compare/sample_distances.h"
 #include "impact/models/model_view.h"
@@ -42,6 +44,7 @@ public:
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
     , m_Engine(input.engine)
+    , m_Divisors(m_Settings)
   {
     if (input.deviceGeometry)
     {
@@ -60,7 +63,14 @@ public:
                           m_Device,
                           input.log);
       };
-      Pair pair{ modelFor(fixed, input.fixed), modelFor(moving, input.moving), {}, {}, {}, {} };
+      Pair pair{ modelFor(fixed, input.fixed),
+                 modelFor(moving, input.moving),
+                 fixed.settings.featureNormalization,
+                 moving.settings.featureNormalization,
+                 {},
+                 {},
+                 {},
+                 {} };
       if (pair.fixed.numbersOfChannels() != pair.moving.numbersOfChannels())
       {
         throw Error("Models \"" + fixed.settings.path + "\" and \"" + moving.settings.path +
@@ -85,6 +95,8 @@ public:
   {
     PatchModel                       fixed;
     PatchModel                       moving;
+    FeatureNormalization             ofFixed; // before everything else
+    FeatureNormalization             ofMoving;
     std::vector<std::vector<Vector>> fixedOffsets; // one per plane
     std::vector<std::vector<Vector>> movingOffsets;
     TorchPatches::Offsets            fixedOnDevice; // where evaluateOnDevice() is to be called
@@ -289,10 +301,13 @@ private:
       {
         const LayerSettings & layer = m_Settings.layers[firstLayer + i];
         movingFeatures[i].set_requires_grad(gradient != nullptr);
-        const at::Tensor f = reduced(firstLayer + i, fixedFeatures[i], fixedFeatures[i]);
-        const at::Tensor m = reduced(firstLayer + i, fixedFeatures[i], movingFeatures[i]);
+        const at::Tensor ofFixed = normalized(pair.ofFixed, fixedFeatures[i], m_Engine);
+        const at::Tensor ofMoving = normalized(pair.ofMoving, movingFeatures[i], m_Engine);
+        const at::Tensor f = reduced(firstLayer + i, ofFixed, ofFixed);
+        const at::Tensor m = reduced(firstLayer + i, ofFixed, ofMoving);
         const at::Tensor channels = drawChannels(m_Random, layer, f.size(1), m_Device);
-        total = total + layer.weight * distance(layer.distance, columns(f, channels), columns(m, channels), m_Engine);
+        const at::Tensor apart = distance(layer.distance, columns(f, channels), columns(m, channels), m_Engine);
+        total = total + layer.weight * m_Divisors.divided(firstLayer + i, layer.distance, apart, f.size(0));
       }
     }
     if (gradient)
@@ -336,6 +351,7 @@ private:
   Random                   m_Random;
   at::Device               m_Device;
   Engine                   m_Engine;
+  LossDivisors             m_Divisors;
   std::vector<Pair>        m_Pairs;
 
   // Where evaluateOnDevice() is to be called:

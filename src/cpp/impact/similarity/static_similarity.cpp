@@ -2,6 +2,7 @@
 #include "impact/base/memory.h"
 #include "impact/compare/channels.h"
 #include "impact/compare/distance.h"
+#include "impact/compare/loss_divisors.h"
 #include "impact/compare/principal_components.h"
 #include "impact/compare/sample_distances.h"
 #include "impact/features/feature_cache.h"
@@ -38,6 +39,7 @@ public:
     , m_Random(input.seed)
     , m_Device(deviceOf(input.settings.gpu))
     , m_Engine(input.engine)
+    , m_Divisors(m_Settings)
     , m_SamplesAtOnce(samplesAtOnce, m_Device, "sample", input.log)
     , m_Cache(m_Settings.useMixedPrecision ? std::nullopt : FeatureCache::ofEnvironment())
     , m_Writer(input.writer, input.settings.level)
@@ -188,7 +190,8 @@ private:
 
       at::AutoGradMode gradients(gradient != nullptr);
       movingFeatures.set_requires_grad(gradient != nullptr);
-      const at::Tensor term = layer.weight * distance(layer.distance, fixedFeatures, movingFeatures, m_Engine);
+      const at::Tensor apart = distance(layer.distance, fixedFeatures, movingFeatures, m_Engine);
+      const at::Tensor term = layer.weight * m_Divisors.divided(i, layer.distance, apart, fixed.size(0));
       value = value.defined() ? value + term.detach() : term.detach();
       if (gradient)
       {
@@ -331,6 +334,7 @@ private:
   Random                   m_Random;
   at::Device               m_Device;
   Engine                   m_Engine;
+  LossDivisors             m_Divisors;
   Batches                  m_SamplesAtOnce;
   std::vector<FeatureMap>  m_Fixed;
   std::vector<FeatureMap>  m_Moving;

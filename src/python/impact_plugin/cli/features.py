@@ -12,6 +12,7 @@ from impact_plugin.cli.paths import FilePath
 
 if TYPE_CHECKING:
     from impact_plugin.images.colour import Channel
+    from impact_plugin.parameters import FeatureNormalization
 
 _FILE = FilePath()
 
@@ -27,6 +28,13 @@ _FILE = FilePath()
 )
 @click.option("--dimension", type=click.IntRange(2, 3), help="Dimension of the network's input.")
 @click.option("--channels", type=click.IntRange(1), help="Channels of the network's input.")
+@click.option(
+    "--feature-normalization",
+    type=click.Choice(["none", "l2", "standardized"]),
+    default="none",
+    show_default=True,
+    help="How each feature vector is scaled over its layer's channels.",
+)
 @click.option(
     "-t",
     "--initial-transform",
@@ -64,6 +72,7 @@ def features(
     voxel_size: str | None,
     dimension: int | None,
     channels: int | None,
+    feature_normalization: FeatureNormalization,
     initial_transform: str | None,
     channel: Channel | None,
     distances: tuple[str, ...],
@@ -96,6 +105,7 @@ def features(
         voxel_size=None if voxel_size is None else _numbers(voxel_size, "--voxel-size", float),
         dimension=dimension,
         channels=channels,
+        feature_normalization=feature_normalization,
         initial_transform=initial_transform,
         channel=channel,
         distances=distances or viewing.DISTANCES,

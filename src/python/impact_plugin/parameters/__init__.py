@@ -16,7 +16,13 @@ from impact_plugin.parameters.elastix_text import ElastixFile
 from impact_plugin.parameters.errors import ParameterError, Problem
 from impact_plugin.parameters.level import Level, Mode
 from impact_plugin.parameters.names import Dialect
-from impact_plugin.parameters.network import Distance, Layer, Model, Network
+from impact_plugin.parameters.network import (
+    Distance,
+    FeatureNormalization,
+    Layer,
+    Model,
+    Network,
+)
 from impact_plugin.parameters.parameters import Parameters, new_file, open_file
 from impact_plugin.parameters.patch_size import patch_size_for
 from impact_plugin.parameters.values import ParameterMap
@@ -25,6 +31,7 @@ __all__ = [
     "Dialect",
     "Distance",
     "ElastixFile",
+    "FeatureNormalization",
     "Layer",
     "Level",
     "Mode",

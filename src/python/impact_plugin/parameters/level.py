@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from impact_plugin import _devices
-from impact_plugin._arguments import check_choice, integer
+from impact_plugin._arguments import check_choice, check_flag, integer
 from impact_plugin._deprecated import renamed_arguments, warn_of_old_name
 from impact_plugin._errors import InputError
 from impact_plugin._numbers import keep_plain
@@ -29,6 +29,8 @@ class Level:
         device: Where the networks run: "cpu", "cuda" (the first GPU) or "cuda:1".
         mixed_precision: Half precision for networks on a GPU, where torch finds that safe, and for
             feature maps in Static mode, which then take half the memory.
+        normalize_losses: Whether each layer's distance is divided by its own value at the level's
+            first evaluation, so that each starts at its weight.
         update_interval: Iterations after which the moving features are made anew; 0: never. Static
             mode only.
         feature_maps: Where feature maps are written: a folder; "true" for ``FeatureMaps`` in the
@@ -36,12 +38,14 @@ class Level:
 
     Raises:
         ValueError: A value is not allowed, or has no effect in that mode or on that device.
+        TypeError: `normalize_losses` is no truth value.
     """
 
     models: Model | Sequence[Model]
     mode: Mode = "Jacobian"
     device: str = "cpu"
     mixed_precision: bool = False
+    normalize_losses: bool = False
     update_interval: int = 0
     feature_maps: str | os.PathLike[str] = ""
 
@@ -55,6 +59,7 @@ class Level:
             message = "models is empty. Give at least one Model."
             raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
+        check_flag("normalize_losses", self.normalize_losses)
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))

@@ -14,6 +14,7 @@ from impact_plugin._errors import InputError
 from impact_plugin._numbers import keep_plain, spread
 
 Distance = Literal["L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct"]
+FeatureNormalization = Literal["none", "l2", "standardized"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Network:
             None: 0 in Static mode, in Jacobian mode what the network is measured to see for one
             feature.
         layers_mask: One digit for each of the network's layers: 1 where it counts.
+        feature_normalization: How each feature vector is scaled over the channels of its layer,
+            before `Layer.pca`: "none"; "l2", to unit length; "standardized", to zero mean and unit
+            deviation, which layers of one channel cannot be.
 
     Raises:
         ValueError: A value is not allowed.
@@ -76,6 +80,7 @@ class Network:
     channels: int = 1
     patch_size: int | Sequence[int] | None = None
     layers_mask: str = "1"
+    feature_normalization: FeatureNormalization = "none"
 
     def __post_init__(self) -> None:
         def keep(name: str, value: object) -> None:
@@ -91,6 +96,9 @@ class Network:
         keep("channels", integer("channels", self.channels, 1))
         keep("voxel_size", self._checked_voxel_size())
         keep("patch_size", self._checked_patch_size())
+        check_choice(
+            "feature_normalization", self.feature_normalization, get_args(FeatureNormalization)
+        )
         if set(self.layers_mask) - {"0", "1"} or "1" not in self.layers_mask:
             message = (
                 f"layers_mask is {self.layers_mask!r}. Allowed: one 0 or 1 for each layer, at "

@@ -136,6 +136,7 @@ def _level(settings: _core.LevelSettings) -> Level:
         mode=settings.mode,
         device=_devices.name_of(settings.gpu),
         mixed_precision=settings.use_mixed_precision,
+        normalize_losses=settings.normalize_losses,
         update_interval=settings.features_map_update_interval,
         feature_maps=settings.feature_maps_folder,
     )
@@ -150,6 +151,7 @@ def _network(settings: _core.ModelSettings) -> Network:
         channels=settings.number_of_channels,
         patch_size=settings.patch_size,
         layers_mask="".join("1" if selected else "0" for selected in settings.layers_mask),
+        feature_normalization=settings.feature_normalization,
     )
 
 

@@ -47,11 +47,13 @@ def write_levels(
         else:
             result[prefix + name] = [" ".join("*".join(word) for word in words) for words in values]
 
-    def per_model(name: str, of: Callable[[Network], Words]) -> None:
+    def per_model(name: str, of: Callable[[Network], Words], default: Words | None = None) -> None:
         def side(place: int) -> list[list[Words]]:
             return [[of(model.networks[place]) for model in level.pairs] for level in levels]
 
         fixed, moving = side(0), side(1)
+        if all(words == default for level in (*fixed, *moving) for words in level):
+            return
         if fixed == moving:
             lists(name, fixed)
         else:
@@ -76,6 +78,13 @@ def write_levels(
     per_level("Mode", [level.mode for level in levels])
     per_level("GPU", [str(_devices.number_of(level.device)) for level in levels])
     per_level("UseMixedPrecision", [_boolean(level.mixed_precision) for level in levels], "false")
+    # Other components divide where a map with several layers does not say: what we write, says.
+    several = any(sum(len(model.selected) for model in level.pairs) > 1 for level in levels)
+    per_level(
+        "NormalizeLosses",
+        [_boolean(level.normalize_losses) for level in levels],
+        None if several else "false",
+    )
     per_level(
         "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"
     )
@@ -86,6 +95,7 @@ def write_levels(
     per_model("VoxelSize", _voxel_size)
     per_model("PatchSize", _patch_size)
     per_model("LayersMask", lambda network: [network.layers_mask])
+    per_model("FeatureNormalization", lambda network: [network.feature_normalization], ["none"])
     per_layer("LayersWeight", lambda layer: format_number(layer.weight))
     per_layer("SubsetFeatures", lambda layer: str(layer.subset_features))
     per_layer("PCA", lambda layer: str(layer.pca))

@@ -24,7 +24,7 @@ from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.models.inspection import inspect
 from impact_plugin.models.report import ModelReport
-from impact_plugin.parameters import Distance
+from impact_plugin.parameters import Distance, FeatureNormalization
 from impact_plugin.report.features import content, extraction, files, scans
 from impact_plugin.report.features.colours import Basis
 from impact_plugin.report.features.extraction import FeatureMap
@@ -88,6 +88,7 @@ def view_features(
     voxel_size: float | Sequence[float] | None = None,
     dimension: int | None = None,
     channels: int | None = None,
+    feature_normalization: FeatureNormalization = "none",
     initial_transform: InitialTransform = None,
     channel: Channel | None = None,
     distances: Sequence[str] = DISTANCES,
@@ -126,6 +127,8 @@ def view_features(
             image's own voxels.
         dimension: Dimension of the network's input; by default the images', or 2 if it must be.
         channels: Channels of the network's input; by default what it takes.
+        feature_normalization: How each feature vector is scaled over its layer's channels: "none",
+            "l2" or "standardized", as the parameter FeatureNormalization.
         initial_transform: Where the moving image lies, as in ``register_images``: what counts as
             the identity in the scans.
         channel: What stands for images with colours, as in ``register_images``.
@@ -158,6 +161,9 @@ def view_features(
     gpu = _devices.number_of(device)
     file = expanded(model, "model")
     folder = expanded(output_directory, "output_directory").absolute()
+    _arguments.check_choice(
+        "feature_normalization", feature_normalization, get_args(FeatureNormalization)
+    )
     distances = [distances] if isinstance(distances, str) else distances
     steps = _checked(distances, scan_range, scan_steps, samples, seed, slices, file_format)
     colour.check_channel(channel)
@@ -183,6 +189,7 @@ def view_features(
         report.measured[0] if report.measured else 3,
         report.measured[1] if report.measured else 1,
         _voxels(voxel_size, first),
+        feature_normalization,
     )
     _arguments.make_folder("output_directory", folder)
     initial_transform = transform_in(initial_transform)

@@ -77,6 +77,10 @@ def write(
         "title": f"Features of {Path(model.path).name}",
         "model": report.describe(),
         "voxels": " x ".join(f"{each:g}" for each in model.voxel_sizes),
+        "scaled": {
+            "l2": ", each vector scaled to unit length",
+            "standardized": ", each vector scaled to zero mean and unit deviation",
+        }.get(model.feature_normalization, ""),
         "sides": names,
         "layers": [
             {

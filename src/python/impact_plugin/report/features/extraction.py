@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from impact_plugin._errors import InputError
 from impact_plugin.images.grid import Geometry
-from impact_plugin.parameters import Layer, Level, Model, Parameters
+from impact_plugin.parameters import FeatureNormalization, Layer, Level, Model, Parameters
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -107,6 +107,7 @@ def model_of(
     dimension: int,
     channels: int,
     voxel: Sequence[float],
+    normalization: FeatureNormalization = "none",
 ) -> Model:
     """Describe a network and the layers to look at.
 
@@ -117,6 +118,7 @@ def model_of(
         dimension: Dimension of the network's input.
         channels: Channels of the network's input.
         voxel: Voxel size in mm, x, y (, z).
+        normalization: How feature vectors are scaled.
     """
     return Model(
         path=path,
@@ -125,6 +127,7 @@ def model_of(
         channels=channels,
         patch_size=0,
         layers_mask="".join("1" if number in layers else "0" for number in range(count)),
+        feature_normalization=normalization,
         layers=Layer("L2"),
     )
 
