@@ -2,6 +2,7 @@
 
 #include <pybind11/functional.h>
 
+#include "impact/models/plain_graph.h"
 #include "impact/models/torchscript_graph.h"
 #include "impact/runtime/batches.h"
 #include "impact/runtime/device.h"
@@ -48,6 +49,33 @@ fail(const std::string & how)
   {
     throw std::runtime_error(how);
   }
+}
+
+/** The operators of a network's plain graph, in order. \throws with the reason where it has no such graph.
+ *
+ * \param direction of the images, row by row, for a network that is told */
+std::vector<std::string>
+plainOperators(const std::string & path, const std::vector<bool> & mask, int rank, const std::vector<float> & direction)
+{
+  torch::jit::Module module = torch::jit::load(path);
+  module.eval();
+  const std::vector<std::optional<c10::IValue>> all{
+    at::full({ 1 }, static_cast<std::int64_t>(mask.size()), at::kLong), std::nullopt, at::tensor(direction).view({ 3, -1 })
+  };
+  const auto   taken = module.get_method("forward").function().getSchema().arguments().size() - 2;
+  PlainRequest request{ rank, { all.begin(), all.begin() + static_cast<std::ptrdiff_t>(taken) }, mask, taken == 0 };
+  std::string              reason;
+  std::vector<std::string> operators;
+  const auto               graph = plainGraph(module, request, &reason);
+  if (!graph)
+  {
+    throw std::runtime_error(reason);
+  }
+  for (const torch::jit::Node * const node : graph->nodes())
+  {
+    operators.emplace_back(node->kind().toQualString());
+  }
+  return operators;
 }
 
 /** A model file as it is run on a GPU: in single precision and without fusers. */
@@ -116,6 +144,12 @@ register_batches(py::module_ & module)
     "last "
     "batch and the messages.");
 
+  module.def("plain_operators",
+             &plainOperators,
+             py::arg("path"),
+             py::arg("mask"),
+             py::arg("rank"),
+             py::arg("direction") = std::vector<float>{ 1, 0, 0, 0, 1, 0, 0, 0, 1 });
   module.def("number_that_fits", &numberThatFits, py::arg("available"), py::arg("bytes_per_item"), py::arg("most"));
 
   module.def(

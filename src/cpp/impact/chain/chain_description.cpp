@@ -1,9 +1,5 @@
 #include "impact/chain/chain_description.h"
 
-#include <torch/csrc/jit/passes/constant_propagation.h>
-#include <torch/csrc/jit/passes/freeze_module.h>
-#include <torch/csrc/jit/passes/inliner.h>
-
 #include <algorithm>
 #include <set>
 
@@ -26,11 +22,11 @@ const std::set<std::string> rectifiers{ "aten::relu", "aten::relu_", "aten::leak
 
 /** Whether some node changes a tensor or a list in a way that the reader does not follow. */
 bool
-changesThings(torch::jit::Block & block, bool inner)
+changesThings(const torch::jit::Block & block, bool inner)
 {
-  for (Node * const node : block.nodes())
+  for (const Node * const node : block.nodes())
   {
-    for (torch::jit::Block * const part : node->blocks())
+    for (const torch::jit::Block * const part : node->blocks())
     {
       if (changesThings(*part, true))
       {
@@ -40,39 +36,13 @@ changesThings(torch::jit::Block & block, bool inner)
     const auto * const schema = node->maybeSchema();
     if (schema && schema->is_mutable())
     {
-      const std::string kind = kindOf(*node);
-      const bool        followed = rectifiers.count(kind) > 0 || kind == "aten::append";
-      if (inner || !followed)
+      if (inner || rectifiers.count(kindOf(*node)) == 0)
       {
         return true;
       }
     }
   }
   return false;
-}
-
-/** Whether a network might be a chain: networks that are not may be large, and are not copied to find out. */
-bool
-mayBeChain(torch::jit::Block & block, bool & hasConvolution)
-{
-  const std::set<std::string> others{ "aten::linear", "aten::matmul", "aten::softmax", "aten::layer_norm" };
-  for (Node * const node : block.nodes())
-  {
-    const std::string kind = kindOf(*node);
-    hasConvolution = hasConvolution || convolutions.count(kind) > 0;
-    if (others.count(kind) > 0)
-    {
-      return false;
-    }
-    for (torch::jit::Block * const part : node->blocks())
-    {
-      if (!mayBeChain(*part, hasConvolution))
-      {
-        return false;
-      }
-    }
-  }
-  return true;
 }
 
 /** A unit and the tensor that it ends with. */
@@ -85,26 +55,86 @@ struct ReadUnit
 class Reader
 {
 public:
-  explicit Reader(const Value * image)
-    : m_Image(image)
-  {}
+  /** The units that make a tensor, back to what is made by no unit. */
+  struct Units
+  {
+    std::vector<ReadUnit> units;
+    const Value *         begin;
+  };
 
-  /** The units that make a tensor from the image. */
-  std::optional<std::vector<ReadUnit>>
-  unitsOf(const Value * value) const
+  static Units
+  unitsOf(const Value * value)
   {
     std::vector<ReadUnit> reversed;
-    for (skipIdentities(value); value != m_Image; skipIdentities(value))
+    for (skipIdentities(value);; skipIdentities(value))
     {
-      ReadUnit unit{ {}, value };
-      value = readUnit(value, unit.unit);
-      if (!value)
+      ReadUnit            unit{ {}, value };
+      const Value * const before = readUnit(value, unit.unit);
+      if (!before)
       {
-        return std::nullopt;
+        return { std::vector<ReadUnit>(reversed.rbegin(), reversed.rend()), value };
       }
+      value = before;
       reversed.push_back(std::move(unit));
     }
-    return std::vector<ReadUnit>(reversed.rbegin(), reversed.rend());
+  }
+
+  /** Goes back to what axes were turned of. \return whether any were */
+  static bool
+  skipTurns(const Value *& value)
+  {
+    const std::set<std::string> turns{ "aten::permute", "aten::flip", "aten::transpose", "aten::movedim" };
+    bool                        any = false;
+    for (const Node * node = skipIdentities(value); turns.count(kindOf(*node)) > 0; node = skipIdentities(value))
+    {
+      any = true;
+      value = node->inputs()[0];
+    }
+    return any;
+  }
+
+  /** The unit that begins with a convolution, as long as nothing else sees what is in it. */
+  static std::optional<ReadUnit>
+  unitFrom(const Node & convolution)
+  {
+    std::vector<const Value *> ends{ convolution.output() };
+    for (const auto & kinds : { std::set<std::string>{ "aten::instance_norm", "aten::batch_norm" }, rectifiers })
+    {
+      const Node * const next = onlyUser(ends.back());
+      if (next && kinds.count(kindOf(*next)) > 0 && next->inputs()[0] == ends.back())
+      {
+        ends.push_back(next->output());
+      }
+    }
+    for (; !ends.empty(); ends.pop_back())
+    {
+      ReadUnit unit{ {}, ends.back() };
+      if (readUnit(ends.back(), unit.unit) == convolution.inputs()[0])
+      {
+        return unit;
+      }
+    }
+    return std::nullopt;
+  }
+
+  /** The node that alone sees a tensor, apart from its size; null where there are several. */
+  static const Node *
+  onlyUser(const Value * value)
+  {
+    const Node * only = nullptr;
+    for (const auto & use : value->uses())
+    {
+      if (use.user->kind() == c10::aten::size)
+      {
+        continue;
+      }
+      if (only || use.user->owningBlock() != value->node()->owningBlock() || use.user->kind() == c10::prim::Return)
+      {
+        return nullptr;
+      }
+      only = use.user;
+    }
+    return only;
   }
 
 private:
@@ -267,69 +297,28 @@ private:
     }
     return true;
   }
-
-  const Value * m_Image;
 };
 
-/** The values that forward() returns, one per layer. */
-std::vector<const Value *>
-returnedLayers(const torch::jit::Graph & graph)
+std::optional<FoundChain>
+find(const torch::jit::Graph & graph)
 {
-  const Value * const        result = graph.outputs()[0];
-  const Node * const         node = result->node();
-  std::vector<const Value *> layers;
-  if (result->type()->kind() == c10::TypeKind::TensorType)
-  {
-    return { result };
-  }
-  if (node->kind() == c10::prim::ListConstruct || node->kind() == c10::prim::TupleConstruct)
-  {
-    layers.assign(node->inputs().begin(), node->inputs().end());
-    // Appended in the order of the graph.
-    for (const Node * const other : graph.nodes())
-    {
-      if (kindOf(*other) == "aten::append" && other->inputs()[0] == result)
-      {
-        layers.push_back(other->inputs()[1]);
-      }
-    }
-  }
-  return layers;
-}
-
-std::optional<ChainDescription>
-read(const torch::jit::Module & module, std::size_t numberOfLayersArgument, const std::vector<bool> & mask)
-{
-  const torch::jit::Module frozen = torch::jit::freeze_module(module);
-  auto                     graph = frozen.get_method("forward").graph()->copy();
-  if (numberOfLayersArgument > 0)
-  {
-    Value * const                     argument = graph->inputs()[1 + numberOfLayersArgument];
-    const torch::jit::WithInsertPoint first(*graph->nodes().begin());
-    argument->replaceAllUsesWith(
-      graph->insertConstant(at::full({ 1 }, static_cast<std::int64_t>(mask.size()), at::kLong)));
-    torch::jit::ConstantPropagation(graph);
-  }
-  const auto layers = returnedLayers(*graph);
-  if (layers.size() < mask.size() || (layers.size() > mask.size() && numberOfLayersArgument == 0) ||
-      changesThings(*graph->block(), false))
+  const Node & result = *graph.outputs()[0]->node();
+  if (result.kind() != c10::prim::TupleConstruct || changesThings(*graph.block(), false))
   {
     return std::nullopt;
   }
-
-  const Reader                       reader(graph->inputs()[1]);
+  FoundChain                         found{};
   std::vector<std::vector<ReadUnit>> ofLayers;
-  for (std::size_t i = 0; i < mask.size(); ++i)
+  for (const Value * layer : result.inputs())
   {
-    if (mask[i])
+    found.turns = Reader::skipTurns(layer) || found.turns;
+    auto read = Reader::unitsOf(layer);
+    if (read.units.empty() || (!ofLayers.empty() && read.begin != found.begin))
     {
-      auto units = reader.unitsOf(layers[i]);
-      if (!units || units->empty())
-      {
-        return std::nullopt;
-      }
-      ofLayers.push_back(std::move(*units));
+      return std::nullopt;
     }
+    found.begin = read.begin;
+    ofLayers.push_back(std::move(read.units));
   }
   if (ofLayers.empty())
   {
@@ -337,7 +326,7 @@ read(const torch::jit::Module & module, std::size_t numberOfLayersArgument, cons
   }
   const auto longest = *std::max_element(
     ofLayers.begin(), ofLayers.end(), [](const auto & a, const auto & b) { return a.size() < b.size(); });
-  ChainDescription chain;
+  ChainDescription & chain = found.description;
   for (const auto & units : ofLayers)
   {
     if (units.back().end != longest[units.size() - 1].end)
@@ -350,25 +339,65 @@ read(const torch::jit::Module & module, std::size_t numberOfLayersArgument, cons
   {
     chain.units.push_back(unit.unit);
   }
-  return chain;
+  return found;
+}
+
+std::vector<ChainStretch>
+stretches(torch::jit::Graph & graph)
+{
+  std::vector<ChainStretch>    found;
+  std::set<const Node *>       taken;
+  for (Node * node : graph.nodes())
+  {
+    ChainStretch stretch{ {}, nullptr, nullptr };
+    while (node && convolutions.count(kindOf(*node)) > 0 && taken.count(node) == 0)
+    {
+      const auto unit = Reader::unitFrom(*node);
+      if (!unit)
+      {
+        break;
+      }
+      taken.insert(node);
+      stretch.begin = stretch.begin ? stretch.begin : node->inputs()[0];
+      stretch.end = const_cast<Value *>(unit->end);
+      stretch.description.units.push_back(unit->unit);
+      const Node * const next = Reader::onlyUser(stretch.end);
+      node = next && next->inputs()[0] == stretch.end ? const_cast<Node *>(next) : nullptr;
+    }
+    if (stretch.begin)
+    {
+      stretch.description.outputs.push_back(stretch.description.units.size() - 1);
+      found.push_back(std::move(stretch));
+    }
+  }
+  return found;
 }
 
 } // namespace
 
-std::optional<ChainDescription>
-readChain(const torch::jit::Module & module, std::size_t numberOfLayersArgument, const std::vector<bool> & mask)
+std::vector<ChainStretch>
+findStretches(torch::jit::Graph & graph)
 {
   try
   {
-    const auto graph = module.get_method("forward").graph()->copy();
-    torch::jit::Inline(*graph);
-    bool hasConvolution = false;
-    return mayBeChain(*graph->block(), hasConvolution) && hasConvolution ? read(module, numberOfLayersArgument, mask)
-                                                                         : std::nullopt;
+    return changesThings(*graph.block(), false) ? std::vector<ChainStretch>() : stretches(graph);
   }
   catch (const std::exception &)
   {
-    return std::nullopt; // what cannot be frozen runs as it is
+    return {}; // arguments of another kind than torch's operators have
+  }
+}
+
+std::optional<FoundChain>
+findChain(const torch::jit::Graph & graph)
+{
+  try
+  {
+    return find(graph);
+  }
+  catch (const std::exception &)
+  {
+    return std::nullopt; // arguments of another kind than torch's operators have: the network runs as it is
   }
 }
 

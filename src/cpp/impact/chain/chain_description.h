@@ -39,14 +39,31 @@ struct ChainDescription
   std::vector<std::size_t> outputs; // for each selected layer, the unit that ends with it
 };
 
-/** Reads a chain out of a TorchScript module.
+/** A chain in a graph, and where it begins. */
+struct FoundChain
+{
+  ChainDescription           description;
+  const torch::jit::Value *  begin; // what its first convolution sees: the image, or what was made of it before
+  bool                       turns; // whether axes of its layers are turned before they are returned
+};
+
+/** Finds the chain of convolutions that makes all layers of a graph.
  *
- * \param numberOfLayersArgument which argument of forward() is the number of layers, counted from the image's 0; 0:
- * none
- * \param mask which of the layers are wanted
- * \return nothing where the network is anything but a chain of convolutions (2D or 3D, without groups), instance or
- * batch normalisation and rectifiers; nothing is thrown */
-std::optional<ChainDescription>
-readChain(const torch::jit::Module & module, std::size_t numberOfLayersArgument, const std::vector<bool> & mask);
+ * \param graph of one network, plain (plain_graph.h): its inputs are the image and what varies with it, its output is a
+ * tuple of layers
+ * \return nothing where layers are made by anything but a chain of convolutions (2D or 3D, without groups), instance or
+ * batch normalisation and rectifiers, and by turning axes; nothing is thrown */
+std::optional<FoundChain> findChain(const torch::jit::Graph & graph);
+
+/** Units in a graph each of which sees what the one before gives, which nothing else sees. */
+struct ChainStretch
+{
+  ChainDescription     description; // with one output, the last unit's
+  torch::jit::Value *  begin;
+  torch::jit::Value *  end;
+};
+
+/** All such stretches of a plain graph, as long as they can be. */
+std::vector<ChainStretch> findStretches(torch::jit::Graph & graph);
 
 } // namespace impact

@@ -36,6 +36,12 @@ public:
   }
 
   std::int64_t
+  paddedInputChannels() const
+  {
+    return m_In;
+  }
+
+  std::int64_t
   paddedChannels() const
   {
     return m_Out;

@@ -37,7 +37,7 @@ chainsAreWanted()
 ConvolutionChain::Tape::Tape() = default;
 ConvolutionChain::Tape::~Tape() = default;
 
-ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension)
+ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension, bool isInner)
   : m_Dimension(dimension)
   , m_Outputs(description.outputs)
   , m_OfTasks(std::make_unique<Pool<ChainWorkspace>>())
@@ -45,7 +45,7 @@ ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dim
 {
   for (const ChainUnit & unit : description.units)
   {
-    m_Units.push_back(std::make_unique<ConvolutionUnit>(unit, m_Units.empty()));
+    m_Units.push_back(std::make_unique<ConvolutionUnit>(unit, m_Units.empty() && !isInner));
   }
 }
 
@@ -60,7 +60,17 @@ ConvolutionChain::make(const ChainDescription & description, int dimension, int 
   {
     return nullptr;
   }
-  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension));
+  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension, false));
+}
+
+std::shared_ptr<const ConvolutionChain>
+ConvolutionChain::makeInner(const ChainDescription & description, int dimension)
+{
+  if (!chainsAreWanted() || description.units.front().weight.dim() != dimension + 2)
+  {
+    return nullptr;
+  }
+  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension, true));
 }
 
 std::vector<ConvolutionChain::Size>
@@ -74,12 +84,15 @@ ConvolutionChain::sizes(const Size & input) const
   return result;
 }
 
-bool
-ConvolutionChain::accepts(const Size & size) const
+std::int64_t
+ConvolutionChain::leastVoxels(const Size & size) const
 {
-  // A mean over a single voxel is refused by torch, too.
-  const auto all = sizes(size);
-  return std::all_of(all.begin(), all.end(), [](const Size & s) { return voxelsOf(s) > 1; });
+  std::int64_t least = voxelsOf(size);
+  for (const Size & each : sizes(size))
+  {
+    least = std::min(least, each[0] < 1 || each[1] < 1 || each[2] < 1 ? 0 : voxelsOf(each));
+  }
+  return least;
 }
 
 bool

@@ -19,6 +19,9 @@ public:
   /** \return null where the description does not begin with a grey image, repeated in the number of channels */
   static std::shared_ptr<const ConvolutionChain>
   make(const ChainDescription & description, int dimension, int numberOfChannels);
+
+  /** One that begins with what other layers made: for layersOf() alone. */
+  static std::shared_ptr<const ConvolutionChain> makeInner(const ChainDescription & description, int dimension);
   ~ConvolutionChain();
 
   /** The sizes of the selected layers. */
@@ -50,6 +53,11 @@ public:
   /** The same, whole. */
   std::vector<at::Tensor> layers(const at::Tensor & image) const;
 
+  bool acceptsLayer(const at::Tensor & inner) const;
+
+  /** The layers of what other layers made, 1 x C x (z) x y x x, float. */
+  std::vector<at::Tensor> layersOf(const at::Tensor & inner) const;
+
   /** Bytes that layers() holds at its peak for an image of that size, its result included. */
   std::int64_t bytesOfImage(const Size & size) const;
 
@@ -59,8 +67,15 @@ public:
   /** What patches were on their way through the chain, for the way back. Memory that is used again. */
   class Tape;
 
+  /** Voxels of the smallest layer that any unit makes of inputs of this size. */
+  std::int64_t leastVoxels(const Size & size) const;
+
   /** Whether the chain makes anything of inputs of this size. */
-  bool accepts(const Size & size) const;
+  bool
+  accepts(const Size & size) const
+  {
+    return leastVoxels(size) > 1; // a mean over a single voxel is refused by torch, too
+  }
 
   /** The same of patches, which must not take too much memory on their way. */
   bool acceptsPatches(const Size & size) const;
@@ -89,7 +104,10 @@ private:
   struct Block;
   struct Workspace;
 
-  ConvolutionChain(const ChainDescription & description, int dimension);
+  ConvolutionChain(const ChainDescription & description, int dimension, bool isInner);
+
+  /** \param input size voxels, the channels of each side by side: one, or those of the first unit, padded */
+  std::vector<at::Tensor> run(const float * input, const Size & size, const std::vector<Part> & parts) const;
 
   std::vector<Size> sizes(const Size & input) const;
 

@@ -1,6 +1,5 @@
 #include "impact/features/feature_extractor.h"
 
-#include "impact/chain/convolution_chain.h"
 #include "impact/features/tiles.h"
 #include "impact/models/operators_in_pieces.h"
 
@@ -28,6 +27,15 @@ isWhole(double stride)
   return stride >= 1.0 && stride == std::round(stride);
 }
 
+/** How far a layer is taken to see in tiles of a size, where that is known: what is further than a quarter of a tile counts
+ * for little, and whoever takes large tiles of a deep network's layers means to have them. */
+double
+reachInTiles(double reach, std::int64_t tile)
+{
+  constexpr double shallow = 16.0;
+  return std::min(reach, std::max(shallow, static_cast<double>(tile / 4)));
+}
+
 /** The layout of a layer in tiles: as measured, where that fits the size of the layer of one tile; else from that size,
  * with the reach taken to be a quarter of a tile. \throws ParameterError for a layer between whole strides */
 LayerLayout
@@ -49,9 +57,21 @@ tileLayout(const ModelSettings &               settings,
     }
     layout.stride[axis] = stride;
     layout.offset[axis] = measured ? measured->offset[axis] : 0.5 * (stride - 1.0);
-    layout.reach[axis] = measured ? measured->reach[axis] : static_cast<double>(settings.patchSize[axis] / 4);
+    layout.reach[axis] = measured ? reachInTiles(measured->reach[axis], settings.patchSize[axis])
+                                  : static_cast<double>(settings.patchSize[axis] / 4);
   }
   return layout;
+}
+
+/** What the model sees at once: the image, or a tile. */
+std::array<std::int64_t, 3>
+inputSize(const ModelSettings & settings, std::array<std::int64_t, 3> size)
+{
+  for (std::size_t axis = 0; settings.patchSize.front() > 0 && axis < settings.patchSize.size(); ++axis)
+  {
+    size[axis] = std::min(size[axis], settings.patchSize[axis]);
+  }
+  return size;
 }
 
 } // namespace
@@ -68,7 +88,13 @@ FeatureExtractor::FeatureExtractor(const Model &                       model,
   , m_Tiled(settings.patchSize.front() > 0)
   , m_Device(device)
   , m_Measured(
-      measureLayouts(model, settings.dimension, settings.numberOfChannels, settings.layersMask, context, device))
+      measureLayouts(model,
+                     settings.dimension,
+                     settings.numberOfChannels,
+                     settings.layersMask,
+                     context,
+                     device,
+                     inputSize(settings, size)))
 {
   bool oneTile = true;
   for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
@@ -83,6 +109,10 @@ FeatureExtractor::FeatureExtractor(const Model &                       model,
     for (const auto & layout : m_Measured)
     {
       known.push_back(layout.value_or(LayerLayout{}));
+      for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
+      {
+        known.back().reach[axis] = reachInTiles(known.back().reach[axis], settings.patchSize[axis]);
+      }
       const Vector & stride = known.back().stride;
       if (!std::all_of(stride.begin(), stride.end(), isWhole))
       {
@@ -136,12 +166,13 @@ FeatureExtractor::decideTiles(const at::Tensor & padded)
   }
 }
 
-const ConvolutionChain *
+const NetworkChain *
 FeatureExtractor::chainFor(const std::array<std::int64_t, 3> & size) const
 {
   const auto * const chain =
     m_Device.is_cpu()
-      ? m_Model.chain(m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels, ChainUse::Images)
+      ? m_Model.chain(
+          m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels, m_Context.direction, ChainUse::Images)
       : nullptr;
   return chain && chain->accepts(size) ? chain : nullptr;
 }
@@ -155,7 +186,7 @@ FeatureExtractor::run(const at::Tensor & part) const
   channels[1] = m_Settings.numberOfChannels;
   if (const auto * const chain = chainFor(spatialSize(part.reshape(shape))))
   {
-    return chain->layers(part);
+    return chain->layers(part, m_Context);
   }
   const OperatorsInPieces inPieces;
   return m_Model.selected(part.reshape(shape).expand(channels).contiguous(), m_Settings.layersMask, m_Context);
@@ -188,19 +219,19 @@ FeatureExtractor::runWithMargin(const at::Tensor & image)
     layers = runTiled(padded, tileSize, m_TileLayouts, [this](const at::Tensor & tile) { return run(tile); });
     m_Layouts = m_TileLayouts;
   }
-  else if (const ConvolutionChain * const chain = chainFor(size))
+  else if (const NetworkChain * const chain = chainFor(size))
   {
     const auto sizes = chain->layerSizes(size);
     if (!decideLayouts(size, sizes))
     {
       return runWithMargin(image);
     }
-    std::vector<ConvolutionChain::Part> parts;
+    std::vector<NetworkChain::Part> parts;
     for (std::size_t i = 0; i < sizes.size(); ++i)
     {
       parts.push_back(cut(i, sizes[i]));
     }
-    return chain->layers(padded, parts);
+    return chain->layers(padded, parts, m_Context);
   }
   else
   {
@@ -217,7 +248,7 @@ FeatureExtractor::runWithMargin(const at::Tensor & image)
   }
   for (std::size_t i = 0; i < layers.size(); ++i)
   {
-    const ConvolutionChain::Part part = cut(i, spatialSize(layers[i]));
+    const NetworkChain::Part part = cut(i, spatialSize(layers[i]));
     for (std::int64_t axis = 0; axis < layers[i].dim() - 2; ++axis)
     {
       const auto at = static_cast<std::size_t>(axis);
@@ -252,10 +283,10 @@ FeatureExtractor::decideLayouts(const std::array<std::int64_t, 3> &             
   return true;
 }
 
-ConvolutionChain::Part
+NetworkChain::Part
 FeatureExtractor::cut(std::size_t number, const std::array<std::int64_t, 3> & layer)
 {
-  ConvolutionChain::Part part{ {}, layer };
+  NetworkChain::Part part{ {}, layer };
   LayerLayout &          layout = m_Layouts[number];
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(m_Settings.dimension); ++axis)
   {

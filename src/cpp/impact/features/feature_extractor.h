@@ -1,7 +1,7 @@
 #pragma once
 
-#include "impact/chain/convolution_chain.h"
 #include "impact/models/layer_layout.h"
+#include "impact/models/network_chain.h"
 #include "impact/settings/settings.h"
 
 namespace impact
@@ -65,10 +65,10 @@ private:
   bool decideLayouts(const std::array<std::int64_t, 3> & size, const std::vector<std::array<std::int64_t, 3>> & layers);
 
   /** The part of a layer that lies in the image without its margin; its layout is changed to begin there. */
-  ConvolutionChain::Part cut(std::size_t number, const std::array<std::int64_t, 3> & layer);
+  NetworkChain::Part cut(std::size_t number, const std::array<std::int64_t, 3> & layer);
 
   /** The quicker way through the model, where there is one for inputs of that size; else null. */
-  const ConvolutionChain * chainFor(const std::array<std::int64_t, 3> & size) const;
+  const NetworkChain * chainFor(const std::array<std::int64_t, 3> & size) const;
 
   const Model &                           m_Model;
   const ModelSettings &                   m_Settings;

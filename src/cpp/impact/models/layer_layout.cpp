@@ -1,11 +1,12 @@
 #include "impact/models/layer_layout.h"
 
-#include "impact/chain/convolution_chain.h"
+#include "impact/models/network_chain.h"
 #include "impact/models/time_limit.h"
 #include "impact/runtime/device.h"
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 namespace impact
@@ -228,12 +229,10 @@ measureLayers(const Model &             model,
               const std::vector<bool> & mask,
               const ImageContext &      context,
               at::Device                device,
-              std::int64_t              size,
+              const std::array<std::int64_t, 3> & inputSize,
               int                       numberOfInputs)
 {
   const auto [low, high] = rangeOf(context);
-  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
-  std::fill_n(inputSize.begin(), dimension, size);
 
   at::AutoGradMode           gradientsOn(true);
   std::vector<MeasuredLayer> measured;
@@ -269,44 +268,37 @@ measureLayouts(const Model &             model,
                int                       numberOfChannels,
                const std::vector<bool> & mask,
                const ImageContext &      context,
-               at::Device                device)
+               at::Device                device,
+               const std::array<std::int64_t, 3> & inputSize)
 {
-  if (const ConvolutionChain * const chain =
-        device.is_cpu() ? model.chain(mask, dimension, numberOfChannels, ChainUse::Images) : nullptr)
+  const NetworkChain * const chain =
+    device.is_cpu() ? model.chain(mask, dimension, numberOfChannels, context.direction, ChainUse::Images) : nullptr;
+  if (chain && chain->accepts(inputSize))
   {
-    ModelMemory::Layouts layouts;
-    for (const ConvolutionChain::Layer & layer : chain->description())
+    std::vector<std::optional<LayerLayout>> layouts;
+    for (const NetworkChain::Layer & layer : chain->description(inputSize))
     {
       layouts.emplace_back(layer.layout);
     }
     return layouts;
   }
   const auto [low, high] = rangeOf(context);
-  const ModelMemory::LayoutKey measuredKey{ dimension, numberOfChannels, mask, 0.0, 0.0 };
-  const ModelMemory::LayoutKey failedKey{ dimension, numberOfChannels, mask, low, high };
-  for (const auto & key : { measuredKey, failedKey })
-  {
-    if (auto known = model.memory().layouts.find(key))
-    {
-      return *std::move(known);
-    }
-  }
+  constexpr std::array<std::int64_t, 3> cubes{ 0, 0, 0 };
+  const ModelMemory::LayoutKey          measuredKey{ dimension, numberOfChannels, mask, cubes, 0.0, 0.0 };
+  const ModelMemory::LayoutKey          failedKey{ dimension, numberOfChannels, mask, cubes, low, high };
 
-  // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most. In an
-  // image of few voxels normalisation makes each depend on all others by more than what is counted: in 2D it takes a
-  // longer side to have as many.
-  ModelMemory::Layouts layouts(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
-  bool                 all = false;
-  for (const std::int64_t side : { 24, 64, 512 })
-  {
-    if (all || (side == 512 && dimension == 3))
+  // Of inputs somewhat longer than cubes of a side along each axis. \return whether all layers were measured
+  const auto measureInto = [&](ModelMemory::Layouts & into, const std::array<std::int64_t, 3> & longer) {
+    std::array<std::int64_t, 3> size{ 1, 1, 1 };
+    for (std::size_t axis = 0; axis < static_cast<std::size_t>(dimension); ++axis)
     {
-      continue;
+      size[axis] = into.side + longer[axis];
     }
     try
     {
-      const auto layers = measureLayers(model, dimension, numberOfChannels, mask, context, device, side, 1);
-      std::transform(layers.begin(), layers.end(), layouts.begin(), [](const auto & layer) { return layer.layout; });
+      const auto layers = measureLayers(model, dimension, numberOfChannels, mask, context, device, size, 1);
+      std::transform(
+        layers.begin(), layers.end(), into.layouts.begin(), [](const auto & layer) { return layer.layout; });
     }
     catch (const std::exception & error)
     {
@@ -316,10 +308,63 @@ measureLayouts(const Model &             model,
       }
       // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
     }
-    all = std::all_of(layouts.begin(), layouts.end(), [](const auto & layout) { return layout.has_value(); });
+    return std::all_of(into.layouts.begin(), into.layouts.end(), [](const auto & layout) { return layout.has_value(); });
+  };
+
+  auto found = model.memory().layouts.find(measuredKey);
+  if (!found)
+  {
+    found = model.memory().layouts.find(failedKey);
   }
-  model.memory().layouts.keep(all ? measuredKey : failedKey, layouts);
-  return layouts;
+  bool all = found && std::all_of(found->layouts.begin(), found->layouts.end(), [](const auto & layout) {
+               return layout.has_value();
+             });
+  if (!found)
+  {
+    // Small inputs are quick, and tell where fields of view end within them; large ones are large enough for most. In
+    // an image of few voxels normalisation makes each depend on all others by more than what is counted: in 2D it takes
+    // a longer side to have as many.
+    found.emplace();
+    found->layouts.resize(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), true)));
+    for (const std::int64_t side : { 24, 64, 512 })
+    {
+      if (all || (side == 512 && dimension == 3))
+      {
+        continue;
+      }
+      found->side = side;
+      all = measureInto(*found, cubes);
+    }
+    model.memory().layouts.keep(all ? measuredKey : failedKey, *found);
+  }
+
+  // A network that turns its input begins its strides at the other end: where its voxels lie depends on what is left.
+  std::array<std::int64_t, 3> longer{ 0, 0, 0 };
+  for (std::size_t axis = 0; all && axis < static_cast<std::size_t>(dimension); ++axis)
+  {
+    std::int64_t strides = 1;
+    for (const auto & layout : found->layouts)
+    {
+      strides = std::lcm(strides, std::max<std::int64_t>(1, std::llround(layout->stride[axis])));
+    }
+    longer[axis] = ((inputSize[axis] - found->side) % strides + strides) % strides;
+  }
+  if (longer != cubes)
+  {
+    const ModelMemory::LayoutKey longerKey{ dimension, numberOfChannels, mask, longer, 0.0, 0.0 };
+    auto                         ofLonger = model.memory().layouts.find(longerKey);
+    if (!ofLonger)
+    {
+      ofLonger = found;
+      if (!measureInto(*ofLonger, longer))
+      {
+        ofLonger = found;
+      }
+      model.memory().layouts.keep(longerKey, *ofLonger);
+    }
+    return ofLonger->layouts;
+  }
+  return found->layouts;
 }
 
 std::vector<KnownLayout>
@@ -343,7 +388,7 @@ layoutsOf(const Model &                                    model,
     }
     if (measured.empty())
     {
-      measured = measureLayouts(model, dimension, numberOfChannels, mask, context, device);
+      measured = measureLayouts(model, dimension, numberOfChannels, mask, context, device, inputSize);
     }
     if (measured[i] && fits(*measured[i], inputSize, size))
     {

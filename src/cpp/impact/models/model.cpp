@@ -74,7 +74,17 @@ ImageContext::of(const ImageView & image, const Matrix & axes, at::Device device
   const double mean = meanOf(pixels, [](const at::Tensor & part) { return part.to(at::kDouble); });
   const double variance =
     meanOf(pixels, [mean](const at::Tensor & part) { return (part.to(at::kDouble) - mean).square(); });
-  const auto   dimension = image.grid.dimension;
+  return { at::tensor({ pixels.min().item<float>(),
+                        pixels.max().item<float>(),
+                        static_cast<float>(mean),
+                        static_cast<float>(std::sqrt(variance)) })
+             .to(device),
+           directionOf(axes, image.grid.dimension).to(device) };
+}
+
+at::Tensor
+ImageContext::directionOf(const Matrix & axes, int dimension)
+{
   const Matrix snapped = snapToSignedPermutation(axes, dimension);
   at::Tensor   direction = at::empty({ dimension, dimension }, at::kFloat);
   for (int r = 0; r < dimension; ++r)
@@ -84,12 +94,7 @@ ImageContext::of(const ImageView & image, const Matrix & axes, at::Device device
       direction[r][c] = snapped[r][c];
     }
   }
-  return { at::tensor({ pixels.min().item<float>(),
-                        pixels.max().item<float>(),
-                        static_cast<float>(mean),
-                        static_cast<float>(std::sqrt(variance)) })
-             .to(device),
-           direction.to(device) };
+  return direction;
 }
 
 std::vector<at::Tensor>
@@ -109,20 +114,33 @@ Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const 
   std::vector<at::Tensor> result;
   for (std::size_t i = 0; i < wanted; ++i)
   {
-    if (!mask[i])
+    if (mask[i])
     {
-      continue;
+      result.push_back(all[i]);
     }
-    if (all[i].dim() != input.dim() || all[i].size(0) != input.size(0) || all[i].numel() == 0)
+  }
+  return checked(std::move(result), mask, input);
+}
+
+std::vector<at::Tensor>
+Model::checked(std::vector<at::Tensor> selected, const std::vector<bool> & mask, const at::Tensor & input) const
+{
+  std::size_t number = 0;
+  for (const at::Tensor & layer : selected)
+  {
+    number += static_cast<std::size_t>(
+      std::find(mask.begin() + static_cast<std::ptrdiff_t>(number), mask.end(), true) - mask.begin() -
+      static_cast<std::ptrdiff_t>(number));
+    if (layer.dim() != input.dim() || layer.size(0) != input.size(0) || layer.numel() == 0)
     {
       throw ModelError(path(),
-                       ": layer " + std::to_string(i) + " has shape " + shapeOf(all[i]) + " for an input of " +
+                       ": layer " + std::to_string(number) + " has shape " + shapeOf(layer) + " for an input of " +
                          shapeOf(input) + ".",
                        "Allowed: batch x channels x voxels, with the input's batch and number of axes.");
     }
-    result.push_back(all[i]);
+    ++number;
   }
-  return result;
+  return selected;
 }
 
 ModelPointer

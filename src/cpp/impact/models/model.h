@@ -7,6 +7,7 @@
 #include "impact/base/memo.h"
 #include "impact/runtime/torch_headers.h"
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,7 +19,7 @@
 namespace impact
 {
 
-class ConvolutionChain;
+class NetworkChain;
 
 /** What some models want to know of the whole image that their input comes from. */
 struct ImageContext
@@ -28,6 +29,8 @@ struct ImageContext
 
   /** \param axes direction cosines of the axes along which the model sees the image */
   static ImageContext of(const ImageView & image, const Matrix & axes, at::Device device);
+
+  static at::Tensor directionOf(const Matrix & axes, int dimension);
 };
 
 /** What a chain was compared with the network for: whole images, or patches there and back as well. */
@@ -55,10 +58,14 @@ struct ModelTrial
 /** What is found out about a model while it is used, each once: images and levels share it. Thread-safe. */
 struct ModelMemory
 {
-  /** By dimension, number of channels, mask and, for those that could not be measured, the range of intensities in
-   * which that was tried. */
-  using Layouts = std::vector<std::optional<LayerLayout>>;
-  using LayoutKey = std::tuple<int, int, std::vector<bool>, double, double>;
+  /** By dimension, number of channels, mask, how much longer than `side` the inputs were and, for those that could not be
+   * measured, the range of intensities in which that was tried. */
+  struct Layouts
+  {
+    std::vector<std::optional<LayerLayout>> layouts;
+    std::int64_t                            side{ 0 }; // of the inputs
+  };
+  using LayoutKey = std::tuple<int, int, std::vector<bool>, std::array<std::int64_t, 3>, double, double>;
   Memo<LayoutKey, Layouts> layouts;
 
   /** By number of channels, mask, shape of the input and whether it was to be differentiated. */
@@ -86,9 +93,14 @@ public:
 
   /** A quicker way to the selected layers on the CPU, for grey images repeated in all channels; null where there is
    * none.
-   */
-  virtual const ConvolutionChain *
-  chain(const std::vector<bool> & /*mask*/, int /*dimension*/, int /*numberOfChannels*/, ChainUse /*use*/) const
+   *
+   * \param direction of the images, as ImageContext has it */
+  virtual const NetworkChain *
+  chain(const std::vector<bool> & /*mask*/,
+        int /*dimension*/,
+        int /*numberOfChannels*/,
+        const at::Tensor & /*direction*/,
+        ChainUse /*use*/) const
   {
     return nullptr;
   }
@@ -100,7 +112,7 @@ public:
   virtual bool acceptsNumberOfLayers() const = 0;
 
   /** The selected layers alone. \throws Error when mask and model do not fit. */
-  std::vector<at::Tensor>
+  virtual std::vector<at::Tensor>
   selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const;
 
   /** What has been found out about it so far. */
@@ -109,6 +121,11 @@ public:
   {
     return *m_Memory;
   }
+
+protected:
+  /** Of those that the model gave, which must be as many as the mask has: the selected ones, seen to be layers. */
+  std::vector<at::Tensor>
+  checked(std::vector<at::Tensor> selected, const std::vector<bool> & mask, const at::Tensor & input) const;
 
 private:
   std::unique_ptr<ModelMemory> m_Memory{ std::make_unique<ModelMemory>() };

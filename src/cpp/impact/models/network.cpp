@@ -104,14 +104,16 @@ Network::measure(std::int64_t              size,
                  std::pair<double, double> intensities,
                  int                       numberOfInputs) const
 {
-  const TorchScope scope(nullptr);
+  const TorchScope            scope(nullptr);
+  std::array<std::int64_t, 3> inputSize{ 1, 1, 1 };
+  std::fill_n(inputSize.begin(), dimension, size);
   return measureLayers(m_Implementation->model(),
                        dimension,
                        channels,
                        std::vector<bool>(numberOfLayers, true),
                        contextOf(intensities, dimension),
                        at::kCPU,
-                       size,
+                       inputSize,
                        numberOfInputs);
 }
 
@@ -144,7 +146,8 @@ bool
 Network::runsAsChain(const std::vector<bool> & layersMask, int dimension, int numberOfChannels) const
 {
   const TorchScope scope(nullptr);
-  return m_Implementation->model().chain(layersMask, dimension, numberOfChannels, ChainUse::Patches) != nullptr;
+  return m_Implementation->model().chain(
+           layersMask, dimension, numberOfChannels, at::eye(dimension, at::kFloat), ChainUse::Patches) != nullptr;
 }
 
 } // namespace impact

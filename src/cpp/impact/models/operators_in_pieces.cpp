@@ -93,6 +93,12 @@ withOperatorsInPieces(const torch::jit::Module & module)
   return result;
 }
 
+void
+runOperatorsInPieces(torch::jit::Graph & graph)
+{
+  replace(*graph.block());
+}
+
 OperatorsInPieces::OperatorsInPieces()
   : m_Before(wanted)
 {

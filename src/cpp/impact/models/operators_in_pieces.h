@@ -11,6 +11,9 @@ namespace impact
  * threads. */
 torch::jit::Module withOperatorsInPieces(const torch::jit::Module & module);
 
+/** The same of a graph that calls no functions. */
+void runOperatorsInPieces(torch::jit::Graph & graph);
+
 /** Operators of this thread's models run in pieces while this lives. */
 class OperatorsInPieces
 {

@@ -1,12 +1,13 @@
 #include "impact/models/model.h"
 
 #include "impact/base/error.h"
-#include "impact/chain/chain_description.h"
-#include "impact/chain/convolution_chain.h"
 #include "impact/models/admission.h"
-#include "impact/models/chain_proof.h"
 #include "impact/models/layer_layout.h"
+#include "impact/models/network_chain.h"
 #include "impact/models/operators_in_pieces.h"
+#include "impact/models/plain_graph.h"
+#include "impact/models/plain_network.h"
+#include "impact/models/proof.h"
 #include "impact/models/time_limit.h"
 #include "impact/runtime/device.h"
 #include "impact/runtime/torch_messages.h"
@@ -15,6 +16,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <mutex>
 
 namespace impact
@@ -40,7 +42,7 @@ extraArguments(const c10::FunctionSchema & schema, const std::string & path)
   {
     const std::string & name = arguments[i].name();
     const auto          contains = [&name](const char * part) { return name.find(part) != std::string::npos; };
-    if (arguments[i].default_value() && arguments[i].type()->kind() != c10::TypeKind::TensorType)
+    if (arguments[i].default_value() && !c10::TensorType::get()->isSubtypeOf(*arguments[i].type()))
     {
       break; // a switch of the model's own, and neither is what follows of concern to us
     }
@@ -124,60 +126,44 @@ public:
   std::vector<at::Tensor>
   layers(const at::Tensor & input, std::size_t numberOfLayers, const ImageContext & context) const override
   {
-    if (m_WasStopped)
-    {
-      throw TimeLimit::errorOf(m_Path, shapeOf(input)); // not to be waited for again, by each image and each level
-    }
-    // A copy: a model that changes its input in place must not change anybody's image.
-    std::vector<c10::IValue> arguments{ input.to(m_ScalarType, /*non_blocking=*/false, /*copy=*/true) };
-    for (const Argument argument : m_Extra)
-    {
-      switch (argument)
+    return called(input, [&](const at::Tensor & image) {
+      std::vector<c10::IValue> arguments{ image };
+      for (const Argument argument : m_Extra)
       {
-        case Argument::NumberOfLayers:
-          arguments.emplace_back(
-            at::full({ 1 }, static_cast<std::int64_t>(numberOfLayers), at::dtype(at::kLong).device(m_Device)));
-          break;
-        case Argument::Statistics:
-          arguments.emplace_back(context.statistics);
-          break;
-        case Argument::Direction:
-          arguments.emplace_back(context.direction);
-          break;
+        switch (argument)
+        {
+          case Argument::NumberOfLayers:
+            arguments.emplace_back(numberOfLayersAsTensor(numberOfLayers));
+            break;
+          case Argument::Statistics:
+            arguments.emplace_back(context.statistics);
+            break;
+          case Argument::Direction:
+            arguments.emplace_back(context.direction);
+            break;
+        }
       }
-    }
-    const MixedPrecision mixedPrecision(m_MixedPrecision);
-    // Operations run as they are, from the first time on: fusers compile kernels while the model runs, for which a GPU
-    // needs NVRTC, and what a graph becomes after some runs may round otherwise. The switch is this thread's own.
-    const torch::jit::GraphOptimizerEnabledGuard asTheyAre(false);
-    c10::IValue                                  output;
-    try
-    {
       // forward() is not const in torch's interface, though it changes nothing here.
-      output =
+      return toTensors(
         (m_Device.is_cpu() && OperatorsInPieces::areWanted() ? inPieces() : const_cast<torch::jit::Module &>(m_Module))
-          .forward(std::move(arguments));
-    }
-    catch (const std::exception & error)
+          .forward(std::move(arguments)));
+    });
+  }
+
+  std::vector<at::Tensor>
+  selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const override
+  {
+    const PlainKey key{ mask,
+                        static_cast<int>(input.dim() - 2),
+                        input.dim() > 1 ? static_cast<int>(input.size(1)) : 0,
+                        numbersOf(context.direction) };
+    const auto     plain = plainOf(key, input.requires_grad() && at::GradMode::is_enabled());
+    if (!plain)
     {
-      if (TimeLimit::isOver())
-      {
-        m_WasStopped = true;
-        throw TimeLimit::errorOf(m_Path, shapeOf(input));
-      }
-      if (isOutOfMemory(error))
-      {
-        throw outOfMemory(m_Device, "an input of " + shapeOf(input) + " of model file \"" + m_Path + "\"", m_Path);
-      }
-      if (isDeviceFailure(error))
-      {
-        throw; // not the model's fault
-      }
-      throw ModelError(m_Path,
-                       " refused an input of " + shapeOf(input) + " (batch x channels x voxels): " + firstLine(error),
-                       "Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");
+      return Model::selected(input, mask, context);
     }
-    return toTensors(output);
+    return checked(
+      called(input, [&](const at::Tensor & image) { return toTensors(plain->run(image, context)); }), mask, input);
   }
 
   const std::string &
@@ -205,23 +191,103 @@ public:
     return std::find(m_Extra.begin(), m_Extra.end(), Argument::NumberOfLayers) != m_Extra.end();
   }
 
-  const ConvolutionChain *
-  chain(const std::vector<bool> & mask, int dimension, int numberOfChannels, ChainUse use) const override
+  const NetworkChain *
+  chain(const std::vector<bool> & mask,
+        int                       dimension,
+        int                       numberOfChannels,
+        const at::Tensor &        direction,
+        ChainUse                  use) const override
   {
     if (!m_Device.is_cpu() || m_ScalarType != at::kFloat)
     {
       return nullptr;
     }
-    const ChainKey                 key{ mask, dimension, numberOfChannels };
-    const ConvolutionChain * const found =
-      m_Chains->of(key, [&] { return makeChain(mask, dimension, numberOfChannels); }).get();
+    const PlainKey             key{ mask, dimension, numberOfChannels, numbersOf(direction) };
+    const ProofInput           input{ dimension, numberOfChannels, direction };
+    const NetworkChain * const found = m_Chains
+                                         ->of(key,
+                                              [&]() -> std::shared_ptr<const NetworkChain> {
+                                                const auto graph = plainGraphOf(key);
+                                                auto       made =
+                                                  graph ? NetworkChain::make(*graph, dimension, numberOfChannels) : nullptr;
+                                                return made && givesTheSameLayers(selectedBy(mask), *made, input) ? made
+                                                                                                                   : nullptr;
+                                              })
+                                         .get();
     const bool fits = found && (use == ChainUse::Images || m_ChainsForPatches->of(key, [&] {
-                        return givesTheSamePatches(*this, *found, mask, dimension, numberOfChannels);
+                        return givesTheSamePatches(selectedBy(mask), *found, input);
                       }));
     return fits ? found : nullptr;
   }
 
 private:
+  /** Mask, dimension, number of channels, direction of the images. */
+  using PlainKey = std::tuple<std::vector<bool>, int, int, std::vector<float>>;
+
+  using PlainPointer = std::shared_ptr<const PlainNetwork>;
+
+  at::Tensor
+  numberOfLayersAsTensor(std::size_t numberOfLayers) const
+  {
+    return at::full({ 1 }, static_cast<std::int64_t>(numberOfLayers), at::dtype(at::kLong).device(m_Device));
+  }
+
+  /** What of a direction the network is told. */
+  std::vector<float>
+  numbersOf(const at::Tensor & direction) const
+  {
+    if (std::find(m_Extra.begin(), m_Extra.end(), Argument::Direction) == m_Extra.end())
+    {
+      return {};
+    }
+    const at::Tensor numbers = direction.to(at::kCPU, at::kFloat).contiguous();
+    return { numbers.const_data_ptr<float>(), numbers.const_data_ptr<float>() + numbers.numel() };
+  }
+
+  /** Whether the network is called, and what it says of what it refuses. */
+  template <typename TCall>
+  std::vector<at::Tensor>
+  called(const at::Tensor & input, const TCall & call) const
+  {
+    if (m_WasStopped)
+    {
+      throw TimeLimit::errorOf(m_Path, shapeOf(input)); // not to be waited for again, by each image and each level
+    }
+    // A copy: a model that changes its input in place must not change anybody's image.
+    const at::Tensor     image = input.to(m_ScalarType, /*non_blocking=*/false, /*copy=*/true);
+    const MixedPrecision mixedPrecision(m_MixedPrecision);
+    // Operations run as they are, from the first time on: fusers compile kernels while the model runs, for which a GPU
+    // needs NVRTC, and what a graph becomes after some runs may round otherwise. The switch is this thread's own.
+    const torch::jit::GraphOptimizerEnabledGuard asTheyAre(false);
+    try
+    {
+      return call(image);
+    }
+    catch (const Error &)
+    {
+      throw;
+    }
+    catch (const std::exception & error)
+    {
+      if (TimeLimit::isOver())
+      {
+        m_WasStopped = true;
+        throw TimeLimit::errorOf(m_Path, shapeOf(input));
+      }
+      if (isOutOfMemory(error))
+      {
+        throw outOfMemory(m_Device, "an input of " + shapeOf(input) + " of model file \"" + m_Path + "\"", m_Path);
+      }
+      if (isDeviceFailure(error))
+      {
+        throw; // not the model's fault
+      }
+      throw ModelError(m_Path,
+                       " refused an input of " + shapeOf(input) + " (batch x channels x voxels): " + firstLine(error),
+                       "Check Dimension, NumberOfChannels and PatchSize against what the model was made for.");
+    }
+  }
+
   /** The same network with operators that run in pieces, made when it is first wanted. */
   torch::jit::Module &
   inPieces() const
@@ -230,23 +296,73 @@ private:
     return m_InPieces;
   }
 
-  using ChainPointer = std::shared_ptr<const ConvolutionChain>;
-
-  /** Mask, dimension, number of channels. */
-  using ChainKey = std::tuple<std::vector<bool>, int, int>;
-
-  /** The network as a chain, where it is one, and where the chain was seen to give what the network gives. */
-  ChainPointer
-  makeChain(const std::vector<bool> & mask, int dimension, int numberOfChannels) const
+  /** The network without what the arguments that are always alike decide; null where there is no such graph. */
+  std::shared_ptr<torch::jit::Graph>
+  plainGraphOf(const PlainKey & key) const
   {
-    std::size_t numberOfLayersArgument = 0;
-    for (std::size_t i = 0; i < m_Extra.size(); ++i)
+    const auto & [mask, dimension, numberOfChannels, direction] = key;
+    PlainRequest request{ dimension + 2, {}, mask, !acceptsNumberOfLayers() };
+    for (const Argument argument : m_Extra)
     {
-      numberOfLayersArgument = m_Extra[i] == Argument::NumberOfLayers ? i + 1 : numberOfLayersArgument;
+      switch (argument)
+      {
+        case Argument::NumberOfLayers:
+          request.arguments.emplace_back(numberOfLayersAsTensor(mask.size()));
+          break;
+        case Argument::Statistics:
+          request.arguments.emplace_back(std::nullopt);
+          break;
+        case Argument::Direction:
+        {
+          const auto length = std::llround(std::sqrt(static_cast<double>(direction.size())));
+          request.arguments.emplace_back(at::tensor(direction).view({ length, length }));
+          break;
+        }
+      }
     }
-    const auto description = readChain(m_Module, numberOfLayersArgument, mask);
-    auto       chain = description ? ConvolutionChain::make(*description, dimension, numberOfChannels) : nullptr;
-    return chain && givesTheSameLayers(*this, *chain, mask, dimension, numberOfChannels) ? chain : nullptr;
+    return plainGraph(m_Module, request);
+  }
+
+  /** The network as a plain graph, where it was seen to give what the file gives; null where it was not. */
+  PlainPointer
+  plainOf(const PlainKey & key, bool withDerivative) const
+  {
+    if (!m_Device.is_cpu())
+    {
+      return nullptr;
+    }
+    const auto & [mask, dimension, numberOfChannels, direction] = key;
+    const auto   length = std::llround(std::sqrt(static_cast<double>(direction.size())));
+    const ProofInput input{ dimension, numberOfChannels, at::tensor(direction).view({ length, length }) };
+    const auto       isSame = [&](const PlainNetwork & plain, bool derivative) {
+      return isTheSame(
+        [&](const at::Tensor & image, const ImageContext & context) { return Model::selected(image, mask, context); },
+        [&](const at::Tensor & image, const ImageContext & context) {
+          return called(image, [&](const at::Tensor & copy) { return toTensors(plain.run(copy, context)); });
+        },
+        input,
+        derivative);
+    };
+    const PlainPointer found = m_Plains->of(key, [&]() -> PlainPointer {
+      const auto graph = plainGraphOf(key);
+      const auto proven = [&](bool withChains) {
+        auto plain = graph ? std::make_shared<const PlainNetwork>(graph, withChains) : nullptr;
+        return plain && isSame(*plain, false) ? plain : nullptr;
+      };
+      auto plain = proven(m_ScalarType == at::kFloat);
+      return plain ? plain : proven(false);
+    });
+    return found && (!withDerivative || m_PlainsWithDerivative->of(key, [&] { return isSame(*found, true); })) ? found
+                                                                                                               : nullptr;
+  }
+
+  /** The layers as they are made where there is no chain. */
+  LayersOf
+  selectedBy(const std::vector<bool> & mask) const
+  {
+    return [this, mask](const at::Tensor & image, const ImageContext & context) {
+      return selected(image, mask, context);
+    };
   }
 
   std::vector<at::Tensor>
@@ -323,9 +439,13 @@ private:
   at::ScalarType            m_ScalarType{ at::kFloat };
   mutable std::atomic<bool> m_WasStopped{ false };
 
-  /** What was found out about it as a chain: null where it is none, and whether one gives the same for patches. */
-  std::unique_ptr<Memo<ChainKey, ChainPointer>> m_Chains{ std::make_unique<Memo<ChainKey, ChainPointer>>() };
-  std::unique_ptr<Memo<ChainKey, bool>>         m_ChainsForPatches{ std::make_unique<Memo<ChainKey, bool>>() };
+  /** What was found out about it: null where there is none, and whether one does for what is more. */
+  std::unique_ptr<Memo<PlainKey, PlainPointer>> m_Plains{ std::make_unique<Memo<PlainKey, PlainPointer>>() };
+  std::unique_ptr<Memo<PlainKey, bool>>         m_PlainsWithDerivative{ std::make_unique<Memo<PlainKey, bool>>() };
+  std::unique_ptr<Memo<PlainKey, std::shared_ptr<const NetworkChain>>> m_Chains{
+    std::make_unique<Memo<PlainKey, std::shared_ptr<const NetworkChain>>>()
+  };
+  std::unique_ptr<Memo<PlainKey, bool>> m_ChainsForPatches{ std::make_unique<Memo<PlainKey, bool>>() };
 };
 
 } // namespace

@@ -42,10 +42,10 @@ inOrder(const std::map<std::int64_t, at::Tensor> & parts)
 }
 
 /** The voxels of a layer around a place between them, and what each counts. */
-ConvolutionChain::Place
+NetworkChain::Place
 cornersAt(const std::array<std::int64_t, 3> & size, const Vector & place)
 {
-  ConvolutionChain::Place corners{ { 0, 1.0F } };
+  NetworkChain::Place corners{ { 0, 1.0F } };
   for (std::size_t axis = 3; axis-- > 0;)
   {
     const auto              last = static_cast<double>(size[axis] - 1);
@@ -53,7 +53,7 @@ cornersAt(const std::array<std::int64_t, 3> & size, const Vector & place)
     const double            lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
     const auto              fraction = static_cast<float>(index - lower);
     const auto              first = static_cast<std::int64_t>(lower);
-    ConvolutionChain::Place next;
+    NetworkChain::Place next;
     for (const auto & [voxel, weight] : corners)
     {
       next.emplace_back(voxel * size[axis] + first, weight * (1.0F - fraction));
@@ -86,7 +86,8 @@ PatchModel::PatchModel(ModelPointer                             model,
   arrange(size);
   shrink();
   m_Chain = device.is_cpu()
-              ? m_Model->chain(settings.layersMask, settings.dimension, settings.numberOfChannels, ChainUse::Patches)
+              ? m_Model->chain(
+                  settings.layersMask, settings.dimension, settings.numberOfChannels, m_Context.direction, ChainUse::Patches)
               : nullptr;
   if (m_Chain && !m_Chain->acceptsPatches(m_Size))
   {
@@ -307,7 +308,7 @@ PatchModel::features(const at::Tensor & patches, Tape * tape) const
 {
   if (m_Chain)
   {
-    return m_Chain->patchFeatures(patches, m_Size, m_Places, tape ? &tape->ofChain : nullptr);
+    return m_Chain->patchFeatures(patches, m_Size, m_Places, m_Context, tape ? &tape->ofChain : nullptr);
   }
   if (tape)
   {

@@ -47,15 +47,15 @@ tryModel(const LevelSettings &               settings,
 {
   const bool differentiated = settings.mode == Mode::Jacobian;
   const auto shape = inputShape(1, model.numberOfChannels, model.dimension, size);
-  if (const ConvolutionChain * const chain =
+  if (const NetworkChain * const chain =
         !differentiated && context.statistics.device().is_cpu()
-          ? loaded.chain(model.layersMask, model.dimension, model.numberOfChannels, ChainUse::Images)
+          ? loaded.chain(model.layersMask, model.dimension, model.numberOfChannels, context.direction, ChainUse::Images)
           : nullptr;
       chain && chain->accepts(size))
   {
     // It was tried when it was compared with the network, and holds for images of any size.
     ModelTrial ofChain;
-    for (const ConvolutionChain::Layer & layer : chain->description())
+    for (const NetworkChain::Layer & layer : chain->description(size))
     {
       const auto & stride = layer.layout.stride;
       ofChain.layers.push_back({ layer.channels, 1.0 / (stride[0] * stride[1] * stride[2]), true });

@@ -1,0 +1,209 @@
+"""Networks without what their arguments decide: the fast way through files as the field writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import impact_testing
+from helpers import field_networks, programs
+from impact_plugin import _core, _networks
+
+FEW = (8, 12, 16, 16, 20, 20)  # channels of the encoder's six layers
+CT = dict(channels=FEW)
+MR = dict(channels=FEW, strides=field_networks.MR_STRIDES, by_statistics=True)
+TURNS = {
+    "LPS": np.eye(3),
+    "RAS": np.diag([-1.0, -1.0, 1.0]),
+    "sagittal": np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("networks")
+    return {
+        name: field_networks.save(network, folder / f"{name}.pt")
+        for name, network in {
+            "ct": field_networks.Segmenter(**CT),
+            "mr": field_networks.Segmenter(**MR),
+            "transformer": field_networks.Transformer(),
+            "windows": field_networks.Windows(),
+            "anatomic": field_networks.Anatomic(),
+        }.items()
+    }
+
+
+@pytest.mark.parametrize("kind", ["ct", "mr"])
+@pytest.mark.parametrize("layers", range(1, 7))
+def test_encoders_of_the_field_are_chains(files: dict[str, str], kind: str, layers: int) -> None:
+    network = _networks.Network(files[kind])
+    assert network.arguments == ["nb_layers", "stats", "direction"]
+    assert network.runs_as_chain([True] * layers, 3)
+    assert network.runs_as_chain([False] * (layers - 1) + [True], 3)
+
+
+def test_decoders_are_no_chains(files: dict[str, str]) -> None:
+    assert not _networks.Network(files["ct"]).runs_as_chain([False] * 6 + [True], 3)
+
+
+@pytest.mark.parametrize("direction", TURNS.values(), ids=TURNS)
+def test_nothing_is_left_to_decide(files: dict[str, str], direction: np.ndarray) -> None:
+    """No attributes, loops and lists; of branches only checks; no layer that is not asked for."""
+    operators = impact_testing.plain_operators(
+        files["mr"], [True, False, True], 5, direction.ravel().tolist()
+    )
+    assert operators.count("aten::conv3d") == 6
+    assert operators.count("aten::flip") == 3  # of the image and of two layers
+    assert not {"prim::Loop", "prim::GetAttr", "aten::append", "aten::item"} & set(operators)
+
+
+class Stages(nn.Module):
+    """Three layers in a list, the last of which is not always wanted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Conv3d(i, o, 3, padding=1), nn.InstanceNorm3d(o), nn.ReLU())
+            for i, o in ((1, 4), (4, 4), (4, 4))
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        layers: list[Tensor] = []
+        for stage in self.stages:
+            x = stage(x)
+            layers.append(x)
+        return layers
+
+
+def test_layers_that_are_not_selected_are_not_run(tmp_path: Path) -> None:
+    """Although the network has no number of layers, and checks the size of each."""
+    path = field_networks.save(Stages(), tmp_path / "stages.pt")
+    for mask, expected in (("111", 3), ("110", 2), ("100", 1), ("001", 3)):
+        operators = impact_testing.plain_operators(path, [c == "1" for c in mask], 5)
+        assert operators.count("aten::conv3d") == expected
+
+
+def _image(size: tuple[int, ...], direction: np.ndarray, seed: int = 3) -> _core.Image:
+    voxels = np.random.default_rng(seed).normal(0.0, 100.0, size[::-1]).astype(np.float32)
+    for axis in range(voxels.ndim):
+        voxels = voxels + np.roll(voxels, 1, axis) + np.roll(voxels, 2, axis)
+    n = len(size)
+    return _core.Image(voxels, [1.2, 0.9, 1.5][:n], [5.0, -3.0, 2.0][:n], direction)
+
+
+def _features(
+    path: str,
+    mask: str,
+    image: _core.Image,
+    dimension: int,
+    channels: int = 1,
+    tile: str = "0",
+) -> list[tuple[np.ndarray, _core.Grid]]:
+    values = {
+        "ModelsPath": [path],
+        "Mode": ["Static"],
+        "Dimension": [str(dimension)],
+        "NumberOfChannels": [str(channels)],
+        "LayersMask": [mask],
+        "VoxelSize": ["*".join(["1.1"] * dimension)],
+        "PatchSize": [tile],
+    }
+    levels, findings = _core.parse_settings(values, 1, dimension)
+    assert not [finding for finding in findings if finding.is_error]
+    return [
+        (np.asarray(rows), grid)
+        for rows, grid in _networks.feature_maps(image, levels[0].fixed_models[0])
+    ]
+
+
+def places(grid: _core.Grid) -> np.ndarray:
+    """Where the voxels of a grid lie: (voxels, 3), mm, x fastest."""
+    indices = np.indices(grid.size[::-1]).reshape(3, -1)[::-1] * np.reshape(grid.spacing, (3, 1))
+    return np.asarray((np.asarray(grid.direction) @ indices).T + np.asarray(grid.origin))
+
+
+BothWays = Callable[[str], tuple[list[np.ndarray], list[np.ndarray]]]
+
+
+@pytest.fixture
+def both_ways(tmp_path: Path) -> BothWays:
+    """Runs code that fills `arrays`, as it is, and with every network left to torch."""
+
+    def run(code: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        results = []
+        for value in ("on", "off"):
+            saved = tmp_path / f"{value}.npz"
+            program = f"import numpy as np\narrays = []\n{code}\nnp.savez({str(saved)!r}, *arrays)\n"
+            done = programs.python("-c", program, environment={"IMPACT_CHAINS": value})
+            assert done.returncode == 0, done.stderr
+            with np.load(saved) as file:
+                results.append([file[name] for name in file.files])
+        return results[0], results[1]
+
+    return run
+
+
+class Subsampled(nn.Module):
+    """Every second voxel of the image, counted from the patient's right, front and foot, or from one's own first."""
+
+    def __init__(self, turned: bool) -> None:
+        super().__init__()
+        self.every_second = nn.Conv3d(1, 1, 1, 2, bias=False)
+        nn.init.ones_(self.every_second.weight)
+        self.turned = turned
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = [2, 3, 4] if self.turned else [1]
+        return torch.flip(self.every_second(torch.flip(x, axes)), axes)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_turned_layers_lie_where_their_voxels_were(
+    tmp_path: Path, both_ways: BothWays, turned: bool
+) -> None:
+    """An image of its own coordinate, of even and of odd sizes: a feature is the coordinate of its place."""
+    path = tmp_path / "subsampled.pt"
+    torch.jit.save(torch.jit.script(Subsampled(turned).eval()), str(path))
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_plain_networks import _features, places
+from impact_plugin import _core
+for size in ((30, 31, 28), (33, 26, 27)):
+    for axis in range(3):
+        grid = (list(size), [1.1] * 3, [5.0, -3.0, 2.0], np.eye(3))
+        voxels = (grid[2][axis] + 1.1 * np.indices(size[::-1])[2 - axis]).astype(np.float32)
+        ((rows, of),) = _features({str(path)!r}, "1", _core.Image(voxels, *grid[1:]), 3)
+        arrays += [np.ravel(rows), places(of)[:, axis]]
+"""
+    for arrays in both_ways(code):
+        for values, places in zip(arrays[::2], arrays[1::2], strict=True):
+            np.testing.assert_allclose(values, places, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ct", "mr"])
+@pytest.mark.parametrize("turn", TURNS)
+def test_maps_are_those_of_the_file(
+    files: dict[str, str], both_ways: BothWays, kind: str, turn: str
+) -> None:
+    """Images of odd sizes in every orientation, layers with strides: the numbers, and where they lie."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_plain_networks import TURNS, _features, _image, places
+image = _image((61, 75, 44), TURNS[{turn!r}])
+for mask in ("1", "01", "110"):
+    for rows, grid in _features({files[kind]!r}, mask, image, 3):
+        arrays += [rows, places(grid)]
+"""
+    found, expected = both_ways(code)
+    assert len(found) == len(expected) == 8
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=0, atol=5e-5 * np.abs(other).max())
