@@ -59,12 +59,12 @@ plainOperators(const std::string & path, const std::vector<bool> & mask, int ran
 {
   torch::jit::Module module = torch::jit::load(path);
   module.eval();
-  const std::vector<std::optional<c10::IValue>> all{
-    at::full({ 1 }, static_cast<std::int64_t>(mask.size()), at::kLong), std::nullopt, at::tensor(direction).view({ 3, -1 })
-  };
+  const std::vector<std::optional<c10::IValue>> all{ at::full({ 1 }, static_cast<std::int64_t>(mask.size()), at::kLong),
+                                                     std::nullopt,
+                                                     at::tensor(direction).view({ 3, -1 }) };
   const auto   taken = module.get_method("forward").function().getSchema().arguments().size() - 2;
   PlainRequest request{ rank, { all.begin(), all.begin() + static_cast<std::ptrdiff_t>(taken) }, mask, taken == 0 };
-  std::string              reason;
+  std::string  reason;
   std::vector<std::string> operators;
   const auto               graph = plainGraph(module, request, &reason);
   if (!graph)

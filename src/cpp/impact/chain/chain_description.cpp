@@ -345,8 +345,8 @@ find(const torch::jit::Graph & graph)
 std::vector<ChainStretch>
 stretches(torch::jit::Graph & graph)
 {
-  std::vector<ChainStretch>    found;
-  std::set<const Node *>       taken;
+  std::vector<ChainStretch> found;
+  std::set<const Node *>    taken;
   for (Node * node : graph.nodes())
   {
     ChainStretch stretch{ {}, nullptr, nullptr };

@@ -42,9 +42,9 @@ struct ChainDescription
 /** A chain in a graph, and where it begins. */
 struct FoundChain
 {
-  ChainDescription           description;
-  const torch::jit::Value *  begin; // what its first convolution sees: the image, or what was made of it before
-  bool                       turns; // whether axes of its layers are turned before they are returned
+  ChainDescription          description;
+  const torch::jit::Value * begin; // what its first convolution sees: the image, or what was made of it before
+  bool                      turns; // whether axes of its layers are turned before they are returned
 };
 
 /** Finds the chain of convolutions that makes all layers of a graph.
@@ -58,9 +58,9 @@ std::optional<FoundChain> findChain(const torch::jit::Graph & graph);
 /** Units in a graph each of which sees what the one before gives, which nothing else sees. */
 struct ChainStretch
 {
-  ChainDescription     description; // with one output, the last unit's
-  torch::jit::Value *  begin;
-  torch::jit::Value *  end;
+  ChainDescription    description; // with one output, the last unit's
+  torch::jit::Value * begin;
+  torch::jit::Value * end;
 };
 
 /** All such stretches of a plain graph, as long as they can be. */

@@ -27,8 +27,8 @@ isWhole(double stride)
   return stride >= 1.0 && stride == std::round(stride);
 }
 
-/** How far a layer is taken to see in tiles of a size, where that is known: what is further than a quarter of a tile counts
- * for little, and whoever takes large tiles of a deep network's layers means to have them. */
+/** How far a layer is taken to see in tiles of a size, where that is known: what is further than a quarter of a tile
+ * counts for little, and whoever takes large tiles of a deep network's layers means to have them. */
 double
 reachInTiles(double reach, std::int64_t tile)
 {
@@ -87,14 +87,13 @@ FeatureExtractor::FeatureExtractor(const Model &                       model,
   , m_Size(size)
   , m_Tiled(settings.patchSize.front() > 0)
   , m_Device(device)
-  , m_Measured(
-      measureLayouts(model,
-                     settings.dimension,
-                     settings.numberOfChannels,
-                     settings.layersMask,
-                     context,
-                     device,
-                     inputSize(settings, size)))
+  , m_Measured(measureLayouts(model,
+                              settings.dimension,
+                              settings.numberOfChannels,
+                              settings.layersMask,
+                              context,
+                              device,
+                              inputSize(settings, size)))
 {
   bool oneTile = true;
   for (std::size_t axis = 0; axis < settings.patchSize.size(); ++axis)
@@ -169,11 +168,12 @@ FeatureExtractor::decideTiles(const at::Tensor & padded)
 const NetworkChain *
 FeatureExtractor::chainFor(const std::array<std::int64_t, 3> & size) const
 {
-  const auto * const chain =
-    m_Device.is_cpu()
-      ? m_Model.chain(
-          m_Settings.layersMask, m_Settings.dimension, m_Settings.numberOfChannels, m_Context.direction, ChainUse::Images)
-      : nullptr;
+  const auto * const chain = m_Device.is_cpu() ? m_Model.chain(m_Settings.layersMask,
+                                                               m_Settings.dimension,
+                                                               m_Settings.numberOfChannels,
+                                                               m_Context.direction,
+                                                               ChainUse::Images)
+                                               : nullptr;
   return chain && chain->accepts(size) ? chain : nullptr;
 }
 
@@ -287,7 +287,7 @@ NetworkChain::Part
 FeatureExtractor::cut(std::size_t number, const std::array<std::int64_t, 3> & layer)
 {
   NetworkChain::Part part{ {}, layer };
-  LayerLayout &          layout = m_Layouts[number];
+  LayerLayout &      layout = m_Layouts[number];
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(m_Settings.dimension); ++axis)
   {
     if (m_Margin[axis] == 0)

@@ -223,14 +223,14 @@ spatialSize(const at::Tensor & tensor)
 }
 
 std::vector<MeasuredLayer>
-measureLayers(const Model &             model,
-              int                       dimension,
-              int                       numberOfChannels,
-              const std::vector<bool> & mask,
-              const ImageContext &      context,
-              at::Device                device,
+measureLayers(const Model &                       model,
+              int                                 dimension,
+              int                                 numberOfChannels,
+              const std::vector<bool> &           mask,
+              const ImageContext &                context,
+              at::Device                          device,
               const std::array<std::int64_t, 3> & inputSize,
-              int                       numberOfInputs)
+              int                                 numberOfInputs)
 {
   const auto [low, high] = rangeOf(context);
 
@@ -263,12 +263,12 @@ measureLayers(const Model &             model,
 }
 
 std::vector<std::optional<LayerLayout>>
-measureLayouts(const Model &             model,
-               int                       dimension,
-               int                       numberOfChannels,
-               const std::vector<bool> & mask,
-               const ImageContext &      context,
-               at::Device                device,
+measureLayouts(const Model &                       model,
+               int                                 dimension,
+               int                                 numberOfChannels,
+               const std::vector<bool> &           mask,
+               const ImageContext &                context,
+               at::Device                          device,
                const std::array<std::int64_t, 3> & inputSize)
 {
   const NetworkChain * const chain =
@@ -308,7 +308,8 @@ measureLayouts(const Model &             model,
       }
       // A model that wants inputs of another size, or cannot be differentiated, cannot be measured.
     }
-    return std::all_of(into.layouts.begin(), into.layouts.end(), [](const auto & layout) { return layout.has_value(); });
+    return std::all_of(
+      into.layouts.begin(), into.layouts.end(), [](const auto & layout) { return layout.has_value(); });
   };
 
   auto found = model.memory().layouts.find(measuredKey);

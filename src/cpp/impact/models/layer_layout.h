@@ -40,24 +40,24 @@ fits(const LayerLayout & layout, const std::array<std::int64_t, 3> & input, cons
  * \param numberOfInputs at least how many; more, where the strides are not such as the sizes of the layers suggest:
  * clamped intensities, rectifiers and pooling by maxima let only some of the voxels show in each
  * \return the selected layers. \throws Error when model, mask and input do not fit */
-std::vector<MeasuredLayer> measureLayers(const Model &             model,
-                                         int                       dimension,
-                                         int                       numberOfChannels,
-                                         const std::vector<bool> & mask,
-                                         const ImageContext &      context,
-                                         at::Device                device,
+std::vector<MeasuredLayer> measureLayers(const Model &                       model,
+                                         int                                 dimension,
+                                         int                                 numberOfChannels,
+                                         const std::vector<bool> &           mask,
+                                         const ImageContext &                context,
+                                         at::Device                          device,
                                          const std::array<std::int64_t, 3> & inputSize,
-                                         int                       numberOfInputs);
+                                         int                                 numberOfInputs);
 
 /** Layouts of the selected layers with their reach: of a chain from its kernels, for inputs of `inputSize` (x, y, z),
  * else measured within the range of intensities of `context`; none for a layer that cannot be measured. The model keeps
  * what was measured. */
-std::vector<std::optional<LayerLayout>> measureLayouts(const Model &             model,
-                                                       int                       dimension,
-                                                       int                       numberOfChannels,
-                                                       const std::vector<bool> & mask,
-                                                       const ImageContext &      context,
-                                                       at::Device                device,
+std::vector<std::optional<LayerLayout>> measureLayouts(const Model &                       model,
+                                                       int                                 dimension,
+                                                       int                                 numberOfChannels,
+                                                       const std::vector<bool> &           mask,
+                                                       const ImageContext &                context,
+                                                       at::Device                          device,
                                                        const std::array<std::int64_t, 3> & inputSize);
 
 /** Shape batch x channels x (z) x y x x for an input of size x, y (, z). */

@@ -97,12 +97,17 @@ ImageContext::directionOf(const Matrix & axes, int dimension)
   return direction;
 }
 
+std::size_t
+Model::numberOfLayersFor(const std::vector<bool> & mask) const
+{
+  const auto behindLast = static_cast<std::size_t>(mask.rend() - std::find(mask.rbegin(), mask.rend(), true));
+  return acceptsNumberOfLayers() ? behindLast : mask.size();
+}
+
 std::vector<at::Tensor>
 Model::selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const
 {
-  // "110" is "11" to a network that is told how many layers to give: it need not go on to those that are not asked for.
-  const auto        behindLast = static_cast<std::size_t>(mask.rend() - std::find(mask.rbegin(), mask.rend(), true));
-  const std::size_t wanted = acceptsNumberOfLayers() ? behindLast : mask.size();
+  const std::size_t             wanted = numberOfLayersFor(mask);
   const std::vector<at::Tensor> all = layers(input, wanted, context);
   if (all.size() < wanted || (all.size() > mask.size() && !acceptsNumberOfLayers()))
   {
@@ -128,9 +133,8 @@ Model::checked(std::vector<at::Tensor> selected, const std::vector<bool> & mask,
   std::size_t number = 0;
   for (const at::Tensor & layer : selected)
   {
-    number += static_cast<std::size_t>(
-      std::find(mask.begin() + static_cast<std::ptrdiff_t>(number), mask.end(), true) - mask.begin() -
-      static_cast<std::ptrdiff_t>(number));
+    number += static_cast<std::size_t>(std::find(mask.begin() + static_cast<std::ptrdiff_t>(number), mask.end(), true) -
+                                       mask.begin() - static_cast<std::ptrdiff_t>(number));
     if (layer.dim() != input.dim() || layer.size(0) != input.size(0) || layer.numel() == 0)
     {
       throw ModelError(path(),

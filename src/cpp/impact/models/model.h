@@ -58,8 +58,8 @@ struct ModelTrial
 /** What is found out about a model while it is used, each once: images and levels share it. Thread-safe. */
 struct ModelMemory
 {
-  /** By dimension, number of channels, mask, how much longer than `side` the inputs were and, for those that could not be
-   * measured, the range of intensities in which that was tried. */
+  /** By dimension, number of channels, mask, how much longer than `side` the inputs were and, for those that could not
+   * be measured, the range of intensities in which that was tried. */
   struct Layouts
   {
     std::vector<std::optional<LayerLayout>> layouts;
@@ -123,6 +123,9 @@ public:
   }
 
 protected:
+  /** How many layers are asked for. "110" is "11" to a network that is told how many to give: it need not go on. */
+  std::size_t numberOfLayersFor(const std::vector<bool> & mask) const;
+
   /** Of those that the model gave, which must be as many as the mask has: the selected ones, seen to be layers. */
   std::vector<at::Tensor>
   checked(std::vector<at::Tensor> selected, const std::vector<bool> & mask, const at::Tensor & input) const;

@@ -16,7 +16,7 @@ using Size = ConvolutionChain::Size;
 std::shared_ptr<torch::jit::Graph>
 partUpTo(const torch::jit::Graph & whole, const torch::jit::Value * value)
 {
-  auto                                                                part = std::make_shared<torch::jit::Graph>();
+  auto                                                               part = std::make_shared<torch::jit::Graph>();
   std::unordered_map<const torch::jit::Value *, torch::jit::Value *> copies;
   for (const torch::jit::Value * const input : whole.inputs())
   {
@@ -63,10 +63,10 @@ NetworkChain::make(const torch::jit::Graph & plain, int dimension, int numberOfC
   made->m_Dimension = dimension;
   made->m_NumberOfChannels = numberOfChannels;
   const bool isAll = found->begin == plain.inputs()[0] && !found->turns;
-  made->m_Chain = ConvolutionChain::make(
-    found->description,
-    dimension,
-    isAll ? numberOfChannels : static_cast<int>(found->description.units.front().weight.size(1)));
+  made->m_Chain = ConvolutionChain::make(found->description,
+                                         dimension,
+                                         isAll ? numberOfChannels
+                                               : static_cast<int>(found->description.units.front().weight.size(1)));
   if (!made->m_Chain)
   {
     return nullptr;
@@ -100,9 +100,9 @@ NetworkChain::findTurn()
   {
     const auto             shape = inputShape(1, m_NumberOfChannels, m_Dimension, size);
     const at::AutoGradMode gradientsOn(true);
-    const at::Tensor image = irregularImage(shape, 0.9 * middle, 1.1 * middle).requires_grad_(true);
-    const at::Tensor seen = m_Before->run(image, context)[0];
-    const Size       seenSize = spatialSize(seen);
+    const at::Tensor       image = irregularImage(shape, 0.9 * middle, 1.1 * middle).requires_grad_(true);
+    const at::Tensor       seen = m_Before->run(image, context)[0];
+    const Size             seenSize = spatialSize(seen);
     if (seen.dim() != image.dim() || voxelsOf(seenSize) != voxelsOf(size) ||
         !at::equal(seen, seen.narrow(1, 0, 1).expand_as(seen)))
     {
@@ -218,7 +218,7 @@ NetworkChain::layers(const at::Tensor & image, const std::vector<Part> & parts, 
   const auto                shape = inputShape(1, 1, m_Dimension, size);
   const auto                sizes = m_Chain->layerSizes(size);
   std::vector<Part>         ofChain(parts.size());
-  std::vector<std::int64_t> flips;    // axes of a layer's tensor
+  std::vector<std::int64_t> flips; // axes of a layer's tensor
   std::vector<std::int64_t> order{ 0, 1 };
   for (std::size_t i = 0; i < parts.size(); ++i)
   {
@@ -240,8 +240,7 @@ NetworkChain::layers(const at::Tensor & image, const std::vector<Part> & parts, 
     }
   }
   const at::Tensor seen = prepared(image.reshape({ 1, -1 }), ofImage, context);
-  auto             result =
-    m_Chain->layers(seen.view(std::vector<std::int64_t>(shape.begin() + 2, shape.end())), ofChain);
+  auto result = m_Chain->layers(seen.view(std::vector<std::int64_t>(shape.begin() + 2, shape.end())), ofChain);
   for (at::Tensor & layer : result)
   {
     layer = (flips.empty() ? layer : layer.flip(flips)).permute(order);

@@ -25,8 +25,7 @@ public:
   using Layer = ConvolutionChain::Layer;
 
   /** \return null where the layers are made in another way. What it gives is to be compared with the network. */
-  static std::shared_ptr<const NetworkChain>
-  make(const torch::jit::Graph & plain, int dimension, int numberOfChannels);
+  static std::shared_ptr<const NetworkChain> make(const torch::jit::Graph & plain, int dimension, int numberOfChannels);
 
   bool
   accepts(const Size & size) const

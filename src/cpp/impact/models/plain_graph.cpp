@@ -51,14 +51,54 @@ bool
 keepsRank(const std::string & name)
 {
   static const std::set<std::string> names{
-    "conv2d",     "conv3d",     "_convolution",     "convolution",      "conv_transpose2d", "conv_transpose3d",
-    "batch_norm", "group_norm", "instance_norm",    "relu",             "relu_",            "leaky_relu",
-    "elu",        "gelu",       "leaky_relu_",      "silu",             "sigmoid",          "tanh",
-    "dropout",    "prelu",      "feature_dropout",  "contiguous",       "clone",            "detach",
-    "to",         "float",      "flip",             "permute",          "transpose",        "clamp",
-    "clamp_",     "max_pool2d", "max_pool3d",       "avg_pool2d",       "avg_pool3d",       "softmax",
-    "clip",       "neg",        "abs",              "exp",              "pad",              "constant_pad_nd",
-    "clamp_min",  "clamp_max",  "upsample_nearest3d", "upsample_trilinear3d", "upsample_nearest2d", "upsample_bilinear2d",
+    "conv2d",
+    "conv3d",
+    "_convolution",
+    "convolution",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "batch_norm",
+    "group_norm",
+    "instance_norm",
+    "relu",
+    "relu_",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "leaky_relu_",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "dropout",
+    "prelu",
+    "feature_dropout",
+    "contiguous",
+    "clone",
+    "detach",
+    "to",
+    "float",
+    "flip",
+    "permute",
+    "transpose",
+    "clamp",
+    "clamp_",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "softmax",
+    "clip",
+    "neg",
+    "abs",
+    "exp",
+    "pad",
+    "constant_pad_nd",
+    "clamp_min",
+    "clamp_max",
+    "upsample_nearest3d",
+    "upsample_trilinear3d",
+    "upsample_nearest2d",
+    "upsample_bilinear2d",
   };
   return names.count(name) > 0;
 }
@@ -693,11 +733,13 @@ private:
     if (broadcasts(name))
     {
       const Term second = termOf(node.inputs()[1]);
-      const int  other = second.value                 ? second.rank
-                         : !second.known              ? -1
-                         : second.known->isTensor()   ? static_cast<int>(second.known->toTensor().dim())
-                                                      : 0;
-      const int  own = first.value ? first.rank : first.known && first.known->isTensor() ? static_cast<int>(first.known->toTensor().dim()) : -1;
+      const int  other = second.value               ? second.rank
+                         : !second.known            ? -1
+                         : second.known->isTensor() ? static_cast<int>(second.known->toTensor().dim())
+                                                    : 0;
+      const int  own = first.value                              ? first.rank
+                       : first.known && first.known->isTensor() ? static_cast<int>(first.known->toTensor().dim())
+                                                                : -1;
       return other < 0 || own < 0 ? -1 : std::max(own, other);
     }
     return -1;
@@ -732,10 +774,9 @@ isCheck(const Node & node)
     for (const Node * const inner : block.nodes())
     {
       const auto * const schema = inner->maybeSchema();
-      if ((schema && schema->is_mutable()) ||
-          std::any_of(inner->blocks().begin(), inner->blocks().end(), [&](const Block * part) {
-            return self(*part, self);
-          }))
+      if ((schema && schema->is_mutable()) || std::any_of(inner->blocks().begin(),
+                                                          inner->blocks().end(),
+                                                          [&](const Block * part) { return self(*part, self); }))
       {
         return true;
       }

@@ -14,15 +14,16 @@ namespace impact
 /** What forward() is given each time alike, and what of its result is wanted. */
 struct PlainRequest
 {
-  int                                     rank{ 0 }; // of the image: batch, channels, axes of space
-  std::vector<std::optional<c10::IValue>> arguments; // besides the image, as forward() declares them; nothing: varies, a vector
-  std::vector<bool>                       layers;    // which of the layers
-  bool                                    exactly;   // whether there must not be more of them
+  int rank{ 0 }; // of the image: batch, channels, axes of space
+  std::vector<std::optional<c10::IValue>>
+                    arguments; // besides the image, as forward() declares them; nothing: varies, a vector
+  std::vector<bool> layers;    // which of the layers
+  bool              exactly;   // whether there must not be more of them
 };
 
-/** forward() of a network without what its fixed arguments decide: functions and modules opened, branches decided, loops
- * unrolled, lists taken apart, constants computed, and without what only unwanted layers need. Its inputs are the image
- * and the arguments that vary; its one output is a tuple of the wanted layers.
+/** forward() of a network without what its fixed arguments decide: functions and modules opened, branches decided,
+ * loops unrolled, lists taken apart, constants computed, and without what only unwanted layers need. Its inputs are the
+ * image and the arguments that vary; its one output is a tuple of the wanted layers.
  *
  * This is partial evaluation: every node whose inputs are known is run there and then, every other is kept, in order
  * (N. D. Jones, C. K. Gomard, P. Sestoft, Partial Evaluation and Automatic Program Generation, 1993).

@@ -74,7 +74,8 @@ runChainsOurselves(const std::shared_ptr<torch::jit::Graph> & graph)
   for (const ChainStretch & stretch : findStretches(*graph))
   {
     const auto dimension = static_cast<int>(stretch.description.units.front().weight.dim()) - 2;
-    const auto chain = isWorthIt(stretch.description) ? ConvolutionChain::makeInner(stretch.description, dimension) : nullptr;
+    const auto chain =
+      isWorthIt(stretch.description) ? ConvolutionChain::makeInner(stretch.description, dimension) : nullptr;
     if (chain)
     {
       const torch::jit::WithInsertPoint before(stretch.end->node());

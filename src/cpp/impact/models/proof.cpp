@@ -114,8 +114,7 @@ givesTheSameLayers(const LayersOf & network, const NetworkChain & chain, const P
   {
     const ImageContext context = unlikelyContext(input.direction);
     int                compared = 0;
-    for (NetworkChain::Size size :
-         { NetworkChain::Size{ 10, 11, 9 }, { 27, 20, 15 }, { 45, 40, 36 } })
+    for (NetworkChain::Size size : { NetworkChain::Size{ 10, 11, 9 }, { 27, 20, 15 }, { 45, 40, 36 } })
     {
       size[2] = input.dimension == 2 ? 1 : size[2];
       if (compared == 2 || !chain.accepts(size))
@@ -157,16 +156,16 @@ givesTheSamePatches(const LayersOf & network, const NetworkChain & chain, const 
         continue;
       }
       compared = true;
-      at::AutoGradMode gradientsOn(true);
+      at::AutoGradMode   gradientsOn(true);
       const ImageContext context = unlikelyContext(input.direction);
       const at::Tensor   patches = irregular(3, input.dimension, size).requires_grad_(true);
       const auto         layers = network(repeated(patches, input.numberOfChannels), context);
-      const at::Tensor flat = patches.detach().flatten(1);
+      const at::Tensor   flat = patches.detach().flatten(1);
 
       // The last voxel of each layer stands for all.
       std::vector<NetworkChain::Place> places;
-      std::vector<at::Tensor>              expected;
-      std::vector<at::Tensor>              gradients;
+      std::vector<at::Tensor>          expected;
+      std::vector<at::Tensor>          gradients;
       for (const at::Tensor & layer : layers)
       {
         const at::Tensor voxels = layer.flatten(2);
@@ -175,7 +174,7 @@ givesTheSamePatches(const LayersOf & network, const NetworkChain & chain, const 
         gradients.push_back(at::linspace(0.5, 1.5, expected.back().numel(), at::kFloat).view(expected.back().sizes()));
       }
       NetworkChain::Tape tape;
-      const auto             found = chain.patchFeatures(flat, size, places, context, &tape);
+      const auto         found = chain.patchFeatures(flat, size, places, context, &tape);
       for (std::size_t i = 0; i < expected.size(); ++i)
       {
         if (!alike(found[i], expected[i].detach(), 1e-4))

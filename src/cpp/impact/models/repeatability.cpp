@@ -43,7 +43,8 @@ checkRepeats(const ModelSettings &               settings,
              const Model &                       model,
              const ImageContext &                context)
 {
-  if (model.chain(settings.layersMask, settings.dimension, settings.numberOfChannels, context.direction, ChainUse::Images))
+  if (model.chain(
+        settings.layersMask, settings.dimension, settings.numberOfChannels, context.direction, ChainUse::Images))
   {
     return; // known to the last operation
   }

@@ -192,11 +192,8 @@ public:
   }
 
   const NetworkChain *
-  chain(const std::vector<bool> & mask,
-        int                       dimension,
-        int                       numberOfChannels,
-        const at::Tensor &        direction,
-        ChainUse                  use) const override
+  chain(const std::vector<bool> & mask, int dimension, int numberOfChannels, const at::Tensor & direction, ChainUse use)
+    const override
   {
     if (!m_Device.is_cpu() || m_ScalarType != at::kFloat)
     {
@@ -204,16 +201,15 @@ public:
     }
     const PlainKey             key{ mask, dimension, numberOfChannels, numbersOf(direction) };
     const ProofInput           input{ dimension, numberOfChannels, direction };
-    const NetworkChain * const found = m_Chains
-                                         ->of(key,
-                                              [&]() -> std::shared_ptr<const NetworkChain> {
-                                                const auto graph = plainGraphOf(key);
-                                                auto       made =
-                                                  graph ? NetworkChain::make(*graph, dimension, numberOfChannels) : nullptr;
-                                                return made && givesTheSameLayers(selectedBy(mask), *made, input) ? made
-                                                                                                                   : nullptr;
-                                              })
-                                         .get();
+    const NetworkChain * const found =
+      m_Chains
+        ->of(key,
+             [&]() -> std::shared_ptr<const NetworkChain> {
+               const auto graph = plainGraphOf(key);
+               auto       made = graph ? NetworkChain::make(*graph, dimension, numberOfChannels) : nullptr;
+               return made && givesTheSameLayers(selectedBy(mask), *made, input) ? made : nullptr;
+             })
+        .get();
     const bool fits = found && (use == ChainUse::Images || m_ChainsForPatches->of(key, [&] {
                         return givesTheSamePatches(selectedBy(mask), *found, input);
                       }));
@@ -301,13 +297,17 @@ private:
   plainGraphOf(const PlainKey & key) const
   {
     const auto & [mask, dimension, numberOfChannels, direction] = key;
-    PlainRequest request{ dimension + 2, {}, mask, !acceptsNumberOfLayers() };
+    const std::size_t numberOfLayers = numberOfLayersFor(mask);
+    PlainRequest      request{ dimension + 2,
+                               {},
+                               { mask.begin(), mask.begin() + static_cast<std::ptrdiff_t>(numberOfLayers) },
+                               !acceptsNumberOfLayers() };
     for (const Argument argument : m_Extra)
     {
       switch (argument)
       {
         case Argument::NumberOfLayers:
-          request.arguments.emplace_back(numberOfLayersAsTensor(mask.size()));
+          request.arguments.emplace_back(numberOfLayersAsTensor(numberOfLayers));
           break;
         case Argument::Statistics:
           request.arguments.emplace_back(std::nullopt);
@@ -332,7 +332,7 @@ private:
       return nullptr;
     }
     const auto & [mask, dimension, numberOfChannels, direction] = key;
-    const auto   length = std::llround(std::sqrt(static_cast<double>(direction.size())));
+    const auto       length = std::llround(std::sqrt(static_cast<double>(direction.size())));
     const ProofInput input{ dimension, numberOfChannels, at::tensor(direction).view({ length, length }) };
     const auto       isSame = [&](const PlainNetwork & plain, bool derivative) {
       return isTheSame(
@@ -352,17 +352,17 @@ private:
       auto plain = proven(m_ScalarType == at::kFloat);
       return plain ? plain : proven(false);
     });
-    return found && (!withDerivative || m_PlainsWithDerivative->of(key, [&] { return isSame(*found, true); })) ? found
-                                                                                                               : nullptr;
+    return found && (!withDerivative || m_PlainsWithDerivative->of(key, [&] { return isSame(*found, true); }))
+             ? found
+             : nullptr;
   }
 
   /** The layers as they are made where there is no chain. */
   LayersOf
   selectedBy(const std::vector<bool> & mask) const
   {
-    return [this, mask](const at::Tensor & image, const ImageContext & context) {
-      return selected(image, mask, context);
-    };
+    return
+      [this, mask](const at::Tensor & image, const ImageContext & context) { return selected(image, mask, context); };
   }
 
   std::vector<at::Tensor>

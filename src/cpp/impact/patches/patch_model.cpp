@@ -48,11 +48,11 @@ cornersAt(const std::array<std::int64_t, 3> & size, const Vector & place)
   NetworkChain::Place corners{ { 0, 1.0F } };
   for (std::size_t axis = 3; axis-- > 0;)
   {
-    const auto              last = static_cast<double>(size[axis] - 1);
-    const double            index = std::min(std::max(place[axis], 0.0), last);
-    const double            lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
-    const auto              fraction = static_cast<float>(index - lower);
-    const auto              first = static_cast<std::int64_t>(lower);
+    const auto          last = static_cast<double>(size[axis] - 1);
+    const double        index = std::min(std::max(place[axis], 0.0), last);
+    const double        lower = std::min(std::floor(index), std::max(last - 1.0, 0.0));
+    const auto          fraction = static_cast<float>(index - lower);
+    const auto          first = static_cast<std::int64_t>(lower);
     NetworkChain::Place next;
     for (const auto & [voxel, weight] : corners)
     {
@@ -85,10 +85,11 @@ PatchModel::PatchModel(ModelPointer                             model,
   std::copy(settings.patchSize.begin(), settings.patchSize.end(), size.begin());
   arrange(size);
   shrink();
-  m_Chain = device.is_cpu()
-              ? m_Model->chain(
-                  settings.layersMask, settings.dimension, settings.numberOfChannels, m_Context.direction, ChainUse::Patches)
-              : nullptr;
+  m_Chain =
+    device.is_cpu()
+      ? m_Model->chain(
+          settings.layersMask, settings.dimension, settings.numberOfChannels, m_Context.direction, ChainUse::Patches)
+      : nullptr;
   if (m_Chain && !m_Chain->acceptsPatches(m_Size))
   {
     m_Chain = nullptr;

@@ -60,7 +60,7 @@ public:
       std::vector<at::Tensor> features;
     };
     std::map<std::int64_t, Batch> batches; // by their first patch
-    NetworkChain::Tape        ofChain;
+    NetworkChain::Tape            ofChain;
   };
 
   /** The features at the centre of each patch, linearly interpolated where the centre falls between voxels of the
@@ -119,8 +119,8 @@ private:
   std::vector<std::int64_t>   m_NumbersOfChannels;
   std::vector<std::int64_t>   m_NumbersOfVoxels; // of each layer
 
-  const NetworkChain *                 m_Chain{ nullptr }; // m_Model's; null: the model runs itself
-  std::vector<NetworkChain::Place> m_Places; // of the patch centres in the layers
+  const NetworkChain *             m_Chain{ nullptr }; // m_Model's; null: the model runs itself
+  std::vector<NetworkChain::Place> m_Places;           // of the patch centres in the layers
 
   std::function<void(const std::string &)> m_Log;
   mutable std::optional<Batches>           m_Batches; // from the first patches on

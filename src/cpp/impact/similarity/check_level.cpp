@@ -257,13 +257,8 @@ private:
       const std::int64_t whole = surveyed.imageSize[axis] > 0 ? surveyed.imageSize[axis] : 64;
       inputSize[axis] = model.patchSize[axis] > 0 ? model.patchSize[axis] : whole;
     }
-    const auto layouts = measureLayouts(*opened(model),
-                                        model.dimension,
-                                        model.numberOfChannels,
-                                        model.layersMask,
-                                        m_Context,
-                                        m_Device,
-                                        inputSize);
+    const auto layouts = measureLayouts(
+      *opened(model), model.dimension, model.numberOfChannels, model.layersMask, m_Context, m_Device, inputSize);
     for (std::size_t n = 0; n < tried.trial.layers.size(); ++n)
     {
       surveyed.layers.push_back({ tried.trial.layers[n].channels, layouts[n] });

@@ -377,9 +377,9 @@ StaticSimilarity::runsOnWorkers(const SimilarityInput & input)
   const TorchScope scope(input.workers);
   const auto       all = [&](const std::vector<ModelSettings> & models) {
     return std::all_of(models.begin(), models.end(), [&](const ModelSettings & each) {
-      const ModelView     view = viewOf(each, input.fixed.grid, Mode::Static);
+      const ModelView       view = viewOf(each, input.fixed.grid, Mode::Static);
       const ModelSettings & settings = view.settings;
-      const auto          model = input.models->get(settings.path, device, input.settings.networksAreMixed());
+      const auto            model = input.models->get(settings.path, device, input.settings.networksAreMixed());
       return model->chain(settings.layersMask,
                           settings.dimension,
                           settings.numberOfChannels,
