@@ -91,7 +91,7 @@ def by_hand(kind: str, features: NDArray[np.float32]) -> Array:
     rows = features.astype(float)
     if kind == "standardized":
         rows = rows - rows.mean(-1, keepdims=True)
-        size = rows.std(-1, keepdims=True)
+        size = rows.std(-1, keepdims=True, ddof=1)
     else:
         size = np.linalg.norm(rows, axis=-1, keepdims=True)
     scaled: Array = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
@@ -245,7 +245,7 @@ def test_before_components_and_subsets(smooth_models: SmoothModels, mode: str, k
 
 
 def test_distances_of_normalized_patches(smooth_models: SmoothModels) -> None:
-    """Of unit vectors L2 is 2 / C times Cosine, which knows no lengths; of standardized ones 2."""
+    """Of unit vectors L2 is 2 / C times Cosine, which knows no lengths; of standardized ones 2 (C - 1) / C."""
     settings = parameters([smooth_models(3)], [3], 3, "Jacobian", "L2", "10")
     place = list(np.array(metric(settings, 3, "Jacobian").identity_parameters) + 0.02)
 
@@ -258,7 +258,7 @@ def test_distances_of_normalized_patches(smooth_models: SmoothModels) -> None:
     assert value("L2", "l2") == pytest.approx(2 / 5 * cosine, rel=1e-5)
     correlation = value("Cosine", "standardized")
     assert correlation != pytest.approx(cosine, rel=0.1)
-    assert value("L2", "standardized") == pytest.approx(2 * correlation, rel=1e-5)
+    assert value("L2", "standardized") == pytest.approx(2 * 4 / 5 * correlation, rel=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -52,6 +52,7 @@ END = """
 // appended
 (WriteITKCompositeTransform "true")
 (ITKTransformOutputFileNameExtension "itk.txt")
+(ImpactNormalizeLosses "true")
 (RandomSeed 42)
 """
 
@@ -81,6 +82,7 @@ CASES = {
         "Static",
         """\
 (ImpactModelsPath0 "{mind2}")
+(ImpactFeatureNormalization0 "none")
 (ImpactDimension0 2)
 (ImpactNumberOfChannels0 1)
 (ImpactPatchSize0 0 0)
@@ -92,6 +94,7 @@ CASES = {
 (ImpactLayersWeight0 1)
 
 (ImpactModelsPath1 "{mind2}")
+(ImpactFeatureNormalization1 "none")
 (ImpactDimension1 2)
 (ImpactNumberOfChannels1 1)
 (ImpactPatchSize1 0 0)
@@ -110,6 +113,7 @@ CASES = {
         "Static",
         """\
 (ImpactModelsPath0 "{mind3}" "{net2}")
+(ImpactFeatureNormalization0 "none" "none")
 (ImpactDimension0 3 2)
 (ImpactNumberOfChannels0 1 1)
 (ImpactPatchSize0 0 0 0 0 0)
@@ -128,6 +132,7 @@ CASES = {
         "Static",
         """\
 (ImpactModelsPath0 "{mind2}" "{net2}")
+(ImpactFeatureNormalization0 "none" "none")
 (ImpactDimension0 2 2)
 (ImpactNumberOfChannels0 1 1)
 (ImpactPatchSize0 0 0 0 0)
@@ -172,6 +177,7 @@ CASES = {
         "Jacobian",
         """\
 (ImpactModelsPath0 "{mind2}")
+(ImpactFeatureNormalization0 "none")
 (ImpactDimension0 2)
 (ImpactNumberOfChannels0 1)
 (ImpactPatchSize0 7 7)
@@ -189,6 +195,7 @@ CASES = {
         "Jacobian",
         """\
 (ImpactModelsPath0 "{mind3}" "{net2}")
+(ImpactFeatureNormalization0 "none" "none")
 (ImpactDimension0 3 2)
 (ImpactNumberOfChannels0 1 1)
 (ImpactPatchSize0 7 7 7 3 3)

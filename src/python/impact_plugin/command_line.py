@@ -210,7 +210,7 @@ def _warn_of_directions(arguments: Sequence[str]) -> None:
     for flag, value in flags:
         if flag in ("-f", "-f0", "-m", "-m0"):
             with suppress(ImageError, OSError, ValueError):
-                if not ImageHeader.read(value).is_upright:
+                if not ImageHeader.read(value, colours=False).is_upright:
                     print(
                         'impact-elastix: WARNING: (UseDirectionCosines "false"), and the axes of '
                         f"{flag} {value} are not x, y and z: the transform files will hold for "

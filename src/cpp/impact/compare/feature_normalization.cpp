@@ -34,7 +34,7 @@ struct Scaling
       const double rest = row[c] - mean;
       squares += rest * rest;
     }
-    const double size = std::sqrt(isStandardized ? squares / count : squares);
+    const double size = std::sqrt(isStandardized ? squares / (count - 1.0) : squares);
     factor = size > smallest * std::max(1.0, std::abs(mean)) ? 1.0 / size : 0.0;
   }
 };
@@ -93,7 +93,7 @@ pullBack(FeatureNormalization kind, const at::Tensor & rows, const at::Tensor & 
     }
     const bool   isStandardized = kind == FeatureNormalization::Standardized;
     const double mean = isStandardized ? sum / static_cast<double>(channels) : 0.0;
-    along /= isStandardized ? static_cast<double>(channels) : 1.0;
+    along /= isStandardized ? static_cast<double>(channels - 1) : 1.0;
     for (std::int64_t c = 0; c < channels; ++c)
     {
       const double normal = (x[c] - scaling.mean) * scaling.factor;
@@ -134,7 +134,8 @@ byTorch(FeatureNormalization kind, const at::Tensor & rows)
   const at::Tensor mean = isStandardized ? x.mean(1, true) : at::zeros({ 1, 1 }, x.options());
   const at::Tensor rest = x - mean;
   // Of equal numbers a device's mean may be a rounding off, which must not be taken for a deviation.
-  const at::Tensor squares = isStandardized ? rest.square().mean(1, true) : rest.square().sum(1, true);
+  const at::Tensor squares =
+    rest.square().sum(1, true) / (isStandardized ? static_cast<double>(rows.size(1) - 1) : 1.0);
   const at::Tensor regular = squares > (smallest * mean.detach().abs().clamp_min(1.0)).square();
   // The square root of the safe ones: where() alone would still send NaN back through the other branch.
   const at::Tensor sizes = at::where(regular, squares, at::ones_like(squares)).sqrt();

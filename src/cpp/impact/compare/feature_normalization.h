@@ -7,8 +7,8 @@
 namespace impact
 {
 
-/** Feature vectors scaled over their channels: to unit length (L2); to zero mean and unit deviation, the mean square
- * over the channels (Standardized).
+/** Feature vectors scaled over their channels: to unit length (L2); to zero mean and unit (unbiased) deviation
+ * (Standardized), as KonfAI's and itk-impact's are.
  *
  * A vector that is shorter than 1e-12, as of torch's normalize(), or whose deviation is below 1e-12 of its mean (of 1,
  * where that is more), becomes zeros and passes no derivative back.
