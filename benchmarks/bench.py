@@ -53,7 +53,9 @@ class Bench:
         self.threads = threads
         self.peer = bench_runs.build_peer()
         self.identities = bench_runs.identities(self.peer)
-        self.models = {network.name: OUT / f"{network.name}.pt" for network in RANDOM_NETWORKS}
+        self.models = {
+            network.name: OUT / f"{network.file or network.name}.pt" for network in RANDOM_NETWORKS
+        }
         self.models[M730.name] = data.model
         self.maps = {
             mode: (

@@ -8,6 +8,7 @@ elastix's own two test maps as they stand, with 2000 samples and a written resul
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,14 +32,23 @@ class Network:
     """The shape of a network of 3x3x3 convolutions.
 
     Args:
-        name: Its file without the ending.
+        name: Its file without the ending, unless `file` is given.
         convolutions: Input channels, output channels and stride, in order.
         outputs: The convolutions whose channels, after norm and activation, are its layers.
+        file: The file's name without the ending, where it is not `name`.
+        mask: Of the file's layers those that are these; by default all.
     """
 
     name: str
-    convolutions: tuple[tuple[int, int, int], ...]
+    convolutions: tuple[tuple[int, int, float], ...]
     outputs: tuple[int, ...]
+    file: str = ""
+    mask: str = ""
+
+    @property
+    def layers_mask(self) -> str:
+        """A digit for each layer of the file."""
+        return self.mask or "1" * len(self.outputs)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -58,7 +68,7 @@ class Network:
         total = 0.0
         for inputs, outputs, stride in self.convolutions:
             zeros = 1 if stride > 1 and side % 2 == 0 else 2  # taps beyond the ends of an axis
-            side = -(-side // stride)
+            side = math.ceil(side / stride)
             total += 2 * inputs * outputs * (3 * side - zeros) ** 3
         return total
 
@@ -85,7 +95,28 @@ def plain(channels: int, name: str = "") -> Network:
 M730 = plain(32, "M730_1_Layers")  # of elastix's test data; the others have random weights
 ENCODER = Network("encoder", ((1, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1)), (1, 3))
 CHANNELS = (1, 8, 32, 128, 256)
-RANDOM_NETWORKS = (*map(plain, CHANNELS), ENCODER)
+
+
+def field(layer: int) -> Network:
+    """One layer of a network as the field's files have it (field_network.py), all in one file.
+
+    Args:
+        layer: 1 to 6, of the encoder; 7, the last one of the decoder.
+    """
+    channels = (32, 64, 128, 256, 320, 320)
+    down = [
+        unit
+        for number, (inputs, outputs) in enumerate(zip((1, *channels), channels, strict=False))
+        for unit in ((inputs, outputs, 2.0 if number else 1.0), (outputs, outputs, 1.0))
+    ]
+    up = [unit for c in channels[-2::-1] for unit in ((2 * c, c, 0.5), (c, c, 1.0))]
+    units = down[: 2 * layer] if layer < 7 else [*down, *up]
+    mask = "0" * (layer - 1) + "1"
+    return Network(f"field-{layer}", tuple(units), (len(units) - 1,), "field", mask)
+
+
+FIELD = (field(1), field(2), field(7))
+RANDOM_NETWORKS = (*map(plain, CHANNELS), ENCODER, *FIELD)
 
 
 @dataclass(frozen=True)
@@ -146,7 +177,7 @@ class Case:
             "ImpactNumberOfChannels0": each("1", models),
             "ImpactPatchSize0": each(patch, models),
             "ImpactVoxelSize0": each(size, models),
-            "ImpactLayersMask0": " ".join(f'"{"1" * len(n.outputs)}"' for n in self.networks),
+            "ImpactLayersMask0": " ".join(f'"{n.layers_mask}"' for n in self.networks),
             "ImpactSubsetFeatures0": " ".join(map(str, layers)),
             "ImpactLayersWeight0": each("1", len(layers)),
             "ImpactPCA0": each("0", len(layers)),
@@ -182,6 +213,9 @@ def _cases() -> tuple[Case, ...]:
         Case("static-1mm-20000", "Static", 20000, 10, voxel=1, methods=ALL, repeats=1),
         Case("static-two-models", "Static", networks=(M730, plain(32))),
         Case("static-encoder", "Static", networks=(ENCODER,)),
+        Case("static-field-1", "Static", networks=FIELD[:1], repeats=2),
+        Case("static-field-7", "Static", networks=FIELD[2:], repeats=2),
+        Case("static-field-7-1.5mm", "Static", networks=FIELD[2:], voxel=1.5, repeats=1),
         *(
             Case(
                 f"static-channels-{n}",
@@ -207,6 +241,8 @@ def _cases() -> tuple[Case, ...]:
             for size in (3, 7, 9)
         ),
         Case("jacobian-two-models", "Jacobian", 500, 20, networks=(M730, plain(32)), repeats=2),
+        Case("jacobian-5-field-1", "Jacobian", 2000, 25, networks=FIELD[:1]),
+        Case("jacobian-11-field-2", "Jacobian", 2000, 4, networks=FIELD[1:2], patch=11, repeats=2),
         Case("jacobian-encoder", "Jacobian", 500, 20, networks=(ENCODER,), repeats=2),
         *(
             Case(

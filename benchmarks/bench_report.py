@@ -134,6 +134,18 @@ class Report:
             found = self.ratio(f"jacobian-{patch}-2000", "peer", "ours", "iteration_ms")
             cube = "x".join([str(patch)] * 3)
             add(f"Jacobian iteration, {cube}, 2000 samples: stock / ours", target, found)
+        name, file = "jacobian-5-field-1", "a file as the field's"
+        found = self.ratio(name, "peer", "ours", "iteration_ms")
+        add(f"Jacobian iteration, 5x5x5, layer 1 of {file}: stock / ours", 8, found)
+        more = ratio(self.runs(name, "ours"), self.runs("jacobian-5-2000", "ours"), "iteration_ms")
+        add("the same: ours / ours with the test file", 1.1, more, more=False)
+        found = self.ratio("jacobian-11-field-2", "peer", "ours", "iteration_ms")
+        add(f"Jacobian iteration, 11x11x11, layer 2 of {file}: stock / ours", 5, found)
+        for size, name in (("3 mm", "static-field-7"), ("1.5 mm", "static-field-7-1.5mm")):
+            title = f"Static, {size}, layer 7 of {file}: "
+            add(title + "start, stock / ours", 2, self.ratio(name, "peer", "ours", "start"))
+            peak = self.ratio(name, "ours", "peer", "peak")
+            add(title + "peak memory, ours / stock", 0.5, peak, more=False)
         for mode, target in (("static", 10), ("jacobian", 6)):
             name = f"whole-{mode}"
             title = f"Whole registration, {mode.capitalize()}: "

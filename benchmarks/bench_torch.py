@@ -19,7 +19,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.bench_cases import RANDOM_NETWORKS, Network
+from benchmarks.bench_cases import FIELD, RANDOM_NETWORKS, Network
+from benchmarks.field_network import Segmenter, save
 
 BUFFER = 64 * 2**20  # floats: far more than any cache holds
 MATRIX = 2048
@@ -32,7 +33,7 @@ class Layers(torch.nn.Module):
         super().__init__()
         self.steps = torch.nn.ModuleList(
             torch.nn.Sequential(
-                torch.nn.Conv3d(inputs, outputs, 3, stride, padding=1),
+                torch.nn.Conv3d(inputs, outputs, 3, int(stride), padding=1),
                 torch.nn.InstanceNorm3d(outputs, affine=True),
                 torch.nn.LeakyReLU(0.01),
             )
@@ -90,5 +91,7 @@ def probe(threads: int) -> dict[str, float]:
 if __name__ == "__main__":
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
     for network in RANDOM_NETWORKS:
-        write(network, folder / f"{network.name}.pt")
+        if not network.file:
+            write(network, folder / f"{network.name}.pt")
+    save(Segmenter(), folder / f"{FIELD[0].file}.pt")
     print(json.dumps(probe(threads)))

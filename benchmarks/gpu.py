@@ -248,7 +248,9 @@ def timings(data: datasets.LungPair, gpu: int, threads: int, quick: bool) -> dic
     """Cases of `make bench`, as a table of absolute times."""
     command = [sys.executable, str(ROOT / "benchmarks/bench_torch.py"), str(OUT), str(threads)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    models = {network.name: OUT / f"{network.name}.pt" for network in RANDOM_NETWORKS}
+    models = {
+        network.name: OUT / f"{network.file or network.name}.pt" for network in RANDOM_NETWORKS
+    }
     models[M730.name] = data.model
     records: dict[str, Any] = {}
     rows = []

@@ -302,7 +302,7 @@ class Arguments(nn.Module):
 
 @pytest.mark.parametrize("uses", ["nothing", "stats", "direction", "layers"])
 def test_arguments(tmp_path: Path, uses: str) -> None:
-    """The number of layers and the direction are known; statistics are not, and no weight of a chain may use them."""
+    """No weight of a chain may use statistics; the rest that a network is told is known."""
     torch.manual_seed(0)
     path = tmp_path / "arguments.pt"
     torch.jit.save(torch.jit.script(Arguments(uses).eval()), str(path))

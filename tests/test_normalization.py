@@ -245,7 +245,7 @@ def test_before_components_and_subsets(smooth_models: SmoothModels, mode: str, k
 
 
 def test_distances_of_normalized_patches(smooth_models: SmoothModels) -> None:
-    """Of unit vectors L2 is 2 / C times Cosine, which knows no lengths; of standardized ones 2 (C - 1) / C."""
+    """Of unit vectors L2 is 2 / C times Cosine, of standardized ones 2 (C - 1) / C times it."""
     settings = parameters([smooth_models(3)], [3], 3, "Jacobian", "L2", "10")
     place = list(np.array(metric(settings, 3, "Jacobian").identity_parameters) + 0.02)
 

@@ -1,4 +1,4 @@
-"""Networks without what their arguments decide: the fast way through files as the field writes them."""
+"""Networks without what their arguments decide: the fast way through the field's files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks import field_network
 from torch import Tensor, nn
 
 import impact_testing
@@ -15,8 +16,6 @@ from helpers import field_networks, programs
 from impact_plugin import _core, _networks
 
 FEW = (8, 12, 16, 16, 20, 20)  # channels of the encoder's six layers
-CT = dict(channels=FEW)
-MR = dict(channels=FEW, strides=field_networks.MR_STRIDES, by_statistics=True)
 TURNS = {
     "LPS": np.eye(3),
     "RAS": np.diag([-1.0, -1.0, 1.0]),
@@ -28,10 +27,10 @@ TURNS = {
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("networks")
     return {
-        name: field_networks.save(network, folder / f"{name}.pt")
+        name: field_network.save(network, folder / f"{name}.pt")
         for name, network in {
-            "ct": field_networks.Segmenter(**CT),
-            "mr": field_networks.Segmenter(**MR),
+            "ct": field_network.Segmenter(FEW),
+            "mr": field_network.Segmenter(FEW, field_network.MR_STRIDES, True),
             "transformer": field_networks.Transformer(),
             "windows": field_networks.Windows(),
             "anatomic": field_networks.Anatomic(),
@@ -83,7 +82,7 @@ class Stages(nn.Module):
 
 def test_layers_that_are_not_selected_are_not_run(tmp_path: Path) -> None:
     """Although the network has no number of layers, and checks the size of each."""
-    path = field_networks.save(Stages(), tmp_path / "stages.pt")
+    path = field_network.save(Stages(), tmp_path / "stages.pt")
     for mask, expected in (("111", 3), ("110", 2), ("100", 1), ("001", 3)):
         operators = impact_testing.plain_operators(path, [c == "1" for c in mask], 5)
         assert operators.count("aten::conv3d") == expected
@@ -139,7 +138,9 @@ def both_ways(tmp_path: Path) -> BothWays:
         results = []
         for value in ("on", "off"):
             saved = tmp_path / f"{value}.npz"
-            program = f"import numpy as np\narrays = []\n{code}\nnp.savez({str(saved)!r}, *arrays)\n"
+            program = (
+                f"import numpy as np\narrays = []\n{code}\nnp.savez({str(saved)!r}, *arrays)\n"
+            )
             done = programs.python("-c", program, environment={"IMPACT_CHAINS": value})
             assert done.returncode == 0, done.stderr
             with np.load(saved) as file:
@@ -150,7 +151,7 @@ def both_ways(tmp_path: Path) -> BothWays:
 
 
 class Subsampled(nn.Module):
-    """Every second voxel of the image, counted from the patient's right, front and foot, or from one's own first."""
+    """Every second voxel of the image, counted from the first or from the last ones."""
 
     def __init__(self, turned: bool) -> None:
         super().__init__()
@@ -167,7 +168,7 @@ class Subsampled(nn.Module):
 def test_turned_layers_lie_where_their_voxels_were(
     tmp_path: Path, both_ways: BothWays, turned: bool
 ) -> None:
-    """An image of its own coordinate, of even and of odd sizes: a feature is the coordinate of its place."""
+    """Of an image of its own coordinate, even and odd sizes, a feature is where it lies."""
     path = tmp_path / "subsampled.pt"
     torch.jit.save(torch.jit.script(Subsampled(turned).eval()), str(path))
     code = f"""
@@ -192,7 +193,7 @@ for size in ((30, 31, 28), (33, 26, 27)):
 def test_maps_are_those_of_the_file(
     files: dict[str, str], both_ways: BothWays, kind: str, turn: str
 ) -> None:
-    """Images of odd sizes in every orientation, layers with strides: the numbers, and where they lie."""
+    """Images of odd sizes in every orientation, layers with strides: numbers and places."""
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})

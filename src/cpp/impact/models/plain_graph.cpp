@@ -43,7 +43,7 @@ struct Elements
 {
   std::vector<Term> terms;
   c10::TypePtr      type;
-  bool              ofModule{ false }; // an attribute, which must not be changed
+  bool              isAttribute{ false }; // an attribute, which must not be changed
 };
 
 /** Operators whose result has the rank of their first argument. */
@@ -182,17 +182,18 @@ public:
 
   /** A value from outside the plain graph as a term: lists and tuples element by element. */
   static Term
-  termFrom(const c10::IValue & value, const c10::TypePtr & type, bool ofModule)
+  termFrom(const c10::IValue & value, const c10::TypePtr & type, bool isAttribute)
   {
     Term term;
     if (value.isList() && type->kind() == c10::TypeKind::ListType)
     {
       term.elements = std::make_shared<Elements>();
       term.elements->type = type;
-      term.elements->ofModule = ofModule;
+      term.elements->isAttribute = isAttribute;
       for (const c10::IValue & element : value.toListRef())
       {
-        term.elements->terms.push_back(termFrom(element, type->expectRef<c10::ListType>().getElementType(), ofModule));
+        term.elements->terms.push_back(
+          termFrom(element, type->expectRef<c10::ListType>().getElementType(), isAttribute));
       }
     }
     else if (value.isTuple() && type->kind() == c10::TypeKind::TupleType)
@@ -202,7 +203,7 @@ public:
       const auto & types = type->expectRef<c10::TupleType>().elements();
       for (std::size_t i = 0; i < types.size(); ++i)
       {
-        term.elements->terms.push_back(termFrom(value.toTupleRef().elements()[i], types[i], ofModule));
+        term.elements->terms.push_back(termFrom(value.toTupleRef().elements()[i], types[i], isAttribute));
       }
     }
     else
@@ -417,7 +418,7 @@ private:
       return static_cast<std::size_t>(index);
     };
     const auto changed = [&]() -> std::vector<Term> & {
-      if (first.elements->ofModule)
+      if (first.elements->isAttribute)
       {
         throw NotPlain{ "a list of the module is changed" };
       }
@@ -488,7 +489,7 @@ private:
       if (name == "aten::add")
       {
         whole.elements = std::make_shared<Elements>(*first.elements);
-        whole.elements->ofModule = false;
+        whole.elements->isAttribute = false;
       }
       else
       {
@@ -510,7 +511,7 @@ private:
       }
       Term copy;
       copy.elements = std::make_shared<Elements>(*first.elements);
-      copy.elements->ofModule = false;
+      copy.elements->isAttribute = false;
       set(node.output(), std::move(copy));
       return true;
     }
@@ -608,7 +609,7 @@ private:
       if (alias && alias->isWrite())
       {
         const Term & term = termOf(node.inputs()[i]);
-        if ((term.elements && term.elements->ofModule) ||
+        if ((term.elements && term.elements->isAttribute) ||
             (given[i].isTensor() && m_Owned.count(given[i].toTensor().storage().unsafeGetStorageImpl()) > 0))
         {
           throw NotPlain{ "what belongs to the module is changed by " + name };
