@@ -105,6 +105,16 @@ public:
     return nullptr;
   }
 
+  /** Whether it is known, without calling it, to give the same layers for the same input each time. */
+  virtual bool
+  isKnownToRepeat(const std::vector<bool> & /*mask*/,
+                  int /*dimension*/,
+                  int /*numberOfChannels*/,
+                  const at::Tensor & /*direction*/) const
+  {
+    return false;
+  }
+
   /** What the model is told besides the image, in order: nb_layers, stats, direction. */
   virtual std::vector<std::string> arguments() const = 0;
 

@@ -55,6 +55,18 @@ chainOperator()
   return symbol;
 }
 
+bool
+repeatsItself(const torch::jit::Block & block)
+{
+  const auto nodes = block.nodes();
+  return std::all_of(nodes.begin(), nodes.end(), [](const torch::jit::Node * node) {
+    const auto blocks = node->blocks();
+    return !node->isNondeterministic() &&
+           std::all_of(
+             blocks.begin(), blocks.end(), [](const torch::jit::Block * inner) { return repeatsItself(*inner); });
+  });
+}
+
 /** Whether our kernels are quicker than torch's: where convolutions go through the Fourier transform, and their weights
  * through the cache. */
 bool
@@ -93,7 +105,8 @@ runChainsOurselves(const std::shared_ptr<torch::jit::Graph> & graph)
 } // namespace
 
 PlainNetwork::PlainNetwork(const std::shared_ptr<torch::jit::Graph> & graph, bool withChains)
-  : m_TakesStatistics(graph->inputs().size() > 1)
+  : m_Repeats(repeatsItself(*graph->block()))
+  , m_TakesStatistics(graph->inputs().size() > 1)
   , m_AsItIs(graph, "plain")
 {
   const auto ofImages = graph->copy();

@@ -25,7 +25,15 @@ public:
 
   std::vector<at::Tensor> run(const at::Tensor & image, const ImageContext & context) const;
 
+  /** Whether it has no operator that draws numbers at random. */
+  bool
+  repeats() const
+  {
+    return m_Repeats;
+  }
+
 private:
+  bool                                                 m_Repeats;
   bool                                                 m_TakesStatistics;
   std::vector<std::shared_ptr<const ConvolutionChain>> m_Chains; // the graph has their addresses
   torch::jit::Code                                     m_AsItIs;

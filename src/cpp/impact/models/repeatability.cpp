@@ -43,10 +43,9 @@ checkRepeats(const ModelSettings &               settings,
              const Model &                       model,
              const ImageContext &                context)
 {
-  if (model.chain(
-        settings.layersMask, settings.dimension, settings.numberOfChannels, context.direction, ChainUse::Images))
+  if (model.isKnownToRepeat(settings.layersMask, settings.dimension, settings.numberOfChannels, context.direction))
   {
-    return; // known to the last operation
+    return;
   }
   std::array<std::int64_t, 3> used = size; // 24 voxels a side are enough for most networks
   std::transform(size.begin(), size.end(), used.begin(), [](std::int64_t n) { return std::min<std::int64_t>(n, 24); });

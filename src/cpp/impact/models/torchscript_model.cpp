@@ -166,6 +166,16 @@ public:
       called(input, [&](const at::Tensor & image) { return toTensors(plain->run(image, context)); }), mask, input);
   }
 
+  bool
+  isKnownToRepeat(const std::vector<bool> & mask,
+                  int                       dimension,
+                  int                       numberOfChannels,
+                  const at::Tensor &        direction) const override
+  {
+    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, false);
+    return plain && plain->repeats();
+  }
+
   const std::string &
   path() const override
   {
