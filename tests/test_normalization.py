@@ -482,7 +482,7 @@ def test_what_is_written_and_logged(
         np.testing.assert_allclose(np.linalg.norm(fixed, axis=-1), 1.0, atol=1e-5)
         moving, _ = read(folder / f"Moving_0_3_{layer}.mha")
         np.testing.assert_allclose(moving.mean(-1), 0.0, atol=1e-5)
-        np.testing.assert_allclose(moving.std(-1), 1.0, atol=1e-5)
+        np.testing.assert_allclose(moving.std(-1, ddof=1), 1.0, atol=1e-5)
     assert "Mode Static, on the CPU, NormalizeLosses true, WriteFeatureMaps" in log
     assert re.search(r"LayersMask +FeatureNormalization +ModelsPath\n", log)
     assert re.search(r" fixed .* 011 +l2 +\S+\.pt\n", log)

@@ -1,7 +1,9 @@
 #include "python_headers.h"
 
 #include <pybind11/functional.h>
+#include <pybind11/numpy.h>
 
+#include "impact/models/network_chain.h"
 #include "impact/models/plain_graph.h"
 #include "impact/models/torchscript_graph.h"
 #include "impact/runtime/batches.h"
@@ -78,6 +80,59 @@ plainOperators(const std::string & path, const std::vector<bool> & mask, int ran
   return operators;
 }
 
+py::array_t<float>
+arrayOf(const at::Tensor & tensor)
+{
+  const at::Tensor numbers = tensor.contiguous();
+  return { numbers.sizes().vec(), numbers.const_data_ptr<float>() };
+}
+
+/** The selected layers of an image, (channels, z, y, x) each: as the file gives them, as they are made in torch, and as
+ * our kernels make them, where they do.
+ *
+ * \param image z, y, x
+ * \param direction of it, row by row */
+std::vector<std::vector<py::array_t<float>>>
+layersEachWay(const std::string &                                                   path,
+              const std::vector<bool> &                                             mask,
+              const py::array_t<float, py::array::c_style | py::array::forcecast> & image,
+              const std::vector<float> &                                            direction)
+{
+  const TorchScope   scope(nullptr);
+  const ModelPointer model = loadTorchScript(path, at::kCPU);
+  const at::Tensor   grey =
+    at::from_blob(const_cast<float *>(image.data()), { image.shape(0), image.shape(1), image.shape(2) }).clone();
+  const at::Tensor   input = grey.unsqueeze(0).unsqueeze(0);
+  const ImageContext context{
+    at::tensor(
+      { grey.min().item<float>(), grey.max().item<float>(), grey.mean().item<float>(), grey.std(false).item<float>() }),
+    at::tensor(direction).view({ 3, 3 })
+  };
+  const auto              ofFile = model->layers(input, mask.size(), context);
+  std::vector<at::Tensor> selected;
+  for (std::size_t i = 0; i < mask.size(); ++i)
+  {
+    if (mask[i])
+    {
+      selected.push_back(ofFile.at(i));
+    }
+  }
+  const NetworkChain * const chain = model->chain(mask, 3, 1, context.direction, ChainUse::Images);
+
+  std::vector<std::vector<py::array_t<float>>> result;
+  for (const auto & layers : { selected,
+                               model->selected(input, mask, context),
+                               chain ? chain->layers(grey, context) : std::vector<at::Tensor>() })
+  {
+    result.emplace_back();
+    for (const at::Tensor & layer : layers)
+    {
+      result.back().push_back(arrayOf(layer.select(0, 0)));
+    }
+  }
+  return result;
+}
+
 /** A model file as it is run on a GPU: in single precision and without fusers. */
 class AsOnGpu
 {
@@ -149,6 +204,12 @@ register_batches(py::module_ & module)
              py::arg("path"),
              py::arg("mask"),
              py::arg("rank"),
+             py::arg("direction") = std::vector<float>{ 1, 0, 0, 0, 1, 0, 0, 0, 1 });
+  module.def("layers_each_way",
+             &layersEachWay,
+             py::arg("path"),
+             py::arg("mask"),
+             py::arg("image"),
              py::arg("direction") = std::vector<float>{ 1, 0, 0, 0, 1, 0, 0, 0, 1 });
   module.def("number_that_fits", &numberThatFits, py::arg("available"), py::arg("bytes_per_item"), py::arg("most"));
 

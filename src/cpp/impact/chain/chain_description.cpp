@@ -93,50 +93,6 @@ public:
     return any;
   }
 
-  /** The unit that begins with a convolution, as long as nothing else sees what is in it. */
-  static std::optional<ReadUnit>
-  unitFrom(const Node & convolution)
-  {
-    std::vector<const Value *> ends{ convolution.output() };
-    for (const auto & kinds : { std::set<std::string>{ "aten::instance_norm", "aten::batch_norm" }, rectifiers })
-    {
-      const Node * const next = onlyUser(ends.back());
-      if (next && kinds.count(kindOf(*next)) > 0 && next->inputs()[0] == ends.back())
-      {
-        ends.push_back(next->output());
-      }
-    }
-    for (; !ends.empty(); ends.pop_back())
-    {
-      ReadUnit unit{ {}, ends.back() };
-      if (readUnit(ends.back(), unit.unit) == convolution.inputs()[0])
-      {
-        return unit;
-      }
-    }
-    return std::nullopt;
-  }
-
-  /** The node that alone sees a tensor, apart from its size; null where there are several. */
-  static const Node *
-  onlyUser(const Value * value)
-  {
-    const Node * only = nullptr;
-    for (const auto & use : value->uses())
-    {
-      if (use.user->kind() == c10::aten::size)
-      {
-        continue;
-      }
-      if (only || use.user->owningBlock() != value->node()->owningBlock() || use.user->kind() == c10::prim::Return)
-      {
-        return nullptr;
-      }
-      only = use.user;
-    }
-    return only;
-  }
-
 private:
   /** An argument that is the same for every image; nothing where it is computed. */
   static std::optional<c10::IValue>
@@ -342,51 +298,7 @@ find(const torch::jit::Graph & graph)
   return found;
 }
 
-std::vector<ChainStretch>
-stretches(torch::jit::Graph & graph)
-{
-  std::vector<ChainStretch> found;
-  std::set<const Node *>    taken;
-  for (Node * node : graph.nodes())
-  {
-    ChainStretch stretch{ {}, nullptr, nullptr };
-    while (node && convolutions.count(kindOf(*node)) > 0 && taken.count(node) == 0)
-    {
-      const auto unit = Reader::unitFrom(*node);
-      if (!unit)
-      {
-        break;
-      }
-      taken.insert(node);
-      stretch.begin = stretch.begin ? stretch.begin : node->inputs()[0];
-      stretch.end = const_cast<Value *>(unit->end);
-      stretch.description.units.push_back(unit->unit);
-      const Node * const next = Reader::onlyUser(stretch.end);
-      node = next && next->inputs()[0] == stretch.end ? const_cast<Node *>(next) : nullptr;
-    }
-    if (stretch.begin)
-    {
-      stretch.description.outputs.push_back(stretch.description.units.size() - 1);
-      found.push_back(std::move(stretch));
-    }
-  }
-  return found;
-}
-
 } // namespace
-
-std::vector<ChainStretch>
-findStretches(torch::jit::Graph & graph)
-{
-  try
-  {
-    return changesThings(*graph.block(), false) ? std::vector<ChainStretch>() : stretches(graph);
-  }
-  catch (const std::exception &)
-  {
-    return {}; // arguments of another kind than torch's operators have
-  }
-}
 
 std::optional<FoundChain>
 findChain(const torch::jit::Graph & graph)

@@ -55,15 +55,4 @@ struct FoundChain
  * batch normalisation and rectifiers, and by turning axes; nothing is thrown */
 std::optional<FoundChain> findChain(const torch::jit::Graph & graph);
 
-/** Units in a graph each of which sees what the one before gives, which nothing else sees. */
-struct ChainStretch
-{
-  ChainDescription    description; // with one output, the last unit's
-  torch::jit::Value * begin;
-  torch::jit::Value * end;
-};
-
-/** All such stretches of a plain graph, as long as they can be. */
-std::vector<ChainStretch> findStretches(torch::jit::Graph & graph);
-
 } // namespace impact

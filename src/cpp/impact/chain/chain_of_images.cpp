@@ -90,43 +90,15 @@ ConvolutionChain::copyPart(const float * slices,
 std::vector<at::Tensor>
 ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & parts) const
 {
-  const at::Tensor grey = image.contiguous();
-  return run(grey.const_data_ptr<float>(), sizeOf(grey), parts);
-}
-
-bool
-ConvolutionChain::acceptsLayer(const at::Tensor & inner) const
-{
-  return inner.scalar_type() == at::kFloat && inner.size(0) == 1 && accepts(sizeOf(inner.select(0, 0).select(0, 0)));
-}
-
-std::vector<at::Tensor>
-ConvolutionChain::layersOf(const at::Tensor & inner) const
-{
-  at::Tensor         voxels = inner.select(0, 0).movedim(0, -1);
-  const Size         size = sizeOf(voxels.select(-1, 0));
-  const std::int64_t missing = m_Units.front()->paddedInputChannels() - voxels.size(-1);
-  voxels = missing > 0 ? at::constant_pad_nd(voxels, { 0, missing }) : voxels;
-  voxels = voxels.contiguous();
-  std::vector<Part> parts;
-  for (const Size & each : layerSizes(size))
-  {
-    parts.push_back({ {}, each });
-  }
-  return run(voxels.const_data_ptr<float>(), size, parts);
-}
-
-std::vector<at::Tensor>
-ConvolutionChain::run(const float * input, const Size & inputSize, const std::vector<Part> & parts) const
-{
   constexpr std::int64_t slicesAtOnce = 12; // two tiles of convolveSpectrally
 
-  const auto              all = sizes(inputSize);
+  const at::Tensor        grey = image.contiguous();
+  const auto              all = sizes(sizeOf(grey));
   std::vector<at::Tensor> results(m_Outputs.size());
 
   // What is known of the unit before the present one: its output, whole or to be made again, and what becomes of it.
-  const float *      whole = input;
-  at::Tensor         kept;
+  const float *      whole = grey.const_data_ptr<float>();
+  at::Tensor         kept = grey;
   ChannelMap         map{};
   std::vector<float> mapStorage;
   FloatBuffer        inputSlices;
@@ -166,24 +138,25 @@ ConvolutionChain::run(const float * input, const Size & inputSize, const std::ve
     {
       const ConvolutionUnit::Slices slices{ first, std::min(size[2], first + slicesAtOnce) };
       const auto                    from = unit.inputSlices(all[u], slices);
-      const float *                 slicesSeen = nullptr;
+      const float *                 input = nullptr;
       if (again)
       {
         const ConvolutionUnit & before = *m_Units[u - 1];
         const std::int64_t      perInputSlice = all[u][0] * all[u][1] * before.paddedChannels();
         float * const       made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
         const auto          itsInput = before.inputSlices(all[u - 1], from);
-        const float * const itsSlices = input + itsInput.begin * all[0][0] * all[0][1];
+        const float * const itsSlices = grey.const_data_ptr<float>() + itsInput.begin * all[0][0] * all[0][1];
         before.forwardSlices({ itsSlices, nullptr, 1, all[u - 1], made }, from, loop);
-        slicesSeen = made;
+        input = made;
       }
       else
       {
-        slicesSeen = whole + from.begin * all[u][0] * all[u][1] * unit.paddedInputChannels();
+        const std::int64_t inputChannels = u > 0 ? m_Units[u - 1]->paddedChannels() : 1;
+        input = whole + from.begin * all[u][0] * all[u][1] * inputChannels;
       }
       const auto    count = static_cast<std::size_t>((slices.end - slices.begin) * perSlice);
       float * const to = keep ? output.data_ptr<float>() + first * perSlice : outputSlices.get(count);
-      unit.forwardSlices({ slicesSeen, u > 0 ? &map : nullptr, 1, all[u], to }, slices, loop);
+      unit.forwardSlices({ input, u > 0 ? &map : nullptr, 1, all[u], to }, slices, loop);
       if (unit.isNormalizedByInstance())
       {
         moments.add(unit.momentsOf(to, static_cast<std::int64_t>(count) / padded));

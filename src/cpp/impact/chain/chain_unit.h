@@ -36,12 +36,6 @@ public:
   }
 
   std::int64_t
-  paddedInputChannels() const
-  {
-    return m_In;
-  }
-
-  std::int64_t
   paddedChannels() const
   {
     return m_Out;

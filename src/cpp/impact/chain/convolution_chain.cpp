@@ -37,7 +37,7 @@ chainsAreWanted()
 ConvolutionChain::Tape::Tape() = default;
 ConvolutionChain::Tape::~Tape() = default;
 
-ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension, bool isInner)
+ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension)
   : m_Dimension(dimension)
   , m_Outputs(description.outputs)
   , m_OfTasks(std::make_unique<Pool<ChainWorkspace>>())
@@ -45,7 +45,7 @@ ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dim
 {
   for (const ChainUnit & unit : description.units)
   {
-    m_Units.push_back(std::make_unique<ConvolutionUnit>(unit, m_Units.empty() && !isInner));
+    m_Units.push_back(std::make_unique<ConvolutionUnit>(unit, m_Units.empty()));
   }
 }
 
@@ -60,17 +60,7 @@ ConvolutionChain::make(const ChainDescription & description, int dimension, int 
   {
     return nullptr;
   }
-  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension, false));
-}
-
-std::shared_ptr<const ConvolutionChain>
-ConvolutionChain::makeInner(const ChainDescription & description, int dimension)
-{
-  if (!chainsAreWanted() || description.units.front().weight.dim() != dimension + 2)
-  {
-    return nullptr;
-  }
-  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension, true));
+  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension));
 }
 
 std::vector<ConvolutionChain::Size>

@@ -19,9 +19,6 @@ public:
   /** \return null where the description does not begin with a grey image, repeated in the number of channels */
   static std::shared_ptr<const ConvolutionChain>
   make(const ChainDescription & description, int dimension, int numberOfChannels);
-
-  /** One that begins with what other layers made: for layersOf() alone. */
-  static std::shared_ptr<const ConvolutionChain> makeInner(const ChainDescription & description, int dimension);
   ~ConvolutionChain();
 
   /** The sizes of the selected layers. */
@@ -52,11 +49,6 @@ public:
 
   /** The same, whole. */
   std::vector<at::Tensor> layers(const at::Tensor & image) const;
-
-  bool acceptsLayer(const at::Tensor & inner) const;
-
-  /** The layers of what other layers made, 1 x C x (z) x y x x, float. */
-  std::vector<at::Tensor> layersOf(const at::Tensor & inner) const;
 
   /** Bytes that layers() holds at its peak for an image of that size, its result included. */
   std::int64_t bytesOfImage(const Size & size) const;
@@ -104,10 +96,7 @@ private:
   struct Block;
   struct Workspace;
 
-  ConvolutionChain(const ChainDescription & description, int dimension, bool isInner);
-
-  /** \param input size voxels, the channels of each side by side: one, or those of the first unit, padded */
-  std::vector<at::Tensor> run(const float * input, const Size & size, const std::vector<Part> & parts) const;
+  ConvolutionChain(const ChainDescription & description, int dimension);
 
   std::vector<Size> sizes(const Size & input) const;
 

@@ -10,18 +10,12 @@
 namespace impact
 {
 
-class ConvolutionChain;
-
-/** A plain graph, ready to run: see plain_graph.h. On the CPU; thread-safe.
- *
- * Where operators are wanted in pieces (operators_in_pieces.h) and nothing is to be differentiated, which is for whole
- * images, chains of convolutions in it are run by our kernels. */
+/** A plain graph (plain_graph.h), ready to run: as it is, or in pieces (operators_in_pieces.h). Thread-safe. */
 class PlainNetwork
 {
 public:
-  /** \param graph its inputs are the image and, if there are more, the image's statistics
-   * \param withChains false: torch runs all of it */
-  PlainNetwork(const std::shared_ptr<torch::jit::Graph> & graph, bool withChains);
+  /** \param graph its inputs are the image and, if there are more, the image's statistics */
+  explicit PlainNetwork(const std::shared_ptr<torch::jit::Graph> & graph);
 
   std::vector<at::Tensor> run(const at::Tensor & image, const ImageContext & context) const;
 
@@ -33,11 +27,10 @@ public:
   }
 
 private:
-  bool                                                 m_Repeats;
-  bool                                                 m_TakesStatistics;
-  std::vector<std::shared_ptr<const ConvolutionChain>> m_Chains; // the graph has their addresses
-  torch::jit::Code                                     m_AsItIs;
-  torch::jit::Code                                     m_OfImages;
+  bool             m_Repeats;
+  bool             m_TakesStatistics;
+  torch::jit::Code m_AsItIs;
+  torch::jit::Code m_InPieces;
 };
 
 } // namespace impact

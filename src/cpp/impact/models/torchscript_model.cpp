@@ -355,12 +355,8 @@ private:
     };
     const PlainPointer found = m_Plains->of(key, [&]() -> PlainPointer {
       const auto graph = plainGraphOf(key);
-      const auto proven = [&](bool withChains) {
-        auto plain = graph ? std::make_shared<const PlainNetwork>(graph, withChains) : nullptr;
-        return plain && isSame(*plain, false) ? plain : nullptr;
-      };
-      auto plain = proven(m_ScalarType == at::kFloat);
-      return plain ? plain : proven(false);
+      auto       plain = graph ? std::make_shared<const PlainNetwork>(graph) : nullptr;
+      return plain && isSame(*plain, false) ? plain : nullptr;
     });
     return found && (!withDerivative || m_PlainsWithDerivative->of(key, [&] { return isSame(*found, true); }))
              ? found
