@@ -84,7 +84,7 @@ py::array_t<float>
 arrayOf(const at::Tensor & tensor)
 {
   const at::Tensor numbers = tensor.contiguous();
-  return { numbers.sizes().vec(), numbers.const_data_ptr<float>() };
+  return py::array_t<float>(numbers.sizes().vec(), numbers.const_data_ptr<float>());
 }
 
 /** The selected layers of an image, (channels, z, y, x) each: as the file gives them, as they are made in torch, and as
