@@ -98,31 +98,34 @@ layersEachWay(const std::string &                                               
               const py::array_t<float, py::array::c_style | py::array::forcecast> & image,
               const std::vector<float> &                                            direction)
 {
-  const TorchScope   scope(nullptr);
-  const ModelPointer model = loadTorchScript(path, at::kCPU);
-  const at::Tensor   grey =
+  const at::Tensor grey =
     at::from_blob(const_cast<float *>(image.data()), { image.shape(0), image.shape(1), image.shape(2) }).clone();
-  const at::Tensor   input = grey.unsqueeze(0).unsqueeze(0);
-  const ImageContext context{
-    at::tensor(
-      { grey.min().item<float>(), grey.max().item<float>(), grey.mean().item<float>(), grey.std(false).item<float>() }),
-    at::tensor(direction).view({ 3, 3 })
-  };
-  const auto              ofFile = model->layers(input, mask.size(), context);
-  std::vector<at::Tensor> selected;
-  for (std::size_t i = 0; i < mask.size(); ++i)
+  std::array<std::vector<at::Tensor>, 3> each;
   {
-    if (mask[i])
+    const TorchScope   scope(nullptr); // lets the GIL go
+    const ModelPointer model = loadTorchScript(path, at::kCPU);
+    const at::Tensor   input = grey.unsqueeze(0).unsqueeze(0);
+    const ImageContext context{ at::tensor({ grey.min().item<float>(),
+                                             grey.max().item<float>(),
+                                             grey.mean().item<float>(),
+                                             grey.std(false).item<float>() }),
+                                at::tensor(direction).view({ 3, 3 }) };
+    const auto         ofFile = model->layers(input, mask.size(), context);
+    for (std::size_t i = 0; i < mask.size(); ++i)
     {
-      selected.push_back(ofFile.at(i));
+      if (mask[i])
+      {
+        each[0].push_back(ofFile.at(i));
+      }
+    }
+    each[1] = model->selected(input, mask, context);
+    if (const NetworkChain * const chain = model->chain(mask, 3, 1, context.direction, ChainUse::Images))
+    {
+      each[2] = chain->layers(grey, context);
     }
   }
-  const NetworkChain * const chain = model->chain(mask, 3, 1, context.direction, ChainUse::Images);
-
   std::vector<std::vector<py::array_t<float>>> result;
-  for (const auto & layers : { selected,
-                               model->selected(input, mask, context),
-                               chain ? chain->layers(grey, context) : std::vector<at::Tensor>() })
+  for (const auto & layers : each)
   {
     result.emplace_back();
     for (const at::Tensor & layer : layers)
