@@ -197,3 +197,127 @@ def test_layers_are_those_of_the_file(
     assert len(by_kernels) == (0 if len(mask) > 6 else mask.count("1"))
     for one, other in zip(by_kernels, by_file, strict=bool(by_kernels)):
         np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * np.abs(other).max())
+
+
+class Early(nn.Module):
+    """Returns early, counts down and up, and keeps lists of lists."""
+
+    names: list[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.arange(4.0).view(4, 1, 1, 1, 1))
+        self.names = ["a", "b"]
+
+    def forward(self, x: Tensor, nb_layers: Tensor) -> list[Tensor]:
+        kept: list[list[Tensor]] = [[x]]
+        left = int(nb_layers.item())
+        while left > 1:
+            kept[0].append(kept[0][-1] * 2.0)
+            kept.append(kept[0])
+            left -= 1
+        if len(kept) == 1:
+            return kept[0]
+        kept[0].insert(1, torch.conv3d(x, self.weight))
+        kept[0].pop()
+        kept[0].reverse()
+        for i, name in enumerate(self.names):
+            kept[0][0] = kept[0][0] + float(i + len(name))
+        return kept[1]
+
+
+class Buffer(nn.Module):
+    """Changes a tensor of its own after it was used."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        added = torch.zeros(1)
+        first = x + added
+        added += 1.0
+        return [first, x + added]
+
+
+class Remembers(nn.Module):
+    """Keeps what it was called with last, one way or another."""
+
+    sum: Tensor
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.register_buffer("sum", torch.zeros(1))
+        self.times = 0
+        self.sizes: list[int] = [0]
+        self.known: dict[str, int] = {"x": 1}
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        if self.how == "tensor":
+            self.sum += 0.0
+        elif self.how == "number":
+            self.times = self.times + 0
+        elif self.how == "list":
+            self.sizes[0] = 0
+        elif self.how == "dictionary":
+            self.known["x"] = 1
+        return [x + self.sum + float(self.times + self.sizes[0] + self.known["x"])]
+
+
+class Decides(nn.Module):
+    """How many layers there are is for the image to say, or what is in one."""
+
+    def __init__(self, layers: bool) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        result = [x]
+        if float(x.mean()) > -1e6:
+            if self.layers:
+                result.append(x * 3.0)
+            else:
+                x = x * 2.0
+        return [x] if not self.layers else result
+
+
+class Asks(nn.Module):
+    """What is so at the time, and not when the network is prepared."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        if torch.is_grad_enabled():
+            x = x * 2.0
+        return [x]
+
+
+WAYS: dict[str, tuple[nn.Module, str, str]] = {
+    "early, one layer": (Early(), "1", ""),
+    "early, three layers": (Early(), "111", ""),
+    "early, the last of three": (Early(), "001", ""),
+    "a tensor changed after it was used": (Buffer(), "11", "is changed by aten::add_"),
+    "a tensor": (Remembers("tensor"), "1", "is changed by aten::add_"),
+    "a number": (Remembers("number"), "1", "prim::SetAttr"),
+    "a list": (Remembers("list"), "1", "a list of the module is changed"),
+    "a dictionary": (Remembers("dictionary"), "1", "is changed by aten::_set_item"),
+    "number of layers": (Decides(True), "11", "depends on the image changes a list"),
+    "intensities": (Decides(False), "1", ""),
+    "gradients": (Asks(), "1", ""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_done_beforehand_changes_nothing(tmp_path: Path, way: str) -> None:
+    """The file's own layers, call after call; and what cannot be done beforehand is not."""
+    network, mask, reason = WAYS[way]
+    path = str(tmp_path / "network.pt")
+    torch.jit.save(torch.jit.script(network.eval()), path)
+    selected = [c == "1" for c in mask]
+    if reason:
+        with pytest.raises(RuntimeError, match=reason):
+            impact_testing.plain_operators(path, selected, 5)
+    else:
+        operators = impact_testing.plain_operators(path, selected, 5)
+        assert not {"prim::Loop", "prim::GetAttr", "aten::append"} & set(operators)
+    image = np.random.default_rng(5).normal(0.0, 100.0, (6, 5, 7)).astype(np.float32)
+    for _ in range(2):
+        by_file, by_torch, _ = impact_testing.layers_each_way(path, selected, image)
+        assert len(by_file) == sum(selected)
+        for one, other in zip(by_torch, by_file, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -159,6 +159,7 @@ public:
       {
         if (const auto constant = torch::jit::tryInsertConstant(*m_Plain, *whole))
         {
+          keepAsOwned(*whole);
           return *constant;
         }
       }
@@ -173,6 +174,7 @@ public:
       return m_Plain->insertNode(made)->output();
     }
     const auto constant = torch::jit::tryInsertConstant(*m_Plain, withoutGradient(*term.known));
+    keepAsOwned(*term.known);
     if (!constant)
     {
       throw NotPlain{ "an operator takes " + term.known->tagKind() };
@@ -258,12 +260,20 @@ private:
     return ivalueOf(termOf(value));
   }
 
+  /** From now on nothing may change it: the module has it, or the plain graph does. */
   void
   keepAsOwned(const c10::IValue & value)
   {
     if (value.isTensor() && value.toTensor().defined() && value.toTensor().has_storage())
     {
       m_Owned.insert(value.toTensor().storage().unsafeGetStorageImpl());
+    }
+    else if (value.isList())
+    {
+      for (const c10::IValue & element : value.toListRef())
+      {
+        keepAsOwned(element);
+      }
     }
   }
 
@@ -609,8 +619,10 @@ private:
       if (alias && alias->isWrite())
       {
         const Term & term = termOf(node.inputs()[i]);
-        if ((term.elements && term.elements->isAttribute) ||
-            (given[i].isTensor() && m_Owned.count(given[i].toTensor().storage().unsafeGetStorageImpl()) > 0))
+        const bool isOwned = term.elements ? term.elements->isAttribute
+                                           : !given[i].isTensor() ||
+                                               m_Owned.count(given[i].toTensor().storage().unsafeGetStorageImpl()) > 0;
+        if (isOwned)
         {
           throw NotPlain{ "what belongs to the module is changed by " + name };
         }
