@@ -102,6 +102,7 @@ Metric "Impact", resolution level 1:
   Layer  Model  Distance  LayersWeight  PCA  SubsetFeatures
   0      0      Cosine    1             2    3
   1      1      L2        0.25          0    1
+  "LAYERS": patches of 1 x 1 x 1 voxels give what those of 5 x 3 x 3 would.
 """
     # What the features came to follows the tables. How wide a column is does not matter here.
     described = [re.sub(r"(?m)^  Layer \d+: .*\n", "", text) for text in described]

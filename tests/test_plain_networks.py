@@ -202,8 +202,6 @@ def test_layers_are_those_of_the_file(
 class Early(nn.Module):
     """Returns early, counts down and up, and keeps lists of lists."""
 
-    names: list[str]
-
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.arange(4.0).view(4, 1, 1, 1, 1))
@@ -239,43 +237,43 @@ class Buffer(nn.Module):
 class Remembers(nn.Module):
     """Keeps what it was called with last, one way or another."""
 
-    sum: Tensor
-
     def __init__(self, how: str) -> None:
         super().__init__()
         self.how = how
-        self.register_buffer("sum", torch.zeros(1))
+        self.sum = nn.Parameter(torch.zeros(1), requires_grad=False)
         self.times = 0
-        self.sizes: list[int] = [0]
-        self.known: dict[str, int] = {"x": 1}
+        self.sizes = [0]
+        self.known = {"x": 1}
 
     def forward(self, x: Tensor) -> list[Tensor]:
         if self.how == "tensor":
-            self.sum += 0.0
+            self.sum.add_(0.0)
         elif self.how == "number":
             self.times = self.times + 0
         elif self.how == "list":
             self.sizes[0] = 0
         elif self.how == "dictionary":
             self.known["x"] = 1
-        return [x + self.sum + float(self.times + self.sizes[0] + self.known["x"])]
+        return [x + float(self.sum) + float(self.times + self.sizes[0] + self.known["x"])]
 
 
 class Decides(nn.Module):
-    """How many layers there are is for the image to say, or what is in one."""
-
-    def __init__(self, layers: bool) -> None:
-        super().__init__()
-        self.layers = layers
+    """How many layers there are is for the image to say."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        result = [x]
+        layers = [x]
         if float(x.mean()) > -1e6:
-            if self.layers:
-                result.append(x * 3.0)
-            else:
-                x = x * 2.0
-        return [x] if not self.layers else result
+            layers.append(x * 3.0)
+        return layers
+
+
+class Bright(nn.Module):
+    """What a layer is, is for the image to say."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        if float(x.mean()) > -1e6:
+            x = x * 2.0
+        return [x]
 
 
 class Asks(nn.Module):
@@ -296,8 +294,8 @@ WAYS: dict[str, tuple[nn.Module, str, str]] = {
     "a number": (Remembers("number"), "1", "prim::SetAttr"),
     "a list": (Remembers("list"), "1", "a list of the module is changed"),
     "a dictionary": (Remembers("dictionary"), "1", "is changed by aten::_set_item"),
-    "number of layers": (Decides(True), "11", "depends on the image changes a list"),
-    "intensities": (Decides(False), "1", ""),
+    "number of layers": (Decides(), "11", "depends on the image changes a list"),
+    "intensities": (Bright(), "1", ""),
     "gradients": (Asks(), "1", ""),
 }
 

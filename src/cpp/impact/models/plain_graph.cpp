@@ -487,6 +487,17 @@ private:
       }
       return false;
     }
+    if (name == "aten::pop")
+    {
+      if (const auto index = place(1, 0))
+      {
+        const auto taken = changed().begin() + static_cast<std::ptrdiff_t>(*index);
+        set(node.output(), *taken);
+        terms.erase(taken);
+        return true;
+      }
+      return false;
+    }
     if (name == "aten::extend" || name == "aten::add_" || name == "aten::add")
     {
       const Term second = termOf(inputs[1]);
