@@ -319,3 +319,13 @@ def test_what_is_done_beforehand_changes_nothing(tmp_path: Path, way: str) -> No
         assert len(by_file) == sum(selected)
         for one, other in zip(by_torch, by_file, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_deep_layers_in_tiles(files: dict[str, str]) -> None:
+    """A reach of 47 voxels does not refuse tiles of 64, whose features are those of the image."""
+    voxels = np.random.default_rng(7).normal(40.0, 300.0, (80, 80, 80)).astype(np.float32)
+    image = _core.Image(voxels, [1.1] * 3, [0.0] * 3, np.eye(3))
+    ((tiled, grid),) = _features(files["ct"], "00001", image, 3, tile="64*64*64")
+    ((whole, expected),) = _features(files["ct"], "00001", image, 3)
+    np.testing.assert_array_equal(places(grid), places(expected))
+    assert np.corrcoef(tiled.ravel(), whole.ravel())[0, 1] > 0.5
