@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 
 #include "impact/models/network_chain.h"
+#include "impact/models/network_outline.h"
 #include "impact/models/plain_graph.h"
 #include "impact/models/torchscript_graph.h"
 #include "impact/runtime/batches.h"
@@ -53,11 +54,11 @@ fail(const std::string & how)
   }
 }
 
-/** The operators of a network's plain graph, in order. \throws with the reason where it has no such graph.
+/** A network's plain graph. \throws with the reason where it has none.
  *
  * \param direction of the images, row by row, for a network that is told */
-std::vector<std::string>
-plainOperators(const std::string & path, const std::vector<bool> & mask, int rank, const std::vector<float> & direction)
+std::shared_ptr<torch::jit::Graph>
+plainGraphOf(const std::string & path, const std::vector<bool> & mask, int rank, const std::vector<float> & direction)
 {
   torch::jit::Module module = torch::jit::load(path);
   module.eval();
@@ -67,17 +68,53 @@ plainOperators(const std::string & path, const std::vector<bool> & mask, int ran
   const auto   taken = module.get_method("forward").function().getSchema().arguments().size() - 2;
   PlainRequest request{ rank, { all.begin(), all.begin() + static_cast<std::ptrdiff_t>(taken) }, mask, taken == 0 };
   std::string  reason;
-  std::vector<std::string> operators;
-  const auto               graph = plainGraph(module, request, &reason);
+  auto         graph = plainGraph(module, request, &reason);
   if (!graph)
   {
     throw std::runtime_error(reason);
   }
+  return graph;
+}
+
+/** The operators of a network's plain graph, in order. */
+std::vector<std::string>
+plainOperators(const std::string & path, const std::vector<bool> & mask, int rank, const std::vector<float> & direction)
+{
+  std::vector<std::string> operators;
+  const auto               graph = plainGraphOf(path, mask, rank, direction);
   for (const torch::jit::Node * const node : graph->nodes())
   {
     operators.emplace_back(node->kind().toQualString());
   }
   return operators;
+}
+
+/** Channels, size and, where it has one, layout (stride, offset, reach) of each selected layer, axes x, y, z; and
+ * bytes; nothing where only a run would tell. */
+using PlainLayer = std::tuple<std::int64_t, std::array<std::int64_t, 3>, std::optional<std::array<Vector, 3>>>;
+
+std::optional<std::pair<std::vector<PlainLayer>, std::int64_t>>
+outlineOfPlain(const std::string &               path,
+               const std::vector<bool> &         mask,
+               const std::vector<std::int64_t> & shape,
+               const std::vector<float> &        direction)
+{
+  const auto outline = outlineOf(*plainGraphOf(path, mask, static_cast<int>(shape.size()), direction), shape);
+  if (!outline)
+  {
+    return std::nullopt;
+  }
+  std::vector<PlainLayer> layers;
+  for (const NetworkOutline::Layer & layer : outline->layers)
+  {
+    std::optional<std::array<Vector, 3>> layout;
+    if (layer.layout)
+    {
+      layout = { layer.layout->stride, layer.layout->offset, layer.layout->reach };
+    }
+    layers.emplace_back(layer.channels, layer.size, layout);
+  }
+  return std::pair{ layers, outline->bytes };
 }
 
 py::array_t<float>
@@ -207,6 +244,12 @@ register_batches(py::module_ & module)
              py::arg("path"),
              py::arg("mask"),
              py::arg("rank"),
+             py::arg("direction") = std::vector<float>{ 1, 0, 0, 0, 1, 0, 0, 0, 1 });
+  module.def("outline",
+             &outlineOfPlain,
+             py::arg("path"),
+             py::arg("mask"),
+             py::arg("shape"),
              py::arg("direction") = std::vector<float>{ 1, 0, 0, 0, 1, 0, 0, 0, 1 });
   module.def("layers_each_way",
              &layersEachWay,

@@ -139,6 +139,13 @@ FeatureExtractor::decideMargin()
       reach = std::max(reach, layout->reach[axis]);
       strides = std::lcm(strides, std::max<std::int64_t>(1, std::llround(layout->stride[axis])));
     }
+    // A layer that sees so much sees the zeros of all edges wherever it is.
+    constexpr double deep = 32.0;
+    if (m_Settings.dimension == 3 && reach > deep)
+    {
+      m_Margin.fill(0);
+      return;
+    }
     // Whole strides leave the layers' voxels where they are. Far from an edge its zeros count for little: an eighth of
     // the image bounds what the margin costs.
     const auto wanted = static_cast<std::int64_t>(std::ceil(reach));

@@ -97,6 +97,7 @@ symmetricLayout(const std::array<std::int64_t, 3> & input, const std::array<std:
 /** What two neighbouring voxels in the middle of a layer depend on, summed over the inputs tried. */
 struct Middle
 {
+  bool                        isWhole{ false }; // as large as the input
   std::array<std::int64_t, 3> voxel{};
   std::array<std::int64_t, 3> next{};
   at::Tensor                  sensitivity; // undefined: nothing known
@@ -106,6 +107,7 @@ struct Middle
   add(const at::Tensor & layer, const at::Tensor & input)
   {
     const auto size = spatialSize(layer);
+    isWhole = size == spatialSize(input);
     for (std::size_t axis = 0; axis < 3; ++axis)
     {
       voxel[axis] = std::max<std::int64_t>(0, size[axis] / 2 - 1);
@@ -115,14 +117,17 @@ struct Middle
       return sum.defined() && more.defined() ? sum + more : more;
     };
     sensitivity = added(sensitivity, sensitivityOf(layer, input, voxel));
-    nextSensitivity = added(nextSensitivity, sensitivityOf(layer, input, next));
+    if (!isWhole)
+    {
+      nextSensitivity = added(nextSensitivity, sensitivityOf(layer, input, next));
+    }
   }
 
   std::optional<LayerLayout>
   layout(int dimension) const
   {
     const auto field = fieldOfView(sensitivity);
-    const auto nextField = fieldOfView(nextSensitivity);
+    const auto nextField = isWhole ? field : fieldOfView(nextSensitivity);
     if (!field || !nextField)
     {
       return std::nullopt;
@@ -130,7 +135,7 @@ struct Middle
     LayerLayout layout;
     for (std::size_t axis = 0; axis < static_cast<std::size_t>(dimension); ++axis)
     {
-      layout.stride[axis] = nextField->centre(axis) - field->centre(axis);
+      layout.stride[axis] = isWhole ? 1.0 : nextField->centre(axis) - field->centre(axis);
       layout.reach[axis] = 0.5 * (field->last[axis] - field->first[axis]);
       layout.offset[axis] = field->centre(axis) - layout.stride[axis] * static_cast<double>(voxel[axis]);
       if (layout.stride[axis] <= 0.0)
@@ -279,6 +284,16 @@ measureLayouts(const Model &                       model,
     for (const NetworkChain::Layer & layer : chain->description(inputSize))
     {
       layouts.emplace_back(layer.layout);
+    }
+    return layouts;
+  }
+  if (const auto outline =
+        device.is_cpu() ? model.outline(mask, dimension, numberOfChannels, context.direction, inputSize) : std::nullopt)
+  {
+    std::vector<std::optional<LayerLayout>> layouts;
+    for (const NetworkOutline::Layer & layer : outline->layers)
+    {
+      layouts.push_back(layer.layout);
     }
     return layouts;
   }

@@ -49,9 +49,9 @@ std::vector<MeasuredLayer> measureLayers(const Model &                       mod
                                          const std::array<std::int64_t, 3> & inputSize,
                                          int                                 numberOfInputs);
 
-/** Layouts of the selected layers with their reach: of a chain from its kernels, for inputs of `inputSize` (x, y, z),
- * else measured within the range of intensities of `context`; none for a layer that cannot be measured. The model keeps
- * what was measured. */
+/** Layouts of the selected layers with their reach: from the kernels of a chain or of a plain graph, for inputs of
+ * `inputSize` (x, y, z), else measured within the range of intensities of `context`; none for a layer that cannot be
+ * measured. The model keeps what was measured. */
 std::vector<std::optional<LayerLayout>> measureLayouts(const Model &                       model,
                                                        int                                 dimension,
                                                        int                                 numberOfChannels,

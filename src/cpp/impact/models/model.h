@@ -55,6 +55,19 @@ struct ModelTrial
   double                  bytes{ 0.0 }; // that it took at its peak, for each voxel of the input
 };
 
+/** What a network makes of an image of some size, as is known without running it. */
+struct NetworkOutline
+{
+  struct Layer
+  {
+    std::int64_t                channels;
+    std::array<std::int64_t, 3> size;   // x, y, z
+    std::optional<LayerLayout>  layout; // none where its voxels lie in no order of the image's
+  };
+  std::vector<Layer> layers;
+  std::int64_t       bytes{ 0 }; // of all that is kept at a time, at its most
+};
+
 /** What is found out about a model while it is used, each once: images and levels share it. Thread-safe. */
 struct ModelMemory
 {
@@ -113,6 +126,17 @@ public:
                   const at::Tensor & /*direction*/) const
   {
     return false;
+  }
+
+  /** What it makes of images of `size` (x, y, z) on the CPU; nothing where only running it tells. */
+  virtual std::optional<NetworkOutline>
+  outline(const std::vector<bool> & /*mask*/,
+          int /*dimension*/,
+          int /*numberOfChannels*/,
+          const at::Tensor & /*direction*/,
+          const std::array<std::int64_t, 3> & /*size*/) const
+  {
+    return std::nullopt;
   }
 
   /** What the model is told besides the image, in order: nb_layers, stats, direction. */

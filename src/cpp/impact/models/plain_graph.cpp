@@ -60,27 +60,6 @@ isCheck(const Node & node)
            std::none_of(blocks.begin(), blocks.end(), [&](const Block * part) { return changes(*part, changes); })));
 }
 
-/** The values that a node takes from outside: its inputs, and what its blocks look at. */
-void
-forEachTaken(const Node & node, const std::function<void(const Value *)> & action)
-{
-  for (const Value * const input : node.inputs())
-  {
-    action(input);
-  }
-  for (const Block * const block : node.blocks())
-  {
-    for (const Node * const inner : block->nodes())
-    {
-      forEachTaken(*inner, action);
-    }
-    for (const Value * const output : block->outputs())
-    {
-      action(output);
-    }
-  }
-}
-
 std::shared_ptr<Graph>
 evaluated(const torch::jit::Module & module, const PlainRequest & request)
 {
@@ -136,6 +115,26 @@ evaluated(const torch::jit::Module & module, const PlainRequest & request)
 }
 
 } // namespace
+
+void
+forEachTaken(const Node & node, const std::function<void(const Value *)> & action)
+{
+  for (const Value * const input : node.inputs())
+  {
+    action(input);
+  }
+  for (const Block * const block : node.blocks())
+  {
+    for (const Node * const inner : block->nodes())
+    {
+      forEachTaken(*inner, action);
+    }
+    for (const Value * const output : block->outputs())
+    {
+      action(output);
+    }
+  }
+}
 
 void
 keepWhatIsNeeded(const std::shared_ptr<Graph> & whole)

@@ -3,6 +3,7 @@
 #include "impact/runtime/torch_headers.h"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,5 +36,8 @@ plainGraph(const torch::jit::Module & module, const PlainRequest & request, std:
 
 /** Drops what the outputs of a graph do not need, checks of it included: of a size, say, that some other layer has. */
 void keepWhatIsNeeded(const std::shared_ptr<torch::jit::Graph> & graph);
+
+/** The values that a node takes from outside: its inputs, and what its blocks look at. */
+void forEachTaken(const torch::jit::Node & node, const std::function<void(const torch::jit::Value *)> & action);
 
 } // namespace impact

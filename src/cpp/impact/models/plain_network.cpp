@@ -32,7 +32,8 @@ codeInPieces(const std::shared_ptr<torch::jit::Graph> & graph)
 } // namespace
 
 PlainNetwork::PlainNetwork(const std::shared_ptr<torch::jit::Graph> & graph)
-  : m_Repeats(repeatsItself(*graph->block()))
+  : m_Graph(graph)
+  , m_Repeats(repeatsItself(*graph->block()))
   , m_TakesStatistics(graph->inputs().size() > 1)
   , m_AsItIs(graph, "plain")
   , m_InPieces(codeInPieces(graph))

@@ -26,7 +26,15 @@ public:
     return m_Repeats;
   }
 
+  const torch::jit::Graph &
+  graph() const
+  {
+    return *m_Graph;
+  }
+
 private:
+  std::shared_ptr<const torch::jit::Graph> m_Graph;
+
   bool             m_Repeats;
   bool             m_TakesStatistics;
   torch::jit::Code m_AsItIs;

@@ -4,6 +4,7 @@
 #include "impact/models/admission.h"
 #include "impact/models/layer_layout.h"
 #include "impact/models/network_chain.h"
+#include "impact/models/network_outline.h"
 #include "impact/models/operators_in_pieces.h"
 #include "impact/models/plain_graph.h"
 #include "impact/models/plain_network.h"
@@ -174,6 +175,17 @@ public:
   {
     const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, false);
     return plain && plain->repeats();
+  }
+
+  std::optional<NetworkOutline>
+  outline(const std::vector<bool> &           mask,
+          int                                 dimension,
+          int                                 numberOfChannels,
+          const at::Tensor &                  direction,
+          const std::array<std::int64_t, 3> & size) const override
+  {
+    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, false);
+    return plain ? outlineOf(plain->graph(), inputShape(1, numberOfChannels, dimension, size)) : std::nullopt;
   }
 
   const std::string &

@@ -38,6 +38,49 @@ trialSize(const ModelSettings & model, const Grid & image, std::int64_t most)
   return size;
 }
 
+double
+voxelsOf(const std::array<std::int64_t, 3> & size)
+{
+  return static_cast<double>(c10::multiply_integers(size));
+}
+
+/** Of a network whose outline for inputs of a size is known. */
+ModelTrial
+trialOf(const NetworkOutline & outline, const std::array<std::int64_t, 3> & size)
+{
+  ModelTrial trial;
+  for (const NetworkOutline::Layer & layer : outline.layers)
+  {
+    trial.layers.push_back({ layer.channels, voxelsOf(layer.size) / voxelsOf(size), true });
+  }
+  trial.bytes = static_cast<double>(outline.bytes) / voxelsOf(size);
+  return trial;
+}
+
+/** Of one that is run. */
+ModelTrial
+trialOf(const Model &                     loaded,
+        const ModelSettings &             model,
+        const std::vector<std::int64_t> & shape,
+        const ImageContext &              context,
+        bool                              differentiated)
+{
+  const at::Device device = context.statistics.device();
+  at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
+  at::AutoGradMode gradients(differentiated);
+  input.set_requires_grad(differentiated);
+  std::vector<at::Tensor> layers;
+  const double            voxels = voxelsOf(spatialSize(input));
+  const auto bytes = allocationPeak(device, [&] { layers = loaded.selected(input, model.layersMask, context); });
+  ModelTrial trial;
+  for (const at::Tensor & layer : layers)
+  {
+    trial.layers.push_back({ layer.size(1), voxelsOf(spatialSize(layer)) / voxels, layer.requires_grad() });
+  }
+  trial.bytes = static_cast<double>(bytes) / voxels;
+  return trial;
+}
+
 ModelTrial
 tryModel(const LevelSettings &               settings,
          const ModelSettings &               model,
@@ -67,19 +110,11 @@ tryModel(const LevelSettings &               settings,
   ModelTrial                  trial = loaded.memory().trials.find(key).value_or(ModelTrial());
   if (trial.layers.empty())
   {
-    const at::Device device = context.statistics.device();
-    at::Tensor input = at::arange(c10::multiply_integers(shape), at::dtype(at::kFloat)).sin().view(shape).to(device);
-    at::AutoGradMode gradients(differentiated);
-    input.set_requires_grad(differentiated);
-    const auto              voxels = static_cast<double>(c10::multiply_integers(size));
-    std::vector<at::Tensor> layers;
-    const auto bytes = allocationPeak(device, [&] { layers = loaded.selected(input, model.layersMask, context); });
-    for (const at::Tensor & layer : layers)
-    {
-      const auto of = static_cast<double>(c10::multiply_integers(spatialSize(layer)));
-      trial.layers.push_back({ layer.size(1), of / voxels, layer.requires_grad() });
-    }
-    trial.bytes = static_cast<double>(bytes) / voxels;
+    const auto outline =
+      !differentiated && context.statistics.device().is_cpu()
+        ? loaded.outline(model.layersMask, model.dimension, model.numberOfChannels, context.direction, size)
+        : std::nullopt;
+    trial = outline ? trialOf(*outline, size) : trialOf(loaded, model, shape, context, differentiated);
     loaded.memory().trials.keep(key, trial);
     checkRepeats(model, size, loaded, context);
   }
