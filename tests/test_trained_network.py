@@ -60,8 +60,8 @@ def _map(network: str, mask: str, mode: str, patch: int = 0) -> dict[str, list[s
         ImpactVoxelSize0=(2.0, 2.0, 2.0),
         ImpactPatchSize0=(patch, patch, patch),
         ImpactLayersMask0=mask,
-        ImpactDistance0=["Cosine"] * mask.count("1"),
-        MaximumNumberOfIterations=40 if mode == "Static" else 15,
+        ImpactDistance0=["L1"] * mask.count("1"),
+        MaximumNumberOfIterations=150 if mode == "Static" else 15,
     )
 
 
