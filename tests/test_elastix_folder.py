@@ -21,6 +21,7 @@ from helpers.programs import captured, program_path
 from helpers.registrations import SHIFTS
 from impact_plugin import command_line
 from impact_plugin.elastix import installation
+from impact_plugin.parameters import map_files
 
 PROGRAMS = ("elastix", "transformix")
 KONFAI = (("impact-reg-konfai", "1.8.7"), ("konfai", "1.8.7"), ("ruamel.yaml", "0.19.1"))
@@ -235,62 +236,124 @@ ENGINE: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ENGINE)
-def test_the_engine_of_konfai(
-    name: str,
+class Engine:
+    """KonfAI's engine, its images and its models."""
+
+    def __init__(
+        self,
+        packages: str,
+        elastix: Path,
+        libraries: Path,
+        work: Path,
+        mind: dict[int, str],
+        layers: dict[int, str],
+    ) -> None:
+        self.work = work
+        self.images = write_pair(work)
+        template = parameter_map(
+            3,
+            Metric="Impact",
+            ImpactModelsPath0="none",  # the engine writes the block anew
+            MaximumNumberOfIterations=40,
+        )
+        (work / "map.txt").write_text(as_text(template))
+        self.paths = {"mind3": mind[3], "layers2": layers[2], "layers3": layers[3]}
+        for dimension, name_of in ((2, "network2"), (3, "network3")):
+            network = tiny_models.Network(dimension, [4, 6], [1, 2])
+            self.paths[name_of] = str(tiny_models.save(network, work / f"{name_of}.pt"))
+        views = {
+            **{"mind3": [7], "layers2": [1, 3, 4], "layers3": [1, 3, 4]},
+            **{"network2": [3, 3], "network3": [3, 3]},
+        }
+        registry = {
+            path: {"dimension": int(key[-1]), "numberofchannels": 1, "fov": views[key]}
+            for key, path in self.paths.items()
+        }
+        (work / "models.json").write_text(json.dumps(registry))
+        self.environment = {
+            "PYTHONPATH": packages,
+            "KONFAI_ELASTIX_DIR": str(elastix),
+            "KONFAI_ELASTIX_EXTRA_LIB": str(libraries),
+            "KONFAI_IMPACT_MODELS_REGISTRY": str(work / "models.json"),
+        }
+
+    def register(
+        self, models: dict[str, dict[str, Any]], **options: str | bool
+    ) -> tuple[Array, dict[str, list[str]], str]:
+        """Give the displacements (3, z, y, x), the map that elastix was given, what was printed."""
+        fixed, moving = self.images
+        given = {
+            "fixed": str(fixed),
+            "moving": str(moving),
+            "maps": [str(self.work / "map.txt")],
+            "models": {
+                key: {**model, "ref": self.paths[model["ref"]]} for key, model in models.items()
+            },
+            "options": options,
+            "out": str(self.work / "field.npy"),
+        }
+        done = captured(
+            *(sys.executable, Path(__file__).parent / "programs" / "konfai_engine.py"),
+            cwd=self.work,
+            input=json.dumps(given),
+            environment=self.environment,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        (written,) = json.loads((self.work / "field.json").read_text())
+        (self.work / "written.txt").write_text(written)
+        field: Array = np.load(self.work / "field.npy")
+        assert field.shape == (3, *reversed(sitk.ReadImage(str(fixed)).GetSize()))
+        return field, map_files.read(self.work / "written.txt"), done.stderr
+
+
+@pytest.fixture
+def engine(
     konfai: str,
     folder: Path,
     theirs: Path,
     mind: dict[int, str],
     layers: dict[int, str],
     tmp_path: Path,
-) -> None:
+) -> Engine:
+    return Engine(konfai, folder, theirs, tmp_path, mind, layers)
+
+
+@pytest.mark.parametrize("name", ENGINE)
+def test_the_engine_of_konfai(name: str, engine: Engine) -> None:
     """It accepts the folder, runs the map that it makes, and reads the transform."""
-    fixed, moving = write_pair(tmp_path)
-    template = parameter_map(
-        3,
-        Metric="Impact",
-        ImpactModelsPath0="none",  # the engine writes the block anew
-        MaximumNumberOfIterations=40,
-    )
-    (tmp_path / "map.txt").write_text(as_text(template))
-    paths = {"mind3": mind[3], "layers2": layers[2]}
-    for dimension, name_of in ((2, "network2"), (3, "network3")):
-        network = tiny_models.Network(dimension, [4, 6], [1, 2])
-        paths[name_of] = str(tiny_models.save(network, tmp_path / f"{name_of}.pt"))
-    views = {"mind3": [7], "layers2": [1, 3, 4], "network2": [3, 3], "network3": [3, 3]}
-    registry = {
-        paths[key]: {"dimension": int(key[-1]), "numberofchannels": 1, "fov": views[key]}
-        for key in paths
-    }
-    (tmp_path / "models.json").write_text(json.dumps(registry))
-    given = {
-        "fixed": str(fixed),
-        "moving": str(moving),
-        "maps": [str(tmp_path / "map.txt")],
-        "models": {
-            key: {**model, "ref": paths[model["ref"]]} for key, model in ENGINE[name].items()
-        },
-        "options": {"mode": name.partition(",")[0]},
-        "out": str(tmp_path / "field.npy"),
-    }
-    done = captured(
-        *(sys.executable, Path(__file__).parent / "programs" / "konfai_engine.py"),
-        cwd=tmp_path,
-        input=json.dumps(given),
-        environment={
-            "PYTHONPATH": konfai,
-            "KONFAI_ELASTIX_DIR": str(folder),
-            "KONFAI_ELASTIX_EXTRA_LIB": str(theirs),
-            "KONFAI_IMPACT_MODELS_REGISTRY": str(tmp_path / "models.json"),
-        },
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    field, _, said = engine.register(ENGINE[name], mode=name.partition(",")[0])
     # It reads these lines of elastix's for its progress.
-    assert "Registration : res 0 | metric " in done.stderr
-    assert "40/40" in done.stderr
-    field: Array = np.load(tmp_path / "field.npy")
-    assert field.shape == (3, *reversed(sitk.ReadImage(str(fixed)).GetSize()))
+    assert "Registration : res 0 | metric " in said
+    assert "40/40" in said
     found = field.reshape(3, -1)
     assert np.ptp(found, axis=1).max() < 1e-6  # a translation
     assert np.linalg.norm(found[:, 0] - SHIFTS[3]) < 0.2
+
+
+TWO_LAYERS: dict[str, dict[str, Any]] = {
+    "0": {"ref": "layers3", "layers_mask": "110", "layers_weight": [1.0, 0.5]}
+}
+"""An intensity and features that are of another size, so that dividing changes what weighs most."""
+
+
+def test_normalized_losses_of_konfai(engine: Engine) -> None:
+    """Its option, on by default, is read: another registration, and the same with it left out."""
+    divided, written, _ = engine.register(TWO_LAYERS, normalize=True)
+    assert written["ImpactNormalizeLosses"] == ["true"]
+    by_default, written, _ = engine.register(TWO_LAYERS)
+    assert written["ImpactNormalizeLosses"] == ["true"]
+    np.testing.assert_array_equal(by_default, divided)
+    raw, written, _ = engine.register(TWO_LAYERS, normalize=False)
+    assert written["ImpactNormalizeLosses"] == ["false"]
+    assert np.abs(raw - divided).max() > 1e-4
+
+
+def test_normalized_features_of_konfai(engine: Engine) -> None:
+    """Scaled features of a model are in the map that it makes, and change the registration."""
+    fields = {}
+    for kind in ("none", "l2", "standardized"):
+        models = {"0": {"ref": "mind3", "distance": "L1", "feature_normalization": kind}}
+        fields[kind], written, _ = engine.register(models)
+        assert written["ImpactFeatureNormalization0"] == [kind]
+    for kind in ("l2", "standardized"):
+        assert np.abs(fields[kind] - fields["none"]).max() > 1e-4

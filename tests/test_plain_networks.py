@@ -34,6 +34,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "transformer": field_networks.Transformer(),
             "windows": field_networks.Windows(),
             "anatomic": field_networks.Anatomic(),
+            "residuals": field_networks.Residuals(),
+            "mesh": field_networks.Mesh(8),
         }.items()
     }
 
@@ -197,6 +199,60 @@ def test_layers_are_those_of_the_file(
     assert len(by_kernels) == (0 if len(mask) > 6 else mask.count("1"))
     for one, other in zip(by_kernels, by_file, strict=bool(by_kernels)):
         np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * np.abs(other).max())
+
+
+@pytest.mark.parametrize(
+    ("kind", "masks"),
+    [
+        ("anatomic", ["1"]),
+        ("residuals", ["10", "11", "01"]),
+        ("mesh", ["10000", "01010", "00001"]),
+    ],
+)
+def test_other_networks_run_as_plain_graphs(
+    files: dict[str, str], kind: str, masks: list[str]
+) -> None:
+    """To the bit, with neither lists nor loops, and without what layers left out would take."""
+    image = np.random.default_rng(4).random((20, 24, 28), np.float32)
+    counts = []
+    for mask in masks:
+        selected = [c == "1" for c in mask]
+        operators = impact_testing.plain_operators(files[kind], selected, 5)
+        assert not {"prim::Loop", "prim::GetAttr", "aten::append"} & set(operators)
+        counts.append(sum(name.startswith("aten::conv") for name in operators))
+        by_file, by_torch, by_kernels = impact_testing.layers_each_way(files[kind], selected, image)
+        assert len(by_file) == len(by_torch) == mask.count("1")
+        for one, other in zip(by_torch, by_file, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert len(by_kernels) in (0, mask.count("1"))
+        for one, other in zip(by_kernels, by_file, strict=bool(by_kernels)):
+            np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * np.abs(other).max())
+    assert counts == {"anatomic": [5], "residuals": [3, 13, 13], "mesh": [2, 9, 10]}[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "masks"), [("transformer", ["100", "011"]), ("windows", ["10", "11"])]
+)
+def test_networks_of_photographs_run_as_plain_graphs(
+    files: dict[str, str], both_ways: BothWays, kind: str, masks: list[str]
+) -> None:
+    for mask in masks:
+        operators = impact_testing.plain_operators(files[kind], [c == "1" for c in mask], 4)
+        assert not {"prim::Loop", "prim::GetAttr", "aten::append"} & set(operators)
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_plain_networks import _features
+from impact_plugin import _core
+voxels = np.random.default_rng(6).normal(0.0, 1.0, (1, 56, 70)).astype(np.float32)
+image = _core.Image(voxels, [1.1] * 3, [0.0] * 3, np.eye(3))
+for mask in {masks}:
+    arrays += [rows for rows, _ in _features({files[kind]!r}, mask, image, 2, channels=3)]
+"""
+    ours, by_torch = both_ways(code)
+    assert len(ours) == "".join(masks).count("1")
+    for one, other in zip(ours, by_torch, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
 class Early(nn.Module):

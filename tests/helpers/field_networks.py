@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+MESH = (1, 2, 4, 8, 16, 8, 4, 2, 1)
+"""The dilations of a MeshNet, one for each convolution of 3 x 3 x 3."""
+
 
 class Attention(nn.Module):
     """A block of a vision transformer: attention of two heads, and two layers, each added."""
@@ -114,3 +117,104 @@ class Anatomic(nn.Module):
             at -= 1
             x = block(torch.cat([self.grow(x), kept[at]], dim=1))
         return x
+
+
+class Mesh(nn.Module):
+    """As MeshNet: convolutions with ever larger holes, at full resolution; a layer of some of them.
+
+    Wants intensities from 0 to 1, and clamps others. The image is turned over and the layers back,
+    by slices of the size that they have.
+    """
+
+    def __init__(self, channels: int = 21, dilations: tuple[int, ...] = MESH) -> None:
+        super().__init__()
+        inputs = (1, *[channels] * (len(dilations) - 1))
+        self.holed = nn.ModuleList(
+            nn.Conv3d(i, channels, 3, padding=d, dilation=d)
+            for i, d in zip(inputs, dilations, strict=True)
+        )
+        self.labels = nn.Conv3d(channels, 18, 1)
+        self.kept = [1, 3, 5, 8]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = torch.clamp(x, 0, 1).permute(0, 1, 4, 2, 3).flip(3).flip(4)
+        z, y, rows = x.shape[2], x.shape[3], x.shape[4]
+        layers: list[Tensor] = []
+        for number, convolution in enumerate(self.holed):
+            x = nn.functional.elu(convolution(x))
+            if number in self.kept:
+                layers.append(x)
+        layers.append(self.labels(x))
+        turned: list[Tensor] = []
+        for layer in layers:
+            layer = layer[:, :, :z, :y, :rows]
+            turned.append(layer.flip(3).flip(4).permute(0, 1, 3, 4, 2))
+        return turned
+
+
+class Residual(nn.Module):
+    """Convolutions with instance norm and PReLU, the first with a stride; what came in is added."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, units: int = 2) -> None:
+        super().__init__()
+        steps: list[nn.Module] = []
+        for number in range(units):
+            of = inputs if number == 0 else outputs
+            steps += [
+                nn.Conv3d(of, outputs, 3, stride if number == 0 else 1, padding=1),
+                nn.InstanceNorm3d(outputs),
+                nn.PReLU(),
+            ]
+        self.steps = nn.Sequential(*steps)
+        self.added = (
+            nn.Identity()
+            if (inputs, stride) == (outputs, 1)
+            else nn.Conv3d(inputs, outputs, 3 if stride > 1 else 1, stride, padding=stride // 2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.steps(x) + self.added(x)
+        return result
+
+
+class Skipped(nn.Module):
+    """What came in beside what a network makes of it."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.inner(x)], dim=1)
+
+
+class Residuals(nn.Module):
+    """As MONAI's UNet: residual units, strides down, transposed convolutions up, and skips.
+
+    Sizes must be multiples of 4. A layer of what goes down first, and one of the end.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (4, 8, 16), outputs: int = 3) -> None:
+        super().__init__()
+        inner: nn.Module = Residual(channels[-2], channels[-1])
+        below = channels[-1]
+        for inputs, here in zip(reversed(channels[:-2]), reversed(channels[1:-1]), strict=True):
+            inner = nn.Sequential(
+                Residual(inputs, here, 2), Skipped(inner), self._up(here + below, inputs)
+            )
+            below = inputs
+        self.first = Residual(1, channels[0], 2)
+        self.rest = nn.Sequential(Skipped(inner), self._up(channels[0] + below, outputs))
+
+    @staticmethod
+    def _up(inputs: int, outputs: int) -> nn.Module:
+        return nn.Sequential(
+            nn.ConvTranspose3d(inputs, outputs, 3, 2, padding=1, output_padding=1),
+            nn.InstanceNorm3d(outputs),
+            nn.PReLU(),
+            Residual(outputs, outputs, units=1),
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        first = self.first(x)
+        return [first, self.rest(first)]

@@ -41,6 +41,7 @@ class ImageHeader:
         direction: Direction cosines, rows; column i is axis i.
         pixel_type: As SimpleITK names it: "16-bit signed integer".
         known_range: The least and the greatest voxel, where they are known; else they are read.
+        known_mean: The mean of its voxels, likewise.
         channel: What stands for the colours of an image that has them; None of grey ones.
     """
 
@@ -51,6 +52,7 @@ class ImageHeader:
     direction: tuple[tuple[float, ...], ...]
     pixel_type: str
     known_range: tuple[float, float] | None = None
+    known_mean: float | None = None
     channel: Channel | None = None
 
     @classmethod
@@ -65,7 +67,9 @@ class ImageHeader:
 
         voxels = sitk.GetArrayViewFromImage(image)
         known_range = (float(voxels.min()), float(voxels.max()))
-        return dataclasses.replace(cls._described(path, image), known_range=known_range)
+        return dataclasses.replace(
+            cls._described(path, image), known_range=known_range, known_mean=float(voxels.mean())
+        )
 
     @classmethod
     def read(
@@ -146,7 +150,20 @@ class ImageHeader:
         Raises:
             ImageError: They cannot be read.
         """
-        return self.known_range or _range(self.path, self.channel)
+        return self.known_range or self._read_intensities()[:2]
+
+    def mean_intensity(self) -> float:
+        """Give the mean of the voxels, likewise."""
+        if self.known_mean is not None:
+            return self.known_mean
+        return self._read_intensities()[2]
+
+    def _read_intensities(self) -> tuple[float, float, float]:
+        try:
+            stamp = Path(self.path).stat().st_mtime_ns
+        except OSError:
+            stamp = 0
+        return _intensities(self.path, stamp, self.channel)
 
 
 def header_of(
@@ -196,7 +213,9 @@ def _header(path: str) -> tuple[sitk.Image | sitk.ImageFileReader, int]:
 
 
 @functools.lru_cache(maxsize=8)
-def _range(path: str, channel: Channel | None) -> tuple[float, float]:
+def _intensities(path: str, stamp: int, channel: Channel | None) -> tuple[float, float, float]:
+    """Give the least, the greatest and the mean one."""
+    del stamp  # part of the cache's key: another file has another
     import SimpleITK as sitk
 
     from impact_plugin.images.colour import to_grey
@@ -204,10 +223,10 @@ def _range(path: str, channel: Channel | None) -> tuple[float, float]:
     try:
         image = read(path, "image") if is_dicom(Path(path)) else read_image(path)
         image = to_grey(image, "image", channel)
-        least, greatest = sitk.MinimumMaximum(image)
+        voxels = sitk.GetArrayViewFromImage(image)
+        return float(voxels.min()), float(voxels.max()), float(voxels.mean())
     except (RuntimeError, ValueError) as error:
         raise ImageError(f"{path!r} cannot be read: {reason_of(error)}") from None
-    return float(least), float(greatest)
 
 
 def core_grid(image: ImageHeader) -> _core.Grid:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # Fewer than so many feature voxels along an axis say little of where things are.
 _LEAST_FEATURES = 4
+# Voxels along each axis of the largest input on which the core measures what a network sees.
+_MOST_MEASURED = {2: 512, 3: 64}
+
 # Beyond so many times the available memory an estimate leaves no doubt.
 _SURELY = 1.25
 
@@ -31,11 +34,24 @@ def check_patches(
         own = _settings_of(settings, model)
         reaches = [layer.reach for layer in model.layers if layer.reach is not None]
         strides = [layer.stride for layer in model.layers if layer.stride is not None]
+        name = settings.name_of(_side(model) + "PatchSize")
         if len(reaches) < len(model.layers):
-            continue  # what cannot be measured cannot be compared
+            # Measured as the core measures it, on up to so many voxels along each axis.
+            most = _MOST_MEASURED[own.dimension]
+            if min(own.patch_size) < most:
+                yield finding(
+                    "warning",
+                    "patch-too-small",
+                    name,
+                    f'patches of {_times(own.patch_size)} voxels: what "{own.path}" sees for one '
+                    f"feature does not show within {_times([most] * own.dimension)} voxels. "
+                    "Features of patches are hardly those of the whole image.",
+                    'Use Mode "Static", which sees all of it, or LayersMask for an earlier layer.',
+                    level,
+                )
+            continue
         seen = _largest(field_of_view(reach) for reach in reaches)
         enough = _largest(sufficient(r, s) for r, s in zip(reaches, strides, strict=True))
-        name = settings.name_of(_side(model) + "PatchSize")
         patch = own.patch_size
         if any(p < s for p, s in zip(patch, seen, strict=True)):
             yield finding(

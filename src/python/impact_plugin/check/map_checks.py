@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from impact_plugin.check.images import ImageError, ImageHeader
-from impact_plugin.check.intensities import expects_hu, why_not_hu
+from impact_plugin.check.intensities import clips_most, expects_hu, why_not_hu
 from impact_plugin.check.pyramids import LEAST_SMOOTHED, resampling, smoothing
 from impact_plugin.check.report import Finding, finding
 from impact_plugin.parameters.values import as_integer, as_number
@@ -235,26 +235,39 @@ def check_directions(
 def check_intensities(
     levels: Sequence[_core.LevelSettings], images: Mapping[str, ImageHeader]
 ) -> Iterator[Finding]:
-    """Find images without Hounsfield units that go into networks which expect them."""
+    """Find images without Hounsfield units, or brighter, than networks that go with them expect."""
     for side, image in images.items():
         of_model: dict[str, list[int]] = {}
+        models: dict[str, _core.ModelSettings] = {}
         for number, settings in enumerate(levels):
             for model in settings.fixed_models if side == "fixed" else settings.moving_models:
                 of_model.setdefault(model.path, []).append(number)
+                models.setdefault(model.path, model)
         for path, numbers in of_model.items():
             reason = expects_hu(path)
-            if reason is None:
-                continue
             try:
-                why_not = why_not_hu(image)
+                why_not = why_not_hu(image) if reason else None
+                clipped_at = None if reason else clips_most(models[path], image)
             except ImageError as error:
                 yield finding("error", "image", "", f"the {side} image {error}", "")
                 break
+            name = levels[numbers[0]].name_of(f"{side.capitalize()}ModelsPath")
+            if clipped_at is not None:
+                yield finding(
+                    "warning",
+                    "intensities",
+                    name,
+                    f'"{path}" makes no difference between intensities above {clipped_at:g}, the '
+                    f"mean of the {side} image {image.quoted.rstrip()}: it clips them, and does "
+                    "not see most of the image.",
+                    "Scale the images as the network was trained, to 0 to 1, say.",
+                    *numbers,
+                )
             if why_not is not None:
                 yield finding(
                     "warning",
                     "intensities",
-                    levels[numbers[0]].name_of(f"{side.capitalize()}ModelsPath"),
+                    name,
                     f'"{path}" expects Hounsfield units, because {reason}; but the {side} image '
                     f"{image.quoted}{why_not}.",
                     "Use images in HU, not windowed and not normalised, or a model for any "

@@ -48,9 +48,8 @@ def models() -> None:
 @click.option(
     "--intensities",
     type=(float, float),
-    default=(-100.0, 100.0),
-    show_default=True,
-    help="Least and greatest intensity of the inputs.",
+    help="Least and greatest intensity of the inputs. Default: -100 to 100, or 0 to 1 where the "
+    "network clamps its intensities and sees more of these.",
 )
 @click.option(
     "--time-limit",
@@ -68,7 +67,7 @@ def inspect(
     dimension: int | None,
     channels: int | None,
     size: int | None,
-    intensities: tuple[float, float],
+    intensities: tuple[float, float] | None,
     time_limit: float,
 ) -> None:
     """Tell what a TorchScript FILE is, and what it gives.

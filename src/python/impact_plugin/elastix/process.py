@@ -70,8 +70,11 @@ def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     Args:
         more: Variables in addition to this process's.
     """
+    # Threads of torch that wait for each other in a loop take the processors of those that work.
+    waiting = {"OMP_WAIT_POLICY": "passive"}
     # A file random.py in the current folder must not become the child's module of that name.
-    return {**os.environ, "PYTHONSAFEPATH": "1", CALLER: str(os.getpid()), **(more or {})}
+    own = {"PYTHONSAFEPATH": "1", CALLER: str(os.getpid())}
+    return {**waiting, **os.environ, **own, **(more or {})}
 
 
 def interpreter() -> str:

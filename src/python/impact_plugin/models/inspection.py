@@ -26,7 +26,7 @@ def inspect(
     dimension: int | None = None,
     channels: int | None = None,
     size: int | None = None,
-    intensities: tuple[float, float] = (-100.0, 100.0),
+    intensities: tuple[float, float] | None = None,
     memory_limit: float = 1e9,
     time_limit: float | None = 300.0,
 ) -> ModelReport:
@@ -47,8 +47,9 @@ def inspect(
         dimension: 2 or 3, to try that alone.
         channels: Number of input channels, to try that alone.
         size: Voxels along each axis of the first input to try, for models that want a certain size.
-        intensities: Least and greatest intensity of the inputs. Networks that clamp theirs show
-            nothing beyond what they clamp to.
+        intensities: Least and greatest intensity of the inputs. None: -100 to 100, or 0 to 1 for
+            networks that clamp theirs and see more of these. Networks show nothing beyond what they
+            clamp to.
         memory_limit: Bytes up to which larger inputs are tried where the field of view of a layer
             does not show in smaller ones.
         time_limit: Seconds after which it is stopped; None for none.
@@ -70,7 +71,7 @@ def inspect(
     check_flag("trust", trust)
     check_integer("channels", channels, 1)
     check_integer("size", size, 1)
-    low, high = intensities
+    low, high = intensities or (0.0, 1.0)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         message = (
             f"intensities are {low:g} and {high:g}, expected two numbers, the least below the "

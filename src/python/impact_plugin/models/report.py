@@ -55,6 +55,7 @@ class ModelReport:
         measured: Dimension and number of input channels that the rest was measured with.
         input_size: Voxels along each axis of the first input that the model took.
         measuring_size: Voxels along each axis of the largest input that layers were measured on.
+        intensities: Least and greatest intensity of the inputs that layers were measured on.
         layers: Its layers, in order.
         memory_static: Bytes at the peak for each voxel of the input, all layers, as Static mode
             runs the model.
@@ -76,6 +77,7 @@ class ModelReport:
     measured: tuple[int, int] | None = None
     input_size: int | None = None
     measuring_size: int | None = None
+    intensities: tuple[float, float] | None = None
     layers: tuple[LayerReport, ...] = ()
     memory_static: float | None = None
     memory_jacobian: float | None = None
@@ -124,6 +126,7 @@ class ModelReport:
 
     def _measured_rows(self) -> list[tuple[str, str]]:
         assert self.measured is not None
+        low, high = self.intensities or (-100.0, 100.0)
         several = len(self.dimensions) * len(self.input_channels) > 1
         shown = f" (measured: {self.measured[0]}D, {self.measured[1]})" if several else ""
         return [
@@ -132,6 +135,11 @@ class ModelReport:
             ("Input channels", " or ".join(map(str, self.input_channels))),
             ("Differentiable", "yes" if self.differentiable else "not all layers"),
             ("Memory per voxel", self._memory()),
+            *(
+                []
+                if (low, high) == (-100, 100)
+                else [("Measured with", f"intensities {low:g} to {high:g}")]
+            ),
         ]
 
     def _memory(self) -> str:

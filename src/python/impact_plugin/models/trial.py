@@ -20,17 +20,21 @@ _MEASURING_SIZES = {3: (64, 96, 128), 2: (64, 128, 256, 512)}
 _INPUTS = 2  # to measure on, at least: rectifiers let only some of the voxels show in each
 _MEASURING_TIME = 10.0  # seconds that a larger input may take
 _MOST_LAYERS = 64
+_INTENSITIES = (-100.0, 100.0)
+_NORMALIZED = (0.0, 1.0)
+_CLAMPS = ("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_")
 
 
 class Trial:
     """Runs one model on one input after the other."""
 
     def __init__(
-        self, model: _networks.Network, file: Path, intensities: tuple[float, float]
+        self, model: _networks.Network, file: Path, intensities: tuple[float, float] | None
     ) -> None:
         self.model = model
         self.file = file
-        self.intensities = intensities
+        self.given = intensities
+        self.intensities = intensities or _INTENSITIES
         self.refusal = ""
 
     def report(
@@ -62,6 +66,8 @@ class Trial:
         number = min(sizes)
         first = sizes[number]
         count = self._number_of_layers(first, dimension, number)
+        if self.given is None and any(f"aten::{name}" in said.operators for name in _CLAMPS):
+            self.intensities = self._intensities(first, dimension, number, count)
         static, jacobian = (
             self._memory_per_voxel(first, dimension, number, count, gradient=gradient)
             for gradient in (False, True)
@@ -77,6 +83,7 @@ class Trial:
             measured=(dimension, number),
             input_size=first,
             measuring_size=measuring_size,
+            intensities=self.intensities,
             layers=layers,
             memory_static=static,
             memory_jacobian=jacobian,
@@ -168,6 +175,26 @@ class Trial:
             except _core.Error:
                 return asked - 1
         return _MOST_LAYERS
+
+    def _intensities(
+        self, size: int, dimension: int, channels: int, count: int
+    ) -> tuple[float, float]:
+        """Choose those that hide no part of what the layers see, where a network clamps its own."""
+
+        def seen(intensities: tuple[float, float]) -> list[float | None]:
+            measured = self.model.measure(size, dimension, channels, count, intensities, _INPUTS)
+            return [sum(m.layout.reach) if m.layout else None for m in measured]
+
+        try:
+            usual, normalized = seen(_INTENSITIES), seen(_NORMALIZED)
+        except _core.Error:
+            return _INTENSITIES
+        # A layer without a reach sees the edges of the input, or nothing of it.
+        more = any(
+            other is not None and (one < other if one is not None else not any(usual))
+            for one, other in zip(usual, normalized, strict=True)
+        )
+        return _NORMALIZED if more else _INTENSITIES
 
     def _memory_per_voxel(
         self, size: int, dimension: int, channels: int, count: int, *, gradient: bool

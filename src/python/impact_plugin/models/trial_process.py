@@ -35,7 +35,7 @@ class Task:
         dimensions: Dimensions to try, in this order.
         channels: Numbers of channels to try, in this order.
         size: Voxels along each axis, to try that alone.
-        intensities: Least and greatest intensity.
+        intensities: Least and greatest intensity; None: what the network sees more of.
         memory_limit: Bytes up to which larger inputs are tried.
     """
 
@@ -43,7 +43,7 @@ class Task:
     dimensions: tuple[int, ...]
     channels: tuple[int, ...]
     size: int | None
-    intensities: tuple[float, float]
+    intensities: tuple[float, float] | None
     memory_limit: float
 
 

@@ -80,8 +80,12 @@ def _measured(
     sizes = []
     for layer in check.models[0].layers:
         if layer.reach is None or layer.stride is None:
-            text = f'what "{path}" sees for one feature cannot be measured.'
-            raise ParameterError([Problem(text, remedy="Give patch_size.")])
+            text = (
+                f'what "{path}" sees for one feature cannot be measured: more than '
+                f"{512 if dimension == 2 else 64} voxels, or it takes inputs of one size alone."
+            )
+            remedy = 'Give patch_size, or use mode "Static", which sees the whole image.'
+            raise ParameterError([Problem(text, remedy=remedy)])
         sizes.append(sufficient(layer.reach, layer.stride))
     return tuple(max(along) for along in zip(*sizes, strict=True))
 
