@@ -407,7 +407,7 @@ def test_is_what_elastix_own_penalty_samples(
         [i >= 4 and i * spacing <= (n - 1) * v for i in range(count)]
         for n, v, count in zip(size, voxel, points, strict=True)
     ]
-    where = np.ix_(range(3), *[np.flatnonzero(axis) for axis in inside[::-1]])
+    where = np.ix_(np.arange(3), *[np.flatnonzero(axis) for axis in inside[::-1]])
     assert min(map(sum, inside)) >= 2
     coefficients[where] = np.random.default_rng(8).uniform(-3, 3, coefficients[where].shape)
     first = np.array(origin) - direction @ np.full(3, 2 * spacing)
@@ -454,7 +454,8 @@ def test_is_what_elastix_own_penalty_samples(
     of_grid = np.prod([(n - 3) * spacing for n in points])
     settings = settings_of(smooth_models, 3)
     both = [metric(settings, 3, weight, spacing=spacing) for weight in (0.0, 1e3)]
-    exact = (both[1].value(coefficients.ravel()) - both[0].value(coefficients.ravel())) / 1e3
+    place = coefficients.ravel().tolist()
+    exact = (both[1].value(place) - both[0].value(place)) / 1e3
     # 60 000 samples of squares whose deviation is some three times their mean: 1 %.
     assert exact * of_grid == pytest.approx(sampled * of_box, rel=0.03)
     assert sampled > 1e-3

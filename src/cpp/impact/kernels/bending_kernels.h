@@ -13,10 +13,10 @@ constexpr int bendingTaps = 7;
  * control point. Those of taps beyond the ends are 0, those of points that are three away from both are symmetric. */
 struct BendingBands
 {
-  std::int64_t size[3];   // 2D: the last one is 1
-  std::int64_t rowSize;   // size[0], up to a multiple of the kernels' lanes
-  std::int64_t planeSize; // room for size[1] rows, and for what vectors read and write around them; an odd multiple of
-                          // a cache line: of planes that lie in the same places of the cache, some would have to go
+  std::int64_t  size[3];   // 2D: the last one is 1
+  std::int64_t  rowSize;   // size[0], up to a multiple of the kernels' lanes
+  std::int64_t  planeSize; // room for size[1] rows, and for what vectors read and write around them; an odd multiple of
+                           // a cache line: of planes that lie in the same places of the cache, some would have to go
   const float * alongX[3]; // tap after tap, rowSize of each
   const float * alongY[3]; // control point after control point
   const float * alongZ[3]; // likewise

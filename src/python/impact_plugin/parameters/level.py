@@ -126,7 +126,7 @@ class Level:
 Level.__init__ = renamed_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
 
 
-def _weight(value: float) -> float:
+def _weight(value: float | None) -> float:
     check_number("bending_energy_weight", value)
     weight = math.nan if value is None else float(value)
     if not weight >= 0:
