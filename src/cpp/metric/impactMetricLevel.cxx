@@ -201,7 +201,8 @@ MetricLevel::MakeBendingEnergy()
   }
   else if (!m_Context.mapping->IsLinear())
   {
-    const Problem problem = unfitForBendingEnergy(settings.bendingEnergyWeight, "the transform of this level");
+    const Problem problem =
+      unfitForBendingEnergy(settings.bendingEnergyWeight, "the transform " + m_Context.mapping->GetNameOfTransform());
     throw Error(
       settings.inWords(ParameterError("BendingEnergyWeight", problem.text, problem.remedy, problem.kind), ""));
   }

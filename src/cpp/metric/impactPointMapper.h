@@ -113,6 +113,12 @@ public:
     return m_Optimized->IsLinear();
   }
 
+  std::string
+  GetNameOfTransform() const override
+  {
+    return m_Optimized->GetNameOfClass();
+  }
+
   void
   Map(const double * points, std::size_t count, double * result) const override
   {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 
 namespace impact
 {
@@ -31,6 +32,9 @@ public:
 
   /** Whether that transform is linear in the point. */
   virtual bool IsLinear() const = 0;
+
+  /** Its class, for messages. */
+  virtual std::string GetNameOfTransform() const = 0;
 
   /** \param points 3 numbers each, as the result; they may be the same */
   virtual void Map(const double * points, std::size_t count, double * result) const = 0;
