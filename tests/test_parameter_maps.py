@@ -91,7 +91,7 @@ def test_all_options_has_all() -> None:
         *("Mode", "GPU", "FeaturesMapUpdateInterval", "WriteFeatureMaps", "UseMixedPrecision"),
         *("ModelsPath", "Dimension", "NumberOfChannels", "VoxelSize", "PatchSize", "LayersMask"),
         *("LayersWeight", "Distance", "SubsetFeatures", "PCA"),
-        *("FeatureNormalization", "NormalizeLosses"),
+        *("FeatureNormalization", "NormalizeLosses", "BendingEnergyWeight"),
     }
     for name in names:
         comment = re.search(rf"((?://[^\n]*\n)+)\({name} ", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pickle
 import re
 import subprocess
@@ -147,6 +148,9 @@ def test_names_are_those_of_the_parser(parameter: str, kind: Any) -> None:  # no
             "Without effect: mixed_precision in Jacobian mode on the CPU",
         ),
         ({"feature_maps": " "}, "feature_maps is ' '"),
+        ({"bending_energy_weight": -1}, "bending_energy_weight is -1. Allowed: a number from 0 up"),
+        ({"bending_energy_weight": math.nan}, "bending_energy_weight is nan, expected a finite"),
+        ({"bending_energy_weight": None}, "bending_energy_weight is None. Allowed: a number"),
         ({"mode": "Jacobian", "models": model(patch_size=0)}, "possible in Static mode only"),
     ],
 )
@@ -161,6 +165,15 @@ def test_truth_values() -> None:
     wrong: Any = "false"
     with pytest.raises(TypeError, match="normalize_losses is 'false', expected True or False"):
         Level(models=model(), normalize_losses=wrong)
+
+
+def test_weights_of_the_bending_energy() -> None:
+    of_numpy: Any = np.float32(2.5)
+    assert Level(models=model(), bending_energy_weight=of_numpy).bending_energy_weight == 2.5
+    assert Level(models=model(), bending_energy_weight=10).bending_energy_weight == 10.0
+    wrong: Any = "stiff"
+    with pytest.raises(TypeError, match="bending_energy_weight is 'stiff', expected a number"):
+        Level(models=model(), bending_energy_weight=wrong)
 
 
 def test_images_of_fewer_dimensions() -> None:

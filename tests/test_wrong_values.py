@@ -116,6 +116,13 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("1", '"1" is not allowed'),
         ("", '"" is not allowed'),
     ],
+    "BendingEnergyWeight": [
+        ("stiff", '"stiff" is not allowed. Allowed: a number from 0 up; 0: none'),
+        ("-1", '"-1" is not allowed'),
+        ("nan", '"nan" is not allowed'),
+        ("inf", '"inf" is not allowed'),
+        ("", '"" is not allowed'),
+    ],
     "FeaturesMapUpdateInterval": [
         ("often", '"often" is not allowed. Allowed: -1, to make the features once per level, or'),
         ("-2", '"-2" is not allowed'),

@@ -217,16 +217,22 @@ private:
     }
     if (options.transform == "BSpline")
     {
-      return makeBSpline(fixed, options.controlPointSpacing).GetPointer();
+      return makeBSpline<3>(fixed, options.controlPointSpacing).GetPointer();
     }
-    throw Error("transform \"" + options.transform + "\" is unknown; allowed: Translation, Euler, Affine, BSpline");
+    if (options.transform == "QuadraticBSpline")
+    {
+      return makeBSpline<2>(fixed, options.controlPointSpacing).GetPointer();
+    }
+    throw Error("transform \"" + options.transform +
+                "\" is unknown; allowed: Translation, Euler, Affine, BSpline, QuadraticBSpline");
   }
 
-  /** A cubic B-spline whose control points cover the image and what lies within one spacing around it. */
+  /** A B-spline whose control points cover the image and what lies within one spacing around it. */
+  template <unsigned int VOrder>
   static auto
   makeBSpline(const ImageType & fixed, double controlPointSpacing)
   {
-    using BSplineType = itk::AdvancedBSplineDeformableTransform<double, VDimension, 3>;
+    using BSplineType = itk::AdvancedBSplineDeformableTransform<double, VDimension, VOrder>;
     const auto                       transform = BSplineType::New();
     const Grid                       grid = GridOf(fixed);
     typename BSplineType::RegionType region;

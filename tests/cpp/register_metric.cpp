@@ -55,8 +55,9 @@ register_metric(py::module_ & module)
          py::arg("moving_mask") = py::none(),
          py::arg("as_on_gpu") = false,
          py::arg("derivative_scales") = Numbers{},
-         "fixed, moving: impact_plugin._core.Image. transform: Translation, Euler, Affine or BSpline, about the centre "
-         "of the fixed image. initial_affine: parameters of an affine transform applied first. control_point_spacing: "
+         "fixed, moving: impact_plugin._core.Image. transform: Translation, Euler, Affine, BSpline or "
+         "QuadraticBSpline, about the centre of the fixed image. initial_affine: parameters of an affine transform "
+         "applied first. control_point_spacing: "
          "mm. sample_spacing: every n-th voxel of the fixed image along each axis is a sample. as_on_gpu: evaluates on "
          "the CPU as on a GPU. "
          "derivative_scales: elastix's MovingImageDerivativeScales, along the moving image's axes; empty: none.")

@@ -50,6 +50,7 @@ def _level(draw: random.Random, image_dimension: int) -> Level:
         device=device,
         mixed_precision=device != "cpu" and draw.random() < 0.5,
         normalize_losses=draw.random() < 0.5,
+        bending_energy_weight=draw.choice((0, 0, 10, 0.25)),
         update_interval=draw.choice((0, 1, 50)) if static else 0,
         feature_maps=draw.choice(("", "true", "some folder/maps", "maps")) if static else "",
     )

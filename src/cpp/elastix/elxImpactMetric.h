@@ -67,6 +67,9 @@ namespace elastix
  * \parameter NormalizeLosses: each layer's distance is divided by its own value at the level's first evaluation.\n
  *    example: <tt>(NormalizeLosses "true" "false")</tt> \n
  *    The default is "false".
+ * \parameter BendingEnergyWeight: times the mean over the grid of the squared second derivatives of the displacement,
+ * added to the metric. For cubic B-splines; what is linear bends nothing.\n example: <tt>(BendingEnergyWeight 10
+ * 1)</tt> \n The default is 0: none.
  * \parameter FeaturesMapUpdateInterval: Static mode: after so many iterations the moving image is warped by the
  * transform as it then is, and its features are made anew; -1: never.\n example: <tt>(FeaturesMapUpdateInterval 50
  * -1)</tt> \n The default is -1.
@@ -154,6 +157,13 @@ private:
   /** Whether elastix's optimizer first estimates its step size, on one thread, without asking a metric for anything;
    * and no other such metric would make features meanwhile. */
   bool GetOptimizerEstimatesFirst(unsigned int level) const;
+
+  /** The column of the iterations' table with the part of the metric that the bending energy makes. */
+  std::string
+  GetBendingEnergyColumn() const
+  {
+    return std::string("2:") + this->GetComponentLabel() + "-BendingEnergy";
+  }
 
   /** Which of the metrics of the map this is, from 0. */
   unsigned int GetMetricNumber() const;

@@ -195,6 +195,13 @@ ImpactMetric<TElastix>::BeforeEachResolution()
       "Metric \"Impact\": with (ASGDParameterEstimationMethod \"DisplacementDistribution\") elastix adds up its step "
       "size over its threads: the same result to the bit needs the same -threads. \"Original\" does not.");
   }
+  const std::string column = this->GetBendingEnergyColumn();
+  this->RemoveTargetCellFromIterationInfo(column.c_str());
+  if (settings.bendingEnergyWeight > 0.0)
+  {
+    this->AddTargetCellToIterationInfo(column.c_str());
+    this->GetIterationInfoAt(column.c_str()) << std::showpoint << std::fixed;
+  }
   m_IterationsSinceUpdate = 0;
   m_IterationsOfLevel = 0;
 }
@@ -295,6 +302,10 @@ template <typename TElastix>
 void
 ImpactMetric<TElastix>::AfterEachIteration()
 {
+  if (this->GetLevelSettings().bendingEnergyWeight > 0.0)
+  {
+    this->GetIterationInfoAt(this->GetBendingEnergyColumn().c_str()) << this->GetLevel()->GetBendingEnergy();
+  }
   ++m_IterationsOfLevel;
   if (++m_IterationsSinceUpdate == this->GetLevelSettings().featuresMapUpdateInterval)
   {

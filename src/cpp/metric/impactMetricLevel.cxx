@@ -1,6 +1,8 @@
 #include "impactMetricLevel.h"
 
+#include "impact/base/error.h"
 #include "impact/base/python_gil.h"
+#include "impact/settings/unfit_components.h"
 
 #include <chrono>
 #include <limits>
@@ -23,6 +25,7 @@ MetricLevel::MetricLevel(MetricLevelInput && input)
   m_Input.similarity.times = &m_Context.times;
   m_Input.similarity.log = [this](const std::string & message) { this->Tell(message); };
 
+  this->MakeBendingEnergy();
   const PythonGilRelease gilRelease;
   const StageTimer       timer(&m_Context.times, Stage::Features);
   if (m_Input.similarity.settings.mode == Mode::Static)
@@ -181,6 +184,43 @@ MetricLevel::EvaluateOnDevice(std::vector<double> && points, const std::optional
     m_Context.mapping->FromSums(result.sums.data(), derivative->values, derivative->size);
   }
   return result;
+}
+
+
+void
+MetricLevel::MakeBendingEnergy()
+{
+  const LevelSettings & settings = m_Input.similarity.settings;
+  if (settings.bendingEnergyWeight == 0.0)
+  {
+    return;
+  }
+  if (const std::optional<ControlPoints> points = m_Context.mapping->GetControlPoints())
+  {
+    m_BendingEnergy.emplace(*points);
+  }
+  else if (!m_Context.mapping->IsLinear())
+  {
+    const Problem problem =
+      unfitForBendingEnergy(settings.bendingEnergyWeight, "the transform " + m_Context.mapping->GetNameOfTransform());
+    throw Error(
+      settings.inWords(ParameterError("BendingEnergyWeight", problem.text, problem.remedy, problem.kind), ""));
+  }
+}
+
+
+double
+MetricLevel::AddBendingEnergy(const double * const parameters, const std::optional<DerivativeView> & derivative)
+{
+  if (!m_BendingEnergy)
+  {
+    return 0.0;
+  }
+  const StageTimer timer(&m_Context.times, Stage::BendingEnergy);
+  const double     weight = m_Input.similarity.settings.bendingEnergyWeight;
+  m_LastBendingEnergy = weight * m_BendingEnergy->evaluate(
+                                   parameters, weight, derivative ? derivative->values : nullptr, *m_Context.workers);
+  return m_LastBendingEnergy;
 }
 
 

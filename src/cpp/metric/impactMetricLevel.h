@@ -123,6 +123,19 @@ public:
    * \param derivative none: the value alone */
   DeviceResult EvaluateOnDevice(std::vector<double> && points, const std::optional<DerivativeView> & derivative);
 
+  /** The transform's bending energy times the level's weight for it; 0 where there is none.
+   *
+   * \param parameters those of the transform
+   * \param derivative what this has of it is added to what is there */
+  double AddBendingEnergy(const double * parameters, const std::optional<DerivativeView> & derivative);
+
+  /** What that was last. */
+  double
+  GetBendingEnergy() const
+  {
+    return m_LastBendingEnergy;
+  }
+
   /** Why the last evaluation failed, in the user's terms; empty where it did not. */
   std::string &
   Failure()
@@ -152,6 +165,9 @@ private:
 
   void BecomeStatic(std::unique_ptr<StaticSimilarity> similarity);
 
+  /** \throws Error where the transform may bend in a way that is not known. */
+  void MakeBendingEnergy();
+
   void Tell(const std::string & message);
 
   MetricLevelInput         m_Input; // but for what the context has taken
@@ -161,6 +177,9 @@ private:
   std::vector<std::string> m_Untold;         // of what is made aside
   std::vector<double>      m_PointsOnDevice; // the sampler's, as they last went up
   std::string              m_Failure;
+
+  std::optional<BendingEnergy> m_BendingEnergy;
+  double                       m_LastBendingEnergy{ 0.0 }; // times its weight
 
   std::variant<std::monostate, Making, StaticEvaluation, PatchEvaluation> m_State; // the first: within the constructor
 };

@@ -37,19 +37,15 @@ public:
     {
       const TransformType * const initial = combination->GetInitialTransform();
       const TransformType * const current = combination->GetCurrentTransform();
+      m_Optimized = current;
       if (current && (!initial || combination->GetUseComposition()))
       {
         m_Current = current;
         m_Initial = initial;
       }
     }
-    const std::string name = m_Current->GetNameOfClass();
-    m_BSpline = dynamic_cast<const BSplineType *>(m_Current);
-    if (m_BSpline && (m_BSpline->GetSplineOrder() != 3 ||
-                      (name != "AdvancedBSplineDeformableTransform" && name != "RecursiveBSplineTransform")))
-    {
-      m_BSpline = nullptr; // cyclic grids and other orders
-    }
+    m_Optimized = m_Optimized ? m_Optimized : &transform;
+    m_BSpline = CubicBSplineOf(*m_Current);
     m_Kind = m_BSpline ? Kind::BSpline : m_Current->IsLinear() ? Kind::Linear : Kind::Unknown;
     if (m_Kind == Kind::Unknown)
     {
@@ -92,6 +88,35 @@ public:
     std::copy_n(m_LinearMatrix, 9, known.matrix);
     std::copy_n(m_LinearOffset, 3, known.offset);
     return known;
+  }
+
+  std::optional<ControlPoints>
+  GetControlPoints() const override
+  {
+    const BSplineType * const bspline = CubicBSplineOf(*m_Optimized);
+    if (!bspline)
+    {
+      return std::nullopt;
+    }
+    ControlPoints points{ VDimension, { 1, 1, 1 }, { 1.0, 1.0, 1.0 } };
+    for (unsigned int i = 0; i < VDimension; ++i)
+    {
+      points.size[i] = static_cast<std::int64_t>(bspline->GetGridRegion().GetSize(i));
+      points.spacing[i] = bspline->GetGridSpacing()[i];
+    }
+    return points;
+  }
+
+  bool
+  IsLinear() const override
+  {
+    return m_Optimized->IsLinear();
+  }
+
+  std::string
+  GetNameOfTransform() const override
+  {
+    return m_Optimized->GetNameOfClass();
   }
 
   void
@@ -214,6 +239,16 @@ private:
     Linear,
     Unknown
   };
+
+  /** Null for other transforms, cyclic grids and other orders. */
+  static const BSplineType *
+  CubicBSplineOf(const TransformType & transform)
+  {
+    const std::string  name = transform.GetNameOfClass();
+    const auto * const bspline = dynamic_cast<const BSplineType *>(&transform);
+    const bool         isPlain = name == "AdvancedBSplineDeformableTransform" || name == "RecursiveBSplineTransform";
+    return bspline && isPlain && bspline->GetSplineOrder() == 3 ? bspline : nullptr;
+  }
 
   static void
   Apply(const double * matrix, const double * offset, const double * x, double * y)
@@ -371,8 +406,9 @@ private:
   }
 
   typename TransformType::ConstPointer m_Transform;
-  const TransformType *                m_Current;            // the part with the parameters
-  const TransformType *                m_Initial{ nullptr }; // what comes before it; null: nothing
+  const TransformType *                m_Optimized{ nullptr }; // the part with the parameters
+  const TransformType *                m_Current;              // likewise; all of it where parts are added up
+  const TransformType *                m_Initial{ nullptr };   // what comes before it; null: nothing
   const BSplineType *                  m_BSpline{ nullptr };
   Kind                                 m_Kind{ Kind::Unknown };
   bool                                 m_InitialIsLinear{ true };

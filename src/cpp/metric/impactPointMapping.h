@@ -2,8 +2,11 @@
 #define impactPointMapping_h
 
 #include "impact/api/known_transform.h"
+#include "impact/kernels/bending_energy.h"
 
 #include <cstddef>
+#include <optional>
+#include <string>
 
 namespace impact
 {
@@ -23,6 +26,15 @@ public:
 
   /** The transform as plain numbers, until the next Update(). */
   virtual KnownTransform GetKnown() const = 0;
+
+  /** Those of the transform whose parameters are searched for, where that is a cubic B-spline. */
+  virtual std::optional<ControlPoints> GetControlPoints() const = 0;
+
+  /** Whether that transform is linear in the point. */
+  virtual bool IsLinear() const = 0;
+
+  /** Its class, for messages. */
+  virtual std::string GetNameOfTransform() const = 0;
 
   /** \param points 3 numbers each, as the result; they may be the same */
   virtual void Map(const double * points, std::size_t count, double * result) const = 0;

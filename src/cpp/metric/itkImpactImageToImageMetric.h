@@ -177,6 +177,11 @@ private:
   MeasureType
   EvaluateLevel(impact::MetricLevel & level, const ParametersType & parameters, DerivativeType * derivative) const;
 
+  /** Without the bending energy. */
+  MeasureType EvaluateSimilarity(impact::MetricLevel &                         level,
+                                 const ParametersType &                        parameters,
+                                 const std::optional<impact::DerivativeView> & view) const;
+
   /** The sampler's points, three numbers each. */
   std::vector<double> GetSamplePoints() const;
 

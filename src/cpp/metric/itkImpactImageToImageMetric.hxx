@@ -295,7 +295,19 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateLevel(impact::Metri
   ++level.GetTimes().evaluations;
 
   const impact::PythonGilRelease gilRelease;
-  impact::StageTimer             mapping(&level.GetTimes(), impact::Stage::Mapping);
+  const double                   similarity = this->EvaluateSimilarity(level, parameters, view);
+  return similarity + level.AddBendingEnergy(parameters.data_block(), view);
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
+auto
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSimilarity(
+  impact::MetricLevel &                         level,
+  const ParametersType &                        parameters,
+  const std::optional<impact::DerivativeView> & view) const -> MeasureType
+{
+  impact::StageTimer mapping(&level.GetTimes(), impact::Stage::Mapping);
   level.GetMapping().Update();
   if (level.GetEvaluatesOnDevice())
   {

@@ -12,8 +12,8 @@ namespace impact
 std::string
 StageTimes::describe() const
 {
-  constexpr std::array<const char *, numberOfStages> names{ "features", "mapping points", "sampling",
-                                                            "network",  "distance",       "chain rule" };
+  constexpr std::array<const char *, numberOfStages> names{ "features", "mapping points", "sampling",      "network",
+                                                            "distance", "chain rule",     "bending energy" };
   std::ostringstream                                 text;
   text << std::fixed << "features " << std::setprecision(3) << seconds.front() << " s";
   if (secondsAside > 0.0)
@@ -23,6 +23,10 @@ StageTimes::describe() const
   text << "; " << evaluations << " evaluations, each";
   for (std::size_t i = 1; i < numberOfStages; ++i)
   {
+    if (i == static_cast<std::size_t>(Stage::BendingEnergy) && seconds[i] == 0.0)
+    {
+      continue; // where there is none
+    }
     text << (i > 1 ? ", " : " ") << names[i] << " "
          << 1e3 * seconds[i] / static_cast<double>(std::max<std::int64_t>(1, evaluations)) << " ms";
   }

@@ -16,12 +16,13 @@ enum class Stage
   Network,   // forward and back
   Distance,  // with its gradient
   ChainRule, // from points to the transform's parameters
+  BendingEnergy
 };
 
 /** Where the time of a level goes. */
 struct StageTimes
 {
-  static constexpr std::size_t numberOfStages = 6;
+  static constexpr std::size_t numberOfStages = 7;
 
   std::array<double, numberOfStages> seconds{};
   std::int64_t                       evaluations{ 0 };

@@ -111,7 +111,7 @@ pullBackCell(const BSplineGrid & grid,
   Eight         coefficients[4]; // of the weights of x and of y
   for (int power = 0; power < 4; ++power)
   {
-    const double * const p = polynomials[power];
+    const double * const p = splinePolynomials[power];
     coefficients[power] = Eight{ p[0], p[1], p[2], p[3], p[0], p[1], p[2], p[3] };
   }
   Eight total[rows][3][2]{};

@@ -49,6 +49,12 @@ processorName()
 #endif
 }
 
+const BendingKernels &
+bendingKernels()
+{
+  return chosen(IMPACT_OF_EACH_KIND(bendingKernels));
+}
+
 const SamplingKernels &
 samplingKernels()
 {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "impact/kernels/bending_kernels.h"
 #include "impact/kernels/geometry_kernels.h"
 #include "impact/kernels/sampling_kernels.h"
 
@@ -39,6 +40,7 @@ chosen(const Kernels & v1, const Others &... others)
   return *of[static_cast<std::size_t>(processor())];
 }
 
+const BendingKernels &  bendingKernels();
 const GeometryKernels & geometryKernels();
 const SamplingKernels & samplingKernels();
 

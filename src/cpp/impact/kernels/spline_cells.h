@@ -3,6 +3,7 @@
 // Where points lie among the control points of a cubic B-spline, and which lie in the same cell. No other headers: see
 // geometry_kernels.h.
 #include "impact/kernels/geometry_kernels.h"
+#include "impact/kernels/spline_polynomials.h"
 
 namespace impact
 {
@@ -34,12 +35,6 @@ constexpr int mostCells = 16;
 constexpr int fewest = 3;
 
 constexpr std::int64_t outside = -1;
-
-/** The weights of the four control points around a place t between the middle ones, as polynomials in t: of t^0 on. */
-constexpr double polynomials[4][4] = { { 1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0, 0.0 },
-                                       { -0.5, 0.0, 0.5, 0.0 },
-                                       { 0.5, -1.0, 0.5, 0.0 },
-                                       { -1.0 / 6.0, 0.5, -0.5, 1.0 / 6.0 } };
 
 /** Where some points lie in the grid, and which of them lie in the same place. */
 struct Places
@@ -210,7 +205,8 @@ weightsAt(T t, T (&weights)[4])
 {
   for (int i = 0; i < 4; ++i)
   {
-    weights[i] = polynomials[0][i] + t * (polynomials[1][i] + t * (polynomials[2][i] + t * polynomials[3][i]));
+    weights[i] = splinePolynomials[0][i] +
+                 t * (splinePolynomials[1][i] + t * (splinePolynomials[2][i] + t * splinePolynomials[3][i]));
   }
 }
 

@@ -38,6 +38,7 @@ public:
     settings.featureMapsFolder = readFolder();
     settings.useMixedPrecision = readBoolean("UseMixedPrecision");
     settings.normalizeLosses = readBoolean("NormalizeLosses");
+    settings.bendingEnergyWeight = readWeight("BendingEnergyWeight");
     warnOfWhatDoesNotApply(settings);
     settings.fixedModels = parseModels(m_Context, "Fixed", settings.mode);
     settings.movingModels = parseModels(m_Context, "Moving", settings.mode);
@@ -136,6 +137,24 @@ private:
     {
       m_Context.wrongValue(*entry, entry->values.front(), allowed);
       return defaultValue;
+    }
+    return *value;
+  }
+
+  /** A number from 0 up; 0 where it is not given. */
+  double
+  readWeight(const std::string & name)
+  {
+    const auto entry = level(name);
+    if (!entry)
+    {
+      return 0.0;
+    }
+    const auto value = toNumber<double>(entry->values.front());
+    if (!value || !std::isfinite(*value) || *value < 0.0)
+    {
+      m_Context.wrongValue(*entry, entry->values.front(), "a number from 0 up; 0: none");
+      return 0.0;
     }
     return *value;
   }
@@ -302,6 +321,10 @@ parseSettings(const ParameterMap & map, const std::string & label, int numberOfL
     parsed.levels.push_back(std::move(settings));
   }
   findUnfitComponents(map, parsed.findings);
+  for (const LevelSettings & settings : parsed.levels)
+  {
+    findUnfitForBendingEnergy(map, settings, parsed.findings);
+  }
   findDoubtfulParameters(map, label, numberOfLevels, parsed.findings);
   return parsed;
 }

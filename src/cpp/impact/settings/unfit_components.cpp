@@ -1,6 +1,9 @@
 #include "impact/settings/unfit_components.h"
 
+#include "impact/settings/values.h"
+
 #include <algorithm>
+#include <sstream>
 #include <string>
 
 namespace impact
@@ -76,6 +79,64 @@ findUnfitComponents(const ParameterMap & map, std::vector<Finding> & findings)
       }
     }
   }
+}
+
+Problem
+unfitForBendingEnergy(const double weight, const std::string & transform)
+{
+  std::ostringstream text;
+  text << weight << " is not allowed with " << transform << ", whose bending energy is not known.";
+  return { Problem::Kind::Component,
+           text.str(),
+           "Give 0, or use (Transform \"BSplineTransform\") or (Transform \"RecursiveBSplineTransform\") with "
+           "(BSplineTransformSplineOrder 3) and without UseCyclicTransform." };
+}
+
+void
+findUnfitForBendingEnergy(const ParameterMap & map, const LevelSettings & level, std::vector<Finding> & findings)
+{
+  const auto valueOf = [&map](const std::string & name) {
+    const auto entry = map.find(name);
+    return entry == map.end() || entry->second.empty() ? std::string() : entry->second.front();
+  };
+  const std::string transform = valueOf("Transform");
+  if (level.bendingEnergyWeight == 0.0 || transform.empty())
+  {
+    return;
+  }
+  const std::string parameter = level.nameOf("BendingEnergyWeight");
+  for (const char * const linear : { "TranslationTransform",
+                                     "EulerTransform",
+                                     "SimilarityTransform",
+                                     "AffineTransform",
+                                     "AffineDTITransform",
+                                     "AffineLogTransform" })
+  {
+    if (transform == linear)
+    {
+      addFinding(
+        findings,
+        { { Problem::Kind::Unused, "it has no effect with (Transform \"" + transform + "\"), which bends nothing." },
+          Finding::Severity::Warning,
+          parameter,
+          { level.level } });
+      return;
+    }
+  }
+  std::string what = "(Transform \"" + transform + "\")";
+  if (transform == "BSplineTransform" || transform == "RecursiveBSplineTransform")
+  {
+    const std::string order = valueOf("BSplineTransformSplineOrder");
+    const bool        isCyclic = valueOf("UseCyclicTransform") == "true";
+    if (!isCyclic && (order.empty() || toNumber<int>(order) == 3))
+    {
+      return;
+    }
+    what = isCyclic ? "(UseCyclicTransform \"true\")" : "(BSplineTransformSplineOrder " + order + ")";
+  }
+  addFinding(
+    findings,
+    { unfitForBendingEnergy(level.bendingEnergyWeight, what), Finding::Severity::Error, parameter, { level.level } });
 }
 
 } // namespace impact

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from impact_plugin import _devices
-from impact_plugin._arguments import check_choice, check_flag, integer
+from impact_plugin._arguments import check_choice, check_flag, check_number, integer
 from impact_plugin._deprecated import renamed_arguments, warn_of_old_name
 from impact_plugin._errors import InputError
 from impact_plugin._numbers import keep_plain
@@ -31,6 +32,8 @@ class Level:
             feature maps in Static mode, which then take half the memory.
         normalize_losses: Whether each layer's distance is divided by its own value at the level's
             first evaluation, so that each starts at its weight.
+        bending_energy_weight: Times the bending energy of the displacement, in the sum that is the
+            metric; ``docs/parameters.md`` has the formula. From 0, none, up. For B-splines.
         update_interval: Iterations after which the moving features are made anew; 0: never. Static
             mode only.
         feature_maps: Where feature maps are written: a folder; "true" for ``FeatureMaps`` in the
@@ -38,7 +41,7 @@ class Level:
 
     Raises:
         ValueError: A value is not allowed, or has no effect in that mode or on that device.
-        TypeError: `normalize_losses` is no truth value.
+        TypeError: `normalize_losses` is no truth value, or `bending_energy_weight` no number.
     """
 
     models: Model | Sequence[Model]
@@ -46,6 +49,7 @@ class Level:
     device: str = "cpu"
     mixed_precision: bool = False
     normalize_losses: bool = False
+    bending_energy_weight: float = 0.0
     update_interval: int = 0
     feature_maps: str | os.PathLike[str] = ""
 
@@ -60,6 +64,7 @@ class Level:
             raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
         check_flag("normalize_losses", self.normalize_losses)
+        keep("bending_energy_weight", _weight(self.bending_energy_weight))
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))
@@ -119,6 +124,15 @@ class Level:
 
 
 Level.__init__ = renamed_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
+
+
+def _weight(value: float | None) -> float:
+    check_number("bending_energy_weight", value)
+    weight = math.nan if value is None else float(value)
+    if not weight >= 0:
+        message = f"bending_energy_weight is {value!r}. Allowed: a number from 0 up; 0: none."
+        raise InputError(message)
+    return weight
 
 
 def _folder(text: str) -> str:

@@ -137,6 +137,7 @@ def _level(settings: _core.LevelSettings) -> Level:
         device=_devices.name_of(settings.gpu),
         mixed_precision=settings.use_mixed_precision,
         normalize_losses=settings.normalize_losses,
+        bending_energy_weight=settings.bending_energy_weight,
         update_interval=settings.features_map_update_interval,
         feature_maps=settings.feature_maps_folder,
     )

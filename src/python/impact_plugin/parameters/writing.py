@@ -86,6 +86,9 @@ def write_levels(
         None if several else "false",
     )
     per_level(
+        "BendingEnergyWeight", [format_number(level.bending_energy_weight) for level in levels], "0"
+    )
+    per_level(
         "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"
     )
     per_level("WriteFeatureMaps", [str(level.feature_maps or "false") for level in levels], "false")
