@@ -20,7 +20,8 @@ def followed(field: sitk.Image, points: Points) -> Points:
         map_coordinates(array[..., axis], index.T[::-1], order=1, mode="nearest")
         for axis in range(points.shape[1])
     ]
-    return points + np.stack(moved, axis=1)
+    found: Points = points + np.stack(moved, axis=1)
+    return found
 
 
 def errors(field: sitk.Image, truth: sitk.Transform, points: Points, places: Points) -> Points:
@@ -101,8 +102,8 @@ def information(fixed: sitk.Image, moving: sitk.Image, start: tuple[Points, Poin
     """Give the mutual information of two images, one moved by A x + b: 32 x 32 bins, nats."""
     lowest = float(sitk.GetArrayViewFromImage(moving).min())
     there = sitk.Resample(moving, fixed, affine(*start), sitk.sitkLinear, lowest, sitk.sitkFloat32)
-    values = [sitk.GetArrayViewFromImage(image).ravel() for image in (fixed, there)]
-    joint = np.histogram2d(*values, bins=32)[0] / values[0].size
+    one, other = (sitk.GetArrayFromImage(image).ravel() for image in (fixed, there))
+    joint = np.histogram2d(one, other, bins=32)[0] / one.size
     apart = np.outer(joint.sum(axis=1), joint.sum(axis=0))
     seen = joint > 0
     return float((joint[seen] * np.log(joint[seen] / apart[seen])).sum())

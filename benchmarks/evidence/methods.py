@@ -12,7 +12,10 @@ from typing import Any
 
 from benchmarks.evidence.rivals import RIVALS, Rival
 
+from impact_plugin import preset_map, preset_names
+
 WORKERS = Path(__file__).resolve().parent / "workers"
+VERSION = 1  # of what workers do with a job: more, where the same job would give another result
 METRICS = {"mi": "AdvancedMattesMutualInformation", "ncc": "AdvancedNormalizedCorrelation"}
 GRIDS = (10, 15, 20)  # mm
 
@@ -45,19 +48,23 @@ class Method:
 
     def identity(self) -> str:
         """Give a digest of all that its results depend on, apart from the pair and the machine."""
-        parts = [repr(sorted(self.job.items())), (WORKERS / self.worker).read_text()]
-        parts += [Path(file).read_text() for file in self.job.get("files", ()) if Path(file).is_file()]
+        parts = [repr(sorted(self.job.items())), str(VERSION)]
+        parts += [
+            Path(file).read_text() for file in self.job.get("files", ()) if Path(file).is_file()
+        ]
         if self.rival is not None:
             parts += self.rival.packages
         elif self.ours:
             parts.append(our_code())
         else:
             parts.append(version("itk-elastix"))
+        if self.job.get("what") in ("affine", "exchanged") and self.rival is None:
+            parts += [repr(preset_map(name)) for name in ("affine_mind", "mind")]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def our_code() -> str:
-    """Give a digest of what a registration of ours depends on: binaries, presets, and how these are fitted."""
+    """Give a digest of what registrations of ours depend on: binaries, presets, their fitting."""
     spec = find_spec("impact_plugin")
     assert spec is not None
     assert spec.origin is not None
@@ -158,7 +165,10 @@ def own(text: str, *, fitted: bool) -> Method:
     """
     name, _, files = text.partition("=")
     if not name or not files or name in METHODS:
-        message = f"{text!r}: expected NAME=FILE or NAME=FILE,FILE, with a name other than {', '.join(METHODS)}"
+        message = (
+            f"{text!r}: expected NAME=FILE or NAME=FILE,FILE, with a name other than "
+            f"{', '.join(METHODS)}"
+        )
         raise ValueError(message)
     found = [_file(each, fitted) for each in files.split(",")]
     what = "presets" if fitted else "maps"
@@ -166,8 +176,6 @@ def own(text: str, *, fitted: bool) -> Method:
 
 
 def _file(text: str, fitted: bool) -> str:
-    from impact_plugin import preset_names
-
     if fitted and text in preset_names():
         return text
     path = Path(text).expanduser().resolve()

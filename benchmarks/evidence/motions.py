@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 
-# Degrees: mm of the shift that goes with them. mm of a grid: mm of the normal coefficients' deviation.
-SHIFTS = {5: 5.0, 15: 20.0, 30: 40.0}
-COEFFICIENTS = {20: 3.0, 40: 6.0, 80: 12.0}
+SHIFTS = {5: 5.0, 15: 20.0, 30: 40.0}  # degrees: mm of the shift that goes with them
+COEFFICIENTS = {20: 3.0, 40: 6.0, 80: 12.0}  # mm of a grid: mm of the coefficients' deviation
 BOTH = (8.0, 10.0)  # degrees and mm before a B-spline
 
 
@@ -44,12 +43,14 @@ class Motion:
             degrees, shift = BOTH if word == "both" else (0.0, 0.0)
             return cls(degrees, shift, size, COEFFICIENTS[size])
         message = (
-            f"the motion is {name!r}, expected none, rigid with one of {list(SHIFTS)}, or spline or both "
-            f"with one of {list(COEFFICIENTS)}"
+            f"the motion is {name!r}, expected none, rigid with one of {list(SHIFTS)}, or spline "
+            f"or both with one of {list(COEFFICIENTS)}"
         )
         raise ValueError(message)
 
-    def drawn(self, image: sitk.Image, random: Generator, scale: float = 1.0) -> sitk.CompositeTransform:
+    def drawn(
+        self, image: sitk.Image, random: Generator, scale: float = 1.0
+    ) -> sitk.CompositeTransform:
         """Draw S: a rotation about the image's middle with a shift, then a B-spline over the image.
 
         Args:
@@ -101,7 +102,9 @@ def _spline(image: sitk.Image, grid: float, deviation: float, random: Generator)
 
 def mapped(transform: sitk.Transform, points: Points) -> Points:
     """Map points (N, d), one after the other."""
-    return np.array([transform.TransformPoint(point) for point in points.tolist()]).reshape(points.shape)
+    return np.array([transform.TransformPoint(point) for point in points.tolist()]).reshape(
+        points.shape
+    )
 
 
 def affine(matrix: Points, offset: Points) -> sitk.AffineTransform:
@@ -123,7 +126,9 @@ def read_affine(text: str) -> sitk.AffineTransform:
         for name, values in re.findall(r"(?m)^(Parameters|FixedParameters): (.*)$", text)
     }
     if set(numbers) != {"Parameters", "FixedParameters"} or len(numbers["Parameters"]) != 12:
-        message = "expected ITK's text of one affine transform in 3D: 12 Parameters, 3 FixedParameters"
+        message = (
+            "expected ITK's text of one affine transform in 3D: 12 Parameters, 3 FixedParameters"
+        )
         raise ValueError(message)
     found = sitk.AffineTransform(3)
     found.SetCenter(numbers["FixedParameters"].tolist())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 SPLITS = ("choose", "report")
 MOTIONS = re.compile(r"none|rigid\d+|spline\d+|both\d+")
-_SALT = 377  # with it both halves of every kind are of nearly one size; chosen before anything was measured
+_SALT = 377  # halves every kind nearly evenly; chosen before anything was measured
 VARIANTS = ("", "noise", "bias", "coarse", "part")
 
 
@@ -21,9 +21,10 @@ class Pair:
         fixed: Name of the fixed image, see `scenes.py`.
         moving: Name of the image that is moved; it lies on the fixed one by a known transform, or
             landmarks or labels say where.
-        motion: The transform applied: none, rigid<degrees>, spline<mm>, or both<mm>; see `motions.py`.
-        variant: Nothing, or one of VARIANTS: noise in both; a bias field in the moving image; the moving
-            image at a coarser resolution; a part of the fixed image.
+        motion: The transform applied: none, rigid<degrees>, spline<mm>, or both<mm>; see
+            `motions.py`.
+        variant: Nothing, or one of VARIANTS: noise in both; a bias field in the moving image; the
+            moving image at a coarser resolution; a part of the fixed image.
     """
 
     kind: str
@@ -42,10 +43,12 @@ class Pair:
         kind, _, rest = name.partition("/")
         words = rest.split("-")
         if len(words) not in (3, 4) or not MOTIONS.fullmatch(words[2]) or words[3:] == [""]:
-            message = f"{name!r} is no pair, expected kind/fixed-moving-motion or kind/fixed-moving-motion-variant"
+            message = f"{name!r} is no pair, expected kind/fixed-moving-motion[-variant]"
             raise ValueError(message)
         if len(words) == 4 and words[3] not in VARIANTS:
-            message = f"{name!r}: the variant is {words[3]!r}, expected one of {', '.join(VARIANTS[1:])}"
+            message = (
+                f"{name!r}: the variant is {words[3]!r}, expected one of {', '.join(VARIANTS[1:])}"
+            )
             raise ValueError(message)
         return cls(kind, *words)
 
@@ -56,11 +59,17 @@ class Pair:
         return f"{self.kind}/{'-'.join(words)}"
 
     @property
+    def dimension(self) -> int:
+        """Of both images."""
+        return 2 if self.kind in FLAT else 3
+
+    @property
     def split(self) -> str:
         """Whether presets may be chosen on it, or results are reported: fixed by its name."""
         return SPLITS[hashlib.sha256(f"{_SALT} {self.name}".encode()).digest()[0] % 2]
 
 
+FLAT = ("histology", "slices")
 KINDS = {
     "mr": "one head, two contrasts",
     "mr_one": "one head, one contrast",
@@ -78,9 +87,9 @@ PAIRS = tuple(
         "mr": """
             p07T1-p07T2-both40 p07T1-p07FLAIR-both40 p19T2-p19FLAIR-both40 p19T1-p19T2-both20
             p07FLAIR-p07T1-both80 p19T1-p19FLAIR-rigid30 p07T2-p07T1-rigid5 p19FLAIR-p19T2-rigid15
-            p07T2-p07FLAIR-spline20 p19FLAIR-p19T1-spline40 p19T2-p19T1-spline80 p07T1-p07T2-both40-noise
-            p19T1-p19FLAIR-both40-bias p07T2-p07FLAIR-both40-coarse p19T1-p19T2-both40-part
-            p07FLAIR-p07T1-rigid15-part
+            p07T2-p07FLAIR-spline20 p19FLAIR-p19T1-spline40 p19T2-p19T1-spline80
+            p07T1-p07T2-both40-noise p19T1-p19FLAIR-both40-bias p07T2-p07FLAIR-both40-coarse
+            p19T1-p19T2-both40-part p07FLAIR-p07T1-rigid15-part
         """,
         "mr_one": """
             p07T1-p07T1-both40-noise p19T1-p19T1-both20-bias p07T2-p07T2-spline80-noise
@@ -103,7 +112,8 @@ PAIRS = tuple(
             proSPC-HE-spline40
         """,
         "slices": """
-            T1-PD-none T1-PD-rigid15 T1-PD-spline20 T1-PD-both40 T1-PD-both20-noise T1-PD-both80-bias
+            T1-PD-none T1-PD-rigid15 T1-PD-spline20 T1-PD-both40 T1-PD-both20-noise
+            T1-PD-both80-bias
         """,
         "identity": """
             p07T1-p07T2-none p19T1-p19FLAIR-none p07T2-p07FLAIR-none-noise p19T2-p19T1-none-bias

@@ -39,7 +39,11 @@ def shown(record: Record) -> str:
 
 
 def ratios(
-    records: Mapping[Run, Record], pairs: Sequence[Pair], method: Method, rivals: Sequence[Method], seed: int
+    records: Mapping[Run, Record],
+    pairs: Sequence[Pair],
+    method: Method,
+    rivals: Sequence[Method],
+    seed: int,
 ) -> dict[str, float]:
     """Give by pair a method's error over the best rival's, of one seed, where both are known."""
     found = {}
@@ -81,26 +85,27 @@ def page(
         "",
         "Made by `make evidence` (`benchmarks/evidence/`): do not edit. "
         f"{len(rows)} pairs of {len({pair.kind for pair in rows})} kinds, seeds "
-        f"{', '.join(map(str, seeds))}; itk-elastix {version('itk-elastix')}, torch {version('torch')}, "
-        f"on the CPU, {threads} threads, {os.cpu_count()} cores.",
+        f"{', '.join(map(str, seeds))}; itk-elastix {version('itk-elastix')}, torch "
+        f"{version('torch')}, on the CPU, {threads} threads, {os.cpu_count()} cores.",
         "",
         *_missing(missing, pairs, rows, methods),
         "## Ours over the best rival",
         "",
-        "Geometric mean, over the pairs of a kind, of the error over that of the best rival on the same pair; "
-        "below 1 ours is better. The best is chosen pair by pair, which no single rival is. In brackets the "
-        "interval of 95 % over the seeds (Student's; a seed draws the transforms, the noise and the samples). "
-        "Error: the mean distance from the truth, and 1 - Dice where labels are the truth. "
-        "Presets are chosen on one half of the pairs, and reported on the other; a pair's name says in which "
-        "half it is.",
+        "Geometric mean, over the pairs of a kind, of the error over that of the best rival on the "
+        "same pair; below 1 ours is better. The best is chosen pair by pair, which no single rival "
+        "is. In brackets the interval of 95 % over the seeds (Student's; a seed draws the "
+        "transforms, the noise and the samples). Error: the mean distance from the truth, and "
+        "1 - Dice where labels are the truth. Presets are chosen on one half of the pairs, and "
+        "reported on the other; a pair's name decides in which half it is.",
         "",
         *_ratio_table(records, rows, ours, rivals, seeds),
         "",
         "## Pair by pair",
         "",
-        "Mean error, mm (histology: pixels), or Dice; of several seeds the median. Bold: the least. `start`: "
-        "before the registration. `both40`: 8 degrees, 10 mm and a B-spline of a 40 mm grid with coefficients "
-        "of 6 mm; `rigid15`: 15 degrees, 20 mm (`benchmarks/evidence/motions.py`).",
+        "Mean error, mm (histology: pixels), or Dice; of several seeds the median. Bold: the best. "
+        "`start`: before the registration. `both40`: 8 degrees, 10 mm and a B-spline of a 40 mm "
+        "grid with coefficients of 6 mm; `rigid15`: 15 degrees, 20 mm; in histology all lengths "
+        "are three times these (`benchmarks/evidence/motions.py`).",
         "",
         *_pair_table(records, rows, methods, seeds, "mean"),
         "",
@@ -110,8 +115,9 @@ def page(
         "",
         "## What it costs, and folding",
         "",
-        "Medians over all runs of whole processes: with their start, reading and writing. A rival's time has "
-        "that of its linear start. Folding: the largest share of voxels whose determinant is at most 0.",
+        "Medians over all runs of whole processes: with their start, reading and writing. A "
+        "rival's time has that of its linear start. Folding: the largest share of voxels whose "
+        "determinant is at most 0.",
         "",
         *_cost_table(records, rows, methods, seeds),
         "",
@@ -125,10 +131,12 @@ def page(
         "",
         *(f"- `{method.name}`: {method.says}." for method in methods),
         "",
-        "The linear start of those that need one is the better of the two affine transforms, by mutual "
-        "information. No method gets a mask. Data: open_ms_data (CC BY 4.0, Lesjak et al. 2018; `mr`, "
-        "`mr_one`, `native`, `identity`), mne-tools' sample data (BSD; `heads`), BIRL's example data (BSD-3; "
-        "`histology`), test data of elastix and ITK (Apache-2.0; `lung`, `slices`).",
+        "The linear start of those that need one (greedy, ConvexAdam, ANTs) is the better of the "
+        "two affine transforms, by mutual information; it is the same for all of them. No method "
+        "gets a mask. Heads are taken at 2 mm. Data: open_ms_data (CC BY 4.0, Lesjak et al. 2018; "
+        "`mr`, `mr_one`, `native`, `identity`), mne-tools' sample data (BSD; `heads`), BIRL's "
+        "example data (BSD-3; `histology`), test data of elastix and ITK (Apache-2.0; `lung`, "
+        "`slices`).",
         "",
     ]
     return "\n".join(lines)
@@ -139,13 +147,18 @@ def _score_of(records: Mapping[Run, Record], pair: Pair, method: Method, seed: i
     return None if record is None else score(record)
 
 
-def _of(records: Mapping[Run, Record], pair: Pair, method: Method, seeds: Iterable[int]) -> list[Record]:
+def _of(
+    records: Mapping[Run, Record], pair: Pair, method: Method, seeds: Iterable[int]
+) -> list[Record]:
     found = (records.get((pair.name, method.name, seed)) for seed in seeds)
     return [record for record in found if record is not None]
 
 
 def _missing(
-    missing: Mapping[str, str], pairs: Sequence[Pair], rows: Sequence[Pair], methods: Sequence[Method]
+    missing: Mapping[str, str],
+    pairs: Sequence[Pair],
+    rows: Sequence[Pair],
+    methods: Sequence[Method],
 ) -> list[str]:
     """Say what the tables lack."""
     found = [f"- Without {name}: {reason}." for name, reason in missing.items()]
@@ -168,12 +181,21 @@ def _ratio_table(
     for kind, what in KINDS.items():
         of_kind = [pair for pair in rows if pair.kind == kind]
         for method in ours if of_kind else ():
-            halves = (of_kind, *([p for p in of_kind if p.split == s] for s in ("choose", "report")))
+            halves = (
+                of_kind,
+                *([p for p in of_kind if p.split == s] for s in ("choose", "report")),
+            )
             means = [mean_ratio(records, half, method, rivals, seeds) for half in halves]
             worst = [
                 statistics.geometric_mean(known)
                 for pair in of_kind
-                if (known := [r for s in seeds for r in ratios(records, [pair], method, rivals, s).values()])
+                if (
+                    known := [
+                        r
+                        for s in seeds
+                        for r in ratios(records, [pair], method, rivals, s).values()
+                    ]
+                )
             ]
             cells = [str(mean or "-") for mean in means] + [f"{max(worst):.2f}" if worst else "-"]
             lines.append(f"| `{kind}` | {what} | `{method.name}` | {' | '.join(cells)} |")
@@ -227,7 +249,10 @@ def _cell(value: float | None, was_run: bool) -> str:
 
 
 def _cost_table(
-    records: Mapping[Run, Record], rows: Sequence[Pair], methods: Sequence[Method], seeds: Sequence[int]
+    records: Mapping[Run, Record],
+    rows: Sequence[Pair],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
 ) -> list[str]:
     lines = [
         "| Method | runs | failed | wall, s | processors, s | peak memory, GiB | folding, % |",
@@ -238,7 +263,9 @@ def _cost_table(
         whole = [record for record in runs if "failed" not in record]
         cells = [str(len(runs)), str(len(runs) - len(whole))]
         if whole:
-            wall, cpu, peak = (statistics.median(r[what] for r in whole) for what in ("wall", "cpu", "peak"))
+            wall, cpu, peak = (
+                statistics.median(r[what] for r in whole) for what in ("wall", "cpu", "peak")
+            )
             folded = 100 * max(record["folding"] for record in whole)
             cells += [f"{wall:.0f}", f"{cpu:.0f}", f"{peak / 2**30:.1f}", f"{folded:.3g}"]
         lines.append(f"| `{method.name}` | {' | '.join(cells + [''] * (6 - len(cells)))} |")

@@ -1,4 +1,4 @@
-"""What runs gave, kept as JSON lines: a line is written when a run ends, and the last one of a run counts."""
+"""What runs gave, kept as JSON lines: each is written when a run ends; a run's last one counts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ class Results:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.records: dict[Run, Record] = {}
+        self._cut_off = False
         if path.is_file():
-            for line in path.read_text().splitlines():
+            text = path.read_text()
+            self._cut_off = bool(text) and not text.endswith("\n")
+            for line in text.splitlines():
                 try:
                     record = json.loads(line)
                 except json.JSONDecodeError:  # the process ended while it wrote
@@ -39,4 +42,5 @@ class Results:
         self.records[record["pair"], record["method"], record["seed"]] = record
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+            stream.write("\n" * self._cut_off + json.dumps(record) + "\n")
+        self._cut_off = False

@@ -46,12 +46,24 @@ class Rival:
         done.unlink(missing_ok=True)
         for command in (
             [sys.executable, "-m", "venv", "--clear", home],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages],
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                *self.packages,
+            ],
             [python, "-c", f"import {self.module}"],
         ):
             try:
                 subprocess.run(
-                    list(map(str, command)), check=True, capture_output=True, text=True, timeout=SECONDS
+                    list(map(str, command)),
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    timeout=SECONDS,
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()

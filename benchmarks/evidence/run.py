@@ -70,11 +70,15 @@ class Evidence:
         images = OUT / "images" / f"{pair.name.replace('/', '-')}-{seed}"
         key = f"{scenes.VERSION} {self.threads}"
         starts: dict[str, Record] = {}
-        first = tuple(m for m in wanted if m.linear)
-        for method in (*first, *(m for m in wanted if not m.linear)):
+        fit = [method for method in wanted if pair.dimension in method.dimensions]
+        for method in sorted(fit, key=lambda each: not each.linear):  # the linear ones first
             start = running.best_start(starts) if method.starts else None
-            own_key = f"{method.identity()} {key}" + (f" {start[0]}" if start else "")
-            record = None if self.again else self.results.known(pair.name, method.name, seed, own_key)
+            own_key = f"{method.identity()} {key}" + (
+                f" after {starts[start[0]]['key']}" if start else ""
+            )
+            record = (
+                None if self.again else self.results.known(pair.name, method.name, seed, own_key)
+            )
             if record is None or "failed" in record:
                 if scene is None:
                     try:
@@ -84,8 +88,6 @@ class Evidence:
                         return
                     running.written(scene, images)
                     unmoved = running.before(scene)
-                if scene.fixed.GetDimension() not in method.dimensions:
-                    continue
                 if method.starts and start is None:
                     record = {"failed": "there is no linear start"}
                 else:
@@ -118,7 +120,9 @@ class Evidence:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     found = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    found.add_argument("--data", type=Path, help="folder of the data (default: ../shared/data, cache)")
+    found.add_argument(
+        "--data", type=Path, help="folder of the data (default: ../shared/data, cache)"
+    )
     found.add_argument("--pairs", metavar="REGEX", help="pairs whose names match somewhere")
     found.add_argument("--split", choices=pairs.SPLITS, help="one half of the pairs")
     found.add_argument("--methods", type=lambda text: text.split(","), metavar="NAME,NAME")
@@ -143,11 +147,19 @@ def parser() -> argparse.ArgumentParser:
         help="the same as presets: fitted to the images; a preset's name may stand for a file",
     )
     found.add_argument("--threads", type=int, default=2, help="of every run (default 2)")
-    found.add_argument("--quick", action="store_true", help="half of the pairs, cheapest rivals, a seed")
+    found.add_argument(
+        "--quick", action="store_true", help="half of the pairs, cheapest rivals, a seed"
+    )
     found.add_argument("--again", action="store_true", help="measure what is known, too")
-    found.add_argument("--table", action="store_true", help="run nothing: the tables of what is known")
-    found.add_argument("--list", action="store_true", help="list pairs with their halves, and methods")
-    found.add_argument("--no-docs", action="store_true", help=f"do not write {PAGE.relative_to(ROOT)}")
+    found.add_argument(
+        "--table", action="store_true", help="run nothing: the tables of what is known"
+    )
+    found.add_argument(
+        "--list", action="store_true", help="list pairs with their halves, and methods"
+    )
+    found.add_argument(
+        "--no-docs", action="store_true", help=f"do not write {PAGE.relative_to(ROOT)}"
+    )
     return found
 
 
@@ -175,12 +187,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if any(method.starts for method in wanted):
         wanted = tuple(dict.fromkeys((*methods.LINEAR, *wanted)))
-    wanted = evidence.installed(wanted)
     if not options.table:
+        wanted = evidence.installed(wanted)
         for seed in seeds:
             for pair in asked:
                 evidence.pair(pair, seed, wanted)
-    text = report.page(evidence.results.records, asked, wanted, seeds, evidence.missing, options.threads)
+    text = report.page(
+        evidence.results.records, asked, wanted, seeds, evidence.missing, options.threads
+    )
     print(text)
     (OUT / "evidence.md").write_text(text)
     if not options.no_docs:

@@ -52,8 +52,8 @@ def run(
         threads: Of all methods.
 
     Returns:
-        The figures: errors in mm, shares, seconds, bytes. Of a linear method also `linear`, A and b,
-        and `information`, the mutual information that it leaves.
+        The figures: errors in mm, shares, seconds, bytes. Of a linear method also `linear`, A and
+        b, and `information`, the mutual information that it leaves.
     """
     folder = images / method.name
     shutil.rmtree(folder, ignore_errors=True)
@@ -114,7 +114,7 @@ def before(scene: Scene) -> Record:
 
 
 def best_start(records: Mapping[str, Record]) -> tuple[str, Linear] | None:
-    """Give the name and transform of the linear start with the most mutual information, None of none."""
+    """Give the linear start with the most mutual information: its name, A and b; None of none."""
     known = {name: record for name, record in records.items() if "linear" in record}
     if not known:
         return None
@@ -124,7 +124,7 @@ def best_start(records: Mapping[str, Record]) -> tuple[str, Linear] | None:
 
 
 def in_ras(linear: Linear) -> Points:
-    """Give A and b as a matrix (d + 1, d + 1) from RAS to RAS, whose first two axes point the other way."""
+    """Give A and b as a matrix (d + 1, d + 1) from RAS to RAS: two axes point the other way."""
     matrix, offset = linear
     turned = np.ones(len(offset))
     turned[:2] = -1

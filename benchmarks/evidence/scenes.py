@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from benchmarks.evidence.motions import Motion, Points, mapped, middle, read_affine
+from benchmarks.evidence.motions import Motion, Points, mapped, read_affine
 from benchmarks.evidence.pairs import Pair
 from numpy.random import Generator, default_rng
 
@@ -129,7 +129,9 @@ def _native(pair: Pair, data: Data) -> Scene:
         _read, data.paths(*(f"ms_native/p01_{word}.nii.gz" for word in (pair.fixed, pair.moving)))
     )
     (file,) = data.paths(f"ms_native/p01_{pair.moving}_intrastudy_to_{pair.fixed}.txt")
-    fixed, moving = (_at(image, 2 * image.GetSpacing()[0], planes=True) for image in (fixed, moving))
+    fixed, moving = (
+        _at(image, 2 * image.GetSpacing()[0], planes=True) for image in (fixed, moving)
+    )
     inside = _foreground(fixed)
     points = _voxels(inside)
     places = mapped(read_affine(file.read_text()), points)
@@ -165,7 +167,9 @@ def _lung(pair: Pair, data: Data) -> Scene:
         if pair.fixed == "baseline"
         else (lung.moving, lung.fixed, lung.moving_mask),
     )
-    points, places = (read_points(file).positions for file in (lung.fixed_points, lung.moving_points))
+    points, places = (
+        read_points(file).positions for file in (lung.fixed_points, lung.moving_points)
+    )
     if pair.fixed != "baseline":
         points, places = places, points
     seen = Geometry.of(fixed).contains(points) & Geometry.of(moving).contains(places)
@@ -199,7 +203,15 @@ def _slices(pair: Pair, data: Data) -> Scene:
     fixed, moving = _grey(files.fixed), _grey(files.moving)
     inside = _foreground(fixed)
     points = _voxels(inside)
-    return Scene(fixed, moving, inside, points, points + np.array([13.0, 17.0]), sitk.Transform(2, sitk.sitkIdentity), margin=True)
+    return Scene(
+        fixed,
+        moving,
+        inside,
+        points,
+        points + np.array([13.0, 17.0]),
+        sitk.Transform(2, sitk.sitkIdentity),
+        margin=True,
+    )
 
 
 _ALIGNED = {
@@ -243,7 +255,9 @@ def _spoilt(scene: Scene, variant: str, random: Generator) -> Scene:
 def _noisy(image: sitk.Image, random: Generator) -> sitk.Image:
     array = sitk.GetArrayFromImage(image)
     strength = NOISE * (np.percentile(array[array > array.min()], 98) - array.min())
-    found = sitk.GetImageFromArray((array + random.normal(0, strength, array.shape)).astype(np.float32))
+    found = sitk.GetImageFromArray(
+        (array + random.normal(0, strength, array.shape)).astype(np.float32)
+    )
     found.CopyInformation(image)
     return found
 
@@ -253,7 +267,9 @@ def _biased(image: sitk.Image, random: Generator) -> sitk.Image:
     array = sitk.GetArrayFromImage(image)
     axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in array.shape], indexing="ij")
     terms = [*axes, *(one * other for i, one in enumerate(axes) for other in axes[i:])]
-    field = sum(weight * term for weight, term in zip(random.normal(size=len(terms)), terms, strict=True))
+    field = sum(
+        weight * term for weight, term in zip(random.normal(size=len(terms)), terms, strict=True)
+    )
     least = array.min()
     spoilt = (array - least) * np.exp(BIAS * field / np.abs(field).max()) + least
     found = sitk.GetImageFromArray(spoilt.astype(np.float32))
@@ -268,7 +284,9 @@ def _part(scene: Scene) -> Scene:
     first[-1], size[-1] = round(size[-1] * (1 - PART) / 2), round(size[-1] * PART)
     fixed, mask = (sitk.RegionOfInterest(image, size, first) for image in (scene.fixed, scene.mask))
     seen = Geometry.of(fixed).contains(scene.points)
-    return replace(scene, fixed=fixed, mask=mask, points=scene.points[seen], places=scene.places[seen])
+    return replace(
+        scene, fixed=fixed, mask=mask, points=scene.points[seen], places=scene.places[seen]
+    )
 
 
 def _read(path: Path) -> sitk.Image:
@@ -300,9 +318,17 @@ def _resampled(image: sitk.Image, wanted: Sequence[float]) -> sitk.Image:
     for axis, ratio in enumerate(ratios):
         if ratio > 1.01:
             image = sitk.RecursiveGaussian(image, 0.4 * wanted[axis], direction=axis)
-    size = [max(1, int((n - 1) / ratio) + 1) for n, ratio in zip(image.GetSize(), ratios, strict=True)]
+    size = [
+        max(1, int((n - 1) / ratio) + 1) for n, ratio in zip(image.GetSize(), ratios, strict=True)
+    ]
     return sitk.Resample(
-        image, size, sitk.Transform(image.GetDimension(), sitk.sitkIdentity), sitk.sitkLinear, image.GetOrigin(), wanted, image.GetDirection()
+        image,
+        size,
+        sitk.Transform(image.GetDimension(), sitk.sitkIdentity),
+        sitk.sitkLinear,
+        image.GetOrigin(),
+        wanted,
+        image.GetDirection(),
     )
 
 

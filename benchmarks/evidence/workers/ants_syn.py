@@ -1,6 +1,7 @@
 """Registers by ANTs' SyN (antspyx), with its defaults; run in that rival's environment.
 
-Reads job.json in the folder that is given and start_itk.mat, and writes warp.nii.gz, T(x) = start(x + warp(x)).
+Reads job.json in the folder that is given and start_itk.mat, and writes warp.nii.gz: T(x) =
+start(x + warp(x)).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Registers by ConvexAdam on MIND, with its defaults; run in that rival's environment. 3D only.
 
-Reads job.json in the folder that is given and start.tfm, and writes warp.mha, T(x) = start(x + warp(x)). Voxels are made
-cubes, for its regularisation counts in voxels.
+Reads job.json in the folder that is given and start.tfm, and writes warp.mha: T(x) =
+start(x + warp(x)). Voxels are made cubes, for its regularisation counts in voxels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ def cubes(image: sitk.Image) -> sitk.Image:
     side = float(np.prod(spacing) ** (1 / 3))
     size = np.maximum(1, np.round(np.array(image.GetSize()) * spacing / side)).astype(int).tolist()
     return sitk.Resample(
-        image, size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), (side,) * 3, image.GetDirection()
+        image,
+        size,
+        sitk.Transform(),
+        sitk.sitkLinear,
+        image.GetOrigin(),
+        (side,) * 3,
+        image.GetDirection(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Registers by elastix: by our presets, by maps, or by elastix's own defaults. Run in our environment.
+"""Registers by elastix: by our presets, by maps, or by elastix's own defaults; in our environment.
 
 Reads job.json in the folder that is given, and writes warp.mha: T(x) - x on the fixed image's grid.
 """
@@ -11,28 +11,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import impact_plugin
 import SimpleITK as sitk
+
+import impact_plugin
 from impact_plugin.parameters import map_files
 from impact_plugin.registration import presets
 
 
 def as_presets(files: Sequence[str]) -> list[str]:
-    """Make parameter files presets, so that their lengths are fitted to the images; names stay as they are."""
+    """Make parameter files presets, so that they are fitted to the images; other names stay."""
     names = []
     for file in files:
         if file not in presets.PRESETS:
-            presets.PRESETS[file] = presets.Preset(str(Path(file).resolve()), "of the benchmark's user")
+            presets.PRESETS[file] = presets.Preset(
+                str(Path(file).resolve()), "of the benchmark's user"
+            )
         names.append(file)
     return names
 
 
 def exchanged(fixed: str, moving: str, metric: str, grid: float | None) -> list[dict[str, Any]]:
-    """Give our default's maps for two images with another metric, and if one is given another last grid, mm."""
+    """Give our default's maps for two images with another metric and, if given, last grid, mm."""
     found = []
     for name in ("affine_mind", "mind"):
         preset = impact_plugin.preset_map(name, fixed=fixed, moving=moving)
-        kept = {key: value for key, value in preset.items() if key not in _OF_IMPACT}
+        kept = {key: value for key, value in preset.items() if not _of_impact(key)}
         kept["Metric"] = [metric]
         if grid is not None and "FinalGridSpacingInPhysicalUnits" in kept:
             fitted = float(kept["FinalGridSpacingInPhysicalUnits"][0])
@@ -41,14 +44,31 @@ def exchanged(fixed: str, moving: str, metric: str, grid: float | None) -> list[
     return found
 
 
+def _of_impact(name: str) -> bool:
+    return name in _OF_IMPACT or name.startswith("Impact")
+
+
 _OF_IMPACT = {
-    *("Mode", "GPU", "ModelsPath", "Dimension", "NumberOfChannels", "VoxelSize", "PatchSize", "LayersMask"),
+    *(
+        "Mode",
+        "GPU",
+        "ModelsPath",
+        "Dimension",
+        "NumberOfChannels",
+        "VoxelSize",
+        "PatchSize",
+        "LayersMask",
+    ),
     *("LayersWeight", "SubsetFeatures", "PCA", "Distance", "FeaturesMapUpdateInterval"),
 }
 
 
 def elastix_defaults(metric: str) -> list[dict[str, Any]]:
-    """Give elastix's own maps, affine and B-spline, the first metric exchanged."""
+    """Give elastix's own maps, affine and B-spline, the first metric exchanged.
+
+    Metrics get one thread: elastix's bending energy, in the second map, ends by SIGSEGV with two,
+    without our plugin, too.
+    """
     import itk
 
     found = []
@@ -56,6 +76,7 @@ def elastix_defaults(metric: str) -> list[dict[str, Any]]:
         defaults = dict(itk.ParameterObject.New().GetDefaultParameterMap(name))
         values = {key: list(value) for key, value in defaults.items()}
         values["Metric"][0] = metric
+        values["UseMultiThreadingForMetrics"] = ["false"]
         found.append(values)
     return found
 
