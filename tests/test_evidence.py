@@ -415,6 +415,7 @@ def test_without_data_or_rival_the_rest_runs_and_the_page_says_so(
     ]
     run.main([*arguments, "--methods", "impact,mi-15,convex-adam,greedy-nmi"])
     text = page.read_text()
+    assert "- Without itk-impact: it wants torch 2.12" in text
     assert "- Without convex-adam: convex-adam of env cannot be installed." in text
     assert f"- Without mr/p07T1-p07T2-both40-noise: not in {tmp_path}: ms/p07_T1.nii.gz." in text
     assert (

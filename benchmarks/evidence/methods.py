@@ -148,7 +148,7 @@ DEFORMABLE = (
 )
 
 METHODS = {method.name: method for method in (DEFAULT, *LINEAR, *DEFORMABLE)}
-CHEAP = ("impact", "mi-20", "greedy-nmi", "convex-adam")
+CHEAP = ("impact", "mi-20", "convex-adam")
 """Of the quick form."""
 
 

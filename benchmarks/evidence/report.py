@@ -93,10 +93,11 @@ def page(
         "",
         "Geometric mean, over the pairs of a kind, of the error over that of the best rival on the "
         "same pair; below 1 ours is better. The best is chosen pair by pair, which no single rival "
-        "is. In brackets the interval of 95 % over the seeds (Student's; a seed draws the "
-        "transforms, the noise and the samples). Error: the mean distance from the truth, and "
-        "1 - Dice where labels are the truth. Presets are chosen on one half of the pairs, and "
-        "reported on the other; a pair's name decides in which half it is.",
+        "is; the linear methods are no rivals, for they cannot deform. In brackets the interval of "
+        "95 % over the seeds (Student's; a seed draws the transforms, the noise and the samples). "
+        "Error: the mean distance from the truth, and 1 - Dice where labels are the truth. Presets "
+        "are chosen on one half of the pairs, and reported on the other; a pair's name decides in "
+        "which half it is.",
         "",
         *_ratio_table(records, rows, ours, rivals, seeds),
         "",

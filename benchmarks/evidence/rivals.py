@@ -75,6 +75,9 @@ class Rival:
         return python
 
 
+NOT_HAD = {"itk-impact": "it wants torch 2.12, of which pip has only builds with CUDA, gigabytes"}
+"""Rivals that are not tried, and why."""
+
 RIVALS = {
     rival.name: rival
     for rival in (

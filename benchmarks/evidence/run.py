@@ -48,7 +48,7 @@ class Evidence:
         self.results = results
         self.threads = threads
         self.again = again
-        self.missing: dict[str, str] = {}  # what is not there, by the name of the pair or rival
+        self.missing = dict(rivals.NOT_HAD)  # why, by the name of the pair or rival
         self._pythons: dict[str, Path] = {"": Path(sys.executable)}
 
     def installed(self, wanted: tuple[Method, ...]) -> tuple[Method, ...]:
