@@ -12,6 +12,19 @@ from benchmarks.evidence.pairs import KINDS, Pair
 from benchmarks.evidence.ratios import Mean, over_seeds
 from benchmarks.evidence.results import Record, Run
 
+RUN_IT = (
+    "`make evidence` measures all of it, which takes hours, and `make evidence QUICK=1` half of the "
+    "pairs with the cheapest rivals in some ten minutes; what is known is not measured again. Data "
+    "are looked for in `DATA=FOLDER`, else in `../shared/data` and in the cache. Other programs are "
+    "installed into `out/evidence/env`. A parameter map of one's own beside the default, on some "
+    "pairs (`--fitted` takes it as a preset, whose lengths are fitted to the images, `--map` as it "
+    "stands):",
+    "",
+    "    python benchmarks/evidence/run.py --pairs 'mr/.*both40$' --split choose --seeds 1 \\",
+    "      --methods impact,mi-15 --fitted mine=affine_mind,my_map.txt --no-docs",
+    "",
+)
+
 LEAST = 1e-3  # mm: an error below it counts as it, in ratios
 
 
@@ -88,7 +101,8 @@ def page(
         f"{', '.join(map(str, seeds))}; itk-elastix {version('itk-elastix')}, torch "
         f"{version('torch')}, on the CPU, {threads} threads, {os.cpu_count()} cores.",
         "",
-        *_missing(missing, pairs, rows, methods),
+        *RUN_IT,
+        *_missing(missing, pairs, rows),
         "## Ours over the best rival",
         "",
         "Geometric mean, over the pairs of a kind, of the error over that of the best rival on the "
@@ -155,12 +169,7 @@ def _of(
     return [record for record in found if record is not None]
 
 
-def _missing(
-    missing: Mapping[str, str],
-    pairs: Sequence[Pair],
-    rows: Sequence[Pair],
-    methods: Sequence[Method],
-) -> list[str]:
+def _missing(missing: Mapping[str, str], pairs: Sequence[Pair], rows: Sequence[Pair]) -> list[str]:
     """Say what the tables lack."""
     found = [f"- Without {name}: {reason}." for name, reason in missing.items()]
     if not_run := [pair.name for pair in pairs if pair not in rows and pair.name not in missing]:
