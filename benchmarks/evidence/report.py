@@ -13,9 +13,9 @@ from benchmarks.evidence.ratios import Mean, over_seeds
 from benchmarks.evidence.results import Record, Run
 
 RUN_IT = (
-    "`make evidence` measures all of it, which takes hours, and `make evidence QUICK=1` half of the "
+    "`make evidence` measures all, which takes hours, and `make evidence QUICK=1` half of the "
     "pairs with the cheapest rivals in some ten minutes; what is known is not measured again. Data "
-    "are looked for in `DATA=FOLDER`, else in `../shared/data` and in the cache. Other programs are "
+    "are looked for in `DATA=FOLDER`, else in `../shared/data` and the cache. Other programs are "
     "installed into `out/evidence/env`. A parameter map of one's own beside the default, on some "
     "pairs (`--fitted` takes it as a preset, whose lengths are fitted to the images, `--map` as it "
     "stands):",
