@@ -418,15 +418,15 @@ def test_without_data_or_rival_the_rest_runs_and_the_page_says_so(
     assert "- Without itk-impact: it wants torch 2.12" in text
     assert "- Without convex-adam: convex-adam of env cannot be installed." in text
     assert f"- Without mr/p07T1-p07T2-both40-noise: not in {tmp_path}: ms/p07_T1.nii.gz." in text
-    assert (
-        "| `histology` | neighbouring slices, two stains, 2D | `impact` | 0.50 (0.50 to 0.50) |"
-        in text
+    said = (
+        "| `histology` | neighbouring slices, two stains, 2D | 3 | `impact` | 0.50 (0.50 to 0.50) |"
     )
+    assert said in text
+    assert "| `histology` | 2.00 | 2.00 |" in text  # over the default: the linear method and mi-15
     assert "`greedy-nmi`" not in text
     kept = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     assert {json.loads(line)["method"] for line in kept} == {"mi-affine", "impact", "mi-15"}
-    said = capsys.readouterr().out
-    assert "without greedy" in said
+    assert "without greedy" in capsys.readouterr().out
     run.main([*arguments, "--methods", "impact"])
     assert (
         tmp_path / "out" / "results.jsonl"

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
-from benchmarks.evidence.methods import Method
+from benchmarks.evidence.methods import DEFAULT, Method
 from benchmarks.evidence.pairs import KINDS, Pair
 from benchmarks.evidence.ratios import Mean, over_seeds
 from benchmarks.evidence.results import Record, Run
@@ -115,6 +115,13 @@ def page(
         "",
         *_ratio_table(records, rows, ours, rivals, seeds),
         "",
+        "## Each method over our default",
+        "",
+        "Geometric mean of the error over that of `impact`, on the pairs that both have; "
+        "above 1 `impact` is better.",
+        "",
+        *_default_table(records, rows, methods, seeds),
+        "",
         "## Pair by pair",
         "",
         "Mean error, mm (histology: pixels), or Dice; of several seeds the median. Bold: the best. "
@@ -185,8 +192,8 @@ def _ratio_table(
     seeds: Sequence[int],
 ) -> list[str]:
     lines = [
-        "| Kind | What | Method | all | `choose` | `report` | worst pair |",
-        "|---|---|---|---|---|---|---|",
+        "| Kind | What | Pairs | Method | all | `choose` | `report` | worst pair |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for kind, what in KINDS.items():
         of_kind = [pair for pair in rows if pair.kind == kind]
@@ -208,7 +215,29 @@ def _ratio_table(
                 )
             ]
             cells = [str(mean or "-") for mean in means] + [f"{max(worst):.2f}" if worst else "-"]
-            lines.append(f"| `{kind}` | {what} | `{method.name}` | {' | '.join(cells)} |")
+            row = f"`{kind}` | {what} | {len(of_kind)} | `{method.name}`"
+            lines.append(f"| {row} | {' | '.join(cells)} |")
+    return lines
+
+
+def _default_table(
+    records: Mapping[Run, Record],
+    rows: Sequence[Pair],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+) -> list[str]:
+    others = [method for method in methods if method is not DEFAULT]
+    lines = [
+        f"| Kind | {' | '.join(f'`{method.name}`' for method in others)} |",
+        "|---" * (len(others) + 1) + "|",
+    ]
+    for kind in KINDS:
+        of_kind = [pair for pair in rows if pair.kind == kind]
+        if not of_kind:
+            continue
+        means = [mean_ratio(records, of_kind, method, [DEFAULT], seeds) for method in others]
+        cells = ("-" if mean is None else f"{mean.value:.2f}" for mean in means)
+        lines.append(f"| `{kind}` | {' | '.join(cells)} |")
     return lines
 
 
