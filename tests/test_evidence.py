@@ -1,4 +1,4 @@
-"""The pure parts of `make evidence`: truths, measures, means, halves, what is missing."""
+"""`make evidence`: truths, measures, means, halves, what is missing; and one small registration."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from benchmarks.evidence import (  # noqa: E402
 from benchmarks.evidence.pairs import PAIRS, Pair  # noqa: E402
 from benchmarks.evidence.results import Results  # noqa: E402
 from benchmarks.evidence.rivals import Rival, RivalError  # noqa: E402
+from benchmarks.evidence.workers import registered  # noqa: E402
+
+from impact_plugin import preset_map  # noqa: E402
 
 TURNED = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -433,6 +436,66 @@ def test_without_data_or_rival_the_rest_runs_and_the_page_says_so(
     ).read_text().splitlines() == kept  # nothing was run again
     run.main([*arguments, "--methods", "impact", "--again"])
     assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) > len(kept)
+
+
+MAP = """
+(FixedImageDimension 2)
+(MovingImageDimension 2)
+(Registration "MultiResolutionRegistration")
+(FixedImagePyramid "FixedGenericImagePyramid")
+(MovingImagePyramid "MovingGenericImagePyramid")
+(Interpolator "LinearInterpolator")
+(Metric "AdvancedMeanSquares")
+(Optimizer "AdaptiveStochasticGradientDescent")
+(Transform "TranslationTransform")
+(ResampleInterpolator "FinalLinearInterpolator")
+(Resampler "DefaultResampler")
+(NumberOfResolutions 1)
+(MaximumNumberOfIterations 200)
+(ImageSampler "Full")
+(WriteResultImage "false")
+"""
+
+
+def test_a_registration_is_run_and_measured(tmp_path: Path) -> None:
+    """A blob moved by a known shift, found by a map of one's own in a process of its own."""
+    x, y = np.meshgrid(np.arange(48.0), np.arange(40.0))
+    blob = 100 * np.exp(-((x - 22) ** 2 / 90 + (y - 19) ** 2 / 50))
+    fixed = sitk.GetImageFromArray(blob.astype(np.float32))
+    nothing = sitk.Transform(2, sitk.sitkIdentity)
+    mask = sitk.Cast(fixed > 20, sitk.sitkUInt8)
+    points = scenes._voxels(mask)
+    aligned = scenes.Scene(fixed, fixed, mask, points, points, nothing)
+    scene = scenes._moved(aligned, motions.Motion(shift=4), np.random.default_rng(8))
+    assert running.before(scene)["mean"] == pytest.approx(4)
+    (tmp_path / "mine.txt").write_text(MAP)
+    mine = methods.own(f"mine={tmp_path / 'mine.txt'}", fitted=False)
+    images = tmp_path / "images"
+    running.written(scene, images)
+    found = running.run(mine, scene, images, Path(sys.executable), None, seed=1, threads=1)
+    assert found["mean"] < found["p95"] + 1e-9 < 0.2
+    assert found["folding"] == 0
+    assert found["wall"] > 0 < found["cpu"]
+    assert found["peak"] > 2**20
+    assert not (images / "mine").exists()
+    (tmp_path / "mine.txt").write_text(MAP.replace("AdvancedMeanSquares", "NoMetric"))
+    failed = running.run(mine, scene, images, Path(sys.executable), None, seed=1, threads=1)
+    assert "NoMetric" in failed["failed"]
+    assert (images / "mine" / "output.txt").exists()  # to be looked at
+
+
+def test_rivals_have_our_levels_with_their_metric(tmp_path: Path) -> None:
+    file = str(tmp_path / "image.mha")
+    sitk.WriteImage(image((40, 44, 48)), file)
+    ours = [preset_map(name, fixed=file, moving=file) for name in ("affine_mind", "mind")]
+    theirs = registered.exchanged(file, file, "AdvancedNormalizedCorrelation", 20.0)
+    for own, other in zip(ours, theirs, strict=True):
+        assert other["Metric"] == ["AdvancedNormalizedCorrelation"]
+        assert not {"ModelsPath", "VoxelSize", "Distance", "Mode"} & other.keys()
+        for same in ("NumberOfResolutions", "NumberOfSpatialSamples", "MaximumNumberOfIterations"):
+            assert other[same] == own[same]
+    (grid,), (fitted,) = (m["FinalGridSpacingInPhysicalUnits"] for m in (theirs[1], ours[1]))
+    assert float(grid) == pytest.approx(2 * float(fitted))  # the file's are 10 mm
 
 
 def test_a_pair_is_seldom_the_best_rivals() -> None:
