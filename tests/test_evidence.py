@@ -162,6 +162,18 @@ def test_an_image_is_moved_by_its_truth() -> None:
     assert made.moving[index] == pytest.approx(2 * at[0] - at[1] + 3 * at[2], abs=1e-3)
 
 
+def test_places_that_the_moved_image_does_not_show_are_left_out() -> None:
+    """Shifted by S: y -> y + 6 mm along x, on the same grid, what lay in the first 6 mm is gone."""
+    moving = image((20, 6, 5))
+    places = scenes._voxels(sitk.Cast(moving * 0 + 1, sitk.sitkUInt8))
+    along = np.array(moving.TransformIndexToPhysicalPoint((6, 0, 0))) - moving.GetOrigin()
+    seen = scenes._shown(places, sitk.TranslationTransform(3, along.tolist()), moving)
+    index = [moving.TransformPhysicalPointToIndex(place)[0] for place in places.tolist()]
+    # Half the diagonal is 1.9 mm: voxel 5 is 1 mm from the first that is shown, 4 is 2 mm.
+    np.testing.assert_array_equal(seen, np.array(index) >= 5)
+    assert scenes._shown(np.empty((0, 3)), sitk.Transform(), moving).shape == (0,)
+
+
 def test_a_part_keeps_the_points_inside_it() -> None:
     fixed = image((9, 11, 20))
     mask = sitk.Cast(fixed * 0 + 1, sitk.sitkUInt8)

@@ -12,6 +12,8 @@ import SimpleITK as sitk
 from benchmarks.evidence.motions import Motion, Points, mapped, read_affine
 from benchmarks.evidence.pairs import Pair
 from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from impact_plugin import datasets
 from impact_plugin._io import cache_folder
@@ -19,7 +21,7 @@ from impact_plugin.evaluation import read_points
 from impact_plugin.images.grid import Geometry
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSION = 1  # of what is made of the data: more, where the same name would give other images
+VERSION = 2  # of what is made of the data: more, where the same name would give other images
 HEAD = 2.0  # mm, voxels of heads
 POINTS = 20000  # voxels whose errors are measured
 NOISE = 0.04  # of the 98th percentile
@@ -235,7 +237,30 @@ def _moved(scene: Scene, motion: Motion, random: Generator) -> Scene:
     if outside is None:
         outside = float(sitk.GetArrayViewFromImage(scene.moving).min())
     moving = sitk.Resample(scene.moving, grid, truth, sitk.sitkBSpline3, outside, sitk.sitkFloat32)
-    return replace(scene, moving=moving, truth=truth)
+    seen = _shown(scene.places, truth, grid)
+    points, places = scene.points[seen], scene.places[seen]
+    return replace(scene, moving=moving, truth=truth, points=points, places=places)
+
+
+def _shown(places: Points, truth: sitk.Transform, grid: sitk.Image) -> NDArray[np.bool_]:
+    """Tell which places a moved image shows: those within half a voxel of some S(y) of its grid."""
+    if not len(places):
+        return np.zeros(0, bool)
+    field = sitk.TransformToDisplacementField(
+        truth,
+        sitk.sitkVectorFloat64,
+        grid.GetSize(),
+        grid.GetOrigin(),
+        grid.GetSpacing(),
+        grid.GetDirection(),
+    )
+    index = np.indices(grid.GetSize()[::-1]).reshape(grid.GetDimension(), -1)[::-1].T
+    frame = Geometry.of(grid)
+    moved = np.array(frame.origin) + index @ frame.matrix.T
+    moved += sitk.GetArrayViewFromImage(field).reshape(moved.shape)
+    distances, _ = cKDTree(moved).query(places)
+    found: NDArray[np.bool_] = distances <= np.linalg.norm(frame.spacing) / 2
+    return found
 
 
 def _spoilt(scene: Scene, variant: str, random: Generator) -> Scene:
