@@ -439,6 +439,7 @@ def test_without_data_or_rival_the_rest_runs_and_the_page_says_so(
     assert said in text
     assert "| `histology` | 2.00 | 2.00 |" in text  # over the default: the linear method and mi-15
     assert "`greedy-nmi`" not in text
+    assert " runs are not done, blank below" in text
     kept = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     assert {json.loads(line)["method"] for line in kept} == {"mi-affine", "impact", "mi-15"}
     assert "without greedy" in capsys.readouterr().out

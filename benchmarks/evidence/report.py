@@ -102,7 +102,7 @@ def page(
         f"{version('torch')}, on the CPU, {threads} threads, {os.cpu_count()} cores.",
         "",
         *RUN_IT,
-        *_missing(missing, pairs, rows),
+        *_missing(missing, records, pairs, methods, seeds),
         "## Ours over the best rival",
         "",
         "Geometric mean, over the pairs of a kind, of the error over that of the best rival on the "
@@ -176,11 +176,30 @@ def _of(
     return [record for record in found if record is not None]
 
 
-def _missing(missing: Mapping[str, str], pairs: Sequence[Pair], rows: Sequence[Pair]) -> list[str]:
+def _missing(
+    missing: Mapping[str, str],
+    records: Mapping[Run, Record],
+    pairs: Sequence[Pair],
+    methods: Sequence[Method],
+    seeds: Sequence[int],
+) -> list[str]:
     """Say what the tables lack."""
     found = [f"- Without {name}: {reason}." for name, reason in missing.items()]
-    if not_run := [pair.name for pair in pairs if pair not in rows and pair.name not in missing]:
-        found.append(f"- Not run: {', '.join(not_run)}.")
+    asked = [
+        (pair.name, method.name, seed)
+        for pair in pairs
+        for method in methods
+        for seed in seeds
+        if pair.dimension in method.dimensions
+    ]
+    if lacking := [run for run in asked if run not in records]:
+        found.append(
+            f"- {len(lacking)} of {len(asked)} runs are not done, blank below; a ratio is to the "
+            "best of the rivals that are."
+        )
+    known = {name for name, _, _ in records} | missing.keys()
+    if absent := {name for name, _, _ in lacking} - known:
+        found.append(f"- Pairs not run: {', '.join(sorted(absent))}.")
     return ["## What is missing", "", *found, ""] if found else []
 
 
