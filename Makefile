@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CMAKE_DEFINES ?=
 export SKBUILD_CMAKE_DEFINE := IMPACT_TESTS=ON$(if $(CMAKE_DEFINES),;$(CMAKE_DEFINES))
 
-.PHONY: help doctest venv lock wheel release-wheel release-wheels matrix matrix-pair aarch64 check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation bench fuzz sanitize long-runs lint format clean
+.PHONY: help doctest venv lock wheel release-wheel release-wheels matrix matrix-pair aarch64 check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation evidence bench fuzz sanitize long-runs lint format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make docs     make the documentation site, into build/site"
 	@echo "make pictures draw its pictures anew, from real data, into docs/images"
 	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
+	@echo "make evidence many real pairs beside what people use, into docs/evidence.md: hours; QUICK=1: ten minutes"
 	@echo "make bench    measure speed and memory beside elastix's own component, into docs/performance.md"
 	@echo "make screenshots  make the pictures of docs/seeing.md anew"
 	@echo "make sanitize the tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -178,6 +179,14 @@ screenshots: install browser
 validation: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/validation.py "$$data"
+
+# Our default beside other programs on many real pairs: hours, QUICK=1 some ten minutes of two quiet cores; what was done
+# before is not done again. Other programs are installed into out/evidence/env. DATA: the folder of the data, by default
+# ../shared/data. Options: EVIDENCE_FLAGS="--pairs REGEX", --methods A,B, --seeds 1,2, --split choose, --fitted NAME=FILE.
+EVIDENCE_FLAGS ?=
+evidence: install
+	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && IMPACT_ELASTIX_SOURCE_DIR="$${data%/Testing}" \
+	  $(BIN)/python benchmarks/evidence/run.py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(EVIDENCE_FLAGS)
 
 # An hour of registrations, and up to 17 GB of memory; what was done before is not done again. Options:
 # BENCH_FLAGS="--quick", --only REGEX, --again, --threads N, --repeats N.

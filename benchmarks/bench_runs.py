@@ -109,11 +109,13 @@ class Ended:
         seconds: From its start to its end.
         peak: Bytes of its largest resident size.
         failure: Why it failed, in a few words; nothing if it did not.
+        cpu: Seconds of processors, its own and those of the processes that it waited for.
     """
 
     seconds: float
     peak: float
     failure: str
+    cpu: float
 
 
 def run(command: list[str], environment: Mapping[str, str], output: Path) -> Ended:
@@ -146,7 +148,7 @@ def run(command: list[str], environment: Mapping[str, str], output: Path) -> End
         failure = f"killed by {signal.Signals(-code).name}"
     elif code > 0:
         failure = f"exit code {code}: {reason(output.read_text(errors='replace'))}"
-    return Ended(seconds, usage.ru_maxrss * 1024.0, failure)
+    return Ended(seconds, usage.ru_maxrss * 1024.0, failure, usage.ru_utime + usage.ru_stime)
 
 
 def reason(log: str) -> str:
