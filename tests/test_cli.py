@@ -161,7 +161,7 @@ def test_register_with_a_preset(files: Path) -> None:
         (
             ["fixed.nii.gz", "moving.mha", "-o", "o", "--iterations", "5,5"],
             1,
-            "or 5, one for each level: 3 of 'affine_mind', 2 of 'mind'",
+            "or 5, one for each level: 3 of 'affine_mi', 2 of 'mind_mi'",
         ),
         (
             ["fixed.nii.gz", "moving.mha", "-o", "o", "--labels", "x.mha"],

@@ -195,7 +195,7 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
         {"iterations": [200, 200, 500]},
         ValueError,
         r"iterations is \[200, 200, 500\], of 3 numbers, expected one number for all levels, or "
-        r"5, one for each level: 3 of 'affine_mind', 2 of 'mind'$",
+        r"5, one for each level: 3 of 'affine_mi', 2 of 'mind_mi'$",
     ),
     (
         {"iterations": [5, 5], "parameter_maps": {**squares(), "NumberOfResolutions": ["x"]}},

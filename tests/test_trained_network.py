@@ -128,7 +128,7 @@ def test_images_brighter_than_it_sees(network: str, tmp_path: Path) -> None:
     ],
 )
 def test_patches_of_layers_that_see_far(network: str, mask: str, patch: int, expected: str) -> None:
-    """Also where it is not known how far: no patch of the usual sizes is enough then."""
+    """No patch of the usual sizes is enough for those that see very far."""
     report = check_map(_map(network, mask, "Jacobian", patch))
     assert [(f.code, f.parameter) for f in report.findings] == (
         [("patch-too-small", "ImpactPatchSize0")] if expected else []

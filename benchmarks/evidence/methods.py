@@ -85,7 +85,7 @@ LINEAR = (
         "registered.py",
         {"what": "affine", "metric": METRICS["mi"]},
         linear=True,
-        says="our default's affine levels with mutual information",
+        says="the levels of affine_mind with mutual information",
     ),
     Method(
         "greedy-affine",
@@ -112,7 +112,7 @@ DEFORMABLE = (
             f"{short}-{grid}",
             "registered.py",
             {"what": "exchanged", "metric": metric, "grid": grid},
-            says=f"our default's maps with {short.upper()}, last grid {grid} mm",
+            says=f"affine_mind and mind with {short.upper()}, last grid {grid} mm",
         )
         for short, metric in METRICS.items()
         for grid in GRIDS

@@ -17,6 +17,8 @@ _LEAST_FEATURES = 4
 # Voxels along each axis of the largest input on which the core measures what a network sees.
 _MOST_MEASURED = {2: 512, 3: 64}
 
+_TOO_FAR = 'Use Mode "Static", which sees all of it, or LayersMask for an earlier layer.'
+
 # Beyond so many times the available memory an estimate leaves no doubt.
 _SURELY = 1.25
 
@@ -46,7 +48,7 @@ def check_patches(
                     f'patches of {_times(own.patch_size)} voxels: what "{own.path}" sees for one '
                     f"feature does not show within {_times([most] * own.dimension)} voxels. "
                     "Features of patches are hardly those of the whole image.",
-                    'Use Mode "Static", which sees all of it, or LayersMask for an earlier layer.',
+                    _TOO_FAR,
                     level,
                 )
             continue
@@ -60,7 +62,7 @@ def check_patches(
                 name,
                 f'patches of {_times(patch)} voxels cut off what "{own.path}" sees for one '
                 f"feature, {_times(seen)} voxels: features are not those of the whole image.",
-                f"Give {_spaced(enough)}.",
+                f"Give {_spaced(enough)}." if max(seen) <= _MOST_MEASURED[3] else _TOO_FAR,
                 level,
             )
         elif any(p > e for p, e in zip(patch, enough, strict=True)):

@@ -29,7 +29,7 @@ _FILE = FilePath()
     metavar="NAME[+NAME...]",
     help="A preset, or several joined by + that run one after the other. Repeated, each is a "
     "variant, and each pair is registered with each; --variant is another name for this option. "
-    "Default: affine_mind+mind.",
+    "Default: affine_mi+mind_mi.",
 )
 @click.option("-p", "--parameters", "maps", type=_FILE, multiple=True, help="Parameter file(s).")
 @click.option("--atlas", type=_FILE, help="Instead of PAIRS: register --images with this image.")

@@ -60,7 +60,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     shell_complete=_names,
     metavar="NAME[+NAME...]",
     help="A preset (see --list-presets), or several joined by + that run one after the other. "
-    "Default: affine_mind, then mind.",
+    "Default: affine_mi, then mind_mi.",
 )
 @click.option(
     "-p",

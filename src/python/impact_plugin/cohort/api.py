@@ -102,7 +102,7 @@ def register_cohort(
         output_directory: The folder for all results. It is made if needed.
         preset: Name of a preset, or several that run one after the other, as in
             :func:`impact_plugin.register_images`. Where neither this nor ``variants`` nor
-            ``parameter_files`` is given: ``["affine_mind", "mind"]``.
+            ``parameter_files`` is given: ``["affine_mi", "mind_mi"]``.
         variants: Several ways to register each pair, to be compared: each a preset, or several
             that run one after the other. ``["mind", ["rigid_mind", "mind"]]`` are two.
         parameter_files: elastix's parameter file, or several, which run one after the other and

@@ -86,7 +86,7 @@ def register_images(
         moving: The image that is to be aligned with it.
         preset: Name of a parameter map of the package (:func:`impact_plugin.preset_names`), or
             several, which run one after the other, such as ``["rigid_mind", "mind"]``. Where
-            neither this nor ``parameter_maps`` is given: ``["affine_mind", "mind"]``. Its lengths
+            neither this nor ``parameter_maps`` is given: ``["affine_mi", "mind_mi"]``. Its lengths
             are fitted to the images, and said to the logger ``impact_plugin.presets``.
         parameter_maps: elastix's parameter maps in place of a preset: a dict, a parameter file, an
             ``itk.ParameterObject``, or a list of them.

@@ -34,6 +34,7 @@ _LARGE = 4.0
 gradients (per mm, so the less the larger the image) below 1e-14 for nothing."""
 
 _SMOOTHING = "ImagePyramidSmoothingSchedule"
+_METRIC_WEIGHT = re.compile(r"Metric\d+Weight")
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
@@ -60,9 +61,16 @@ class Fit:
     def applied(self, parameters: ParameterMap) -> ParameterMap:
         """Give a preset's map with the lengths of these images."""
         fitted = dict(parameters)
+        weights = [name for name in parameters if _METRIC_WEIGHT.fullmatch(name)]
+        weights = weights or [name for name in parameters if is_named(name, "LayersWeight")]
         for name, values in parameters.items():
-            if _is_length(name) or (self.factor > _LARGE and is_named(name, "LayersWeight")):
+            if _is_length(name):
                 fitted[name] = [self._fitted(name, value) for value in values]
+            elif is_named(name, "BendingEnergyWeight"):  # of mm^-2
+                fitted[name] = [_times(value, self.factor**2) for value in values]
+            elif name in weights and self.factor > _LARGE:
+                power = math.ldexp(1.0, math.frexp(self.factor)[1])
+                fitted[name] = [_times(value, power) for value in values]
         return fitted
 
     def described(self, maps: Mapping[str, ParameterMap]) -> str:
@@ -81,10 +89,7 @@ class Fit:
     def _fitted(self, name: str, value: str) -> str:
         if self.is_thin and name.endswith(_SMOOTHING):
             return "0"
-        times = self.factor
-        if is_named(name, "LayersWeight"):
-            times = math.ldexp(1.0, math.frexp(times)[1])
-        return value if times == 1.0 else _multiplied(value, times)
+        return _times(value, self.factor)
 
 
 def _is_length(name: str) -> bool:
@@ -93,7 +98,9 @@ def _is_length(name: str) -> bool:
     )
 
 
-def _multiplied(value: str, times: float) -> str:
+def _times(value: str, times: float) -> str:
+    if times == 1.0:
+        return value
     return _NUMBER.sub(lambda number: repr(float(number[0]) * times), value)
 
 

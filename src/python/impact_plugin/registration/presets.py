@@ -39,6 +39,14 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
+    "affine_mi": Preset(
+        "affine_mi.txt",
+        "a first affine alignment of any pair, by mutual information; no download",
+    ),
+    "mind_mi": Preset(
+        "mind_mi.txt",
+        "deformable, any pair: MIND beside mutual information, held smooth; no download",
+    ),
     "rigid_mind": Preset(
         "affine.txt",
         "a first alignment by translation and rotation, of one or of two modalities; no download",
@@ -67,7 +75,7 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 
-DEFAULT: tuple[str, ...] = ("affine_mind", "mind")
+DEFAULT: tuple[str, ...] = ("affine_mi", "mind_mi")
 """The stages where neither a preset nor a map is given: for any pair, and without a download."""
 
 
@@ -112,18 +120,19 @@ _PER_AXIS = (
 
 def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
     """Leave out the third axis of a map whose models are MIND."""
-    models = " ".join(parameters.get("ModelsPath", ["?"])).split()
+    models = " ".join(parameters.get("ModelsPath", [])).split()
     if not all(MIND.fullmatch(model) for model in models):
-        flat = ", ".join(each for each in PRESETS if each.endswith("mind"))
+        flat = ", ".join(each for each in PRESETS if each.endswith(("mind", "_mi")))
         message = f"the preset {name!r} is for 3D images, and these are 2D. For 2D: {flat}"
         raise InputError(message)
     changed = dict(parameters)
     changed["FixedImageDimension"] = changed["MovingImageDimension"] = ["2"]
-    changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]
-    changed["ModelsPath"] = [
-        MIND.sub(lambda found: mind_file(found[1], found[2], 2), value)
-        for value in parameters["ModelsPath"]
-    ]
+    if models:
+        changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]
+        changed["ModelsPath"] = [
+            MIND.sub(lambda found: mind_file(found[1], found[2], 2), value)
+            for value in parameters["ModelsPath"]
+        ]
     for parameter in _PER_AXIS:
         if parameter in parameters:
             changed[parameter] = _without_third_axis(parameters[parameter])
