@@ -89,9 +89,9 @@ def irregular(network: nn.Module) -> nn.Module:
 
 def seen(layer: Tensor, image: Tensor, voxel: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The first and the last voxel of the image that changes a voxel of a layer; z, y, x."""
-    (gradient,) = torch.autograd.grad(
-        layer[(0, slice(None), *voxel)].sum(), image, retain_graph=True
-    )
+    place = int(np.ravel_multi_index(voxel, layer.shape[2:]))
+    chosen = layer[0].flatten(1)[:, place].sum()
+    (gradient,) = torch.autograd.grad(chosen, image, retain_graph=True)
     places = gradient[0, 0].nonzero().numpy()
     return places.min(0), places.max(0)
 
