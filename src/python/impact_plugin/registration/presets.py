@@ -39,14 +39,6 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "affine_mi": Preset(
-        "affine_mi.txt",
-        "a first affine alignment of any pair, by mutual information; no download",
-    ),
-    "mind_mi": Preset(
-        "mind_mi.txt",
-        "deformable, any pair: MIND beside mutual information, held smooth; no download",
-    ),
     "rigid_mind": Preset(
         "affine.txt",
         "a first alignment by translation and rotation, of one or of two modalities; no download",
@@ -56,6 +48,14 @@ PRESETS: dict[str, Preset] = {
         "affine.txt", "a first affine alignment, of one or of two modalities; no download"
     ),
     "mind": Preset("mind.txt", "deformable, of one or of two modalities, in seconds; no download"),
+    "affine_mi": Preset(
+        "affine_mi.txt",
+        "a first affine alignment of any pair, by mutual information; no download",
+    ),
+    "mind_mi": Preset(
+        "mind_mi.txt",
+        "deformable, any pair: MIND beside mutual information, held smooth; no download",
+    ),
     "ct_cbct": Preset(
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
     ),
@@ -120,14 +120,15 @@ _PER_AXIS = (
 
 def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
     """Leave out the third axis of a map whose models are MIND."""
-    models = " ".join(parameters.get("ModelsPath", [])).split()
+    has_models = "Impact" in parameters["Metric"]
+    models = " ".join(parameters.get("ModelsPath", ["?"])).split() if has_models else []
     if not all(MIND.fullmatch(model) for model in models):
         flat = ", ".join(each for each in PRESETS if each.endswith(("mind", "_mi")))
         message = f"the preset {name!r} is for 3D images, and these are 2D. For 2D: {flat}"
         raise InputError(message)
     changed = dict(parameters)
     changed["FixedImageDimension"] = changed["MovingImageDimension"] = ["2"]
-    if models:
+    if has_models:
         changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]
         changed["ModelsPath"] = [
             MIND.sub(lambda found: mind_file(found[1], found[2], 2), value)
