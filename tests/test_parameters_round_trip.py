@@ -124,6 +124,10 @@ def test_parameter_object(itk_process: ItkProcess) -> None:
 
 @pytest.mark.parametrize("path", MAPS, ids=lambda path: path.stem)
 def test_curated_files(path: Path, tmp_path: Path) -> None:
+    if path.stem == "affine_mi":
+        with pytest.raises(ParameterError, match=r'Expected \(Metric "Impact"\)'):
+            Parameters.read(path)
+        return
     read = Parameters.read(path)
     for dialect in DIALECTS:
         assert Parameters.from_parameter_map(read.to_parameter_map(dialect)) == read

@@ -140,7 +140,9 @@ def test_patch_sizes_that_cannot_be_found(network: str) -> None:
     assert (
         patch_size_for(Network(path=network, voxel_size=2, layers_mask="10000")) == (SEEN[0],) * 3
     )
-    with pytest.raises(ParameterError, match="more than 64 voxels, or it takes"):
+    with pytest.raises(
+        ParameterError, match=r"is more than 64 voxels\. Give patch_size, or use mode"
+    ):
         patch_size_for(Network(path=network, voxel_size=2, layers_mask="00010"))
 
 

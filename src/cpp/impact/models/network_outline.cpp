@@ -315,9 +315,14 @@ private:
     keep(node.output(), result, std::move(made));
     if (isConvolution(nameOf(node)))
     {
-      // torch lays what goes in and what comes out otherwise for it, which takes as much again.
+      // torch lays what goes in and what comes out otherwise for it, channels by sixteens.
+      const auto laidOut = [](const at::Tensor & tensor) {
+        constexpr std::int64_t block = 16;
+        const std::int64_t     channels = std::max<std::int64_t>(1, tensor.size(1));
+        return static_cast<std::int64_t>(tensor.nbytes()) / channels * ((channels + block - 1) / block * block);
+      };
       const at::Tensor before = valueOf(node.inputs()[0]).toTensor();
-      m_MostBytes = std::max(m_MostBytes, m_Bytes + static_cast<std::int64_t>(before.nbytes() + result.nbytes()));
+      m_MostBytes = std::max(m_MostBytes, m_Bytes + laidOut(before) + laidOut(result));
     }
   }
 

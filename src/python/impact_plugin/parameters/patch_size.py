@@ -78,14 +78,15 @@ def _measured(
     if errors:
         raise ParameterError(errors)
     sizes = []
+    most = 512 if dimension == 2 else 64  # of patches anybody wants
     for layer in check.models[0].layers:
-        if layer.reach is None or layer.stride is None:
-            text = (
-                f'what "{path}" sees for one feature cannot be measured: more than '
-                f"{512 if dimension == 2 else 64} voxels, or it takes inputs of one size alone."
-            )
+        seen = None if layer.reach is None else field_of_view(layer.reach)
+        if seen is None or layer.stride is None or max(seen) > most:
+            found = f"is more than {most} voxels" if seen else "cannot be measured"
+            text = f'what "{path}" sees for one feature {found}.'
             remedy = 'Give patch_size, or use mode "Static", which sees the whole image.'
             raise ParameterError([Problem(text, remedy=remedy)])
+        assert layer.reach is not None
         sizes.append(sufficient(layer.reach, layer.stride))
     return tuple(max(along) for along in zip(*sizes, strict=True))
 
