@@ -36,6 +36,22 @@ class Branches(nn.Module):
         return [beside, torch.cat([cut, again], dim=1)]
 
 
+class Again(nn.Module):
+    """Uses a list twice, and in between what is in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv3d(1, 2, 5, padding=2)
+        self.narrow = nn.Conv3d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        wide = self.wide(x)
+        parts = [wide, wide * 2.0]
+        first = self.narrow(torch.cat(parts, dim=1))
+        beside = wide + first
+        return [torch.cat(parts, dim=1), beside]
+
+
 class Turned(nn.Module):
     """Reads the image along other axes and backwards, with strides."""
 
@@ -67,6 +83,7 @@ NETWORKS: dict[str, tuple[nn.Module, str]] = {
     "means": (plain(nn.Conv3d(1, 4, 3, padding=1), nn.AvgPool3d((2, 3, 4))), "1"),
     "edges": (plain(nn.ReplicationPad3d((1, 2, 0, 3, 2, 2)), nn.Conv3d(1, 4, 3)), "1"),
     "branches": (Branches(), "11"),
+    "again": (Again(), "11"),
     "turned": (Turned(), "1"),
     "cut": (Cut(), "1"),
 }

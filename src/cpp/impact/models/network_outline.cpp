@@ -176,19 +176,25 @@ private:
   void
   findLastUses()
   {
-    const auto                                      nodes = m_Plain.nodes();
-    const std::vector<const Node *>                 inOrder(nodes.begin(), nodes.end());
-    std::unordered_map<const Value *, const Node *> last;
-    for (auto node = inOrder.rbegin(); node != inOrder.rend(); ++node)
+    const auto                                     nodes = m_Plain.nodes();
+    const std::vector<const Node *>                inOrder(nodes.begin(), nodes.end());
+    std::unordered_map<const Value *, std::size_t> last; // by the node's place in the order
+    for (std::size_t place = inOrder.size(); place-- > 0;)
     {
-      const bool         isList = (*node)->kind() == c10::prim::ListConstruct;
-      const Node * const by = isList && last.count((*node)->output()) > 0 ? last.at((*node)->output()) : *node;
-      forEachTaken(**node, [&](const Value * value) {
-        if (value->node()->kind() != c10::prim::Constant && last.emplace(value, by).second && by != inOrder.back())
-        {
-          m_UsedLastBy[by].push_back(value);
-        }
+      const Node & node = *inOrder[place];
+      const bool   isUsedList = node.kind() == c10::prim::ListConstruct && last.count(node.output()) > 0;
+      const auto   by = isUsedList ? last.at(node.output()) : place;
+      forEachTaken(node, [&](const Value * value) {
+        std::size_t & of = last.emplace(value, by).first->second;
+        of = std::max(of, by);
       });
+    }
+    for (const auto & [value, place] : last)
+    {
+      if (value->node()->kind() != c10::prim::Constant && place + 1 < inOrder.size())
+      {
+        m_UsedLastBy[inOrder[place]].push_back(value);
+      }
     }
   }
 
@@ -589,7 +595,8 @@ private:
     Dimensions made(rank);
     for (const Value * const part : node.inputs()[0]->node()->inputs())
     {
-      const Dimensions of = m_Dimensions.count(part) > 0 ? m_Dimensions.at(part) : Dimensions(rank);
+      const bool       isConstant = part->node()->kind() == c10::prim::Constant;
+      const Dimensions of = isConstant ? Dimensions(rank) : dimensions(part);
       for (std::size_t d = 0; d < rank; ++d)
       {
         made[d] = joined(made[d], of.at(d));
