@@ -5,6 +5,7 @@ program that uses the stock ``itk`` module, with no import of this package. What
 rest:
 
 - :func:`register_images`, a registration in one call, and what it takes and gives;
+- :func:`find_start`, where the fixed image is in the moving one, from anywhere;
 - :func:`apply_transform`, a transform of elastix, ITK or a registration on images or points;
 - :func:`register_cohort`, many pairs on one machine or a cluster;
 - :func:`rerun`, which does one again out of its record and compares the results to the bit;
@@ -82,7 +83,9 @@ if TYPE_CHECKING:
     from impact_plugin.registration.reporting import write_report
     from impact_plugin.registration.rerun import RecordWarning, Rerun, rerun
     from impact_plugin.registration.result import RegistrationResult
+    from impact_plugin.registration.starting import Start, find_start
     from impact_plugin.report.features import view_features
+    from impact_plugin.search.process import SearchError
     from impact_plugin.transforms.fixed_grid import MissingGridError
     from impact_plugin.transforms.from_elastix import UnsupportedTransformError
     from impact_plugin.transforms.inverse import InverseWarning
@@ -121,6 +124,8 @@ __all__ = [
     "RegistrationError",
     "RegistrationResult",
     "Rerun",
+    "SearchError",
+    "Start",
     "StopRegistration",
     "UnknownModelError",
     "UnsupportedTransformError",
@@ -133,6 +138,7 @@ __all__ = [
     "datasets",
     "demo",
     "evaluation",
+    "find_start",
     "load_plugin",
     "models",
     "parameters",
@@ -186,11 +192,14 @@ _HOMES = {
     "RegistrationError": "elastix.errors",
     "RegistrationResult": "registration.result",
     "Rerun": "registration.rerun",
+    "SearchError": "search.process",
+    "Start": "registration.starting",
     "StopRegistration": "registration.follower",
     "UnknownModelError": "models.catalogue",
     "UnsupportedTransformError": "transforms.from_elastix",
     "VersionMismatchError": "_versions",
     "apply_transform": "registration.applying",
+    "find_start": "registration.starting",
     "preset_map": "registration.api",
     "preset_names": "registration.api",
     "register_cohort": "cohort.api",

@@ -15,6 +15,7 @@ from impact_plugin._io import PathNameError, utf8_name
 
 _COMMANDS = {
     "register": "Align a moving image with a fixed image.",
+    "start": "Find where a fixed image is in a moving one, from anywhere: a start for elastix.",
     "cohort": "Register many pairs, on this machine or on a cluster.",
     "cohort-report": "Show a cohort as one HTML page.",
     "apply": "Apply a transform to an image, a label map or points.",

@@ -75,8 +75,8 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option(
     "-t",
     "--initial-transform",
-    help="Where to start: `center`, `mass`, a transform file of elastix or ITK, or a folder with a "
-    "registration.",
+    help="Where to start: `search` (from anywhere, rigid), `search-affine`, `center`, `mass`, a "
+    "transform file of elastix or ITK, or a folder with a registration.",
 )
 @click.option(
     "--model",

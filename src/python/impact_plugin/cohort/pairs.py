@@ -18,6 +18,7 @@ from impact_plugin.parameters.values import as_texts
 
 if TYPE_CHECKING:
     from impact_plugin.images.axes import Axes
+from impact_plugin.transforms.initial import AUTOMATIC
 
 FILES = (
     "fixed",
@@ -111,10 +112,11 @@ def checked(pair: object) -> Pair:
     start = pair.initial_transform
     if start is not None and not _is_path(start):
         problems.add(
-            "pair", f"{front}: initial_transform is {start!r}, expected center, mass or a path"
+            "pair",
+            f"{front}: initial_transform is {start!r}, expected {', '.join(AUTOMATIC)} or a path",
         )
         start = None
-    if start not in (None, "center", "mass"):
+    if start not in (None, *AUTOMATIC):
         with problems.noted("pair", f"{front}: initial_transform: "):
             start = absolute(os.fspath(start), Path.cwd())
     options: dict[str, Any] = {}

@@ -26,6 +26,7 @@ from impact_plugin.cohort.pairs import (
     whole_path,
 )
 from impact_plugin.images.reading import stem
+from impact_plugin.transforms.initial import AUTOMATIC
 
 _KNOWN = ("pair", *FILES, "initial_transform", *OPTIONS)
 _ENTITY = re.compile(r"(?:^|[_/])((?:sub|ses|run)-[A-Za-z0-9]+)(?=[_/.]|$)")
@@ -120,7 +121,7 @@ def _of_row(row: Mapping[str, str], folder: Path) -> Pair:
     files: dict[str, str] = {}
     for name in (*FILES, "initial_transform"):
         text = row.get(name, "")
-        if text in ("center", "mass") and name == "initial_transform":
+        if text in AUTOMATIC and name == "initial_transform":
             files[name] = text
         elif text:
             with problems.noted("table", f"{name}: "):

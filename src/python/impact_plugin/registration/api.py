@@ -92,10 +92,13 @@ def register_images(
             ``itk.ParameterObject``, or a list of them.
         fixed_mask: Where in the fixed image to look: not 0, on the fixed image's grid.
         moving_mask: Where in the moving image to look: not 0, on the moving image's grid.
-        initial_transform: Where to start, from fixed to moving: ``"center"`` (middle on middle),
-            ``"mass"`` (centre of mass on centre of mass), a transform of SimpleITK or itk, a
-            transform file of elastix or ITK, another result, or a folder with one, or that elastix
-            wrote. The result's transform contains it.
+        initial_transform: Where to start, from fixed to moving: ``"search"`` (the rigid transform
+            that :func:`find_start` finds, from anywhere), ``"search-affine"``, ``"center"`` (middle
+            on middle), ``"mass"`` (centre of mass on centre of mass), ``"none"`` (as the images
+            lie), a transform of SimpleITK or itk, a transform file of elastix or ITK, another
+            result, or a folder with one, or that elastix wrote. The result's transform contains it.
+            By default ``"search"`` with the default presets, and ``"none"`` with others and with
+            maps.
         models: Where model files lie: a folder, or a dict of paths by the names in the map. MIND
             models are made.
         iterations: Iterations in place of the maps': one number for every level, or a list with one
@@ -216,7 +219,13 @@ def register_images(
         resampling = resampling_of(chosen, inputs.moving, default_pixel_value)
         if is_least:
             resampling = replace(resampling, outside=None)
-        before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving)
+        checked = time.perf_counter()
+        means = initial.Means((inputs.fixed_mask, inputs.moving_mask), device or "cpu", threads)
+        if initial_transform is None and presets.are_default(preset, parameter_maps):
+            initial_transform, before = initial.by_default(inputs.fixed, inputs.moving, means)
+        else:
+            before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving, means=means)
+        placing = time.perf_counter() - checked
         grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
         ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
         given = before if ignored is None else ignored.for_elastix(before)
@@ -278,7 +287,8 @@ def register_images(
     )
     image = result.warp(inputs.moving, threads=threads)
     timings = {
-        "reading and checking the images": prepared - start,
+        "reading and checking the images": prepared - start - placing,
+        "initial transform": placing,
         **follower.log.times(ended - prepared),
         "warped image": time.perf_counter() - ended,
     }

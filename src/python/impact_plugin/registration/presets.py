@@ -79,6 +79,13 @@ DEFAULT: tuple[str, ...] = ("affine_mi", "mind_mi")
 """The stages where neither a preset nor a map is given: for any pair, and without a download."""
 
 
+def are_default(preset: str | Sequence[str] | None, parameter_maps: object) -> bool:
+    """Tell whether these are the stages of a registration for which none were named."""
+    if parameter_maps is not None or isinstance(preset, str):
+        return False
+    return tuple(preset or DEFAULT) == DEFAULT
+
+
 def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
     """Give the parameter map of a preset.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +15,7 @@ from impact_plugin._io import expanded, temporary_folder
 from impact_plugin.elastix import components
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_integer
+from impact_plugin.search import process
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms import directions, itk_files, itk_parameters, to_elastix
 from impact_plugin.transforms.chain import Chain
@@ -20,10 +23,34 @@ from impact_plugin.transforms.chain import Chain
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-InitialTransform: TypeAlias = Any
-"""``"center"``, ``"mass"``, a path, a transform of SimpleITK or itk, or a result."""
+    from impact_plugin.search.process import Found
 
-AUTOMATIC = ("center", "mass")
+InitialTransform: TypeAlias = Any
+"""One of :data:`AUTOMATIC`, a path, a transform of SimpleITK or itk, or a result."""
+
+AUTOMATIC = ("none", "center", "mass", "search", "search-affine")
+"""The words for no transform, and for what is found from the images."""
+
+SURE = 0.05
+"""How much better than any other place one must score to be beyond doubt."""
+
+LOGGER = logging.getLogger("impact_plugin.search")
+"""Says what a search found; a warning where another place is nearly as good."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a search needs besides the images.
+
+    Args:
+        masks: Of the fixed and of the moving image: where to look; None: everywhere.
+        device: Where features are computed, as torch calls it.
+        threads: How many work; None: one for each processor.
+    """
+
+    masks: tuple[sitk.Image | None, sitk.Image | None] = (None, None)
+    device: str = "cpu"
+    threads: int | None = None
 
 
 def make_chain(
@@ -31,31 +58,87 @@ def make_chain(
     fixed: sitk.Image,
     moving: sitk.Image,
     name: str = "initial_transform",
+    means: Means | None = None,
 ) -> Chain:
     """Give an initial transform, from the fixed to the moving image, as a chain for elastix.
 
     Args:
-        initial: None: none. ``"center"``: the translation that puts the middle of the fixed image
-            on the middle of the moving image; ``"mass"``: the same of their centres of mass. A
-            path: elastix's transform parameter file, with all that it builds on, or a transform
-            file of ITK (.tfm, .txt, .mat, .h5, or a displacement field as an image). A transform
-            of SimpleITK or itk; the result of another registration, or the list of its
-            ``elastix_parameters``.
+        initial: None or ``"none"``: none. ``"center"``: the translation that puts the middle of the fixed image
+            on the middle of the moving image; ``"mass"``: the same of their centres of mass;
+            ``"search"``: the rigid transform that :mod:`impact_plugin.search` finds;
+            ``"search-affine"``: the affine one. A path: elastix's transform parameter file, with
+            all that it builds on, or a transform file of ITK (.tfm, .txt, .mat, .h5, or a
+            displacement field as an image). A transform of SimpleITK or itk; the result of another
+            registration, or the list of its ``elastix_parameters``.
         fixed: Fixed image.
         moving: Moving image.
         name: What messages call it.
+        means: Of a search.
 
     Raises:
         FileNotFoundError: There is no such file.
+        SearchError: A search failed.
         ValueError: The word or the file is of no known kind, or the transform does not fit.
         TypeError: It is none of these.
     """
     grid = Geometry.of(fixed)
+    if isinstance(initial, str) and initial == "none":
+        return Chain()
+    if isinstance(initial, str) and initial.startswith("search") and initial in AUTOMATIC:
+        means = means or Means()
+        found = process.find(
+            (fixed, moving),
+            means.masks,
+            affine=initial == "search-affine",
+            device=means.device,
+            threads=means.threads,
+        )
+        _say(found)
+        return of_found(found, fixed)
     if isinstance(initial, str) and initial in AUTOMATIC:
         centre = _middle if initial == "center" else _centre_of_mass
         return to_elastix.translation(centre(moving) - centre(fixed), grid)
     chain = as_chain(initial, grid, name)
     return directions.in_world(chain, grid, Geometry.of(moving), name)
+
+
+def by_default(fixed: sitk.Image, moving: sitk.Image, means: Means) -> tuple[str, Chain]:
+    """Search, where nobody said anything; images in which nothing can be found stay as they lie.
+
+    Returns:
+        The word for what was done, and the chain.
+
+    Raises:
+        SearchError: The search failed.
+    """
+    try:
+        return "search", make_chain("search", fixed, moving, means=means)
+    except InputError as error:
+        LOGGER.info("search: %s", error)
+        return "none", Chain()
+
+
+def of_found(found: Found, fixed: sitk.Image) -> Chain:
+    """Give what a search found as a chain."""
+    import SimpleITK as sitk
+
+    transform = sitk.AffineTransform(len(found.offset))
+    transform.SetMatrix(found.matrix.ravel().tolist())
+    transform.SetTranslation(found.offset.tolist())
+    return to_elastix.from_sitk(transform, Geometry.of(fixed))
+
+
+def _say(found: Found) -> None:
+    other = found.runner_up
+    rest = "no other place was found" if other is None else f"the best elsewhere {other:.3f}"
+    LOGGER.info("search: the score is %.3f, %s", found.score, rest)
+    if other is not None and found.score - other < SURE:
+        LOGGER.warning(
+            "search: another place is nearly as good (scores %.3f and %.3f): look at the result, "
+            "or mask what the images have in common",
+            found.score,
+            other,
+        )
 
 
 def as_chain(initial: InitialTransform, grid: Geometry, name: str) -> Chain:

@@ -27,6 +27,7 @@ from impact_plugin.registration.records.contents import (
     transform_sha256,
     voxels_sha256,
 )
+from impact_plugin.transforms.initial import AUTOMATIC
 
 if TYPE_CHECKING:
     from impact_plugin.elastix.log import Level
@@ -146,16 +147,20 @@ def _plain(value: object) -> int | float | str | list[int] | None:
 def _describe_initial(given: object, before: Chain) -> fields.InitialTransform | None:
     if given is None:
         return None
-    path = None if given in ("center", "mass") else path_of(given)
+    path = None if _is_word(given) else path_of(given)
     kind = f"{type(given).__module__}.{type(given).__qualname__}"
     return fields.InitialTransform(
-        given=str(given) if given in ("center", "mass") else "file" if path else kind,
+        given=str(given) if _is_word(given) else "file" if path else kind,
         path=None if path is None else str(path),
         file_sha256=None if path is None else sha256(path.resolve()),
         parameters=before.maps,
         fields=sorted(before.fields),
         sha256=transform_sha256(before),
     )
+
+
+def _is_word(given: object) -> bool:
+    return isinstance(given, str) and given in AUTOMATIC
 
 
 def _describe_stage(stage: Stage) -> fields.BegunStage:

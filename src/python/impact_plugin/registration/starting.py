@@ -1,0 +1,145 @@
+"""``impact_plugin.find_start``."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impact_plugin import _arguments, _devices
+from impact_plugin._errors import InputError
+from impact_plugin._io import expanded, replacing, write_text
+from impact_plugin._numbers import plain_arguments
+from impact_plugin.images import colour
+from impact_plugin.images.colour import Channel
+from impact_plugin.images.conversion import ImageLike
+from impact_plugin.parameters import map_files
+from impact_plugin.registration.inputs import Inputs
+from impact_plugin.search import KINDS, Kind
+from impact_plugin.search.process import find
+from impact_plugin.transforms import from_elastix, initial, itk_files
+from impact_plugin.transforms.chain import Chain
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+_OF_ITK = (".tfm", ".h5", ".hdf5", ".mat")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the fixed image was found in the moving one.
+
+    Attributes:
+        chain: The transform, from the fixed to the moving image.
+        score: How alike the features are there, 1 at most: their cosine over where both images are,
+            times the root of how much of the smaller image that is.
+        runner_up: The same of the best place that is elsewhere (by more than half of the radius of
+            what the images show); None where there is none. Where it is near the score, the place
+            may be wrong: see :attr:`is_sure`.
+    """
+
+    chain: Chain
+    score: float
+    runner_up: float | None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether no other place is nearly as good."""
+        return self.runner_up is None or self.score - self.runner_up >= initial.SURE
+
+    @property
+    def transform(self) -> sitk.Transform:
+        """The transform as one of SimpleITK, of points in mm, LPS."""
+        return from_elastix.to_sitk(self.chain, int(self.chain.maps[0]["FixedImageDimension"][0]))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the transform: ``.txt`` as elastix has it, for ``-t0``; ``.tfm``, ``.h5`` as ITK.
+
+        Raises:
+            ValueError: The name ends in something else.
+            OSError: The file cannot be written.
+        """
+        target = expanded(path)
+        check_name(target)
+        if target.suffix == ".txt":
+            (only,) = self.chain.maps
+            none = {"InitialTransformParameterFileName": ["NoInitialTransform"]}
+            write_text(target, map_files.dump({**only, **none}))
+        else:
+            with replacing(target) as unfinished:
+                itk_files.write(self.transform, unfinished)
+        return target
+
+
+def check_name(target: Path) -> None:
+    """Check what the name of a file for a start ends in.
+
+    Raises:
+        ValueError: Something that no format has.
+    """
+    if target.suffix.lower() not in (".txt", *_OF_ITK):
+        message = (
+            f"{target}: expected a name that ends in .txt (a transform parameter file of elastix) "
+            f"or, as files of ITK, in {', '.join(_OF_ITK)}"
+        )
+        raise InputError(message)
+
+
+@plain_arguments
+def find_start(
+    fixed: ImageLike,
+    moving: ImageLike,
+    *,
+    transform: Kind = "rigid",
+    fixed_mask: ImageLike | None = None,
+    moving_mask: ImageLike | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    channel: Channel | None = None,
+) -> Start:
+    """Find where the fixed image is in the moving one, wherever that is.
+
+    All rotations and all translations are tried on MIND features of both images at coarse voxels,
+    and the best few are refined at finer ones; nothing but an overlap of a quarter of the smaller
+    image is needed. The result is for elastix to begin with: ``register_images(...,
+    initial_transform=start.transform)``, which ``initial_transform="search"`` does by itself.
+
+    Args:
+        fixed: As of :func:`register_images`.
+        moving: Likewise.
+        transform: ``"rigid"``, or ``"affine"``, which is a rigid one refined in all of its entries.
+        fixed_mask: Where in the fixed image to look: not 0, on its grid.
+        moving_mask: The same of the moving image.
+        threads: How many work; all processors by default. Without influence on the result.
+        device: Where the features are computed: ``"cpu"``, the default, or ``"cuda:0"``.
+        channel: What stands for a colour image, as of :func:`register_images`.
+
+    Raises:
+        FileNotFoundError, TypeError: As by :func:`register_images`.
+        ValueError: An image cannot be registered, a mask leaves no structure, there is no such kind
+            of transform, or no such device.
+        SearchError: The process of the search failed.
+
+    Example:
+        >>> import impact_plugin
+        >>> start = impact_plugin.find_start("ct.nii.gz", "mr.nii.gz")  # doctest: +SKIP
+        >>> start.save("start.txt")  # for elastix -t0    # doctest: +SKIP
+    """
+    _arguments.check_choice("transform", transform, KINDS)
+    _arguments.check_integer("threads", threads, 1)
+    colour.check_channel(channel)
+    if device is not None:
+        _devices.check_available(device)
+    as_grey = functools.partial(colour.to_grey, channel=channel)
+    inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
+    found = find(
+        (inputs.fixed, inputs.moving),
+        (inputs.fixed_mask, inputs.moving_mask),
+        affine=transform == "affine",
+        device=device or "cpu",
+        threads=threads,
+    )
+    return Start(initial.of_found(found, inputs.fixed), found.score, found.runner_up)

@@ -1,0 +1,123 @@
+"""A search in a process of its own, which torch is imported into while images are made smaller."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impact_plugin._errors import ImpactError
+from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
+from impact_plugin.search.coarse import levels_of
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+
+class SearchError(ImpactError, RuntimeError):
+    """A search whose process failed; the message says how."""
+
+
+SearchError.__module__ = "impact_plugin"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A linear transform T(x) = A x + b, from the fixed to the moving image, and how sure it is.
+
+    Args:
+        matrix: A, (d, d).
+        offset: b, mm.
+        score: Of it, 1 at most.
+        runner_up: Of the best place that is elsewhere; None: there is none.
+    """
+
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    score: float
+    runner_up: float | None
+
+
+def find(
+    images: tuple[sitk.Image, sitk.Image],
+    masks: tuple[sitk.Image | None, sitk.Image | None],
+    *,
+    affine: bool,
+    device: str,
+    threads: int | None,
+) -> Found:
+    """Find where the fixed image is in the moving one.
+
+    Args:
+        images: The fixed and the moving image, grey.
+        masks: Where to look in them; None: everywhere.
+        affine: Find an affine transform; else a rigid one.
+        device: Where features and scores are computed, as torch calls it.
+        threads: How many work; None: one for each processor. The result does not depend on it.
+
+    Raises:
+        ValueError: An image has no structure.
+        SearchError: The process failed.
+    """
+    # Each worker has one thread of torch's, so that sums do not depend on their number.
+    environment = child_environment({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+    with (
+        tempfile.TemporaryFile() as answers,
+        subprocess.Popen(
+            [interpreter(), "-m", "impact_plugin.search.child", str(answers.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=2,
+            pass_fds=[answers.fileno()],
+            env=environment,
+        ) as process,
+    ):
+        try:
+            levels, contents = levels_of(images, masks, 3 if affine else 2)
+            arrays: dict[str, Any] = {
+                "centres": np.stack([content.centre for content in contents]),
+                "radii": np.array([content.radius for content in contents]),
+            }
+            for number, pair in enumerate(levels):
+                for name, image in zip(("fixed", "moving"), pair, strict=True):
+                    arrays[f"{name}{number}"] = image.values
+                    arrays[f"in_{name}{number}"] = image.inside
+                arrays[f"origins{number}"] = np.stack([image.origin for image in pair])
+                arrays[f"spacing{number}"] = np.array(pair[0].spacing)
+            task = {
+                "affine": affine,
+                "device": device,
+                "threads": threads or len(os.sched_getaffinity(0)),
+                "levels": len(levels),
+            }
+            content = io.BytesIO()
+            np.savez(content, task=np.array(json.dumps(task)), **arrays)
+            process.communicate(content.getvalue())
+        finally:
+            process.kill()
+        answers.seek(0)
+        answer = answers.read()
+    if not answer:
+        message = (
+            f"the process that searched for a start {describe_exit(process.returncode)}; what it "
+            "said is on standard error. Register without the search: initial_transform=None, "
+            '"center", or a transform'
+        )
+        raise SearchError(message)
+    said = json.loads(answer)
+    if "error" in said:
+        message = f"the search for a start failed on {device}: {said['error']}"
+        raise SearchError(message)
+    best, *others = said["places"]
+    return Found(
+        np.array(best["matrix"]),
+        np.array(best["offset"]),
+        best["score"],
+        others[0]["score"] if others else None,
+    )

@@ -1,0 +1,309 @@
+"""``find_start`` and ``initial_transform="search"``: found from anywhere, and said how surely."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+import impact_plugin
+from helpers import programs
+from helpers.images import Array, Grid, Image, Scene, mean_distance
+from impact_plugin.images.grid import Geometry
+from impact_plugin.registration.starting import Start
+from impact_plugin.search import coarse, rotations
+from impact_plugin.transforms import from_elastix, initial
+
+OBLIQUE = rotations.spread(3, 40)[7]
+FIXED = Grid((44, 56, 38), (2.0, 1.5, 2.5), (30.0, -50.0, 12.0), OBLIQUE)
+MOVING = Grid((60, 48, 52), (1.5, 2.2, 2.0), (-400.0, 90.0, 300.0), OBLIQUE.T)
+FLAT = Grid((120, 90), (1.0, 1.5), (5.0, -7.0))
+FLAT_MOVING = Grid((100, 130), (1.4, 1.1), (300.0, 200.0))
+
+
+class Body:
+    """A lopsided body of blobs in emptiness, in two contrasts, moved rigidly."""
+
+    def __init__(self, grid: Grid, moving: Grid, seed: int, turn: Array) -> None:
+        self.grid, self.moving, self.turn = grid, moving, turn
+        dimension = grid.dimension
+        self.middles = [each.at((np.array(each.size)[None] - 1) / 2)[0] for each in (grid, moving)]
+        widest = 0.28 * min(np.array(grid.size) * grid.spacing)
+        random = np.random.default_rng(seed)
+        self.centres = (
+            random.uniform(-widest, widest, (40, dimension)) * [1.2, 1.0, 0.8][:dimension]
+        )
+        self.widths = random.uniform(3.0, 7.0, len(self.centres))
+        self.heights = random.uniform(100, 600, len(self.centres))
+
+    def _at(self, points: Array) -> NDArray[np.float64]:
+        values = np.zeros(len(points))
+        for centre, width, height in zip(self.centres, self.widths, self.heights, strict=True):
+            values += height * np.exp(-0.5 * ((points - centre) ** 2).sum(1) / width**2)
+        return values
+
+    def fixed_image(self) -> sitk.Image:
+        values = self._at(self.grid.points() - self.middles[0])
+        return as_sitk(Image(values.reshape(self.grid.size[::-1]).astype(np.float32), self.grid))
+
+    def moving_image(self) -> sitk.Image:
+        values = self._at((self.moving.points() - self.middles[1]) @ self.turn)
+        other = np.abs(500 - values) * (values > 20)
+        return as_sitk(Image(other.reshape(self.moving.size[::-1]).astype(np.float32), self.moving))
+
+    def points(self) -> Array:
+        return self.centres + self.middles[0]
+
+    def truth(self, points: Array) -> Array:
+        mapped: Array = (points - self.middles[0]) @ self.turn.T + self.middles[1]
+        return mapped
+
+
+def as_sitk(image: Image) -> sitk.Image:
+    found = sitk.GetImageFromArray(image.voxels)
+    found.SetOrigin(list(image.grid.origin))
+    found.SetSpacing(list(image.grid.spacing))
+    found.SetDirection(image.grid.direction.ravel().tolist())
+    return found
+
+
+def mapped(start: Start, points: Array) -> Array:
+    return np.array([start.transform.TransformPoint(point) for point in points.tolist()])
+
+
+@pytest.fixture(scope="module")
+def bodies() -> list[Body]:
+    return [Body(FIXED, MOVING, seed, turn) for seed, turn in enumerate(rotations.spread(3, 5), 1)]
+
+
+@pytest.fixture(scope="module")
+def found(bodies: list[Body]) -> list[Start]:
+    """Where each is found, from hundreds of mm away."""
+    return [impact_plugin.find_start(body.fixed_image(), body.moving_image()) for body in bodies]
+
+
+def test_a_body_of_another_contrast_is_found_from_any_angle(
+    bodies: list[Body], found: list[Start]
+) -> None:
+    """Three sizes, anisotropic voxels, oblique axes; a voxel is 2.5 mm at most."""
+    errors = [
+        mean_distance(mapped(start, body.points()), body.truth(body.points()))
+        for body, start in zip(bodies, found, strict=True)
+    ]
+    assert max(errors) < 1.0, errors
+    assert all(start.is_sure for start in found)
+
+
+def test_what_is_found_is_rigid(found: list[Start]) -> None:
+    for start in found:
+        matrix = np.array([mapped(start, row[None])[0] for row in np.eye(3)])
+        matrix = (matrix - mapped(start, np.zeros((1, 3)))).T
+        assert np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(matrix) > 0
+
+
+@pytest.mark.parametrize("degrees", [35, 180])
+def test_a_picture_is_found_from_any_angle(degrees: float) -> None:
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    body = Body(FLAT, FLAT_MOVING, 3, turn)
+    start = impact_plugin.find_start(body.fixed_image(), body.moving_image())
+    assert mean_distance(mapped(start, body.points()), body.truth(body.points())) < 1.0
+
+
+def test_half_of_the_moving_image_is_enough(bodies: list[Body]) -> None:
+    body = bodies[1]
+    moving = body.moving_image()
+    half = moving[:, :, : moving.GetSize()[2] // 2]
+    start = impact_plugin.find_start(body.fixed_image(), half)
+    assert mean_distance(mapped(start, body.points()), body.truth(body.points())) < 4.0
+
+
+def test_an_affine_transform_is_nearer_where_the_truth_is_one(bodies: list[Body]) -> None:
+    body = bodies[0]
+    stretch = np.diag([1.08, 0.94, 1.0])
+    body = Body(body.grid, body.moving, 1, body.turn)
+    fixed = body.fixed_image()
+    body.turn = body.turn @ np.linalg.inv(stretch).T  # moving(y) = body(turn^-1 y)
+    moving = body.moving_image()
+    truth = (body.points() - body.middles[0]) @ np.linalg.inv(body.turn) + body.middles[1]
+    errors = [
+        mean_distance(
+            mapped(impact_plugin.find_start(fixed, moving, transform=kind), body.points()), truth
+        )
+        for kind in ("rigid", "affine")
+    ]
+    assert errors[1] < 0.5 * errors[0], errors
+
+
+def test_the_number_of_threads_changes_nothing(bodies: list[Body]) -> None:
+    images = bodies[2].fixed_image(), bodies[2].moving_image()
+    one, three = (impact_plugin.find_start(*images, threads=number) for number in (1, 3))
+    assert one.chain.maps == three.chain.maps
+    assert (one.score, one.runner_up) == (three.score, three.runner_up)
+
+
+def test_a_mask_hides_what_is_elsewhere(bodies: list[Body]) -> None:
+    """A second body in the moving image, in the fixed image's contrast, which is no match."""
+    body = bodies[3]
+    moving = body.moving_image()
+    array = sitk.GetArrayFromImage(moving)
+    decoy = sitk.GetArrayFromImage(body.fixed_image())[8:30, 10:46, 6:38]
+    wide = np.zeros((array.shape[0], array.shape[1], array.shape[2] + 40), np.float32)
+    wide[:, :, : array.shape[2]] = array
+    wide[4:26, 6:42, -36:-4] = decoy
+    both = sitk.GetImageFromArray(wide)
+    mask = sitk.GetImageFromArray((np.indices(wide.shape)[2] < array.shape[2]).astype(np.uint8))
+    for image in (both, mask):
+        image.SetOrigin(moving.GetOrigin())
+        image.SetSpacing(moving.GetSpacing())
+        image.SetDirection(moving.GetDirection())
+    start = impact_plugin.find_start(body.fixed_image(), both, moving_mask=mask)
+    assert mean_distance(mapped(start, body.points()), body.truth(body.points())) < 1.0
+
+
+def test_what_looks_the_same_from_two_sides_stays_as_it_lies_and_is_doubtful(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    z, y, x = np.indices((40, 44, 36)) - np.array([19.5, 21.5, 17.5]).reshape(3, 1, 1, 1)
+    inside = (x / 14) ** 2 + (y / 18) ** 2 + (z / 10) ** 2 < 1
+    image = sitk.GetImageFromArray((inside * 100).astype(np.float32))
+    image = sitk.DiscreteGaussian(image, 1.0)
+    start = impact_plugin.find_start(image, image)
+    points = np.array([[10.0, 20, 30], [30, 20, 10], [17, 40, 17]])
+    assert mean_distance(mapped(start, points), points) < 0.5
+    assert not start.is_sure
+    with caplog.at_level(logging.WARNING, logger="impact_plugin.search"):
+        impact_plugin.register_images(
+            image, image, preset="rigid_mind", iterations=2, initial_transform="search"
+        )
+    assert "another place is nearly as good" in caplog.text
+
+
+def test_the_default_starts_with_a_search(bodies: list[Body]) -> None:
+    """A word turns it off: mutual information does not find a body that is turned around."""
+    body = bodies[4]
+    images = body.fixed_image(), body.moving_image()
+    result = impact_plugin.register_images(*images, iterations=5)
+    points = body.points()
+    assert mean_distance(result.map_points(points), body.truth(points)) < 2.0
+    lying = impact_plugin.register_images(*images, iterations=5, initial_transform="none")
+    assert mean_distance(lying.map_points(points), body.truth(points)) > 10.0
+    assert result.timings["initial transform"] > 10 * lying.timings["initial transform"]
+
+
+def test_elastix_begins_at_what_was_found(bodies: list[Body], found: list[Start]) -> None:
+    body = bodies[4]
+    result = impact_plugin.register_images(
+        body.fixed_image(),
+        body.moving_image(),
+        preset="rigid_mind",
+        iterations=3,
+        initial_transform="search",
+    )
+    assert result.record is not None
+    recorded = result.record.initial_transform
+    assert recorded is not None
+    assert recorded.given == "search"
+    assert recorded.parameters == found[4].chain.maps
+    points = body.points()
+    assert mean_distance(result.map_points(points), body.truth(points)) < 2.0
+
+
+@pytest.mark.parametrize("name", ["start.txt", "start.tfm", "start.h5"])
+def test_a_saved_start_is_the_same_start(name: str, found: list[Start], tmp_path: Path) -> None:
+    file = found[0].save(tmp_path / name)
+    points = np.array([[30.0, -50, 12], [60, 10, 40]])
+    chain = initial.read(file, Geometry.of(as_sitk(Image(np.zeros((2, 2, 2), np.float32), FIXED))))
+    again = from_elastix.to_sitk(chain, 3)
+    for point, there in zip(points.tolist(), mapped(found[0], points), strict=True):
+        assert np.allclose(again.TransformPoint(point), there, atol=1e-9)
+
+
+def test_the_command_writes_a_start(bodies: list[Body], found: list[Start], tmp_path: Path) -> None:
+    fixed, moving, out = (str(tmp_path / name) for name in ("f.nii.gz", "m.nrrd", "start.txt"))
+    sitk.WriteImage(bodies[0].fixed_image(), fixed)
+    sitk.WriteImage(bodies[0].moving_image(), moving)
+    run = programs.plugin("start", fixed, moving, "-o", out)
+    assert run.exit_code == 0, run.output
+    assert f"score {found[0].score:.3f}, best elsewhere {found[0].runner_up:.3f}" in run.output
+    text = Path(out).read_text()
+    assert '(Transform "AffineTransform")' in text
+    assert '(InitialTransformParameterFileName "NoInitialTransform")' in text
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"transform": "bspline"}, "transform is 'bspline', expected"),
+        ({"threads": 0}, "threads is 0"),
+        ({"device": "cuda:99"}, "device is 'cuda:99'"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    options: dict[str, object], says: str, bodies: list[Body]
+) -> None:
+    body = bodies[0]
+    with pytest.raises(ValueError, match=says):
+        impact_plugin.find_start(body.fixed_image(), body.moving_image(), **options)  # type: ignore[arg-type]
+
+
+def test_a_mask_that_leaves_nothing_to_see_is_named(bodies: list[Body]) -> None:
+    body = bodies[0]
+    image = body.fixed_image()
+    array = np.zeros(image.GetSize()[::-1], np.uint8)
+    array[:2, :2, :2] = 1
+    mask = sitk.GetImageFromArray(array)
+    mask.CopyInformation(image)
+    with pytest.raises(
+        ValueError, match="the fixed image has nothing to be found by in fixed_mask"
+    ):
+        impact_plugin.find_start(image, body.moving_image(), fixed_mask=mask)
+
+
+def test_names_of_files_are_checked_first(tmp_path: Path) -> None:
+    run = programs.plugin("start", "no.mha", "no.mha", "-o", str(tmp_path / "start.json"))
+    assert run.exit_code != 0
+    assert "start.json: expected a name that ends in .txt" in " ".join(run.output.split())
+
+
+def test_what_a_search_costs_does_not_depend_on_the_voxels(bodies: list[Body]) -> None:
+    body = bodies[0]
+    fixed, moving = body.fixed_image(), body.moving_image()
+    finer = sitk.Expand(fixed, [2, 2, 2])
+    shapes = [
+        [
+            image.values.shape
+            for pair in coarse.levels_of((each, moving), (None, None), 2)[0]
+            for image in pair
+        ]
+        for each in (fixed, finer)
+    ]
+    assert np.allclose(shapes[0], shapes[1], atol=4)
+
+
+def test_no_rotation_is_far_from_those_that_are_tried() -> None:
+    tried = rotations.spread(3, 500)
+    assert np.allclose(tried @ tried.transpose(0, 2, 1), np.eye(3), atol=1e-12)
+    for turn in rotations.spread(3, 333):
+        cosines = (np.einsum("nij,ij->n", tried, turn) - 1) / 2
+        assert np.degrees(np.arccos(np.clip(cosines.max(), -1, 1))) < 30
+
+
+def test_a_scene_without_edges_is_found() -> None:
+    """Structure everywhere, up to the borders: what is seen is cut off elsewhere in each image."""
+    scene = Scene(FIXED, widths=(3.0, 8.0), count=150, seed=4)
+    angle = np.radians(70)
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]]
+    )
+    middles = [each.at((np.array(each.size)[None] - 1) / 2)[0] for each in (FIXED, MOVING)]
+    moving = scene.seen(MOVING, lambda points: (points - middles[1]) @ turn + middles[0])
+    start = impact_plugin.find_start(as_sitk(scene.seen(FIXED)), as_sitk(moving))
+    points = FIXED.random_points(50, 0.2)
+    truth = (points - middles[0]) @ turn.T + middles[1]
+    assert mean_distance(mapped(start, points), truth) < 1.5
