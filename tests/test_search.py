@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from numpy.typing import NDArray
 
 import impact_plugin
@@ -56,11 +57,12 @@ class Body:
         return as_sitk(Image(other.reshape(self.moving.size[::-1]).astype(np.float32), self.moving))
 
     def points(self) -> Array:
-        return self.centres + self.middles[0]
+        places: Array = self.centres + self.middles[0]
+        return places
 
     def truth(self, points: Array) -> Array:
-        mapped: Array = (points - self.middles[0]) @ self.turn.T + self.middles[1]
-        return mapped
+        moved: Array = (points - self.middles[0]) @ self.turn.T + self.middles[1]
+        return moved
 
 
 def as_sitk(image: Image) -> sitk.Image:
@@ -236,11 +238,43 @@ def test_the_command_writes_a_start(bodies: list[Body], found: list[Start], tmp_
     assert '(InitialTransformParameterFileName "NoInitialTransform")' in text
 
 
+class Blurs(torch.nn.Module):
+    """Differences of the image and its means over three and seven voxels; the second in half."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        near = torch.nn.functional.avg_pool3d(x, 3, 1, 1)
+        far = torch.nn.functional.avg_pool3d(x, 7, 1, 3)
+        both = torch.cat([x - near, near - far], 1)
+        return [both, torch.nn.functional.avg_pool3d(both, 2, 2)]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_any_network_can_be_searched_with(layer: int, tmp_path: Path) -> None:
+    """Of one contrast: these features know bright from dark."""
+    body = Body(FIXED, MOVING, 9, rotations.spread(3, 9)[5])
+    values = body._at((body.moving.points() - body.middles[1]) @ body.turn)
+    same = Image(values.reshape(body.moving.size[::-1]).astype(np.float32), body.moving)
+    file = tmp_path / "blurs.pt"
+    torch.jit.script(Blurs()).save(str(file))  # type: ignore[no-untyped-call]
+    start = impact_plugin.find_start(body.fixed_image(), as_sitk(same), model=file, layer=layer)
+    assert mean_distance(mapped(start, body.points()), body.truth(body.points())) < 2.0
+    with pytest.raises(ValueError, match="has 2 layers, and layer is 2: 0 to 1"):
+        impact_plugin.find_start(body.fixed_image(), as_sitk(same), model=file, layer=2)
+
+
+def test_a_network_of_other_dimensions_is_named(bodies: list[Body], tmp_path: Path) -> None:
+    file = tmp_path / "flat.pt"
+    torch.jit.script(torch.nn.Conv2d(2, 4, 3)).save(str(file))  # type: ignore[no-untyped-call]
+    with pytest.raises(ValueError, match=r"flat.pt.* takes no image of 1 or 3 channels and 3 dim"):
+        impact_plugin.find_start(bodies[0].fixed_image(), bodies[0].moving_image(), model=file)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"transform": "bspline"}, "transform is 'bspline', expected"),
         ({"threads": 0}, "threads is 0"),
+        ({"layer": -1}, "layer is -1"),
         ({"device": "cuda:99"}, "device is 'cuda:99'"),
     ],
 )

@@ -2,8 +2,8 @@
 
     python docs/pictures/make_pictures.py [NAME ...]
 
-Names: lung_pair, multimodal, features, modes; by default all. They go to docs/images. The images
-are test data of elastix and of ITK, whose sources the build has in its cache.
+Names: lung_pair, multimodal, features, modes, search; by default all. They go to docs/images. The
+images are test data of elastix and of ITK, whose sources the build has in its cache.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from PIL import Image
 
 import impact_plugin
 from impact_plugin import models
+from impact_plugin._mind import MindSSC
+from impact_plugin.images.grid import Geometry
+from impact_plugin.search import coarse, correlation, rotations
 from impact_plugin.transforms import from_elastix
 from impact_plugin.transforms.chain import Chain
 
@@ -178,6 +181,58 @@ def modes() -> None:
     write(figure, "modes")
 
 
+def search() -> None:
+    """Show the score of a search over all rotations, its best and its best elsewhere."""
+    fixed = slice_of_head("BrainT1Slice.png")
+    moving = slice_of_head("BrainProtonDensitySliceBorder20.png")
+    angle = np.radians(130)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moving.SetDirection(turn.ravel().tolist())
+    levels, contents = coarse.levels_of((fixed, moving), (None, None), 1)
+    one, other = levels[0]
+    level = correlation.Level(
+        (torch.from_numpy(one.values), torch.from_numpy(one.inside)),
+        (torch.from_numpy(other.values), torch.from_numpy(other.inside)),
+        (one.origin, other.origin),
+        one.spacing,
+    )
+    network = MindSSC(1, 1, 2)
+    found = correlation.Translations(
+        correlation.FixedFeatures(level, lambda images: network(images)[0]),
+        contents[1].centre,
+        contents[1].radius,
+    ).best(rotations.spread(2, 72))
+    scores = np.array([score for score, _ in found])
+    degrees = np.arange(72) * 5
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(10, 3.2), width_ratios=(1, 1, 2.2), layout="constrained"
+    )
+    for axes, image, title in ((left, fixed, "fixed: T1"), (middle, moving, "moving, as it lies")):
+        shown = array(image) if image is fixed else array(sitk.Resample(image, *_around(image)))
+        axes.imshow(shown, cmap="gray")
+        axes.set_title(title)
+        axes.axis("off")
+    right.plot(degrees, scores, ".-")
+    right.axvline(130, color="0.7", zorder=0)
+    right.set(xlabel="rotation tried, degrees", ylabel="best score of all translations")
+    right.set_title("the moving image is turned by 130 degrees")
+    write(figure, "search")
+
+
+def _around(image: sitk.Image) -> tuple[list[int], sitk.Transform, int, Any, list[float]]:
+    """Give a grid along the axes of the world that holds a turned image."""
+    corners = Geometry.of(image).points(2)
+    low = corners.min(axis=0)
+    size = np.ceil(corners.max(axis=0) - low).astype(int) + 1
+    return (
+        size.tolist(),
+        sitk.Transform(2, sitk.sitkIdentity),
+        sitk.sitkLinear,
+        low.tolist(),
+        [1.0, 1.0],
+    )
+
+
 def array(image: sitk.Image) -> Array:
     """Give an image's values, (y, x) or (z, y, x)."""
     values: Array = sitk.GetArrayFromImage(image).astype(np.float64)
@@ -247,7 +302,7 @@ def read(channels: Array, points: Array) -> Array:
     return values
 
 
-PICTURES = {each.__name__: each for each in (lung_pair, multimodal, features, modes)}
+PICTURES = {each.__name__: each for each in (lung_pair, multimodal, features, modes, search)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PICTURES:

@@ -36,6 +36,10 @@ _FILE = FilePath()
     show_default=True,
     help="What is searched for.",
 )
+@click.option("--model", type=_FILE, help="TorchScript network to compare by. Default: MIND.")
+@click.option(
+    "--layer", type=click.IntRange(min=0), default=0, help="Which of its outputs: from 0."
+)
 @click.option("--fixed-mask", type=_FILE, help="Mask of the fixed image: look where it is not 0.")
 @click.option("--moving-mask", type=_FILE, help="Mask of the moving image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Default: all processors.")
@@ -46,6 +50,8 @@ def start(
     moving: Path,
     out: Path,
     transform: Kind,
+    model: Path | None,
+    layer: int,
     fixed_mask: Path | None,
     moving_mask: Path | None,
     threads: int | None,
@@ -70,6 +76,7 @@ def start(
     read = {
         "FIXED": fixed,
         "MOVING": moving,
+        "--model": model,
         "--fixed-mask": fixed_mask,
         "--moving-mask": moving_mask,
     }
@@ -78,6 +85,8 @@ def start(
         fixed,
         moving,
         transform=transform,
+        model=model,
+        layer=layer,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
         threads=threads,

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impact_plugin import _arguments, _devices
-from impact_plugin._errors import InputError
+from impact_plugin._errors import InputError, MissingFileError
 from impact_plugin._io import expanded, replacing, write_text
 from impact_plugin._numbers import plain_arguments
 from impact_plugin.images import colour
 from impact_plugin.images.colour import Channel
 from impact_plugin.images.conversion import ImageLike
+from impact_plugin.models.archive import ModelFileError
+from impact_plugin.models.inspection import inspect
 from impact_plugin.parameters import map_files
 from impact_plugin.registration.inputs import Inputs
 from impact_plugin.search import KINDS, Kind
@@ -94,6 +96,8 @@ def find_start(
     moving: ImageLike,
     *,
     transform: Kind = "rigid",
+    model: str | os.PathLike[str] | None = None,
+    layer: int = 0,
     fixed_mask: ImageLike | None = None,
     moving_mask: ImageLike | None = None,
     threads: int | None = None,
@@ -111,6 +115,10 @@ def find_start(
         fixed: As of :func:`register_images`.
         moving: Likewise.
         transform: ``"rigid"``, or ``"affine"``, which is a rigid one refined in all of its entries.
+        model: TorchScript file of the network whose features are compared; by default MIND. It gets
+            the images' own intensities at coarse voxels, as one channel or three equal ones. It is
+            run: give one whose author you trust.
+        layer: Which of its outputs, from 0.
         fixed_mask: Where in the fixed image to look: not 0, on its grid.
         moving_mask: The same of the moving image.
         threads: How many work; all processors by default. Without influence on the result.
@@ -120,7 +128,8 @@ def find_start(
     Raises:
         FileNotFoundError, TypeError: As by :func:`register_images`.
         ValueError: An image cannot be registered, a mask leaves no structure, there is no such kind
-            of transform, or no such device.
+            of transform, no such device, or no such layer, or the model does not take the images.
+        ModelFileError: The model is none, or can do more than compute.
         SearchError: The process of the search failed.
 
     Example:
@@ -130,7 +139,9 @@ def find_start(
     """
     _arguments.check_choice("transform", transform, KINDS)
     _arguments.check_integer("threads", threads, 1)
+    _arguments.check_integer("layer", layer, 0)
     colour.check_channel(channel)
+    network = None if model is None else _checked_network(model)
     if device is not None:
         _devices.check_available(device)
     as_grey = functools.partial(colour.to_grey, channel=channel)
@@ -141,5 +152,25 @@ def find_start(
         affine=transform == "affine",
         device=device or "cpu",
         threads=threads,
+        model=network,
+        layer=layer,
     )
     return Start(initial.of_found(found, inputs.fixed), found.score, found.runner_up)
+
+
+def _checked_network(model: str | os.PathLike[str]) -> Path:
+    """Check a model file as far as that goes without running it.
+
+    Raises:
+        FileNotFoundError, ModelFileError: It is not there; it is none, or can do more than compute.
+    """
+    file = expanded(model, "model").absolute()
+    if not file.is_file():
+        message = f"model: there is no file {str(file)!r}"
+        raise MissingFileError(message)
+    report = inspect(file, run=False)
+    if report.outside or report.runs_on_load:
+        what = ", ".join([*report.outside, *report.runs_on_load])
+        message = f'Model file "{file}" can do more than compute features: it has {what}'
+        raise ModelFileError(message)
+    return file

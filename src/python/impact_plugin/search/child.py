@@ -7,15 +7,21 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from impact_plugin._mind import MindSSC
 from impact_plugin.elastix.child import die_with_caller
 from impact_plugin.search.correlation import Extractor, Level
 from impact_plugin.search.linear import Balls, search
+
+_MULTIPLE = 32
+"""Sizes of a network's input are multiples of it: five strides of 2."""
 
 
 def main() -> None:
@@ -33,9 +39,13 @@ def _answer(given: Any) -> dict[str, Any]:  # noqa: ANN401  (of numpy.load)
     balls = Balls((given["centres"][0], given["centres"][1]), tuple(given["radii"].tolist()))
     try:
         with ThreadPoolExecutor(task["threads"]) as workers:
-            places = search(
-                levels, balls, _mind(levels[0].dimension), workers, affine=task["affine"]
-            )
+            if task["model"] is None:
+                extract = _mind(levels[0].dimension)
+            else:
+                extract = _network(task["model"], task["layer"], levels[0].fixed[0][None, None])
+            places = search(levels, balls, extract, workers, affine=task["affine"])
+    except RefusedError as error:
+        return {"refused": str(error)}
     except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
         return {"error": str(error).splitlines()[0]}
     return {
@@ -62,6 +72,55 @@ def _level(given: Any, number: int, device: torch.device) -> Level:  # noqa: ANN
 def _mind(dimension: int) -> Extractor:
     network = MindSSC(1, 1, dimension)
     return lambda image: network(image)[0]
+
+
+class RefusedError(Exception):
+    """A network that takes none of the inputs tried, or has no such layer; the message says so."""
+
+
+def _network(file: str, layer: int, image: Tensor) -> Extractor:
+    """Give a layer of a TorchScript network, in the image's grid.
+
+    Args:
+        file: The model.
+        layer: Number of the layer, from 0.
+        image: A grey image (1, 1, [D,] H, W), to try it with.
+
+    Raises:
+        RefusedError: It takes neither one channel nor three of them, or has fewer layers.
+    """
+    network = torch.jit.load(file, map_location=image.device).eval()  # type: ignore[no-untyped-call]
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    spatial = {2: "bilinear", 3: "trilinear"}[image.dim() - 2]
+
+    def extract(images: Tensor, channels: int) -> Tensor:
+        sizes = images.shape[2:]
+        wide = images
+        for axis, size in enumerate(sizes):  # to what strided networks can divide
+            margin = [0, 0] * (len(sizes) - 1 - axis) + [0, -size % _MULTIPLE]
+            wide = functional.pad(wide, margin + [0] * (2 * len(sizes) - len(margin)), "replicate")
+        found = network(wide.expand(-1, channels, *wide.shape[2:]))
+        layers = [found] if isinstance(found, Tensor) else list(found)
+        if layer >= len(layers):
+            message = f"has {len(layers)} layers, and layer is {layer}: 0 to {len(layers) - 1}"
+            raise RefusedError(message)
+        features: Tensor = functional.interpolate(layers[layer], wide.shape[2:], mode=spatial)
+        for axis, size in enumerate(sizes):
+            features = features.narrow(axis + 2, 0, size)
+        return features
+
+    refused = ""
+    for channels in (1, 3):
+        try:
+            with torch.no_grad():
+                extract(image, channels)
+        except RuntimeError as error:  # torch's; the last lines are the cause
+            refused = str(error).strip().splitlines()[-1]
+        else:
+            return partial(extract, channels=channels)
+    message = f"takes no image of 1 or 3 channels and {image.dim() - 2} dimensions: {refused}"
+    raise RefusedError(message)
 
 
 if __name__ == "__main__":

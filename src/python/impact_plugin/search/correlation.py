@@ -175,11 +175,13 @@ def _components(fixed: FixedFeatures) -> Tensor:
     """Give the directions in which the fixed features vary most, (C, n), each a column."""
     values = (fixed.values * fixed.weight.sqrt()).transpose(0, 1).flatten(1).double()
     _, vectors = torch.linalg.eigh(values @ values.T)
-    return vectors[:, -HELD:].to(fixed.values.dtype)
+    found: Tensor = vectors[:, -HELD:].to(fixed.values.dtype)
+    return found
 
 
 def _projected(values: Tensor, components: Tensor) -> Tensor:
-    return torch.einsum("nc...,ck->nk...", values, components)
+    found: Tensor = torch.einsum("nc...,ck->nk...", values, components)
+    return found
 
 
 def scored(both: Tensor, one: Tensor, other: Tensor, share: Tensor) -> Tensor:

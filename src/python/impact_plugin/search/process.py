@@ -8,12 +8,13 @@ import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impact_plugin._errors import ImpactError
+from impact_plugin._errors import ImpactError, InputError
 from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
 from impact_plugin.search.coarse import levels_of
 
@@ -50,8 +51,10 @@ def find(
     masks: tuple[sitk.Image | None, sitk.Image | None],
     *,
     affine: bool,
-    device: str,
-    threads: int | None,
+    device: str = "cpu",
+    threads: int | None = None,
+    model: Path | None = None,
+    layer: int = 0,
 ) -> Found:
     """Find where the fixed image is in the moving one.
 
@@ -61,9 +64,11 @@ def find(
         affine: Find an affine transform; else a rigid one.
         device: Where features and scores are computed, as torch calls it.
         threads: How many work; None: one for each processor. The result does not depend on it.
+        model: TorchScript file of the network whose features are compared; None: MIND.
+        layer: Which of its outputs, from 0.
 
     Raises:
-        ValueError: An image has no structure.
+        ValueError: An image has no structure, or the network does not take it.
         SearchError: The process failed.
     """
     # Each worker has one thread of torch's, so that sums do not depend on their number.
@@ -92,6 +97,8 @@ def find(
                 arrays[f"spacing{number}"] = np.array(pair[0].spacing)
             task = {
                 "affine": affine,
+                "model": None if model is None else str(model),
+                "layer": layer,
                 "device": device,
                 "threads": threads or len(os.sched_getaffinity(0)),
                 "levels": len(levels),
@@ -111,6 +118,9 @@ def find(
         )
         raise SearchError(message)
     said = json.loads(answer)
+    if "refused" in said:
+        message = f'Model file "{model}" cannot be searched with: it {said["refused"]}'
+        raise InputError(message)
     if "error" in said:
         message = f"the search for a start failed on {device}: {said['error']}"
         raise SearchError(message)

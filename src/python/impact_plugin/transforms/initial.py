@@ -63,9 +63,9 @@ def make_chain(
     """Give an initial transform, from the fixed to the moving image, as a chain for elastix.
 
     Args:
-        initial: None or ``"none"``: none. ``"center"``: the translation that puts the middle of the fixed image
-            on the middle of the moving image; ``"mass"``: the same of their centres of mass;
-            ``"search"``: the rigid transform that :mod:`impact_plugin.search` finds;
+        initial: None or ``"none"``: none. ``"center"``: the translation that puts the middle of the
+            fixed image on the middle of the moving image; ``"mass"``: the same of their centres of
+            mass; ``"search"``: the rigid transform that :mod:`impact_plugin.search` finds;
             ``"search-affine"``: the affine one. A path: elastix's transform parameter file, with
             all that it builds on, or a transform file of ITK (.tfm, .txt, .mat, .h5, or a
             displacement field as an image). A transform of SimpleITK or itk; the result of another
