@@ -208,7 +208,10 @@ def pair(images: Path, name: str = "a", **values: object) -> cohort.Pair:
         ({"files": {"fixd": "f.mha"}}, "'fixd' is no role of a file; there are fixed, moving, fix"),
         ({"files": {"fixed": 3, "moving": None}}, r"fixed is 3, expected .*\n.*moving is None"),
         ({"files": None}, "files is None, expected a dict"),
-        ({"initial_transform": 3}, "initial_transform is 3, expected center, mass or a path"),
+        (
+            {"initial_transform": 3},
+            "initial_transform is 3, expected none, center, mass, search, search-",
+        ),
         ({"options": {"iteration": 3}}, "'iteration' is no option; there are iterations, seed, ch"),
         ({"options": {"channel": -1}}, "'a': channel is -1, expected"),
         ({"options": {"axes": "IJK"}}, "'a': axes is 'IJK', expected 'LPS' or 'RAS'"),

@@ -236,7 +236,11 @@ def test_wrong_initial_transforms(tmp_path: Path) -> None:
         (tmp_path / "map.txt", ValueError, r"map\.txt is no transform parameter file"),
         (sitk.Euler2DTransform(), ValueError, r"for 2 dimensions, and the images have 3"),
         ([unknown], ValueError, r'\(Transform "NoSuch"\), which elastix does not have'),
-        (np.eye(4), TypeError, r"initial_transform is a numpy\.ndarray, expected 'center' or"),
+        (
+            np.eye(4),
+            TypeError,
+            r"initial_transform is a numpy\.ndarray, expected one of 'none', ",
+        ),
     ):
         with pytest.raises(error, match=match):
             initial.make_chain(given, fixed, moving)

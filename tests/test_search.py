@@ -213,7 +213,7 @@ def test_elastix_begins_at_what_was_found(bodies: list[Body], found: list[Start]
     assert recorded.given == "search"
     assert recorded.parameters == found[4].chain.maps
     points = body.points()
-    assert mean_distance(result.map_points(points), body.truth(points)) < 2.0
+    assert mean_distance(result.map_points(points), body.truth(points)) < 5.0  # of 430 mm
 
 
 @pytest.mark.parametrize("name", ["start.txt", "start.tfm", "start.h5"])

@@ -22,6 +22,7 @@ from impact_plugin.registration.follower import Callback
 from impact_plugin.registration.known_transform import TransformLike
 from impact_plugin.registration.stages import Models, ParameterMaps
 from impact_plugin.report.features import FeatureView
+from impact_plugin.search import SearchKind
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.initial import InitialTransform
 from impact_plugin.transforms.resampling import Interpolation, Resampling
@@ -49,6 +50,7 @@ __all__ = [
     "RegistrationData",
     "RegistrationLike",
     "Resampling",
+    "SearchKind",
     "TomlFile",
     "TransformLike",
     "Value",

@@ -10,11 +10,11 @@ import click
 from impact_plugin import _kept
 from impact_plugin.cli import paths
 from impact_plugin.cli.paths import FilePath
-from impact_plugin.search import KINDS
+from impact_plugin.search import SEARCH_KINDS
 
 if TYPE_CHECKING:
     from impact_plugin.images.colour import Channel
-    from impact_plugin.search import Kind
+    from impact_plugin.search import SearchKind
 
 _FILE = FilePath()
 
@@ -31,8 +31,8 @@ _FILE = FilePath()
 )
 @click.option(
     "--transform",
-    type=click.Choice(KINDS),
-    default=KINDS[0],
+    type=click.Choice(SEARCH_KINDS),
+    default=SEARCH_KINDS[0],
     show_default=True,
     help="What is searched for.",
 )
@@ -49,7 +49,7 @@ def start(
     fixed: Path,
     moving: Path,
     out: Path,
-    transform: Kind,
+    transform: SearchKind,
     model: Path | None,
     layer: int,
     fixed_mask: Path | None,

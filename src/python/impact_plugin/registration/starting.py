@@ -19,7 +19,7 @@ from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.inspection import inspect
 from impact_plugin.parameters import map_files
 from impact_plugin.registration.inputs import Inputs
-from impact_plugin.search import KINDS, Kind
+from impact_plugin.search import SEARCH_KINDS, SearchKind
 from impact_plugin.search.process import find
 from impact_plugin.transforms import from_elastix, initial, itk_files
 from impact_plugin.transforms.chain import Chain
@@ -95,7 +95,7 @@ def find_start(
     fixed: ImageLike,
     moving: ImageLike,
     *,
-    transform: Kind = "rigid",
+    transform: SearchKind = "rigid",
     model: str | os.PathLike[str] | None = None,
     layer: int = 0,
     fixed_mask: ImageLike | None = None,
@@ -137,7 +137,7 @@ def find_start(
         >>> start = impact_plugin.find_start("ct.nii.gz", "mr.nii.gz")  # doctest: +SKIP
         >>> start.save("start.txt")  # for elastix -t0    # doctest: +SKIP
     """
-    _arguments.check_choice("transform", transform, KINDS)
+    _arguments.check_choice("transform", transform, SEARCH_KINDS)
     _arguments.check_integer("threads", threads, 1)
     _arguments.check_integer("layer", layer, 0)
     colour.check_channel(channel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["rigid", "affine"]
+SearchKind: TypeAlias = Literal["rigid", "affine"]
 """What is searched for."""
 
-KINDS: tuple[Kind, ...] = ("rigid", "affine")
+SEARCH_KINDS: tuple[SearchKind, ...] = ("rigid", "affine")

@@ -244,8 +244,8 @@ def _as_sitk(transform: InitialTransform, name: str) -> sitk.Transform:
         return found
     message = (
         f"{name} is a {type(transform).__module__}.{type(transform).__qualname__}, expected "
-        f"{' or '.join(map(repr, AUTOMATIC))}, a path, a transform of SimpleITK or itk, or the "
-        "result of a registration"
+        f"one of {', '.join(map(repr, AUTOMATIC))}, a path, a transform of SimpleITK or itk, or "
+        "the result of a registration"
     )
     raise TypeError(message)
 
