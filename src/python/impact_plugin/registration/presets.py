@@ -28,6 +28,7 @@ class Preset:
         file: Its file in ``ParameterMaps/``.
         purpose: What it is for.
         changes: Parameters with other values than in the file.
+        flat: Parameters with other values than in the file for images in 2D.
         fits: Whether its lengths are those of the images, see :mod:`.fitting`; else its networks
             were trained on voxels of the size that the map has.
     """
@@ -35,6 +36,7 @@ class Preset:
     file: str
     purpose: str
     changes: dict[str, list[str]] = field(default_factory=dict)
+    flat: dict[str, list[str]] = field(default_factory=dict)
     fits: bool = True
 
 
@@ -55,6 +57,7 @@ PRESETS: dict[str, Preset] = {
     "mind_mi": Preset(
         "mind_mi.txt",
         "deformable, any pair: MIND beside mutual information, held smooth; no download",
+        flat={"BendingEnergyWeight": ["225", "225"], "Metric1Weight": ["0.5"]},
     ),
     "ct_cbct": Preset(
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
@@ -106,7 +109,7 @@ def load(name: str, dimension: int, fit: Fit | None = None) -> ParameterMap:
         raise InputError(message)
     parameters = map_files.read(map_folder() / preset.file) | preset.changes
     if dimension == 2:
-        parameters = _in_two_dimensions(name, parameters)
+        parameters = _in_two_dimensions(name, parameters) | preset.flat
     if fit is None:
         return parameters
     return (fit if preset.fits else replace(fit, factor=1.0)).applied(parameters)
