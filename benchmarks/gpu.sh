@@ -14,6 +14,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
 kit=${IMPACT_GPU_KIT:-$root/out/gpu-kit}
 work=$root/out/gpu
+needed=(numpy "SimpleITK>=2.4" "click>=8.1" "msgspec>=0.19" "tomlkit>=0.12" "tqdm>=4.66") # of the plugin, beside torch
 tools=("scikit-build-core>=0.11" "pybind11>=2.13" "cmake>=3.24" "ninja>=1.11")
 export PIP_CONSTRAINT=$root/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
 unset PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
@@ -52,7 +53,7 @@ if [[ -d $kit ]]; then
   data=$kit/Testing
 fi
 [[ -n $torch ]] || pip install --quiet "${from[@]}" "torch==2.13.*"
-pip install --quiet "${from[@]}" numpy
+pip install --quiet "${from[@]}" "${needed[@]}"
 pip install --quiet "${from[@]}" "${tools[@]}"
 pip install --quiet "${from[@]}" --no-deps --ignore-installed itk-elastix==0.25.3 # it must lie beside the plugin, too
 PATH=$work/venv/bin:$PATH

@@ -99,6 +99,7 @@ def main(folder: Path) -> None:
         job["moving"],
         threads=job["threads"],
         seed=job["seed"],
+        device=job.get("device"),
         progress=False,
         record=False,
         **options,

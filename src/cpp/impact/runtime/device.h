@@ -32,8 +32,8 @@ private:
   Problem m_Problem;
 };
 
-/** What GPUs are to torch here: CUDA's, or the devices that a program has registered with torch as a backend of its own. All
- * that tells devices from the CPU goes by this, none by CUDA's name. */
+/** What GPUs are to torch here: CUDA's, or the devices that a program has registered with torch as a backend of its
+ * own. All that tells devices from the CPU goes by this, none by CUDA's name. */
 at::DeviceType kindOfGpu();
 
 /** How many of them torch finds. */
