@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sysconfig
+import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +106,20 @@ class Device:
         function = self._library.pretended_used
         function.restype = ctypes.c_int64
         return int(function(self.number))
+
+    def used_at_most(self, size: int | None) -> int:
+        """Give the bytes in use, once they are no more than so many, after a second at the latest.
+
+        Autograd's thread lets go of its last tensors a moment after the result is there. None: give
+        the least of some moments.
+        """
+        least = self.used
+        for _ in range(1000 if size is not None else 50):
+            if size is not None and least <= size:
+                break
+            time.sleep(0.001)
+            least = min(least, self.used)
+        return least
 
     def counts(self) -> Counts:
         counts = _Counts()
