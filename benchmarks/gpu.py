@@ -49,7 +49,10 @@ from benchmarks.landmarks import Landmarks  # noqa: E402
 from impact_plugin import datasets  # noqa: E402
 
 OUT = ROOT / "out" / "gpu"
-DATA = (Path(os.environ.get("IMPACT_GPU_KIT", ROOT / "out" / "gpu-kit")) / "data", ROOT / "../shared/data")
+DATA = (
+    Path(os.environ.get("IMPACT_GPU_KIT", ROOT / "out" / "gpu-kit")) / "data",
+    ROOT / "../shared/data",
+)
 EVIDENCE = ("mr/p07T1-p07T2-both40", "mr/p07T1-p07FLAIR-both40")
 VALUE_ERROR = 1e-4
 GRADIENT_ERROR = 1e-3
@@ -75,14 +78,17 @@ class Page:
         print(f"device: {device}")
 
     def say(self, text: str) -> None:
+        """Add a line of text."""
         self._parts.append(text)
         print(text, flush=True)
 
     def table(self, title: str, head: list[str], rows: list[list[Any]]) -> None:
+        """Add a table under a heading of its own."""
         self._parts += [f"## {title}", table(head, rows)]
         print(f"\n{title}\n\n{table(head, rows)}\n", flush=True)
 
     def write(self, path: Path) -> None:
+        """Write the page."""
         path.write_text("\n\n".join(self._parts) + "\n")
 
 
@@ -99,6 +105,7 @@ def pretend() -> None:
 def device() -> tuple[int, str]:
     """The index of the GPU to use, -1 without one, and its name."""
     import torch
+
     from helpers import pretended
 
     if pretended.is_open():
@@ -366,7 +373,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few cases, few iterations of each")
     parser.add_argument("--only-check", action="store_true", help="compare, and measure nothing")
     parser.add_argument(
-        "--pretended", action="store_true", help="on the pretended device of the tests, not on a GPU"
+        "--pretended",
+        action="store_true",
+        help="on the pretended device of the tests, not on a GPU",
     )
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -376,7 +385,9 @@ def main() -> int:
     gpu, name = device()
     page = Page(name)
     if options.pretended:
-        page.say("**No GPU was there.** This shows that everything runs: no time here means anything.")
+        page.say(
+            "**No GPU was there.** This shows that everything runs: no time here means anything."
+        )
     if gpu < 0:
         page.say("The operations of a GPU are checked on the CPU; registrations run on the CPU.")
     compared = compare(data, gpu)

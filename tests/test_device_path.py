@@ -1,6 +1,6 @@
-"""The way of an evaluation on a GPU against our own kernels: on the CPU, or on the pretended device.
+"""The way of an evaluation on a GPU against our own kernels.
 
-`make pretended` does the latter.
+On the CPU; `make pretended` runs the same on the pretended device.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def metric(
     pair: tuple[_core.Image, _core.Image],
     transform: str,
     as_on_gpu: bool,
-    **options: Any,
+    **options: Any,  # noqa: ANN401  (of MetricEvaluator)
 ) -> impact_testing.MetricEvaluator:
     """Make a metric that evaluates by the kernels of the CPU, or by the operations of a device."""
     gpu = {"GPU": [GPU if as_on_gpu else "-1"]}

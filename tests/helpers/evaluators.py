@@ -24,7 +24,7 @@ from impact_plugin import _core
 RELATIVE_ERROR = 1e-3
 
 Array = NDArray[np.float64]
-# The parameter GPU of all that does not say another: the pretended device in processes that have it.
+# The parameter GPU where a test says no other: the pretended device in processes that have it.
 GPU = "0" if pretended.IS_WANTED else "-1"
 DISTANCES = ("L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct")
 TRANSFORMS = ("Translation", "Euler", "Affine", "BSpline", "AffineThenBSpline")

@@ -51,9 +51,9 @@ def library() -> Path:
     path = folder / "libpretended_device.so"
     if not path.is_file():
         message = (
-            f"{path} is missing: the pretended device is built for the torch that is installed when "
-            "the plugin is built with -DIMPACT_TESTS=ON, and installed as its component testing "
-            "(make install does both)"
+            f"{path} is missing: the pretended device is built for the torch that is installed "
+            "where the plugin is built with -DIMPACT_TESTS=ON, and installed as its component "
+            "testing (make install does both)"
         )
         raise RuntimeError(message)
     return path
@@ -85,7 +85,7 @@ def open_here() -> None:
 
 
 class _Counts(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in Counts.__dataclass_fields__]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_int64) for name in Counts.__dataclass_fields__]
 
 
 class Device:

@@ -5,8 +5,8 @@
 namespace impact
 {
 
-/** A traced model names the device that it was traced on, be it the CPU, wherever it makes a tensor: these places get our
- * device. */
+/** A traced model names the device that it was traced on, be it the CPU, wherever it makes a tensor: these places get
+ * our device. */
 void moveDeviceConstants(torch::jit::Block & block, at::Device device);
 
 /** Whether a graph turns tensors into half precision by itself, so that its weights must stay in it. */
