@@ -18,10 +18,13 @@ import numpy as np
 import pytest
 import torch
 
+import impact_plugin
 import impact_testing
 from helpers import pretended, tiny_models
 from helpers.evaluators import SmoothModels, images, parameters, transform_options
+from helpers.pairs import sitk_pair
 from helpers.pretended import Counts, Device
+from impact_plugin import _devices
 
 pytestmark = pytest.mark.pretended
 
@@ -363,3 +366,38 @@ def test_the_device_that_is_not_there(smooth_models: SmoothModels) -> None:
     number = pretended.NUMBER_OF_DEVICES
     with pytest.raises(Exception, match=rf"GPU.*: {number} is not allowed, because torch finds"):
         metric(smooth_models(3), gpu=number)
+
+
+# From Python.
+
+
+def test_devices_by_name() -> None:
+    assert _devices.number_of_gpus() == pretended.NUMBER_OF_DEVICES
+    assert [_devices.model_of(number) for number in (0, 1, 2)] == [
+        "pretended:0",
+        "pretended:1",
+        None,
+    ]
+    _devices.check_available("cuda:1")
+    with pytest.raises(impact_plugin.InputError, match="torch sees 2, from cuda:0 to cuda:1"):
+        _devices.check_available("cuda:2")
+
+
+def test_a_whole_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same shift as on the CPU; the log says where it was."""
+    results = []
+    for where in ("cpu", "cuda:1"):
+        if where != "cpu":
+            for name, value in pretended.variables().items():
+                monkeypatch.setenv(name, value)
+        results.append(
+            impact_plugin.register_images(
+                *sitk_pair(), preset="rigid_mind", iterations=30, device=where, progress=False
+            )
+        )
+    points = np.array([[10.0, 12.0, 9.0], [20.0, 15.0, 14.0]])
+    apart = results[0].map_points(points) - results[1].map_points(points)
+    assert np.abs(apart).max() < 0.02
+    assert "On GPU 1: features, distances, mapping of points and chain rule" in results[1].log
+    assert results[1].record is not None
+    assert results[1].record.machine.gpus == {"cuda:1": "pretended:1"}

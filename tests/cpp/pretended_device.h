@@ -6,7 +6,7 @@
  * It computes by torch's own kernels for the CPU and shows what those would hide:
  * - Its memory is mapped twice: at the addresses that tensors have nothing may be read or written, so that whoever
  * takes them for the CPU's ends by SIGSEGV. These files alone know the other place.
- * - It has a limit, beyond which torch's OutOfMemoryError is thrown.
+ * - It has a limit (IMPACT_PRETENDED_BYTES, 4 GiB), beyond which torch's OutOfMemoryError is thrown.
  * - Operators refuse tensors of the CPU with axes, as CUDA does; with indices, too, where CUDA copies them unsaid.
  * - Copies between it and the CPU are counted, and the times that the host has to wait for it: at copies that are told
  *   to wait, and where a number or the size of a result comes from it.
@@ -26,6 +26,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -76,6 +77,10 @@ public:
     TORCH_CHECK(m_Closed != MAP_FAILED && m_Open != MAP_FAILED, "pretended device: no memory can be mapped");
     madvise(m_Open, addresses, MADV_DONTDUMP);
     close(file);
+    if (const char * const limit = std::getenv("IMPACT_PRETENDED_BYTES"))
+    {
+      setLimit(std::strtoull(limit, nullptr, 10));
+    }
     m_Free[0] = addresses;
   }
 

@@ -80,8 +80,19 @@ def open_here() -> None:
         message = f"{path} cannot be opened beside torch {torch.__version__}: {error}"
         raise RuntimeError(message) from error
     module = types.ModuleType("torch.pretended")
-    vars(module).update(_is_in_bad_fork=lambda: False, manual_seed_all=lambda seed: None)
+    vars(module).update(
+        _is_in_bad_fork=lambda: False,
+        manual_seed_all=lambda seed: None,
+        device_count=lambda: NUMBER_OF_DEVICES,
+        is_available=lambda: True,
+    )
     torch._register_device_module("pretended", module)  # type: ignore[no-untyped-call]
+
+
+def variables() -> dict[str, str]:
+    """Give what of the environment gives Pythons that are started the device, too: elastix's."""
+    paths = [str(Path(__file__).parent / "pretended_processes"), os.environ.get("PYTHONPATH")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class _Counts(ctypes.Structure):

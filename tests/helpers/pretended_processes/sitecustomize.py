@@ -1,10 +1,12 @@
 """Gives every Python that has this folder on PYTHONPATH the pretended device, before anything else.
 
-For registrations, whose elastix runs in a process of its own. IMPACT_PRETENDED_LIBRARY is the path
-of the library (helpers.pretended.library).
+For registrations, whose elastix runs in a process of its own.
 """
 
-import ctypes
-import os
+import importlib
+import sys
+from pathlib import Path
 
-ctypes.CDLL(os.environ["IMPACT_PRETENDED_LIBRARY"])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+importlib.import_module("pretended").open_here()
+sys.path.pop(0)
