@@ -100,6 +100,7 @@ def main(folder: Path) -> None:
         threads=job["threads"],
         seed=job["seed"],
         device=job.get("device"),
+        iterations=job.get("iterations"),
         progress=False,
         record=False,
         **options,
