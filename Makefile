@@ -23,12 +23,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CMAKE_DEFINES ?=
 export SKBUILD_CMAKE_DEFINE := IMPACT_TESTS=ON$(if $(CMAKE_DEFINES),;$(CMAKE_DEFINES))
 
-.PHONY: help doctest venv lock wheel release-wheel release-wheels matrix matrix-pair aarch64 check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation evidence bench fuzz sanitize long-runs lint format clean
+.PHONY: help doctest pretended venv lock wheel release-wheel release-wheels matrix matrix-pair aarch64 check-wheel reproducible sdist-check install demo test browser docs pictures screenshots validation evidence bench fuzz sanitize long-runs lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     register the lung CT pair of elastix's test data; results in out/demo"
 	@echo "make test     build the wheel, try it in a clean environment, run the tests"
+	@echo "make pretended  what runs on a GPU, on a pretended one; make test does it, too"
 	@echo "make docs     make the documentation site, into build/site"
 	@echo "make pictures draw its pictures anew, from real data, into docs/images"
 	@echo "make validation  measure derivatives and landmark errors anew, into docs/validation.md"
@@ -169,6 +170,12 @@ browser:
 test: install check-wheel browser
 	tests/run_clean_install.sh dist/*.whl
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
+	$(MAKE) pretended
+
+# What runs on a GPU, on a device that is none: docs/gpu.md. In processes of their own, since torch has one such device.
+PRETENDED_TESTS ?= $(addprefix tests/test_,pretended_device.py gpu.py device_path.py gradients.py gradients_models.py)
+pretended: install
+	IMPACT_PRETENDED_DEVICE=1 $(BIN)/pytest -n $(PYTEST_WORKERS) $(PRETENDED_TESTS)
 
 # The pictures of docs/seeing.md, from the lung CT pair of elastix's test data.
 screenshots: install browser

@@ -3,22 +3,28 @@
     benchmarks/gpu.sh            builds and runs this; see there
 
 Value and derivative are compared on small images, for both modes, two and three dimensions and
-all transforms that a GPU evaluates itself, and on the lung CT pair. Then the pair is registered, 4
-levels of 500 iterations in Static and in Jacobian mode, and cases of `make bench` are timed, each
-in a process of its own. The figures go to the screen and into out/gpu/results.json. Where torch
-finds no GPU, the operations of one are checked on the CPU, and registrations run there.
+all transforms that a GPU evaluates itself, and on the lung CT pair, with the memory that each takes
+there. Then the pair is registered, 4 levels of 500 iterations in Static and in Jacobian mode; pairs
+of docs/evidence.md by our default, on the GPU and on the CPU; and cases of `make bench` are timed:
+each in a process of its own. The figures go to the screen, into out/gpu/results.json and, as a
+page, into out/gpu/results.md. Where torch finds no GPU, the operations of one are checked on the
+CPU, and registrations run there.
+
+With --pretended the pretended device of the tests is in the GPU's place: it shows that all of this
+runs, and nothing of speed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +43,20 @@ from benchmarks.bench_cases import (  # noqa: E402
     parameter_map,
     with_values,
 )
-from benchmarks.bench_report import table  # noqa: E402
+from benchmarks.bench_report import machine_facts, table  # noqa: E402
 from benchmarks.landmarks import Landmarks  # noqa: E402
 
 from impact_plugin import datasets  # noqa: E402
 
 OUT = ROOT / "out" / "gpu"
+DATA = (
+    Path(os.environ.get("IMPACT_GPU_KIT", ROOT / "out" / "gpu-kit")) / "data",
+    ROOT / "../shared/data",
+)
+EVIDENCE = ("mr/p07T1-p07T2-both40", "mr/p07T1-p07FLAIR-both40")
 VALUE_ERROR = 1e-4
 GRADIENT_ERROR = 1e-3
+PRETENDED_MEMORY = 8 << 30  # the lung pair's features at 1 mm take more than 4 GiB
 GOALS = {"Static": 10.0, "Jacobian": 30.0}  # seconds after start-up
 TEST_MAPS = {"Jacobian": "001", "Static": "002"}
 TIMED = (
@@ -54,10 +66,50 @@ TIMED = (
 )
 
 
+class Page:
+    """What goes to the screen and, as a page, into a file.
+
+    Args:
+        device: What was measured.
+    """
+
+    def __init__(self, device: str) -> None:
+        facts = machine_facts(0).replace(" 0 threads;", "")
+        self._parts = ["# What benchmarks/gpu.sh measured", f"Device: {device}. {facts}."]
+        print(f"device: {device}")
+
+    def say(self, text: str) -> None:
+        """Add a line of text."""
+        self._parts.append(text)
+        print(text, flush=True)
+
+    def table(self, title: str, head: list[str], rows: list[list[Any]]) -> None:
+        """Add a table under a heading of its own."""
+        self._parts += [f"## {title}", table(head, rows)]
+        print(f"\n{title}\n\n{table(head, rows)}\n", flush=True)
+
+    def write(self, path: Path) -> None:
+        """Write the page."""
+        path.write_text("\n\n".join(self._parts) + "\n")
+
+
+def pretend() -> None:
+    """Give this process, and those that it starts, the pretended device."""
+    from helpers import pretended
+
+    os.environ["IMPACT_PRETENDED_BYTES"] = str(PRETENDED_MEMORY)
+    pretended.open_here()
+    os.environ.update(pretended.variables())
+
+
 def device() -> tuple[int, str]:
     """The index of the GPU to use, -1 without one, and its name."""
     import torch
 
+    from helpers import pretended
+
+    if pretended.is_open():
+        return 0, f"NO GPU: the pretended device of the tests (torch {torch.__version__})"
     if not torch.cuda.is_available():
         return -1, f"no GPU (torch {torch.__version__})"
     properties = torch.cuda.get_device_properties(0)
@@ -110,6 +162,8 @@ def checks(data: datasets.LungPair) -> Iterator[Check]:
 
 def compare(data: datasets.LungPair, gpu: int) -> list[dict[str, Any]]:
     """Compare the GPU, or its operations on the CPU, with the kernels of the CPU."""
+    import torch
+
     import impact_testing
 
     found = []
@@ -117,6 +171,8 @@ def compare(data: datasets.LungPair, gpu: int) -> list[dict[str, Any]]:
         results: list[tuple[float, Any, int]] = []
         for index in (-1, gpu):
             second = len(results) == 1
+            if index >= 0:
+                torch.accelerator.reset_peak_memory_stats(index)
             evaluator = impact_testing.MetricEvaluator(
                 *check.images,
                 check.parameters | {"GPU": [str(index)]},
@@ -141,14 +197,18 @@ def compare(data: datasets.LungPair, gpu: int) -> list[dict[str, Any]]:
                 "samples": f"{count}" if count == other_count else f"{count} and {other_count}",
                 "value": abs(other - value) / abs(value),
                 "gradient": float(np.abs(other_derivative - derivative).max()) / largest,
+                "memory": torch.accelerator.max_memory_allocated(gpu) if gpu >= 0 else None,
             }
         )
         print(json.dumps(found[-1]), flush=True)
     return found
 
 
-def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int) -> str:
-    """The parameter file that the goals are for: elastix's test map with 4 levels."""
+def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int, quick: bool) -> str:
+    """The parameter file that the goals are for: elastix's test map with 4 levels.
+
+    Quickly: the step size is estimated from fewer samples.
+    """
     file = data.fixed.parent / f"parameters.3D.IMPACT.bspline.ASGD.{TEST_MAPS[mode]}.txt"
     text = file.read_text()
     text = re.sub(r"(?m)^\(Impact\w+1 .*\n", "", text)
@@ -168,6 +228,7 @@ def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int) -> s
         WriteResultImage='"true"',
         ResultImageFormat='"mha"',
         WriteTransformParametersEachResolution='"false"',
+        **({"NumberOfSamplesForExactGradient": "4000"} if quick else {}),
     )
 
 
@@ -208,14 +269,14 @@ def landmark_error(data: datasets.LungPair, name: str) -> float:
 
 
 def registrations(
-    data: datasets.LungPair, iterations: int, gpu: int, threads: int
+    data: datasets.LungPair, iterations: int, gpu: int, threads: int, quick: bool, page: Page
 ) -> dict[str, Any]:
     """The whole registrations, as a table."""
     records: dict[str, Any] = {}
     rows = []
     for mode, goal in GOALS.items():
         name = f"lung-{mode.lower()}"
-        record = register(data, name, lung_map(data, mode, iterations, gpu), threads)
+        record = register(data, name, lung_map(data, mode, iterations, gpu, quick), threads)
         records[name] = record
         if "failed" in record:
             rows.append([mode, record["failed"], *[""] * 7])
@@ -239,12 +300,51 @@ def registrations(
         print(*record["device"][:1], *record["warnings"], *record["where"], sep="\n", flush=True)
     head = ["mode", "start (s)", "step size (s)", "iterations (s)", "writing (s)"]
     head += ["after start (s)", "goal (s)", "ms per iteration, by level", "landmarks (mm)"]
-    print(f"\nLung pair, 4 levels of {iterations} iterations, 2000 samples:\n")
-    print(table(head, rows), flush=True)
+    page.table(f"Lung pair, 4 levels of {iterations} iterations, 2000 samples", head, rows)
     return records
 
 
-def timings(data: datasets.LungPair, gpu: int, threads: int, quick: bool) -> dict[str, Any]:
+def evidence(gpu: int, threads: int, quick: bool, page: Page) -> dict[str, Any]:
+    """Register pairs of docs/evidence.md by our default, on the CPU and on the GPU.
+
+    Quickly: one of them, four iterations of each level.
+    """
+    from benchmarks.evidence import running, scenes
+    from benchmarks.evidence.methods import DEFAULT
+    from benchmarks.evidence.pairs import Pair
+
+    folder = next((path for path in DATA if path.is_dir()), None)
+    if folder is None:
+        page.say("Pairs of docs/evidence.md are left out: their images are not there.")
+        return {}
+    records: dict[str, Any] = {}
+    rows = []
+    for name in EVIDENCE[: 1 if quick else None]:
+        scene = scenes.make(Pair.named(name), 1, scenes.Data.of(folder))
+        images = OUT / "runs" / name.replace("/", "-")
+        running.written(scene, images)
+        row = [name, f"{running.before(scene)['mean']:.2f}"]
+        for where in ("cpu", "cuda:0")[: 1 if gpu < 0 else 2]:
+            job = {**DEFAULT.job, "device": where, "iterations": 4 if quick else None}
+            method = replace(DEFAULT, name=where.replace(":", ""), job=job)
+            record = running.run(method, scene, images, Path(sys.executable), None, 1, threads)
+            records[f"{name} {where}"] = record
+            print(name, where, record, flush=True)
+            if "failed" in record:
+                row += [record["failed"], ""]
+            else:
+                row += [f"{record['mean']:.2f}", f"{record['wall']:.1f}"]
+        rows.append(row)
+    head = ["pair", "before (mm)", "CPU (mm)", "CPU (s)", "GPU (mm)", "GPU (s)"]
+    title = "Pairs of docs/evidence.md, by our default"
+    title += ", four iterations of each level: mean error" if quick else ": mean error"
+    page.table(title, head[: 4 if gpu < 0 else 6], rows)
+    return records
+
+
+def timings(
+    data: datasets.LungPair, gpu: int, threads: int, quick: bool, page: Page
+) -> dict[str, Any]:
     """Cases of `make bench`, as a table of absolute times."""
     command = [sys.executable, str(ROOT / "benchmarks/bench_torch.py"), str(OUT), str(threads)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
@@ -269,8 +369,7 @@ def timings(data: datasets.LungPair, gpu: int, threads: int, quick: bool) -> dic
             else [case.name, f"{record['iteration_ms']:.2f}", f"{record['start']:.2f}"]
         )
         print(case.name, *rows[-1][1:], flush=True)
-    print("\nCases of make bench:\n")
-    print(table(["case", "ms per iteration", "start (s)"], rows), flush=True)
+    page.table("Cases of make bench", ["case", "ms per iteration", "start (s)"], rows)
     return records
 
 
@@ -282,33 +381,54 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=4, help="of elastix (default 4)")
     parser.add_argument("--quick", action="store_true", help="few cases, few iterations of each")
     parser.add_argument("--only-check", action="store_true", help="compare, and measure nothing")
+    parser.add_argument(
+        "--pretended",
+        action="store_true",
+        help="on the pretended device of the tests, not on a GPU",
+    )
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     data = datasets.lung_pair(options.data)
+    if options.pretended:
+        pretend()
     gpu, name = device()
-    print(f"device: {name}")
+    page = Page(name)
+    if options.pretended:
+        page.say(
+            "**No GPU was there.** This shows that everything runs: no time here means anything."
+        )
     if gpu < 0:
-        print("The operations of a GPU are checked on the CPU; registrations run on the CPU.")
+        page.say("The operations of a GPU are checked on the CPU; registrations run on the CPU.")
     compared = compare(data, gpu)
     wrong = [c for c in compared if c["value"] > VALUE_ERROR or c["gradient"] > GRADIENT_ERROR]
     wrong += [c for c in compared if "and" in c["samples"]]
-    head = ["check", "samples", "value", "gradient"]
+    head = ["check", "samples", "value", "gradient", "memory (MiB)"]
     rows = [
-        [c["check"], c["samples"], f"{c['value']:.1e}", f"{c['gradient']:.1e}"] for c in compared
+        [
+            *(c["check"], c["samples"], f"{c['value']:.1e}", f"{c['gradient']:.1e}"),
+            None if c["memory"] is None else f"{c['memory'] / 2**20:.1f}",
+        ]
+        for c in compared
     ]
-    print(f"\nRelative differences (allowed: {VALUE_ERROR:g} and {GRADIENT_ERROR:g}):\n")
-    print(table(head, rows))
+    allowed = f"allowed: {VALUE_ERROR:g} and {GRADIENT_ERROR:g}"
+    page.table(f"Relative differences to the CPU ({allowed})", head, rows)
     results: dict[str, Any] = {"device": name, "differences": compared}
+    threads = options.threads
     if not options.only_check:
-        results["registrations"] = registrations(data, options.iterations, gpu, options.threads)
-        results["cases"] = timings(data, gpu, options.threads, options.quick)
-    (OUT / "results.json").write_text(json.dumps(results, indent=1))
-    print(f"wrote {(OUT / 'results.json').relative_to(ROOT)}")
+        results["registrations"] = registrations(
+            data, options.iterations, gpu, threads, options.quick, page
+        )
+        results["evidence"] = evidence(gpu, threads, options.quick, page)
+        results["cases"] = timings(data, gpu, threads, options.quick, page)
     if gpu < 0:
-        print("Left out, for want of a GPU: its own results, its memory, and all of its times.")
+        page.say("Left out, for want of a GPU: its own results, its memory, and all of its times.")
     if wrong:
-        print(f"{len(wrong)} of {len(compared)} results differ by more than is allowed.")
-    records = [*results.get("registrations", {}).values(), *results.get("cases", {}).values()]
+        page.say(f"{len(wrong)} of {len(compared)} results differ by more than is allowed.")
+    (OUT / "results.json").write_text(json.dumps(results, indent=1))
+    page.write(OUT / "results.md")
+    print(f"wrote {OUT.relative_to(ROOT)}/results.json and results.md")
+    kinds = ("registrations", "evidence", "cases")
+    records = [record for kind in kinds for record in results.get(kind, {}).values()]
     return 1 if wrong or any("failed" in record for record in records) else 0
 
 

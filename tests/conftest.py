@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import skips, tiny_models
+from helpers import pretended, skips, tiny_models
 from helpers.evaluators import SmoothModels
 from helpers.itk_process import ItkProcess, opened
 from helpers.pairs import write_pair
@@ -20,6 +20,9 @@ from impact_plugin import models
 from impact_plugin.cohort import clusters
 from impact_plugin.cohort.clusters import Cluster
 from impact_plugin.cohort.shares import Machine
+
+if pretended.IS_WANTED:
+    pretended.open_here()
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = locale.setlocale(locale.LC_ALL)
@@ -81,7 +84,9 @@ def smooth_models(tmp_path_factory: pytest.TempPathFactory) -> SmoothModels:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked `gpu` where there is none, or fail it where one is required."""
-    if item.get_closest_marker("gpu"):
+    if item.get_closest_marker("pretended") and not pretended.IS_WANTED:
+        pytest.skip(skips.NOT_PRETENDED)
+    if item.get_closest_marker("gpu") and not pretended.IS_WANTED:
         import torch
 
         if not torch.cuda.is_available():

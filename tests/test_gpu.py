@@ -1,4 +1,7 @@
-"""The real thing: results of a GPU against those of the CPU. Skipped where there is none."""
+"""Results of a GPU against those of the CPU: of the real thing, or of the pretended device.
+
+Skipped where there is neither; `make pretended` runs them on the latter.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 import torch
 
 import impact_testing
-from helpers import tiny_models
+from helpers import pretended, tiny_models
 from helpers.evaluators import (
     TRANSFORMS,
     Array,
@@ -23,6 +26,7 @@ from helpers.evaluators import (
 )
 
 pytestmark = pytest.mark.gpu
+DEVICE = "pretended:0" if pretended.IS_WANTED else "cuda:0"
 
 
 def on_both(
@@ -81,6 +85,55 @@ def test_mixed_precision(smooth_models: SmoothModels, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"PCA": ["3 2"]},
+        {"SubsetFeatures": ["3 2"]},
+        {"FeatureNormalization": ["l2"]},
+        {"FeatureNormalization": ["standardized"], "PCA": ["3 2"]},
+        {"NormalizeLosses": ["true"], "LayersWeight": ["1 0.3"], "Distance": ["NCC L1"]},
+    ],
+)
+@pytest.mark.parametrize("mode", ["Static", "Jacobian"])
+def test_what_is_done_to_features(
+    smooth_models: SmoothModels, mode: str, changes: dict[str, list[str]]
+) -> None:
+    settings = parameters([smooth_models(3)], [3], 3, mode, "L2", "11") | changes
+    value, gradient = differences(on_both(settings, "BSpline", {"sample_spacing": 2}))
+    assert value < 1e-4
+    assert gradient < 1e-3
+
+
+@pytest.mark.parametrize("mode", ["Static", "Jacobian"])
+def test_networks_of_two_dimensions_in_three(smooth_models: SmoothModels, mode: str) -> None:
+    settings = parameters([smooth_models(3), smooth_models(2)], [3, 2], 3, mode, "L2", "11")
+    value, gradient = differences(on_both(settings, "Affine", {"sample_spacing": 2}))
+    assert value < 1e-4
+    assert gradient < 1e-3
+
+
+class OnItsDevice(torch.nn.Module):
+    """Makes a tensor where its input is, which tracing turns into the device that it ran on."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        grid = torch.arange(1.0, 4.0, device=x.device).view(1, 3, 1, 1, 1)
+        return [torch.sin(x / 50.0 * grid)]
+
+
+@pytest.mark.parametrize("mode", ["Static", "Jacobian"])
+def test_a_network_that_was_traced_on_the_cpu(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "traced.pt"
+    example = torch.zeros(1, 1, 9, 9, 9)
+    traced: Any = torch.jit.trace(OnItsDevice(), example, strict=False)  # type: ignore[no-untyped-call]
+    assert 'device="cpu"' in str(traced.graph) or 'value="cpu"' in str(traced.graph)
+    traced.save(str(path))
+    settings = parameters([str(path)], [3], 3, mode, "L2", "1")
+    value, gradient = differences(on_both(settings, "Affine", {"sample_spacing": 2}))
+    assert value < 1e-4
+    assert gradient < 1e-3
+
+
+@pytest.mark.parametrize(
     "changes", [{"FeaturesMapUpdateInterval": ["5"]}, {"PatchSize": ["8*8*8"]}]
 )
 def test_static_mode_with_updates_and_tiles(
@@ -136,7 +189,7 @@ def test_out_of_memory_for_one_patch(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="the memory of GPU 0 does not suffice for") as caught:
         impact_testing.MetricEvaluator(*images(3), settings, "Affine")
     assert 'UseMixedPrecision "true"' in str(caught.value)
-    assert torch.ones(3, device="cuda").sum().item() == 3  # the process goes on
+    assert torch.ones(3, device=DEVICE).sum().item() == 3  # the process goes on
 
 
 def test_feature_maps_larger_than_the_gpu(smooth_models: SmoothModels) -> None:
@@ -145,4 +198,5 @@ def test_feature_maps_larger_than_the_gpu(smooth_models: SmoothModels) -> None:
     settings |= {"VoxelSize": ["0.02*0.02*0.02"], "GPU": ["0"]}
     with pytest.raises(Exception, match="the memory of GPU 0 does not suffice for"):
         impact_testing.MetricEvaluator(*images(3), settings, "Affine")
-    assert impact_testing.number_that_fits(torch.cuda.mem_get_info()[0], 1e6, 10**9) > 1
+    free, _ = torch.accelerator.get_memory_info(DEVICE)
+    assert impact_testing.number_that_fits(free, 1e6, 10**9) > 1

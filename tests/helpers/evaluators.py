@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import impact_testing
+from helpers import pretended
 from impact_plugin import _core
 
 # The bound of the project. Values are computed from features in single precision: with the step
@@ -23,6 +24,8 @@ from impact_plugin import _core
 RELATIVE_ERROR = 1e-3
 
 Array = NDArray[np.float64]
+# The parameter GPU where a test says no other: the pretended device in processes that have it.
+GPU = "0" if pretended.IS_WANTED else "-1"
 DISTANCES = ("L1", "L2", "Cosine", "L1Cosine", "Dice", "NCC", "DotProduct")
 TRANSFORMS = ("Translation", "Euler", "Affine", "BSpline", "AffineThenBSpline")
 
@@ -133,6 +136,7 @@ def parameters(
         ],
         "LayersMask": [" ".join([mask] * len(paths))],
         "Distance": [distance],
+        "GPU": [GPU],
     }
 
 

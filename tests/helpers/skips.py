@@ -14,12 +14,14 @@ from typing import NoReturn, TypeVar
 import pytest
 
 NO_GPU = "no CUDA device"
+NOT_PRETENDED = "runs in processes with the pretended device: make pretended"
 AS_ROOT = "root may read all files"
 NOT_AS_ROOT = "only root may mount a disk"
 NOT_SANITIZED = "needs a build with AddressSanitizer: make sanitize"
 
 ALLOWED = {
     NO_GPU: "of a GPU",
+    NOT_PRETENDED: "of the pretended device",
     AS_ROOT: "of root",
     NOT_AS_ROOT: "of root",
     NOT_SANITIZED: "of a build that CI does not make",

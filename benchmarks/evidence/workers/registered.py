@@ -99,6 +99,8 @@ def main(folder: Path) -> None:
         job["moving"],
         threads=job["threads"],
         seed=job["seed"],
+        device=job.get("device"),
+        iterations=job.get("iterations"),
         progress=False,
         record=False,
         **options,

@@ -49,6 +49,36 @@ def from_argument(device: str | int) -> str:
     return name_of(number_of(str(device)))
 
 
+def _registered() -> str | None:
+    """Give what torch calls the devices that a program has registered as a backend of its own.
+
+    Where there are such, they and not CUDA's are the GPUs, as in the plugin's C++
+    (``runtime/device.h``).
+    """
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator()
+    own: str = torch._C._get_privateuse1_backend_name()
+    return own if accelerator is not None and accelerator.type == own else None
+
+
+def number_of_gpus() -> int:
+    """Count the GPUs that torch finds; imports torch."""
+    import torch
+
+    return torch.accelerator.device_count() if _registered() else torch.cuda.device_count()
+
+
+def model_of(gpu: int) -> str | None:
+    """Give what its maker calls a GPU; None where torch does not find it. Imports torch."""
+    import torch
+
+    if gpu >= number_of_gpus():
+        return None
+    own = _registered()
+    return f"{own}:{gpu}" if own else torch.cuda.get_device_name(gpu)
+
+
 def check_available(device: str) -> None:
     """Check that there is such a device; imports torch where it is a GPU.
 
@@ -58,9 +88,7 @@ def check_available(device: str) -> None:
     gpu = number_of(device)
     if gpu < 0:
         return
-    import torch
-
-    number = torch.cuda.device_count()
+    number = number_of_gpus()
     if gpu >= number:
         found = "none" if number == 0 else f"{number}, from cuda:0 to cuda:{number - 1}"
         message = (

@@ -5,6 +5,7 @@
 #include "impact/models/archive_check.h"
 #include "impact/models/archive_weights.h"
 #include "impact/models/torchscript_graph.h"
+#include "impact/runtime/device.h"
 #include "impact/runtime/torch_messages.h"
 
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -111,6 +112,14 @@ admitted(const std::string & path, at::Device device, bool mixedPrecision)
   }
   catch (const std::exception & error)
   {
+    if (isOutOfMemory(error))
+    {
+      throw outOfMemory(device, "the weights of model file \"" + path + "\"", path);
+    }
+    if (isDeviceFailure(error))
+    {
+      throw; // not the file's fault
+    }
     throw ParameterError("ModelsPath",
                          "file \"" + path +
                            "\" is not a TorchScript model that this torch can open: " + firstLine(error),

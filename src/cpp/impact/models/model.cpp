@@ -5,8 +5,6 @@
 #include "impact/runtime/torch_messages.h"
 #include "impact/runtime/torch_tasks.h"
 
-#include <torch/cuda.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -153,28 +151,6 @@ ModelRepository::get(const std::string & path, at::Device device, bool mixedPrec
   return m_Models.of({ path, device.str(), mixedPrecision },
                      [&] { return loadTorchScript(path, device, mixedPrecision); });
 }
-
-at::Device
-deviceOf(int gpu)
-{
-  if (gpu < 0)
-  {
-    return at::Device(at::kCPU);
-  }
-  const auto count = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
-  if (gpu >= count)
-  {
-    throw ParameterError("GPU",
-                         std::to_string(gpu) + " is not allowed, because torch finds " +
-                           (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") + ".",
-                         "Allowed: -1 for the CPU" +
-                           (count == 0 ? std::string(". For a GPU, install a CUDA build of torch of the same version.")
-                                       : ", 0 to " + std::to_string(count - 1) + "."),
-                         Problem::Kind::Machine);
-  }
-  return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(gpu));
-}
-
 
 ModelRepositoryPointer
 makeModelRepository()

@@ -186,9 +186,6 @@ private:
   Memo<std::tuple<std::string, std::string, bool>, ModelPointer> m_Models; // by path, device, mixed precision
 };
 
-/** The device of the parameter GPU. \throws Error when there is no such GPU. */
-at::Device deviceOf(int gpu);
-
 /** Whether every feature is a number. */
 bool allFinite(const at::Tensor & layer);
 

@@ -131,7 +131,7 @@ moveDeviceConstants(torch::jit::Block & block, at::Device device)
       moveDeviceConstants(*torch::jit::toGraphFunction(*function->function()).graph()->block(), device);
     }
     else if (type->kind() == c10::TypeKind::DeviceObjType && node->hasAttribute(c10::attr::value) &&
-             at::Device(node->s(c10::attr::value)).is_cuda())
+             at::Device(node->s(c10::attr::value)).type() != at::kMeta)
     {
       node->s_(c10::attr::value, device.str());
     }

@@ -5,7 +5,8 @@
 namespace impact
 {
 
-/** A model traced or scripted for a GPU names that GPU wherever it makes a tensor: these places get our device. */
+/** A traced model names the device that it was traced on, be it the CPU, wherever it makes a tensor: these places get
+ * our device. */
 void moveDeviceConstants(torch::jit::Block & block, at::Device device);
 
 /** Whether a graph turns tensors into half precision by itself, so that its weights must stay in it. */

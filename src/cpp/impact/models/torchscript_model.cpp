@@ -81,20 +81,21 @@ extraArguments(const c10::FunctionSchema & schema, const std::string & path)
 class MixedPrecision
 {
 public:
-  explicit MixedPrecision(bool wanted)
-    : m_Wanted(wanted)
+  MixedPrecision(at::Device device, bool wanted)
+    : m_Kind(device.type())
+    , m_Wanted(wanted)
   {
     if (m_Wanted)
     {
       at::autocast::increment_nesting();
-      at::autocast::set_autocast_enabled(at::kCUDA, true);
+      at::autocast::set_autocast_enabled(m_Kind, true);
     }
   }
   ~MixedPrecision()
   {
     if (m_Wanted)
     {
-      at::autocast::set_autocast_enabled(at::kCUDA, false);
+      at::autocast::set_autocast_enabled(m_Kind, false);
       if (at::autocast::decrement_nesting() == 0)
       {
         at::autocast::clear_cache();
@@ -105,7 +106,8 @@ public:
   MixedPrecision & operator=(const MixedPrecision &) = delete;
 
 private:
-  bool m_Wanted;
+  at::DeviceType m_Kind;
+  bool           m_Wanted;
 };
 
 class TorchScriptModel : public Model
@@ -273,7 +275,7 @@ private:
     }
     // A copy: a model that changes its input in place must not change anybody's image.
     const at::Tensor     image = input.to(m_ScalarType, /*non_blocking=*/false, /*copy=*/true);
-    const MixedPrecision mixedPrecision(m_MixedPrecision);
+    const MixedPrecision mixedPrecision(m_Device, m_MixedPrecision);
     // Operations run as they are, from the first time on: fusers compile kernels while the model runs, for which a GPU
     // needs NVRTC, and what a graph becomes after some runs may round otherwise. The switch is this thread's own.
     const torch::jit::GraphOptimizerEnabledGuard asTheyAre(false);
@@ -471,7 +473,7 @@ private:
 ModelPointer
 loadTorchScript(const std::string & path, at::Device device, bool mixedPrecision)
 {
-  const bool isMixed = mixedPrecision && device.is_cuda();
+  const bool isMixed = mixedPrecision && !device.is_cpu();
   return std::make_shared<TorchScriptModel>(path, admitted(path, device, isMixed), device, isMixed);
 }
 

@@ -3,6 +3,9 @@
 #include "impact/api/messages.h"
 #include "impact/base/memory.h"
 
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <torch/cuda.h>
+
 #include <algorithm>
 #include <limits>
 #include <new>
@@ -38,6 +41,44 @@ reasonOf(const std::exception & error)
 }
 
 } // namespace
+
+at::DeviceType
+kindOfGpu()
+{
+  return c10::is_privateuse1_backend_registered() ? at::kPrivateUse1 : at::kCUDA;
+}
+
+int
+numberOfGpus()
+{
+  const at::DeviceType kind = kindOfGpu();
+  if (kind == at::kCUDA)
+  {
+    return torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  }
+  return c10::impl::hasDeviceGuardImpl(kind) ? c10::impl::getDeviceGuardImpl(kind)->deviceCount() : 0;
+}
+
+at::Device
+deviceOf(int gpu)
+{
+  if (gpu < 0)
+  {
+    return at::Device(at::kCPU);
+  }
+  const int count = numberOfGpus();
+  if (gpu >= count)
+  {
+    throw ParameterError("GPU",
+                         std::to_string(gpu) + " is not allowed, because torch finds " +
+                           (count == 0 ? std::string("no GPU") : std::to_string(count) + " GPU(s)") + ".",
+                         "Allowed: -1 for the CPU" +
+                           (count == 0 ? std::string(". For a GPU, install a CUDA build of torch of the same version.")
+                                       : ", 0 to " + std::to_string(count - 1) + "."),
+                         Problem::Kind::Machine);
+  }
+  return at::Device(kindOfGpu(), static_cast<c10::DeviceIndex>(gpu));
+}
 
 std::string
 nameOf(at::Device device)

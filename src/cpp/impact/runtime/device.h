@@ -32,6 +32,16 @@ private:
   Problem m_Problem;
 };
 
+/** What GPUs are to torch here: CUDA's, or the devices that a program has registered with torch as a backend of its
+ * own. All that tells devices from the CPU goes by this, none by CUDA's name. */
+at::DeviceType kindOfGpu();
+
+/** How many of them torch finds. */
+int numberOfGpus();
+
+/** The device of the parameter GPU. \throws ParameterError when there is no such GPU. */
+at::Device deviceOf(int gpu);
+
 /** As messages have it: GPU 0, or the CPU. */
 std::string nameOf(at::Device device);
 

@@ -2,6 +2,7 @@
 
 #include "impact/base/python_gil.h"
 #include "impact/base/workers.h"
+#include "impact/runtime/device.h"
 #include "impact/runtime/torch_headers.h"
 
 #include <memory>
@@ -22,10 +23,10 @@ public:
   explicit TorchScope(const std::shared_ptr<Workers> & workers)
     : m_ThreadsBefore(at::get_num_threads())
     , m_CpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCPU))
-    , m_GpuAutocastBefore(at::autocast::is_autocast_enabled(at::kCUDA))
+    , m_GpuAutocastBefore(at::autocast::is_autocast_enabled(m_Gpu))
   {
     at::autocast::set_autocast_enabled(at::kCPU, false);
-    at::autocast::set_autocast_enabled(at::kCUDA, false);
+    at::autocast::set_autocast_enabled(m_Gpu, false);
     if (workers)
     {
       m_WorkersScope.emplace(*workers);
@@ -42,7 +43,7 @@ public:
       at::set_num_threads(m_ThreadsBefore);
     }
     at::autocast::set_autocast_enabled(at::kCPU, m_CpuAutocastBefore);
-    at::autocast::set_autocast_enabled(at::kCUDA, m_GpuAutocastBefore);
+    at::autocast::set_autocast_enabled(m_Gpu, m_GpuAutocastBefore);
   }
   TorchScope(const TorchScope &) = delete;
   TorchScope & operator=(const TorchScope &) = delete;
@@ -50,6 +51,7 @@ public:
 private:
   PythonGilRelease            m_GilRelease;
   int                         m_ThreadsBefore;
+  at::DeviceType              m_Gpu{ kindOfGpu() };
   std::optional<WorkersScope> m_WorkersScope;
   bool                        m_CpuAutocastBefore;
   bool                        m_GpuAutocastBefore;

@@ -46,9 +46,17 @@ public:
       openModels();
       return std::move(m_Found);
     }
-    const int dimension = m_Settings.fixedModels.empty() ? 3 : gridOf(m_Settings.fixedModels[0], true).dimension;
-    m_Context = { at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(m_Device),
-                  at::eye(dimension, at::dtype(at::kFloat).device(m_Device)) };
+    const int  dimension = m_Settings.fixedModels.empty() ? 3 : gridOf(m_Settings.fixedModels[0], true).dimension;
+    const bool deviceWorks = attempt("", nullptr, [&] {
+      onDevice(m_Device, "the check of a level", [&] {
+        m_Context = { at::tensor({ -1.0F, 1.0F, 0.0F, 0.7F }).to(m_Device),
+                      at::eye(dimension, at::dtype(at::kFloat).device(m_Device)) };
+      });
+    });
+    if (!deviceWorks)
+    {
+      return std::move(m_Found);
+    }
     for (std::size_t pair = 0; pair < m_Settings.fixedModels.size(); ++pair)
     {
       checkPair(pair);
@@ -58,10 +66,14 @@ public:
     {
       m_Found.bytes = m_Memory.atPeak();
     }
-    if (const auto problem = m_ImagesAreKnown ? m_Memory.tooMuch(m_Device) : std::nullopt)
-    {
-      report("FixedVoxelSize", *problem);
-    }
+    attempt("", nullptr, [this] {
+      onDevice(m_Device, "the check of a level", [this] {
+        if (const auto problem = m_ImagesAreKnown ? m_Memory.tooMuch(m_Device) : std::nullopt)
+        {
+          report("FixedVoxelSize", *problem);
+        }
+      });
+    });
     return std::move(m_Found);
   }
 
@@ -257,8 +269,17 @@ private:
       const std::int64_t whole = surveyed.imageSize[axis] > 0 ? surveyed.imageSize[axis] : 64;
       inputSize[axis] = model.patchSize[axis] > 0 ? model.patchSize[axis] : whole;
     }
-    const auto layouts = measureLayouts(
-      *opened(model), model.dimension, model.numberOfChannels, model.layersMask, m_Context, m_Device, inputSize);
+    std::vector<std::optional<LayerLayout>> layouts;
+    const bool                              measured = attempt(sideOf(isFixed), &model, [&] {
+      onDevice(m_Device, "the first run of the networks", [&] {
+        layouts = measureLayouts(
+          *opened(model), model.dimension, model.numberOfChannels, model.layersMask, m_Context, m_Device, inputSize);
+      });
+    });
+    if (!measured)
+    {
+      return;
+    }
     for (std::size_t n = 0; n < tried.trial.layers.size(); ++n)
     {
       surveyed.layers.push_back({ tried.trial.layers[n].channels, layouts[n] });

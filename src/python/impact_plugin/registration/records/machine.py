@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from impact_plugin import _versions
+from impact_plugin import _devices, _versions
 from impact_plugin.folders.record import Machine
 from impact_plugin.models.files import sha256
 
@@ -88,7 +88,4 @@ def processor() -> tuple[str, tuple[str, ...]]:
 
 def gpu_name(device: str) -> str | None:
     """Name the GPU that torch calls for example ``cuda:0``; None where torch does not see it."""
-    import torch
-
-    number = int(device.partition(":")[2])
-    return torch.cuda.get_device_name(number) if number < torch.cuda.device_count() else None
+    return _devices.model_of(_devices.number_of(device))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from impact_plugin import _devices
 from impact_plugin.folders import record as fields
 from impact_plugin.folders.record import BegunRecord, Record
 from impact_plugin.models import resolve
@@ -169,11 +170,11 @@ def _describe_stage(stage: Stage) -> fields.BegunStage:
         name=stage.name,
         parameters=stage.parameters,
         seed=as_integer(seed),
-        devices=_devices(stage),
+        devices=_devices_of(stage),
     )
 
 
-def _devices(stage: Stage) -> list[str]:
+def _devices_of(stage: Stage) -> list[str]:
     """Name the devices on which a stage's networks run, as torch does; none without networks."""
     if not stage.has_impact:
         return []
@@ -185,7 +186,7 @@ def _devices(stage: Stage) -> list[str]:
         for value in text.split()
     ]
     whole = [int(text) for text in numbers or ["-1"] if re.fullmatch(r"-?\d+", text)]
-    return list(dict.fromkeys("cpu" if each < 0 else f"cuda:{each}" for each in whole))
+    return list(dict.fromkeys(_devices.name_of(each) for each in whole))
 
 
 def _describe_models(stages: Sequence[Stage]) -> tuple[fields.Model, ...]:
