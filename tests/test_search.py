@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import impact_plugin
 from helpers import programs
-from helpers.images import Array, Grid, Image, Scene, mean_distance
+from helpers.images import Array, Grid, Image, Scene, mean_distance, waves
 from impact_plugin.images.grid import Geometry
 from impact_plugin.registration.starting import Start
 from impact_plugin.search import coarse, rotations
@@ -236,6 +236,56 @@ def test_the_command_writes_a_start(bodies: list[Body], found: list[Start], tmp_
     text = Path(out).read_text()
     assert '(Transform "AffineTransform")' in text
     assert '(InitialTransformParameterFileName "NoInitialTransform")' in text
+
+
+@pytest.fixture(scope="module")
+def bent() -> tuple[sitk.Image, sitk.Image, Array, Array]:
+    """Images of one scene, moving(y) = scene(bend(y)), with points of it and where they are."""
+    scene = Scene(FIXED, widths=(3.0, 8.0), count=150, seed=4)
+    bend = waves(FIXED, 8.0)
+    wider = Grid(
+        (60, 70, 52), FIXED.spacing, tuple(FIXED.at(np.array([[-8.0, -7, -7]]))[0]), OBLIQUE
+    )
+    moving = np.abs(700 - scene.seen(wider, bend).voxels)
+    points = wider.points()[::97]
+    mapped_there = bend(points)
+    inside = ((mapped_there - FIXED.origin) @ FIXED.direction / FIXED.spacing) / FIXED.size
+    seen = ((inside > 0.15) & (inside < 0.85)).all(axis=1)
+    return (
+        as_sitk(scene.seen(FIXED)),
+        as_sitk(Image(moving.astype(np.float32), wider)),
+        mapped_there[seen],
+        points[seen],
+    )
+
+
+def test_a_deformation_is_found_and_saved(
+    bent: tuple[sitk.Image, sitk.Image, Array, Array], tmp_path: Path
+) -> None:
+    """Waves of 8 mm along each axis, at voxels of some 4 mm."""
+    fixed, moving, points, places = bent
+    rigid = impact_plugin.find_start(fixed, moving)
+    start, again = (
+        impact_plugin.find_start(fixed, moving, transform="deformable", threads=number)
+        for number in (1, 3)
+    )
+    assert start.chain.maps == again.chain.maps
+    before, after = (mean_distance(mapped(each, points), places) for each in (rigid, start))
+    assert after < 0.45 * before, (before, after)
+    file = start.save(tmp_path / "start.txt")
+    assert (tmp_path / "start.deformation.txt").is_file()
+    chain = initial.read(file, Geometry.of(fixed))
+    read = from_elastix.to_sitk(chain, 3)
+    for point, there in zip(points[:20].tolist(), mapped(start, points[:20]), strict=True):
+        assert np.allclose(read.TransformPoint(point), there, atol=1e-6)
+    result = impact_plugin.register_images(
+        fixed, moving, preset="rigid_mind", iterations=1, initial_transform=file
+    )
+    assert [each["Transform"][0] for each in result.elastix_parameters][:2] == [
+        "BSplineTransform",
+        "AffineTransform",
+    ]
+    assert mean_distance(result.map_points(points), places) < before
 
 
 class Blurs(torch.nn.Module):

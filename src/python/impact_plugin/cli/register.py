@@ -75,8 +75,9 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option(
     "-t",
     "--initial-transform",
-    help="Where to start: `search` (from anywhere, rigid), `search-affine`, `center`, `mass`, a "
-    "transform file of elastix or ITK, or a folder with a registration.",
+    help="Where to start: `search` (from anywhere, rigid), `search-affine`, `search-deformable`, "
+    "`none`, `center`, `mass`, a transform file of elastix or ITK, or a folder with a "
+    "registration. Default: `search` with the default presets, else `none`.",
 )
 @click.option(
     "--model",

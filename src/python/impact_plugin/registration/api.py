@@ -93,10 +93,11 @@ def register_images(
         fixed_mask: Where in the fixed image to look: not 0, on the fixed image's grid.
         moving_mask: Where in the moving image to look: not 0, on the moving image's grid.
         initial_transform: Where to start, from fixed to moving: ``"search"`` (the rigid transform
-            that :func:`find_start` finds, from anywhere), ``"search-affine"``, ``"center"`` (middle
-            on middle), ``"mass"`` (centre of mass on centre of mass), ``"none"`` (as the images
-            lie), a transform of SimpleITK or itk, a transform file of elastix or ITK, another
-            result, or a folder with one, or that elastix wrote. The result's transform contains it.
+            that :func:`find_start` finds, from anywhere), ``"search-affine"``,
+            ``"search-deformable"``, ``"center"`` (middle on middle), ``"mass"`` (centre of mass on
+            centre of mass), ``"none"`` (as the images lie), a transform of SimpleITK or itk, a
+            transform file of elastix or ITK, another result, or a folder with one, or that elastix
+            wrote. The result's transform contains it.
             By default ``"search"`` with the default presets, and ``"none"`` with others and with
             maps.
         models: Where model files lie: a folder, or a dict of paths by the names in the map. MIND

@@ -60,6 +60,9 @@ class Start:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the transform: ``.txt`` as elastix has it, for ``-t0``; ``.tfm``, ``.h5`` as ITK.
 
+        The deformation of a deformable start is in a file of its own, ``NAME.deformation.txt``
+        beside ``NAME.txt``, which names it.
+
         Raises:
             ValueError: The name ends in something else.
             OSError: The file cannot be written.
@@ -67,9 +70,13 @@ class Start:
         target = expanded(path)
         check_name(target)
         if target.suffix == ".txt":
-            (only,) = self.chain.maps
-            none = {"InitialTransformParameterFileName": ["NoInitialTransform"]}
-            write_text(target, map_files.dump({**only, **none}))
+            before = "NoInitialTransform"
+            for number, parameters in enumerate(self.chain.maps, 1):
+                last = number == len(self.chain.maps)
+                file = target if last else target.with_name(f"{target.stem}.deformation.txt")
+                linked = {**parameters, "InitialTransformParameterFileName": [before]}
+                write_text(file, map_files.dump(linked))
+                before = file.name
         else:
             with replacing(target) as unfinished:
                 itk_files.write(self.transform, unfinished)
@@ -114,7 +121,9 @@ def find_start(
     Args:
         fixed: As of :func:`register_images`.
         moving: Likewise.
-        transform: ``"rigid"``, or ``"affine"``, which is a rigid one refined in all of its entries.
+        transform: ``"rigid"``; ``"affine"``, which is a rigid one refined in all of its entries; or
+            ``"deformable"``, a B-spline before the rigid one, from a discrete search in which both
+            directions agree: for large deformations, before a stage that refines it.
         model: TorchScript file of the network whose features are compared; by default MIND. It gets
             the images' own intensities at coarse voxels, as one channel or three equal ones. It is
             run: give one whose author you trust.
@@ -149,7 +158,7 @@ def find_start(
     found = find(
         (inputs.fixed, inputs.moving),
         (inputs.fixed_mask, inputs.moving_mask),
-        affine=transform == "affine",
+        kind=transform,
         device=device or "cpu",
         threads=threads,
         model=network,

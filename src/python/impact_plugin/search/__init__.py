@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-SearchKind: TypeAlias = Literal["rigid", "affine"]
+SearchKind: TypeAlias = Literal["rigid", "affine", "deformable"]
 """What is searched for."""
 
-SEARCH_KINDS: tuple[SearchKind, ...] = ("rigid", "affine")
+SEARCH_KINDS: tuple[SearchKind, ...] = ("rigid", "affine", "deformable")

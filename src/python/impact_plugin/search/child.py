@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from impact_plugin._mind import MindSSC
 from impact_plugin.elastix.child import die_with_caller
+from impact_plugin.search.convex import displacements
 from impact_plugin.search.correlation import Extractor, Level
 from impact_plugin.search.linear import Balls, search
 
@@ -27,12 +29,14 @@ _MULTIPLE = 32
 def main() -> None:
     """Read what to search on standard input, and write the answer to the descriptor given."""
     die_with_caller()
-    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
+    with os.fdopen(int(sys.argv[1]), "wb") as answers:
         given = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
-        json.dump(_answer(given), answers)
+        said, field = _answer(given)
+        np.savez(answers, said=np.array(json.dumps(said)), field=field)
 
 
-def _answer(given: Any) -> dict[str, Any]:  # noqa: ANN401  (of numpy.load)
+def _answer(given: Any) -> tuple[dict[str, Any], NDArray[np.float32]]:  # noqa: ANN401  (numpy.load)
+    """Give what is to be said, and the displacements, which are empty without any."""
     task = json.loads(str(given["task"]))
     device = torch.device(task["device"])
     levels = [_level(given, number, device) for number in range(task["levels"])]
@@ -43,17 +47,21 @@ def _answer(given: Any) -> dict[str, Any]:  # noqa: ANN401  (of numpy.load)
                 extract = _mind(levels[0].dimension)
             else:
                 extract = _network(task["model"], task["layer"], levels[0].fixed[0][None, None])
-            places = search(levels, balls, extract, workers, affine=task["affine"])
+            kind = task["kind"]
+            places = search(levels, balls, extract, workers, affine=kind == "affine")
+            field = torch.empty(0)
+            if kind == "deformable":
+                with torch.no_grad():
+                    field = displacements(levels[1:], places[0], extract, workers)
     except RefusedError as error:
-        return {"refused": str(error)}
+        return {"refused": str(error)}, np.empty(0, np.float32)
     except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        return {"error": str(error).splitlines()[0]}
-    return {
-        "places": [
-            {"matrix": p.matrix.tolist(), "offset": p.offset.tolist(), "score": p.score}
-            for p in places
-        ]
-    }
+        return {"error": str(error).splitlines()[0]}, np.empty(0, np.float32)
+    found = [
+        {"matrix": place.matrix.tolist(), "offset": place.offset.tolist(), "score": place.score}
+        for place in places
+    ]
+    return {"places": found}, field.cpu().numpy()
 
 
 def _level(given: Any, number: int, device: torch.device) -> Level:  # noqa: ANN401

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from impact_plugin._errors import ImpactError, InputError
 from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
+from impact_plugin.search import SearchKind
+from impact_plugin.search.bending import spline
 from impact_plugin.search.coarse import levels_of
 
 if TYPE_CHECKING:
@@ -38,19 +40,21 @@ class Found:
         offset: b, mm.
         score: Of it, 1 at most.
         runner_up: Of the best place that is elsewhere; None: there is none.
+        bending: u of T(x) = A (x + u(x)) + b, of a deformable search.
     """
 
     matrix: NDArray[np.float64]
     offset: NDArray[np.float64]
     score: float
     runner_up: float | None
+    bending: sitk.BSplineTransform | None = None
 
 
 def find(
     images: tuple[sitk.Image, sitk.Image],
     masks: tuple[sitk.Image | None, sitk.Image | None],
     *,
-    affine: bool,
+    kind: SearchKind,
     device: str = "cpu",
     threads: int | None = None,
     model: Path | None = None,
@@ -61,7 +65,7 @@ def find(
     Args:
         images: The fixed and the moving image, grey.
         masks: Where to look in them; None: everywhere.
-        affine: Find an affine transform; else a rigid one.
+        kind: What to find.
         device: Where features and scores are computed, as torch calls it.
         threads: How many work; None: one for each processor. The result does not depend on it.
         model: TorchScript file of the network whose features are compared; None: MIND.
@@ -84,7 +88,7 @@ def find(
         ) as process,
     ):
         try:
-            levels, contents = levels_of(images, masks, 3 if affine else 2)
+            levels, contents = levels_of(images, masks, 2 if kind == "rigid" else 3)
             arrays: dict[str, Any] = {
                 "centres": np.stack([content.centre for content in contents]),
                 "radii": np.array([content.radius for content in contents]),
@@ -96,7 +100,7 @@ def find(
                 arrays[f"origins{number}"] = np.stack([image.origin for image in pair])
                 arrays[f"spacing{number}"] = np.array(pair[0].spacing)
             task = {
-                "affine": affine,
+                "kind": kind,
                 "model": None if model is None else str(model),
                 "layer": layer,
                 "device": device,
@@ -117,7 +121,8 @@ def find(
             '"center", or a transform'
         )
         raise SearchError(message)
-    said = json.loads(answer)
+    read = np.load(io.BytesIO(answer), allow_pickle=False)
+    said = json.loads(str(read["said"]))
     if "refused" in said:
         message = f'Model file "{model}" cannot be searched with: it {said["refused"]}'
         raise InputError(message)
@@ -130,4 +135,5 @@ def find(
         np.array(best["offset"]),
         best["score"],
         others[0]["score"] if others else None,
+        None if kind != "deformable" else spline(read["field"], levels[-1][0], images[0]),
     )

@@ -15,7 +15,7 @@ from impact_plugin._io import expanded, temporary_folder
 from impact_plugin.elastix import components
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import as_integer
-from impact_plugin.search import process
+from impact_plugin.search import SearchKind, process
 from impact_plugin.transforms import chain as chains
 from impact_plugin.transforms import directions, itk_files, itk_parameters, to_elastix
 from impact_plugin.transforms.chain import Chain
@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 InitialTransform: TypeAlias = Any
 """One of :data:`AUTOMATIC`, a path, a transform of SimpleITK or itk, or a result."""
 
-AUTOMATIC = ("none", "center", "mass", "search", "search-affine")
+AUTOMATIC = ("none", "center", "mass", "search", "search-affine", "search-deformable")
 """The words for no transform, and for what is found from the images."""
+
+_KINDS: dict[str, SearchKind] = {
+    "search": "rigid",
+    "search-affine": "affine",
+    "search-deformable": "deformable",
+}
 
 SURE = 0.05
 """How much better than any other place one must score to be beyond doubt."""
@@ -66,10 +72,11 @@ def make_chain(
         initial: None or ``"none"``: none. ``"center"``: the translation that puts the middle of the
             fixed image on the middle of the moving image; ``"mass"``: the same of their centres of
             mass; ``"search"``: the rigid transform that :mod:`impact_plugin.search` finds;
-            ``"search-affine"``: the affine one. A path: elastix's transform parameter file, with
-            all that it builds on, or a transform file of ITK (.tfm, .txt, .mat, .h5, or a
-            displacement field as an image). A transform of SimpleITK or itk; the result of another
-            registration, or the list of its ``elastix_parameters``.
+            ``"search-affine"``: the affine one; ``"search-deformable"``: a B-spline before the
+            rigid one. A path: elastix's transform parameter file, with all that it builds on, or a
+            transform file of ITK (.tfm, .txt, .mat, .h5, or a displacement field as an image). A
+            transform of SimpleITK or itk; the result of another registration, or the list of its
+            ``elastix_parameters``.
         fixed: Fixed image.
         moving: Moving image.
         name: What messages call it.
@@ -84,12 +91,12 @@ def make_chain(
     grid = Geometry.of(fixed)
     if isinstance(initial, str) and initial == "none":
         return Chain()
-    if isinstance(initial, str) and initial.startswith("search") and initial in AUTOMATIC:
+    if isinstance(initial, str) and initial in _KINDS:
         means = means or Means()
         found = process.find(
             (fixed, moving),
             means.masks,
-            affine=initial == "search-affine",
+            kind=_KINDS[initial],
             device=means.device,
             threads=means.threads,
         )
@@ -125,7 +132,10 @@ def of_found(found: Found, fixed: sitk.Image) -> Chain:
     transform = sitk.AffineTransform(len(found.offset))
     transform.SetMatrix(found.matrix.ravel().tolist())
     transform.SetTranslation(found.offset.tolist())
-    return to_elastix.from_sitk(transform, Geometry.of(fixed))
+    if found.bending is None:
+        return to_elastix.from_sitk(transform, Geometry.of(fixed))
+    both = sitk.CompositeTransform([transform, found.bending])  # the last is applied first
+    return to_elastix.from_sitk(both, Geometry.of(fixed))
 
 
 def _say(found: Found) -> None:
