@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RADII = {2: 9.0, 3: 6.5}
 """Voxels of the coarsest level in the radius of what the smaller image shows, by dimension."""
 
-_LARGEST = {2: 500.0, 3: 45.0}
+_LARGEST = {2: 500.0, 3: 32.0}
 """Voxels that both radii may have together at the coarsest level: bounds time and memory."""
 
 _LOOK = {2: 64, 3: 32}
