@@ -56,12 +56,10 @@ def displacements(
             coarser = levels[number - 1]
             apart = torch.as_tensor(level.origins[0] - coarser.origins[0]).to(voxels)
             found = _read(found, (voxels * level.spacing + apart) / coarser.spacing)
-        still = tuple(each[None, None] for each in level.fixed)
-        image, inside = still[0], still[1]
-        moved, seen = _warped(level, place, found)
-        # The moved image and the fixed one, each searched for in the other.
-        there = _chosen((image, inside), (moved, seen), reach, extract, workers)
-        back = _chosen((moved, seen), (image, inside), reach, extract, workers)
+        fixed = level.fixed[0][None, None], level.fixed[1][None, None]
+        moved = _warped(level, place, found)
+        there = _chosen(fixed, moved, reach, extract, workers)
+        back = _chosen(moved, fixed, reach, extract, workers)
         step = _agreeing(there, back)
         found = step * level.spacing + _read(found, voxels + step.movedim(0, -1))
     assert found is not None
