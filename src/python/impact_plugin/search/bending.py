@@ -37,11 +37,11 @@ def spline(
     # A cubic B-spline is defined from its second control point to the last but one.
     low = corners.min(axis=0) - 2 * spacing
     size = np.ceil((corners.max(axis=0) - low) / spacing).astype(int) + 3
+    axes = tuple(np.eye(dimension).ravel().tolist())
     resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(size.tolist())
-    resampler.SetOutputOrigin(low.tolist())
-    resampler.SetOutputSpacing([spacing] * dimension)
-    resampler.SetOutputDirection(np.eye(dimension).ravel().tolist())
+    Geometry(tuple(size.tolist()), (spacing,) * dimension, tuple(low.tolist()), axes).set_on(
+        resampler
+    )
     resampler.SetInterpolator(sitk.sitkLinear)
     resampler.UseNearestNeighborExtrapolatorOn()
     coefficients = []

@@ -173,11 +173,10 @@ def _sampled(
     size = np.maximum(np.ceil((high - low) / spacing).astype(int) + 1, 3)
     origin = (low + high) / 2 - (size - 1) * spacing / 2
     dimension = len(size)
+    axes = tuple(np.eye(dimension).ravel().tolist())
+    grid = Geometry(tuple(size.tolist()), (spacing,) * dimension, tuple(origin.tolist()), axes)
     resampler = sitk.ResampleImageFilter()
-    resampler.SetSize(size.tolist())
-    resampler.SetOutputOrigin(origin.tolist())
-    resampler.SetOutputSpacing([spacing] * dimension)
-    resampler.SetOutputDirection(np.eye(dimension).ravel().tolist())
+    grid.set_on(resampler)
     resampler.SetInterpolator(sitk.sitkLinear)
     index = np.indices(size.tolist()[::-1]).reshape(dimension, -1)[::-1].T
     inside = Geometry.of(image).contains(index * spacing + origin).reshape(size[::-1])
