@@ -15,8 +15,10 @@ import impact_plugin
 from helpers import programs
 from helpers.images import Array, Grid, Image, Scene, mean_distance, waves
 from impact_plugin.images.grid import Geometry
+from impact_plugin.parameters import map_files
+from impact_plugin.registration import presets
 from impact_plugin.registration.starting import Start
-from impact_plugin.search import coarse, rotations
+from impact_plugin.search import SearchKind, coarse, process, rotations
 from impact_plugin.transforms import from_elastix, initial
 
 OBLIQUE = rotations.spread(3, 40)[7]
@@ -349,7 +351,80 @@ def test_a_mask_that_leaves_nothing_to_see_is_named(bodies: list[Body]) -> None:
         impact_plugin.find_start(image, body.moving_image(), fixed_mask=mask)
 
 
+@pytest.fixture(scope="module")
+def flat() -> Body:
+    angle = np.radians(120)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return Body(FLAT, FLAT_MOVING, 3, turn)
+
+
+@pytest.mark.parametrize("kind", ["affine", "deformable"])
+def test_words_for_a_start_give_what_find_start_gives(kind: SearchKind, flat: Body) -> None:
+    images = flat.fixed_image(), flat.moving_image()
+    start = impact_plugin.find_start(*images, transform=kind)
+    assert initial.make_chain(f"search-{kind}", *images).maps == start.chain.maps
+    assert mean_distance(mapped(start, flat.points()), flat.truth(flat.points())) < 2.0
+
+
+def test_elastix_takes_a_saved_deformation_from_any_folder(flat: Body, tmp_path: Path) -> None:
+    """Its own program, in another folder than the files."""
+    folder = tmp_path / "starts"
+    folder.mkdir()
+    fixed, moving = folder / "f.mha", folder / "m.mha"
+    sitk.WriteImage(flat.fixed_image(), str(fixed))
+    sitk.WriteImage(flat.moving_image(), str(moving))
+    start = impact_plugin.find_start(fixed, moving, transform="deformable")
+    file = start.save(folder / "start.txt")
+    parameters = dict(impact_plugin.preset_map("affine_mi", 2))
+    parameters |= {"NumberOfResolutions": ["1"], "MaximumNumberOfIterations": ["1"]}
+    (tmp_path / "p.txt").write_text(map_files.dump(parameters))
+    images: list[str | Path] = ["-f", fixed, "-m", moving, "-t0", file]
+    elastix = programs.program_path("elastix")
+    run = programs.captured(elastix, *images, "-p", "p.txt", "-out", ".", cwd=tmp_path)
+    assert run.returncode == 0, run.stdout
+    result = impact_plugin.RegistrationResult.load(tmp_path)
+    points = flat.points()
+    assert mean_distance(result.map_points(points), flat.truth(points)) < 5.0
+
+
+def test_a_start_is_not_written_over_an_input(bodies: list[Body], tmp_path: Path) -> None:
+    """Its second file neither."""
+    model = tmp_path / "start.deformation.txt"
+    model.write_bytes(b"precious")
+    images = tmp_path / "f.mha", tmp_path / "m.mha"
+    for path, image in zip(
+        images, (bodies[0].fixed_image(), bodies[0].moving_image()), strict=True
+    ):
+        sitk.WriteImage(image, str(path))
+    out = tmp_path / "start.txt"
+    options = ("--transform", "deformable", "--model", model)
+    run = programs.plugin("start", *images, "-o", out, *options)
+    assert run.exit_code != 0
+    assert "start.deformation.txt" in run.output
+    assert model.read_bytes() == b"precious"
+    assert not out.exists()
+
+
+def test_a_search_whose_process_ends_says_what_to_do(
+    bodies: list[Body], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "answered", lambda *_, **__: (b"", -9))
+    with pytest.raises(impact_plugin.SearchError, match=r'SIGKILL.*initial_transform is "none"'):
+        impact_plugin.find_start(bodies[0].fixed_image(), bodies[0].moving_image())
+
+
+def test_the_default_is_the_default_by_name_too() -> None:
+    assert presets.are_default(None, None)
+    assert presets.are_default(["affine_mi", "mind_mi"], None)
+    assert not presets.are_default("mind_mi", None)
+    assert not presets.are_default(["mind_mi"], None)
+    assert not presets.are_default(None, {"Metric": "Impact"})
+
+
 def test_names_of_files_are_checked_first(tmp_path: Path) -> None:
+    for name in ("start.json", "start.mat", "start.TXT"):
+        run = programs.plugin("start", "no.mha", "no.mha", "-o", str(tmp_path / name))
+        assert f"{name}: expected a name that ends in .txt" in " ".join(run.output.split())
     run = programs.plugin("start", "no.mha", "no.mha", "-o", str(tmp_path / "start.json"))
     assert run.exit_code != 0
     assert "start.json: expected a name that ends in .txt" in " ".join(run.output.split())

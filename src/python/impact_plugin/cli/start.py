@@ -27,7 +27,7 @@ _FILE = FilePath()
     "--out",
     type=_FILE,
     required=True,
-    help="File to write: .txt as elastix has it, .tfm, .h5 or .mat as ITK has it.",
+    help="File to write: .txt as elastix has it, .tfm or .h5 as ITK has it.",
 )
 @click.option(
     "--transform",
@@ -80,7 +80,8 @@ def start(
         "--fixed-mask": fixed_mask,
         "--moving-mask": moving_mask,
     }
-    _kept.check([out], [(name, path) for name, path in read.items() if path is not None])
+    files = starting.files_of(out, transform)
+    _kept.check(files, [(name, path) for name, path in read.items() if path is not None])
     found = starting.find_start(
         fixed,
         moving,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -62,6 +63,46 @@ def run(
         except BaseException:
             process.kill()
             raise
+
+
+def answered(
+    module: str,
+    request: Callable[[], bytes],
+    time_limit: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[bytes, int]:
+    """Ask a module of ours that runs in a process of its own.
+
+    The answer has a file of its own, since what runs there may print; that comes on standard error.
+
+    Args:
+        module: It reads the request on standard input, and writes the answer to the descriptor
+            whose number is its argument.
+        request: Gives the request, while the process starts.
+        time_limit: Seconds; None for no limit.
+        environment: Variables in addition to this process's.
+
+    Returns:
+        The answer, empty where the process gave none, and its exit code.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer, and was ended.
+        RuntimeError: This Python does not know its own interpreter.
+    """
+    with tempfile.TemporaryFile() as answers:
+        with subprocess.Popen(
+            [interpreter(), "-m", module, str(answers.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=2,  # standard error, by its number: sys.stderr need not be a file
+            pass_fds=[answers.fileno()],
+            env=child_environment(environment),
+        ) as process:
+            try:
+                process.communicate(request(), timeout=time_limit)
+            finally:
+                process.kill()
+        answers.seek(0)
+        return answers.read(), process.returncode
 
 
 def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -199,8 +199,9 @@ def check_overlap(fixed: Geometry, moving: Geometry, transform: Mapping, initial
         message = (
             f"the images do not overlap {initially}: the fixed image fills "
             f"{fixed.describe_extent()} mm (x, y, z in LPS), the moving image "
-            f'{moving.describe_extent()} mm. Try initial_transform="center", which puts their '
-            "centres on each other, or correct the origins of the images"
+            f'{moving.describe_extent()} mm. Try initial_transform="search", which finds one '
+            'in the other, or "center", which puts their centres on each other, or '
+            "correct the origins of the images"
         )
         raise InputError(message)
 

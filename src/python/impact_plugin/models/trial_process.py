@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from dataclasses import asdict, dataclass
 
 import msgspec
 
-from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
+from impact_plugin.elastix.process import answered, describe_exit
 from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.report import ModelReport
 
@@ -59,38 +58,26 @@ def run(task: Task, said: ModelReport, time_limit: float | None) -> ModelReport:
         ModelFileError: Whatever is wrong with the model.
         RuntimeError: This Python does not know its own interpreter.
     """
-    # The answer has a file of its own, since the model may print. It is JSON, of which nothing is
-    # run here, whoever wrote it.
-    with tempfile.TemporaryFile() as answers:
-        with subprocess.Popen(
-            [interpreter(), "-m", "impact_plugin.models.trial_child", str(answers.fileno())],
-            stdin=subprocess.PIPE,
-            stdout=2,  # standard error, by its number: sys.stderr need not be a file
-            pass_fds=[answers.fileno()],
-            env=child_environment(),
-        ) as process:
-            request = json.dumps({"task": asdict(task), "said": said.to_dict()})
-            try:
-                process.communicate(request.encode(), timeout=time_limit)
-            except subprocess.TimeoutExpired:
-                message = (
-                    f'Model file "{task.file}" was stopped: it was not done after {time_limit:g} s.'
-                    " A loop in it may never end; where it is only slow, give it more "
-                    "(time_limit=, --time-limit)."
-                )
-                raise ModelStoppedError(message) from None
-            finally:
-                process.kill()
-        answers.seek(0)
-        content = answers.read()
+    request = json.dumps({"task": asdict(task), "said": said.to_dict()})
+    try:
+        content, code = answered(
+            "impact_plugin.models.trial_child", lambda: request.encode(), time_limit
+        )
+    except subprocess.TimeoutExpired:
+        message = (
+            f'Model file "{task.file}" was stopped: it was not done after {time_limit:g} s.'
+            " A loop in it may never end; where it is only slow, give it more "
+            "(time_limit=, --time-limit)."
+        )
+        raise ModelStoppedError(message) from None
     if not content:
         message = (
             f'Model file "{task.file}" took down the process in which it was tried: it '
-            f"{describe_exit(process.returncode)}. It would do the same to a program that "
+            f"{describe_exit(code)}. It would do the same to a program that "
             "registers with it."
         )
         raise ModelStoppedError(message)
-    answer = json.loads(content)
+    answer = json.loads(content)  # of which nothing is run here, whoever wrote it
     if "refused" in answer:
         raise ModelRefusedError(answer["refused"])
     if "error" in answer:

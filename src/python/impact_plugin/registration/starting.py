@@ -19,7 +19,7 @@ from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.inspection import inspect
 from impact_plugin.parameters import map_files
 from impact_plugin.registration.inputs import Inputs
-from impact_plugin.search import SEARCH_KINDS, SearchKind
+from impact_plugin.search import SEARCH_KINDS, SearchKind, is_sure
 from impact_plugin.search.process import find
 from impact_plugin.transforms import from_elastix, initial, itk_files
 from impact_plugin.transforms.chain import Chain
@@ -27,7 +27,7 @@ from impact_plugin.transforms.chain import Chain
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_OF_ITK = (".tfm", ".h5", ".hdf5", ".mat")
+_OF_ITK = (".tfm", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Start:
     @property
     def is_sure(self) -> bool:
         """Whether no other place is nearly as good."""
-        return self.runner_up is None or self.score - self.runner_up >= initial.SURE
+        return is_sure(self.score, self.runner_up)
 
     @property
     def transform(self) -> sitk.Transform:
@@ -71,9 +71,8 @@ class Start:
         check_name(target)
         if target.suffix == ".txt":
             before = "NoInitialTransform"
-            for number, parameters in enumerate(self.chain.maps, 1):
-                last = number == len(self.chain.maps)
-                file = target if last else target.with_name(f"{target.stem}.deformation.txt")
+            files = files_of(target, "deformable" if len(self.chain.maps) > 1 else "rigid")
+            for file, parameters in zip(files, self.chain.maps, strict=True):
                 linked = {**parameters, "InitialTransformParameterFileName": [before]}
                 write_text(file, map_files.dump(linked))
                 before = file.name
@@ -83,13 +82,20 @@ class Start:
         return target
 
 
+def files_of(target: Path, kind: SearchKind) -> list[Path]:
+    """Give the files of a saved start: the one that stands for all is the last."""
+    if kind == "deformable" and target.suffix == ".txt":
+        return [target.with_name(f"{target.stem}.deformation.txt"), target]
+    return [target]
+
+
 def check_name(target: Path) -> None:
     """Check what the name of a file for a start ends in.
 
     Raises:
         ValueError: Something that no format has.
     """
-    if target.suffix.lower() not in (".txt", *_OF_ITK):
+    if target.suffix not in (".txt", *_OF_ITK):  # elastix and ITK know no capitals
         message = (
             f"{target}: expected a name that ends in .txt (a transform parameter file of elastix) "
             f"or, as files of ITK, in {', '.join(_OF_ITK)}"

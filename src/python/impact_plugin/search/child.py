@@ -55,8 +55,8 @@ def _answer(given: Any) -> tuple[dict[str, Any], NDArray[np.float32]]:  # noqa: 
                     field = displacements(levels[1:], places[0], extract, workers)
     except RefusedError as error:
         return {"refused": str(error)}, np.empty(0, np.float32)
-    except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        return {"error": str(error).splitlines()[0]}, np.empty(0, np.float32)
+    except (MemoryError, RuntimeError) as error:  # of torch: also out of memory on a GPU
+        return {"error": (str(error) or "memory ran out").splitlines()[0]}, np.empty(0, np.float32)
     found = [
         {"matrix": place.matrix.tolist(), "offset": place.offset.tolist(), "score": place.score}
         for place in places

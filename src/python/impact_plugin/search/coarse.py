@@ -131,7 +131,8 @@ def _content(image: sitk.Image, mask: sitk.Image | None, name: str) -> Content:
         where = "" if mask is None else f" in {name}_mask"
         message = (
             f"the {name} image has nothing to be found by{where}: at voxels of {spacing:.3g} mm, "
-            "where a search begins, it is the same everywhere. Give another initial_transform"
+            "where a search begins, it is the same everywhere. Start without a search: "
+            'initial_transform is "none", "center", "mass" or a transform'
         )
         raise InputError(message)
     places = np.argwhere(strength > _STRUCTURE * most)[:, ::-1] * spacing + look.origin

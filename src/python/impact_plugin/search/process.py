@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin._errors import ImpactError, InputError
-from impact_plugin.elastix.process import child_environment, describe_exit, interpreter
-from impact_plugin.search import SearchKind
+from impact_plugin.elastix.process import answered, describe_exit
+from impact_plugin.search import SearchKind, is_sure
 from impact_plugin.search.bending import spline
-from impact_plugin.search.coarse import levels_of
+from impact_plugin.search.coarse import CoarseImage, levels_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -27,6 +25,11 @@ if TYPE_CHECKING:
 class SearchError(ImpactError, RuntimeError):
     """A search whose process failed; the message says how."""
 
+
+_WITHOUT = (
+    'Search on another device (device="cpu"), or register without a search: initial_transform is '
+    '"none", "center", "mass" or a transform'
+)
 
 SearchError.__module__ = "impact_plugin"
 
@@ -48,6 +51,11 @@ class Found:
     score: float
     runner_up: float | None
     bending: sitk.BSplineTransform | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether no other place is nearly as good."""
+        return is_sure(self.score, self.runner_up)
 
 
 def find(
@@ -75,50 +83,43 @@ def find(
         ValueError: An image has no structure, or the network does not take it.
         SearchError: The process failed.
     """
+    levels: list[tuple[CoarseImage, CoarseImage]] = []
+
+    def request() -> bytes:
+        found, contents = levels_of(images, masks, 2 if kind == "rigid" else 3)
+        levels.extend(found)
+        arrays: dict[str, Any] = {
+            "centres": np.stack([each.centre for each in contents]),
+            "radii": np.array([each.radius for each in contents]),
+        }
+        for number, pair in enumerate(levels):
+            for name, image in zip(("fixed", "moving"), pair, strict=True):
+                arrays[f"{name}{number}"] = image.values
+                arrays[f"in_{name}{number}"] = image.inside
+            arrays[f"origins{number}"] = np.stack([image.origin for image in pair])
+            arrays[f"spacing{number}"] = np.array(pair[0].spacing)
+        task = {
+            "kind": kind,
+            "model": None if model is None else str(model),
+            "layer": layer,
+            "device": device,
+            "threads": threads or len(os.sched_getaffinity(0)),
+            "levels": len(levels),
+        }
+        content = io.BytesIO()
+        np.savez(content, task=np.array(json.dumps(task)), **arrays)
+        return content.getvalue()
+
     # Each worker has one thread of torch's, so that sums do not depend on their number.
-    environment = child_environment({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
-    with (
-        tempfile.TemporaryFile() as answers,
-        subprocess.Popen(
-            [interpreter(), "-m", "impact_plugin.search.child", str(answers.fileno())],
-            stdin=subprocess.PIPE,
-            stdout=2,
-            pass_fds=[answers.fileno()],
-            env=environment,
-        ) as process,
-    ):
-        try:
-            levels, contents = levels_of(images, masks, 2 if kind == "rigid" else 3)
-            arrays: dict[str, Any] = {
-                "centres": np.stack([content.centre for content in contents]),
-                "radii": np.array([content.radius for content in contents]),
-            }
-            for number, pair in enumerate(levels):
-                for name, image in zip(("fixed", "moving"), pair, strict=True):
-                    arrays[f"{name}{number}"] = image.values
-                    arrays[f"in_{name}{number}"] = image.inside
-                arrays[f"origins{number}"] = np.stack([image.origin for image in pair])
-                arrays[f"spacing{number}"] = np.array(pair[0].spacing)
-            task = {
-                "kind": kind,
-                "model": None if model is None else str(model),
-                "layer": layer,
-                "device": device,
-                "threads": threads or len(os.sched_getaffinity(0)),
-                "levels": len(levels),
-            }
-            content = io.BytesIO()
-            np.savez(content, task=np.array(json.dumps(task)), **arrays)
-            process.communicate(content.getvalue())
-        finally:
-            process.kill()
-        answers.seek(0)
-        answer = answers.read()
+    answer, code = answered(
+        "impact_plugin.search.child",
+        request,
+        environment={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
     if not answer:
         message = (
-            f"the process that searched for a start {describe_exit(process.returncode)}; what it "
-            "said is on standard error. Register without the search: initial_transform=None, "
-            '"center", or a transform'
+            f"the process that searched for a start {describe_exit(code)}; what it said is on "
+            f"standard error. {_WITHOUT}"
         )
         raise SearchError(message)
     read = np.load(io.BytesIO(answer), allow_pickle=False)
@@ -127,7 +128,7 @@ def find(
         message = f'Model file "{model}" cannot be searched with: it {said["refused"]}'
         raise InputError(message)
     if "error" in said:
-        message = f"the search for a start failed on {device}: {said['error']}"
+        message = f"the search for a start failed on {device}: {said['error']}. {_WITHOUT}"
         raise SearchError(message)
     best, *others = said["places"]
     return Found(

@@ -37,9 +37,6 @@ _KINDS: dict[str, SearchKind] = {
     "search-deformable": "deformable",
 }
 
-SURE = 0.05
-"""How much better than any other place one must score to be beyond doubt."""
-
 LOGGER = logging.getLogger("impact_plugin.search")
 """Says what a search found; a warning where another place is nearly as good."""
 
@@ -142,7 +139,7 @@ def _say(found: Found) -> None:
     other = found.runner_up
     rest = "no other place was found" if other is None else f"the best elsewhere {other:.3f}"
     LOGGER.info("search: the score is %.3f, %s", found.score, rest)
-    if other is not None and found.score - other < SURE:
+    if not found.is_sure:
         LOGGER.warning(
             "search: another place is nearly as good (scores %.3f and %.3f): look at the result, "
             "or mask what the images have in common",
