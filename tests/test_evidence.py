@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -419,6 +420,8 @@ def test_without_data_or_rival_the_rest_runs_and_the_page_says_so(
     monkeypatch.setattr(run, "OUT", tmp_path / "out")
     page = tmp_path / "evidence.md"
     monkeypatch.setattr(run, "PAGE", page)
+    published = tmp_path / "published.jsonl"
+    monkeypatch.setattr(run, "PUBLISHED", published)
     monkeypatch.setattr(run, "ROOT", tmp_path)
     arguments = [
         "--data",
@@ -449,6 +452,17 @@ def test_without_data_or_rival_the_rest_runs_and_the_page_says_so(
     ).read_text().splitlines() == kept  # nothing was run again
     run.main([*arguments, "--methods", "impact", "--again"])
     assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) > len(kept)
+
+    # Where nothing else is known, from what was published; what has changed since is told.
+    assert len(published.read_text().splitlines()) == len(kept)
+    shutil.rmtree(tmp_path / "out")
+    run.main([*arguments, "--methods", "impact,mi-15"])
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+    assert "of an earlier build" not in page.read_text()
+    monkeypatch.setattr(methods, "our_code", lambda: "changed")
+    run.main([*arguments, "--methods", "impact,mi-15", "--table"])
+    assert "- 6 of " in page.read_text()
+    assert " runs are of an earlier build, preset, or version" in page.read_text()
 
 
 MAP = """

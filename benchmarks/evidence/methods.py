@@ -64,13 +64,15 @@ class Method:
 
 
 def our_code() -> str:
-    """Give a digest of what registrations of ours depend on: binaries, presets, their fitting."""
+    """Give a digest of what registrations of ours depend on: binaries, presets, start, fitting."""
     spec = find_spec("impact_plugin")
     assert spec is not None
     assert spec.origin is not None
     package = Path(spec.origin).parent
     files = [*package.rglob("*.so"), *package.parent.glob("itk_elastix.libs/libImpact*.so")]
-    files += [*package.glob("parameter_maps/*.txt"), *package.glob("registration/*.py")]
+    files += package.glob("parameter_maps/*.txt")
+    for room in ("registration", "search", "transforms"):
+        files += package.glob(f"{room}/*.py")
     contents = (hashlib.sha256(file.read_bytes()).digest() for file in sorted(files))
     return hashlib.sha256(b"".join(contents)).hexdigest()[:12]
 

@@ -197,6 +197,15 @@ def _missing(
             f"- {len(lacking)} of {len(asked)} runs are not done, blank below; a ratio is to the "
             "best of the rivals that are."
         )
+    digests = {method.name: method.identity() for method in methods}
+    earlier = sum(
+        records[run]["key"].split()[0] != digests[run[1]] for run in asked if run in records
+    )
+    if earlier:
+        found.append(
+            f"- {earlier} of {len(asked)} runs are of an earlier build, preset, or version of a "
+            "rival than the one at hand."
+        )
     known = {name for name, _, _ in records} | missing.keys()
     if absent := {name for name, _, _ in lacking} - known:
         found.append(f"- Pairs not run: {', '.join(sorted(absent))}.")

@@ -4,7 +4,8 @@
     make evidence QUICK=1    # half of the pairs, the cheapest rivals, one seed: ten minutes
 
 What a run gave is kept in out/evidence/results.jsonl, so that a run that was cut off goes on;
-`--again` starts anew. A part of it, with a parameter map of one's own beside the default:
+`--again` starts anew. With the page goes what it shows, benchmarks/evidence/results.jsonl: other
+machines go on from there. A part of it, with a parameter map of one's own beside the default:
 
     python benchmarks/evidence/run.py --pairs 'mr/.*both40$' --methods impact,mi-15 --seeds 1 \
       --split choose --fitted mine=affine_mind,my_map.txt --no-docs
@@ -31,6 +32,7 @@ from benchmarks.evidence.scenes import Data, MissingDataError, Scene  # noqa: E4
 
 OUT = ROOT / "out" / "evidence"
 PAGE = ROOT / "docs" / "evidence.md"
+PUBLISHED = ROOT / "benchmarks" / "evidence" / "results.jsonl"
 
 
 class Evidence:
@@ -183,7 +185,10 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(f"{method.name:14} {method.says}" for method in wanted))
         return
     evidence = Evidence(
-        Data.of(options.data), Results(OUT / "results.jsonl"), options.threads, options.again
+        Data.of(options.data),
+        Results(OUT / "results.jsonl", PUBLISHED),
+        options.threads,
+        options.again,
     )
     if any(method.starts for method in wanted):
         wanted = tuple(dict.fromkeys((*methods.LINEAR, *wanted)))
@@ -196,9 +201,11 @@ def main(arguments: list[str] | None = None) -> None:
         evidence.results.records, asked, wanted, seeds, evidence.missing, options.threads
     )
     print(text)
+    OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "evidence.md").write_text(text)
     if not options.no_docs:
         PAGE.write_text(text)
+        evidence.results.publish(PUBLISHED, methods.METHODS)
         print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
