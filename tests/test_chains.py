@@ -95,6 +95,10 @@ NETWORKS: dict[str, Callable[[int, int], list[Parts]]] = {
         _unit(d, (c, 32), stride=2, norm="none"),
         _unit(d, (32, 32), kernel=1, norm="none"),
     ],
+    "steps wider than kernels": lambda d, c: [
+        _unit(d, (c, 8)),
+        _unit(d, (8, 16), stride=3, kernel=2),
+    ],
 }
 
 
@@ -104,6 +108,10 @@ FLAT_NETWORKS: dict[str, Callable[[], list[Parts]]] = {
     for kind, stages in (
         ("two", lambda flat=flat: [_flat((1, 32), flat) + _flat((32, 32), flat)]),
         ("strided", lambda flat=flat: [_flat((1, 8), flat), _flat((8, 32), flat, stride=2)]),
+        (
+            "strided and dilated",
+            lambda flat=flat: [_flat((1, 8), flat), _flat((8, 32), flat, stride=2, dilation=3)],
+        ),
         ("dilated", lambda flat=flat: [_flat((1, 32), flat, dilation=2) + _flat((32, 9), flat)]),
     )
 }

@@ -40,6 +40,14 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
   m_Weights = at::constant_pad_nd(byTap, { 0, m_Out - m_Channels, 0, m_In - byTap.size(1) }).contiguous();
   m_Bias = unit.bias.defined() ? padLast(unit.bias, m_Out) : at::Tensor();
 
+  for (std::int64_t tap = 0; tap < m_Taps; ++tap)
+  {
+    const Size & kernel = unit.kernel;
+    m_TapPlaces.push_back({ tap % kernel[0] * unit.dilation[0],
+                            tap / kernel[0] % kernel[1] * unit.dilation[1],
+                            tap / kernel[0] / kernel[1] * unit.dilation[2] });
+  }
+
   const bool stepsOfOne = unit.stride == Size{ 1, 1, 1 };
   if (isFirst && stepsOfOne)
   {
@@ -56,7 +64,7 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
       threes = threes && (three || one);
     }
     m_Kind = threes && !isFirst && bytesOfSpectrum(tileLength) <= mostBytes ? Kind::Spectral : Kind::General;
-    m_TransposedWeights = padLast(m_Weights.transpose(1, 2), roundUp(m_In, channelBlock));
+    makePhases();
   }
 
   const auto vector = [this](const at::Tensor & given, double otherwise) {
@@ -65,6 +73,35 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
   };
   m_Scale = vector(unit.scale, 1.0);
   m_Shift = vector(unit.shift, 0.0);
+}
+
+void
+ConvolutionUnit::makePhases()
+{
+  const Size &              stride = m_Unit.stride;
+  std::vector<std::int64_t> order;
+  const std::int64_t        columns = roundUp(m_In, channelBlock);
+  for (std::int64_t number = 0; number < voxelsOf(stride); ++number)
+  {
+    Phase phase{ { number % stride[0], number / stride[0] % stride[1], number / stride[0] / stride[1] },
+                 {},
+                 static_cast<std::ptrdiff_t>(order.size()) * m_Out * columns };
+    for (std::size_t tap = 0; tap < m_TapPlaces.size(); ++tap)
+    {
+      bool meets = true;
+      for (std::size_t axis = 0; axis < 3; ++axis)
+      {
+        meets = meets && (phase.first[axis] + m_Unit.padding[axis] - m_TapPlaces[tap][axis]) % m_Unit.stride[axis] == 0;
+      }
+      if (meets)
+      {
+        phase.taps.push_back(tap);
+        order.push_back(static_cast<std::int64_t>(tap));
+      }
+    }
+    m_Phases.push_back(std::move(phase));
+  }
+  m_TransposedWeights = padLast(m_Weights.transpose(1, 2).index_select(0, at::tensor(order, at::kLong)), columns);
 }
 
 ConvolutionUnit::Size

@@ -157,6 +157,17 @@ private:
   bool      isSmall(const Size & size) const;
   SmallPlan smallPlan(const Size & size) const;
 
+  /** The voxels of input that meet the same taps on the way back: from the first, every stride-th along each axis. */
+  struct Phase
+  {
+    Size                     first;
+    std::vector<std::size_t> taps;
+    std::ptrdiff_t           weights; // where theirs begin
+  };
+
+  /** Finds the phases, and lays the weights of each side by side. */
+  void makePhases();
+
   Size                        paddedSize(const Size & size) const;
   std::vector<std::ptrdiff_t> tapOffsets(const Size & padded) const;
 
@@ -167,10 +178,13 @@ private:
   std::int64_t m_Taps;
   Kind         m_Kind;
   at::Tensor   m_Weights;           // taps x in x out
-  at::Tensor   m_TransposedWeights; // taps x out x in padded; Single: out x taps padded
+  at::Tensor   m_TransposedWeights; // taps, phase by phase, x out x in padded; Single: out x taps padded
   at::Tensor   m_Bias;              // out; undefined: none
   at::Tensor   m_Scale;             // out, of the normalisation
   at::Tensor   m_Shift;
+
+  std::vector<Size>  m_TapPlaces; // where each tap is, from the first, in voxels of input
+  std::vector<Phase> m_Phases;    // of a General one
 
   mutable std::mutex                                                       m_Mutex;
   mutable std::map<std::pair<std::array<std::int32_t, 3>, bool>, Spectrum> m_Spectra;

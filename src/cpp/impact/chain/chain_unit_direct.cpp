@@ -224,21 +224,17 @@ ConvolutionUnit::forwardGenerally(const Work & work, const TaskLoop & loop) cons
         const std::int64_t v = outBegin + std::min(wanted, outVoxels - 1); // in the whole output
         to[static_cast<std::size_t>(r)] = wanted < outVoxels ? output + wanted * m_Out : nullptr;
         const Size at{ v % out[0], v / out[0] % out[1], v / out[0] / out[1] };
-        for (std::int64_t tap = 0; tap < m_Taps; ++tap)
+        for (std::size_t tap = 0; tap < m_TapPlaces.size(); ++tap)
         {
-          const Size   t{ tap % m_Unit.kernel[0],
-                          tap / m_Unit.kernel[0] % m_Unit.kernel[1],
-                          tap / m_Unit.kernel[0] / m_Unit.kernel[1] };
           std::int64_t index = 0;
           bool         inside = true;
           for (std::size_t axis = 3; axis-- > 0;)
           {
-            const std::int64_t i =
-              at[axis] * m_Unit.stride[axis] + t[axis] * m_Unit.dilation[axis] - m_Unit.padding[axis];
+            const std::int64_t i = at[axis] * m_Unit.stride[axis] + m_TapPlaces[tap][axis] - m_Unit.padding[axis];
             inside = inside && i >= 0 && i < size[axis];
             index = index * size[axis] + i;
           }
-          rows[static_cast<std::size_t>(tap * rowsAtOnce + r)] =
+          rows[tap * rowsAtOnce + static_cast<std::size_t>(r)] =
             inside ? volume + (index - inBegin) * m_In : zeros.data();
         }
       }
@@ -261,44 +257,59 @@ ConvolutionUnit::backwardGenerally(const float *    gradient,
 {
   const Size                      out = outputSize(size);
   const std::int64_t              columns = m_TransposedWeights.size(2);
-  const std::int64_t              voxels = voxelsOf(size);
   const std::vector<float>        zeros(static_cast<std::size_t>(m_Out), 0.0F);
   std::vector<const float *>      rows(static_cast<std::size_t>(m_Taps * rowsAtOnce));
   std::array<float *, rowsAtOnce> to{};
   float * const                   products = workspace.products.get(static_cast<std::size_t>(rowsAtOnce * columns));
-  for (std::int64_t first = 0; first < voxels; first += rowsAtOnce)
+  for (const Phase & phase : m_Phases)
   {
-    for (std::int64_t r = 0; r < rowsAtOnce; ++r)
+    Size number{};
+    for (std::size_t axis = 0; axis < 3; ++axis)
     {
-      const std::int64_t v = std::min(first + r, voxels - 1);
-      to[static_cast<std::size_t>(r)] = products + r * columns;
-      const Size at{ v % size[0], v / size[0] % size[1], v / size[0] / size[1] };
-      for (std::int64_t tap = 0; tap < m_Taps; ++tap)
-      {
-        const Size   t{ tap % m_Unit.kernel[0],
-                        tap / m_Unit.kernel[0] % m_Unit.kernel[1],
-                        tap / m_Unit.kernel[0] / m_Unit.kernel[1] };
-        std::int64_t index = 0;
-        bool         touches = true;
-        for (std::size_t axis = 3; axis-- > 0;)
-        {
-          const std::int64_t i = at[axis] + m_Unit.padding[axis] - t[axis] * m_Unit.dilation[axis];
-          touches = touches && i >= 0 && i % m_Unit.stride[axis] == 0 && i / m_Unit.stride[axis] < out[axis];
-          index = index * out[axis] + i / m_Unit.stride[axis];
-        }
-        rows[static_cast<std::size_t>(tap * rowsAtOnce + r)] = touches ? gradient + index * m_Out : zeros.data();
-      }
+      const std::int64_t behind = size[axis] - phase.first[axis];
+      number[axis] = behind < 1 ? 0 : (behind - 1) / m_Unit.stride[axis] + 1;
     }
-    volumeKernels().multiplyRows(rows.data(),
-                                 static_cast<std::int32_t>(m_Taps),
-                                 static_cast<std::int32_t>(m_Out),
-                                 m_TransposedWeights.const_data_ptr<float>(),
-                                 nullptr,
-                                 static_cast<std::int32_t>(columns),
-                                 to.data());
-    for (std::int64_t r = 0; r < std::min(rowsAtOnce, voxels - first); ++r)
+    const std::int64_t voxels = voxelsOf(number);
+    for (std::int64_t first = 0; first < voxels; first += rowsAtOnce)
     {
-      std::copy_n(products + r * columns, m_In, inputGradient + (first + r) * m_In);
+      const std::int64_t                   count = std::min(rowsAtOnce, voxels - first);
+      std::array<std::int64_t, rowsAtOnce> places{}; // in the input
+      for (std::int64_t r = 0; r < rowsAtOnce; ++r)
+      {
+        const std::int64_t v = first + std::min(r, count - 1);
+        const Size         inPhase{ v % number[0], v / number[0] % number[1], v / number[0] / number[1] };
+        Size               at{};
+        for (std::size_t axis = 0; axis < 3; ++axis)
+        {
+          at[axis] = phase.first[axis] + inPhase[axis] * m_Unit.stride[axis];
+        }
+        places[static_cast<std::size_t>(r)] = (at[2] * size[1] + at[1]) * size[0] + at[0];
+        to[static_cast<std::size_t>(r)] = products + r * columns;
+        for (std::size_t i = 0; i < phase.taps.size(); ++i)
+        {
+          const Size & tap = m_TapPlaces[phase.taps[i]];
+          std::int64_t index = 0;
+          bool         inside = true;
+          for (std::size_t axis = 3; axis-- > 0;)
+          {
+            const std::int64_t steps = (at[axis] + m_Unit.padding[axis] - tap[axis]) / m_Unit.stride[axis];
+            inside = inside && steps >= 0 && steps < out[axis];
+            index = index * out[axis] + steps;
+          }
+          rows[i * rowsAtOnce + static_cast<std::size_t>(r)] = inside ? gradient + index * m_Out : zeros.data();
+        }
+      }
+      volumeKernels().multiplyRows(rows.data(),
+                                   static_cast<std::int32_t>(phase.taps.size()),
+                                   static_cast<std::int32_t>(m_Out),
+                                   m_TransposedWeights.const_data_ptr<float>() + phase.weights,
+                                   nullptr,
+                                   static_cast<std::int32_t>(columns),
+                                   to.data());
+      for (std::int64_t r = 0; r < count; ++r)
+      {
+        std::copy_n(products + r * columns, m_In, inputGradient + places[static_cast<std::size_t>(r)] * m_In);
+      }
     }
   }
 }
