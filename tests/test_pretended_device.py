@@ -25,6 +25,8 @@ from helpers.evaluators import SmoothModels, images, parameters, transform_optio
 from helpers.pairs import sitk_pair
 from helpers.pretended import Counts, Device
 from impact_plugin import _devices
+from impact_plugin.cli import diagnosis
+from impact_plugin.cohort import shares
 
 pytestmark = pytest.mark.pretended
 
@@ -381,6 +383,16 @@ def test_devices_by_name() -> None:
     _devices.check_available("cuda:1")
     with pytest.raises(impact_plugin.InputError, match="torch sees 2, from cuda:0 to cuda:1"):
         _devices.check_available("cuda:2")
+
+
+def test_doctor_and_cohorts_find_the_same_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pretended.variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(shares, "_DRIVERS", ("/dev/null",))  # that of a GPU
+    assert shares.count_gpus() == pretended.NUMBER_OF_DEVICES
+    report = diagnosis.examine()
+    assert report.problems == []
+    assert report.facts["torch's GPUs"].startswith("pretended:0, pretended:1 (built for ")
 
 
 def test_a_whole_registration(monkeypatch: pytest.MonkeyPatch) -> None:
