@@ -46,7 +46,7 @@ from benchmarks.bench_cases import (  # noqa: E402
 from benchmarks.bench_report import machine_facts, table  # noqa: E402
 from benchmarks.landmarks import Landmarks  # noqa: E402
 
-from impact_plugin import datasets  # noqa: E402
+from impact_plugin import _devices, datasets  # noqa: E402
 
 OUT = ROOT / "out" / "gpu"
 DATA = (
@@ -110,10 +110,10 @@ def device() -> tuple[int, str]:
 
     if pretended.is_open():
         return 0, f"NO GPU: the pretended device of the tests (torch {torch.__version__})"
-    if not torch.cuda.is_available():
+    if _devices.number_of_gpus() == 0:
         return -1, f"no GPU (torch {torch.__version__})"
-    properties = torch.cuda.get_device_properties(0)
-    return 0, f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, {torch.__version__}"
+    _, memory = torch.accelerator.get_memory_info(0)
+    return 0, f"{_devices.model_of(0)}, {memory / 2**30:.0f} GiB, torch {torch.__version__}"
 
 
 @dataclass(frozen=True)

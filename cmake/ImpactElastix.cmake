@@ -9,8 +9,7 @@
 #
 # IMPACT_HOSTS (CMake or environment variable) names versions of itk-elastix, whose wheels are downloaded ("0.25.2;0.25.4": one
 # wheel of ours for all of them); empty: the one installed. IMPACT_ELASTIX_SOURCE_DIR and IMPACT_ITK_SOURCE_DIR (CMake or
-# environment variables, both optional) name sources. With IMPACT_HEADERS_DIR the headers are those that
-# benchmarks/pack_headers.py has packed for one host: no sources, no network.
+# environment variables, both optional) name sources.
 #
 # Needs what ImpactHost.cmake has found. Leaves IMPACT_BUILT_HOSTS, the folders; IMPACT_ITK_ELASTIX_VERSION and
 # IMPACT_ELASTIX_VERSION in the cache; and _impact_header_folders, which are not to be named in binaries.
@@ -20,7 +19,6 @@ include(ImpactVersions)
 
 set(IMPACT_ELASTIX_SOURCE_DIR "" CACHE PATH "Sources of elastix 5.3.1; empty: looked for, see docs/build.md")
 set(IMPACT_ITK_SOURCE_DIR "" CACHE PATH "Sources of ITK 5.4.7; empty: looked for, see docs/build.md")
-set(IMPACT_HEADERS_DIR "" CACHE PATH "What benchmarks/pack_headers.py packed; empty: the sources of elastix and ITK")
 
 # The versions to build for, and for each the folder of its library.
 function(_impact_choose_hosts installed installed_dir)
@@ -114,20 +112,16 @@ function(_impact_add_host target library)
 endfunction()
 
 _impact_choose_hosts("${_impact_itk_elastix_version}" "${_impact_itk_dir}")
-set(_impact_header_folders "${IMPACT_HEADERS_DIR}")
+set(_impact_header_folders)
 foreach(_impact_folder IN LISTS IMPACT_BUILT_HOSTS)
-  if(IMPACT_HEADERS_DIR)
-    include("${IMPACT_HEADERS_DIR}/impact_host.cmake")
-  else()
-    set(_impact_sources "${CMAKE_CURRENT_BINARY_DIR}/${_impact_folder}/impact_sources.cmake")
-    set(_impact_found "${CMAKE_CURRENT_BINARY_DIR}/${_impact_folder}/impact_host.cmake")
-    _impact_obtain_headers("${IMPACT_HOST_COMMIT_${_impact_folder}}" "${_impact_sources}")
-    _impact_find_headers("${_impact_sources}" "${_impact_found}")
-    include("${_impact_sources}")
-    include("${_impact_found}")
-    list(APPEND _impact_header_folders "${IMPACT_ELASTIX_SOURCE_DIR}" "${IMPACT_ITK_SOURCE_DIR}"
-      "${IMPACT_ELASTIX_BINARY_DIR}" "${IMPACT_ITK_BINARY_DIR}")
-  endif()
+  set(_impact_sources "${CMAKE_CURRENT_BINARY_DIR}/${_impact_folder}/impact_sources.cmake")
+  set(_impact_found "${CMAKE_CURRENT_BINARY_DIR}/${_impact_folder}/impact_host.cmake")
+  _impact_obtain_headers("${IMPACT_HOST_COMMIT_${_impact_folder}}" "${_impact_sources}")
+  _impact_find_headers("${_impact_sources}" "${_impact_found}")
+  include("${_impact_sources}")
+  include("${_impact_found}")
+  list(APPEND _impact_header_folders "${IMPACT_ELASTIX_SOURCE_DIR}" "${IMPACT_ITK_SOURCE_DIR}"
+    "${IMPACT_ELASTIX_BINARY_DIR}" "${IMPACT_ITK_BINARY_DIR}")
   _impact_add_host(impact_host-${_impact_folder} "${IMPACT_HOST_LIBRARY_${_impact_folder}}")
   set(IMPACT_HOST_SOURCE_${_impact_folder} "${IMPACT_ELASTIX_SOURCE_DIR}")
 endforeach()

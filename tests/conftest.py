@@ -87,9 +87,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("pretended") and not pretended.IS_WANTED:
         pytest.skip(skips.NOT_PRETENDED)
     if item.get_closest_marker("gpu") and not pretended.IS_WANTED:
-        import torch
+        from impact_plugin import _devices
 
-        if not torch.cuda.is_available():
+        if _devices.number_of_gpus() == 0:
             skips.skip_or_fail("IMPACT_REQUIRE_GPU", skips.NO_GPU)
 
 

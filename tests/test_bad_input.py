@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from helpers import programs
 from helpers.bad_input import CASES, good, write_files
@@ -16,6 +15,7 @@ from helpers.images import Grid, Image
 from helpers.itk_process import ItkError, ItkProcess
 from helpers.parameter_maps import Value, as_text, parameter_map
 from helpers.registrations import SHIFTS, pair
+from impact_plugin import _devices
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def check_refusal(
 def test_gpu_where_there_is_none(
     itk_process: ItkProcess, images: tuple[Image, Image], files: Path
 ) -> None:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = _devices.number_of_gpus()
     allowed = "-1 for the CPU" if count == 0 else f"-1 for the CPU, 0 to {count - 1}"
     found = "no GPU" if count == 0 else f"{count} GPU(s)"
     check_refusal(

@@ -9,9 +9,8 @@ import pytest
 
 import impact_testing
 from helpers.evaluators import (
-    DISTANCES,
+    DISTANCES_AND_TRANSFORMS,
     RELATIVE_ERROR,
-    TRANSFORMS,
     SmoothModels,
     images,
     parameters,
@@ -22,10 +21,9 @@ from helpers.evaluators import (
 from impact_plugin import _core
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize(("distance", "transform"), DISTANCES_AND_TRANSFORMS)
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-@pytest.mark.parametrize("distance", DISTANCES)
 def test_derivative(
     smooth_models: SmoothModels, distance: str, mode: str, dimension: int, transform: str
 ) -> None:

@@ -6,9 +6,8 @@ import pytest
 
 import impact_testing
 from helpers.evaluators import (
-    DISTANCES,
+    DISTANCES_AND_TRANSFORMS,
     RELATIVE_ERROR,
-    TRANSFORMS,
     Evaluator,
     FirstEvaluations,
     SmoothModels,
@@ -20,10 +19,9 @@ from helpers.evaluators import (
 )
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize(("distance", "transform"), DISTANCES_AND_TRANSFORMS)
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-@pytest.mark.parametrize("distance", DISTANCES)
 def test_derivative_of_four_layers(
     smooth_models: SmoothModels, distance: str, mode: str, dimension: int, transform: str
 ) -> None:

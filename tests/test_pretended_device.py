@@ -6,6 +6,8 @@ with those of the CPU is in test_gpu.py, test_device_path.py and test_gradients.
 
 from __future__ import annotations
 
+import io
+import json
 import signal
 import subprocess
 import sys
@@ -21,10 +23,15 @@ import torch
 import impact_plugin
 import impact_testing
 from helpers import pretended, tiny_models
+from helpers.bodies import FIXED, FLAT, FLAT_MOVING, MOVING, Body, mapped
 from helpers.evaluators import SmoothModels, images, parameters, transform_options
+from helpers.images import mean_distance
 from helpers.pairs import sitk_pair
 from helpers.pretended import Counts, Device
 from impact_plugin import _devices
+from impact_plugin.cli import diagnosis
+from impact_plugin.cohort import shares
+from impact_plugin.search import SearchKind, child, process, rotations
 
 pytestmark = pytest.mark.pretended
 
@@ -381,6 +388,103 @@ def test_devices_by_name() -> None:
     _devices.check_available("cuda:1")
     with pytest.raises(impact_plugin.InputError, match="torch sees 2, from cuda:0 to cuda:1"):
         _devices.check_available("cuda:2")
+
+
+def test_doctor_and_cohorts_find_the_same_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pretended.variables().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(shares, "_DRIVERS", ("/dev/null",))  # that of a GPU
+    assert shares.count_gpus() == pretended.NUMBER_OF_DEVICES
+    report = diagnosis.examine()
+    assert report.problems == []
+    assert report.facts["torch's GPUs"].startswith("pretended:0, pretended:1 (built for ")
+
+
+def searched_here(
+    _: str, request: Callable[[], bytes], environment: dict[str, str]
+) -> tuple[bytes, int]:
+    """Search as impact_plugin.search.child does, in this process."""
+    said, field = child._answer(np.load(io.BytesIO(request()), allow_pickle=False))
+    content = io.BytesIO()
+    np.savez(content, said=np.array(json.dumps(said)), field=field)
+    return content.getvalue(), 0
+
+
+class Contrast(torch.nn.Module):
+    """Differences of the image and its means over three and seven pixels; the second in half."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        near = torch.nn.functional.avg_pool2d(x, 3, 1, 1)
+        far = torch.nn.functional.avg_pool2d(x, 7, 1, 3)
+        both = torch.cat([x - near, near - far], 1) ** 2
+        return [both, torch.nn.functional.avg_pool2d(both, 2, 2)]
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_a_search(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, network: bool
+) -> None:
+    """It finds what the CPU finds; images go up once, what was found comes down."""
+    monkeypatch.setattr(process, "answered", searched_here)
+    angle = np.radians(120)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    body = Body(FLAT, FLAT_MOVING, 3, turn)
+    model, layer = None, 0
+    if network:
+        model, layer = tmp_path / "contrast.pt", 1
+        torch.jit.script(Contrast()).save(str(model))  # type: ignore[no-untyped-call]
+    images = body.fixed_image(), body.moving_image()
+    points = body.points()
+    kinds: list[SearchKind] = ["rigid", "affine", "deformable"]
+    for kind in kinds:
+        device.count_from_zero()
+        there, here = (
+            impact_plugin.find_start(
+                *images, transform=kind, device=where, model=model, layer=layer
+            )
+            for where in ("cuda:0", "cpu")
+        )
+        assert there.score == pytest.approx(here.score, rel=1e-4)
+        assert mean_distance(mapped(there, points), mapped(here, points)) < 0.01
+        if not network:  # which knows bright from dark
+            assert mean_distance(mapped(there, points), body.truth(points)) < 2.0
+        counts = device.counts()
+        assert counts.operators > 1000
+        assert counts.waits < 0.1 * counts.operators
+        assert counts.bytes_up < 8 << 20
+
+
+def test_a_registration_from_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = Body(FIXED, MOVING, 1, rotations.spread(3, 5)[1])
+    ends = []
+    for where in ("cpu", "cuda:1"):
+        if where != "cpu":
+            for name, value in pretended.variables().items():
+                monkeypatch.setenv(name, value)
+        result = impact_plugin.register_images(
+            body.fixed_image(),
+            body.moving_image(),
+            preset="rigid_mind",
+            iterations=3,
+            initial_transform="search",
+            device=where,
+            progress=False,
+        )
+        ends.append(result.map_points(body.points()))
+    assert "On GPU 1: features" in result.log
+    assert mean_distance(*ends) < 0.05
+    assert mean_distance(ends[1], body.truth(body.points())) < 5.0  # of 430 mm
+
+
+def test_a_search_without_memory(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "answered", searched_here)
+    images = sitk_pair(2)
+    for more in (1 << 12, 1 << 18):
+        with (
+            device.limited(more),
+            pytest.raises(impact_plugin.SearchError, match=r"on cuda:0: .*out of memory.*cpu"),
+        ):
+            impact_plugin.find_start(*images, device="cuda:0")
 
 
 def test_a_whole_registration(monkeypatch: pytest.MonkeyPatch) -> None:

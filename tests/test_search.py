@@ -9,74 +9,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from numpy.typing import NDArray
 
 import impact_plugin
 from helpers import programs
+from helpers.bodies import FIXED, FLAT, FLAT_MOVING, MOVING, OBLIQUE, Body, mapped
 from helpers.images import Array, Grid, Image, Scene, mean_distance, waves
+from helpers.pairs import sitk_image
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters import map_files
 from impact_plugin.registration import presets
 from impact_plugin.registration.starting import Start
 from impact_plugin.search import SearchKind, coarse, process, rotations
 from impact_plugin.transforms import from_elastix, initial
-
-OBLIQUE = rotations.spread(3, 40)[7]
-FIXED = Grid((44, 56, 38), (2.0, 1.5, 2.5), (30.0, -50.0, 12.0), OBLIQUE)
-MOVING = Grid((60, 48, 52), (1.5, 2.2, 2.0), (-400.0, 90.0, 300.0), OBLIQUE.T)
-FLAT = Grid((120, 90), (1.0, 1.5), (5.0, -7.0))
-FLAT_MOVING = Grid((100, 130), (1.4, 1.1), (300.0, 200.0))
-
-
-class Body:
-    """A lopsided body of blobs in emptiness, in two contrasts, moved rigidly."""
-
-    def __init__(self, grid: Grid, moving: Grid, seed: int, turn: Array) -> None:
-        self.grid, self.moving, self.turn = grid, moving, turn
-        dimension = grid.dimension
-        self.middles = [each.at((np.array(each.size)[None] - 1) / 2)[0] for each in (grid, moving)]
-        widest = 0.28 * min(np.array(grid.size) * grid.spacing)
-        random = np.random.default_rng(seed)
-        self.centres = (
-            random.uniform(-widest, widest, (40, dimension)) * [1.2, 1.0, 0.8][:dimension]
-        )
-        self.widths = random.uniform(3.0, 7.0, len(self.centres))
-        self.heights = random.uniform(100, 600, len(self.centres))
-
-    def _at(self, points: Array) -> NDArray[np.float64]:
-        values = np.zeros(len(points))
-        for centre, width, height in zip(self.centres, self.widths, self.heights, strict=True):
-            values += height * np.exp(-0.5 * ((points - centre) ** 2).sum(1) / width**2)
-        return values
-
-    def fixed_image(self) -> sitk.Image:
-        values = self._at(self.grid.points() - self.middles[0])
-        return as_sitk(Image(values.reshape(self.grid.size[::-1]).astype(np.float32), self.grid))
-
-    def moving_image(self) -> sitk.Image:
-        values = self._at((self.moving.points() - self.middles[1]) @ self.turn)
-        other = np.abs(500 - values) * (values > 20)
-        return as_sitk(Image(other.reshape(self.moving.size[::-1]).astype(np.float32), self.moving))
-
-    def points(self) -> Array:
-        places: Array = self.centres + self.middles[0]
-        return places
-
-    def truth(self, points: Array) -> Array:
-        moved: Array = (points - self.middles[0]) @ self.turn.T + self.middles[1]
-        return moved
-
-
-def as_sitk(image: Image) -> sitk.Image:
-    found = sitk.GetImageFromArray(image.voxels)
-    found.SetOrigin(list(image.grid.origin))
-    found.SetSpacing(list(image.grid.spacing))
-    found.SetDirection(image.grid.direction.ravel().tolist())
-    return found
-
-
-def mapped(start: Start, points: Array) -> Array:
-    return np.array([start.transform.TransformPoint(point) for point in points.tolist()])
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +166,9 @@ def test_elastix_begins_at_what_was_found(bodies: list[Body], found: list[Start]
 def test_a_saved_start_is_the_same_start(name: str, found: list[Start], tmp_path: Path) -> None:
     file = found[0].save(tmp_path / name)
     points = np.array([[30.0, -50, 12], [60, 10, 40]])
-    chain = initial.read(file, Geometry.of(as_sitk(Image(np.zeros((2, 2, 2), np.float32), FIXED))))
+    chain = initial.read(
+        file, Geometry.of(sitk_image(Image(np.zeros((2, 2, 2), np.float32), FIXED)))
+    )
     again = from_elastix.to_sitk(chain, 3)
     for point, there in zip(points.tolist(), mapped(found[0], points), strict=True):
         assert np.allclose(again.TransformPoint(point), there, atol=1e-9)
@@ -254,8 +200,8 @@ def bent() -> tuple[sitk.Image, sitk.Image, Array, Array]:
     inside = ((mapped_there - FIXED.origin) @ FIXED.direction / FIXED.spacing) / FIXED.size
     seen = ((inside > 0.15) & (inside < 0.85)).all(axis=1)
     return (
-        as_sitk(scene.seen(FIXED)),
-        as_sitk(Image(moving.astype(np.float32), wider)),
+        sitk_image(scene.seen(FIXED)),
+        sitk_image(Image(moving.astype(np.float32), wider)),
         mapped_there[seen],
         points[seen],
     )
@@ -308,10 +254,10 @@ def test_any_network_can_be_searched_with(layer: int, tmp_path: Path) -> None:
     same = Image(values.reshape(body.moving.size[::-1]).astype(np.float32), body.moving)
     file = tmp_path / "blurs.pt"
     torch.jit.script(Blurs()).save(str(file))  # type: ignore[no-untyped-call]
-    start = impact_plugin.find_start(body.fixed_image(), as_sitk(same), model=file, layer=layer)
+    start = impact_plugin.find_start(body.fixed_image(), sitk_image(same), model=file, layer=layer)
     assert mean_distance(mapped(start, body.points()), body.truth(body.points())) < 2.0
     with pytest.raises(ValueError, match="has 2 layers, and layer is 2: 0 to 1"):
-        impact_plugin.find_start(body.fixed_image(), as_sitk(same), model=file, layer=2)
+        impact_plugin.find_start(body.fixed_image(), sitk_image(same), model=file, layer=2)
 
 
 def test_a_network_of_other_dimensions_is_named(bodies: list[Body], tmp_path: Path) -> None:
@@ -462,7 +408,7 @@ def test_a_scene_without_edges_is_found() -> None:
     )
     middles = [each.at((np.array(each.size)[None] - 1) / 2)[0] for each in (FIXED, MOVING)]
     moving = scene.seen(MOVING, lambda points: (points - middles[1]) @ turn + middles[0])
-    start = impact_plugin.find_start(as_sitk(scene.seen(FIXED)), as_sitk(moving))
+    start = impact_plugin.find_start(sitk_image(scene.seen(FIXED)), sitk_image(moving))
     points = FIXED.random_points(50, 0.2)
     truth = (points - middles[0]) @ turn.T + middles[1]
     assert mean_distance(mapped(start, points), truth) < 1.5

@@ -302,7 +302,11 @@ opened(const at::Tensor & tensor)
   {
     return at::empty_strided(tensor.sizes(), tensor.strides(), options);
   }
-  return at::from_blob(deviceOf(tensor).open(tensor.const_data_ptr()), tensor.sizes(), tensor.strides(), options);
+  at::Tensor result =
+    at::from_blob(deviceOf(tensor).open(tensor.const_data_ptr()), tensor.sizes(), tensor.strides(), options);
+  result._set_conj(tensor.is_conj());
+  result._set_neg(tensor.is_neg());
+  return result;
 }
 
 } // namespace pretended

@@ -359,6 +359,17 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library)
   library.impl("convolution_backward_overrideable", &convolutionBackward);
 }
 
+// Copies know tensors that are to be read as conjugate or negative.
+TORCH_LIBRARY_IMPL(aten, Conjugate, library)
+{
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+
+TORCH_LIBRARY_IMPL(aten, Negative, library)
+{
+  library.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+
 // In half precision: what networks spend their time in.
 TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, library)
 {

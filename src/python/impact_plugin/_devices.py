@@ -69,6 +69,16 @@ def number_of_gpus() -> int:
     return torch.accelerator.device_count() if _registered() else torch.cuda.device_count()
 
 
+def in_torch(device: str) -> str:
+    """Give torch's own name of a device; imports torch.
+
+    Args:
+        device: As in this module; a registered backend's GPUs are ``"cuda:0"`` here, too.
+    """
+    own = _registered()
+    return device if own is None or device == "cpu" else f"{own}:{number_of(device)}"
+
+
 def model_of(gpu: int) -> str | None:
     """Give what its maker calls a GPU; None where torch does not find it. Imports torch."""
     import torch

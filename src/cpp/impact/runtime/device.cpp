@@ -107,7 +107,18 @@ availableMemory(at::Device device)
 std::int64_t
 allocatedMemory(at::Device device)
 {
-  return device.is_cpu() ? 0 : compat::memoryOf(device).allocated;
+  if (device.is_cpu())
+  {
+    return 0;
+  }
+  try
+  {
+    return compat::memoryOf(device).allocated;
+  }
+  catch (const c10::NotImplementedError &)
+  {
+    return 0;
+  }
 }
 
 bool

@@ -49,7 +49,7 @@ std::string nameOf(at::Device device);
  * CPU, of the machine. The largest number where it cannot be told. */
 std::uint64_t availableMemory(at::Device device);
 
-/** Bytes that torch has in use on a device; 0 on the CPU. */
+/** Bytes that torch has in use on a device; 0 on the CPU, and where it cannot be told. */
 std::int64_t allocatedMemory(at::Device device);
 
 /** Whether an exception says that memory ran out: torch's own, the standard library's, or either in the words of a

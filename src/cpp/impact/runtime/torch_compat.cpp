@@ -19,17 +19,31 @@ indexOf(at::Device device)
 }
 
 #if IMPACT_TORCH_BEFORE(10)
-/** What the driver says, through the CUDA that torch has loaded: no header of it is at hand.
- * \return free bytes and all */
+/** A function of the CUDA that torch has loaded: no header of it is at hand. In elastix's process, which opens torch
+ * for itself alone, it is found through the library of torch's that needs it. \return null where there is none */
+template <typename Function>
+Function
+fromCuda(const char * name)
+{
+  void * const library = dlopen("libc10_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+  const auto   function = reinterpret_cast<Function>(dlsym(library ? library : RTLD_DEFAULT, name));
+  if (library)
+  {
+    dlclose(library); // torch keeps it open
+  }
+  return function;
+}
+
+/** What the driver says. \return free bytes and all */
 std::pair<std::size_t, std::size_t>
 memoryByDriver(at::Device device)
 {
   using SetDevice = int (*)(int);
   using GetDevice = int (*)(int *);
   using MemoryInfo = int (*)(std::size_t *, std::size_t *);
-  const auto  setDevice = reinterpret_cast<SetDevice>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
-  const auto  getDevice = reinterpret_cast<GetDevice>(dlsym(RTLD_DEFAULT, "cudaGetDevice"));
-  const auto  memoryInfo = reinterpret_cast<MemoryInfo>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
+  const auto  setDevice = fromCuda<SetDevice>("cudaSetDevice");
+  const auto  getDevice = fromCuda<GetDevice>("cudaGetDevice");
+  const auto  memoryInfo = fromCuda<MemoryInfo>("cudaMemGetInfo");
   std::size_t free = 0;
   std::size_t all = 0;
   int         before = 0;

@@ -29,7 +29,8 @@ _DISTRIBUTIONS = (
 )
 _TORCH = """
 import json, torch
-gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+from impact_plugin import _devices
+gpus = [_devices.model_of(number) for number in range(_devices.number_of_gpus())]
 print(json.dumps({"cuda": torch.version.cuda, "gpus": gpus, "threads": torch.get_num_threads()}))
 """
 # Asks libImpactMetric.so for the comparison that it makes when elastix opens it.

@@ -138,7 +138,7 @@ def count_gpus() -> int:
     """
     if not any(Path(driver).exists() for driver in _DRIVERS):
         return 0
-    code = "import torch; print(torch.cuda.device_count())"
+    code = "from impact_plugin import _devices; print(_devices.number_of_gpus())"
     try:
         found = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from impact_plugin import _devices
 from impact_plugin._mind import MindSSC
 from impact_plugin.elastix.child import die_with_caller
 from impact_plugin.search.convex import displacements
@@ -29,19 +30,23 @@ _MULTIPLE = 32
 def main() -> None:
     """Read what to search on standard input, and write the answer to the descriptor given."""
     die_with_caller()
+    torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU, as the metric's
     with os.fdopen(int(sys.argv[1]), "wb") as answers:
         given = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
         said, field = _answer(given)
         np.savez(answers, said=np.array(json.dumps(said)), field=field)
+    # Autograd's threads may still hold tensors of a GPU, and a Python that ends then aborts.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _answer(given: Any) -> tuple[dict[str, Any], NDArray[np.float32]]:  # noqa: ANN401  (numpy.load)
     """Give what is to be said, and the displacements, which are empty without any."""
     task = json.loads(str(given["task"]))
-    device = torch.device(task["device"])
-    levels = [_level(given, number, device) for number in range(task["levels"])]
+    device = torch.device(_devices.in_torch(task["device"]))
     balls = Balls((given["centres"][0], given["centres"][1]), tuple(given["radii"].tolist()))
     try:
+        levels = [_level(given, number, device) for number in range(task["levels"])]
         with ThreadPoolExecutor(task["threads"]) as workers:
             if task["model"] is None:
                 extract = _mind(levels[0].dimension)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -52,6 +53,16 @@ class Level:
     def dimension(self) -> int:
         """2 or 3."""
         return self.fixed[0].dim()
+
+    @cached_property
+    def moving_grid(self) -> tuple[Tensor, Tensor]:
+        """Number of voxels along each axis of the moving image, and its origin, where it is.
+
+        Copied once: a GPU would be waited for each time.
+        """
+        image = self.moving[0]
+        size = torch.tensor(image.shape[::-1]).to(image)
+        return size, torch.as_tensor(self.origins[1]).to(image)
 
 
 def weights(image: Tensor, inside: Tensor) -> Tensor:
@@ -193,8 +204,7 @@ def scored(both: Tensor, one: Tensor, other: Tensor, share: Tensor) -> Tensor:
 def taken(level: Level, places: Tensor) -> tuple[Tensor, Tensor]:
     """Take the moving image, and where it is, at places (N, [D,] H, W, d), mm, x first."""
     image, inside = level.moving
-    size = torch.tensor(image.shape[::-1], dtype=places.dtype, device=places.device)
-    origin = torch.as_tensor(level.origins[1], dtype=places.dtype, device=places.device)
+    size, origin = level.moving_grid
     relative = (places - origin) / level.spacing * (2 / (size - 1)) - 1
     values, seen = (
         functional.grid_sample(
