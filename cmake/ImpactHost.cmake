@@ -72,8 +72,7 @@ foreach(_impact_series IN LISTS IMPACT_TORCH_SERIES)
     endif()
   endif()
   _impact_add_torch(${_impact_series} "${_impact_directory}")
-  cmake_path(GET _impact_directory PARENT_PATH _impact_packages)
-  list(APPEND _impact_torch_packages "${_impact_packages}") # not to be named in binaries
+  cmake_path(GET _impact_directory PARENT_PATH _impact_torch_packages_${_impact_series}) # not to be named in binaries
 endforeach()
 message(STATUS "impact: torch ${IMPACT_TORCH_SERIES}")
 
