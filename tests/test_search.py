@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from helpers import programs
 from helpers.bodies import FIXED, FLAT, FLAT_MOVING, MOVING, OBLIQUE, Body, mapped
 from helpers.images import Array, Grid, Image, Scene, mean_distance, waves
 from helpers.pairs import sitk_image
+from impact_plugin.elastix.process import Ask
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters import map_files
 from impact_plugin.registration import presets
@@ -354,9 +357,35 @@ def test_a_start_is_not_written_over_an_input(bodies: list[Body], tmp_path: Path
 def test_a_search_whose_process_ends_says_what_to_do(
     bodies: list[Body], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "answered", lambda *_, **__: (b"", -9))
+    @contextlib.contextmanager
+    def killed(*_: object) -> Iterator[Ask]:
+        yield lambda *_: (b"", -9)
+
+    monkeypatch.setattr(process, "answering", killed)
     with pytest.raises(impact_plugin.SearchError, match=r'SIGKILL.*initial_transform is "none"'):
         impact_plugin.find_start(bodies[0].fixed_image(), bodies[0].moving_image())
+
+
+def test_a_search_starts_before_images_are_read_and_ends_where_they_are_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Ask] = []
+    begin = process.started
+
+    @contextlib.contextmanager
+    def started() -> Iterator[Ask]:
+        with begin() as ask:
+            asked.append(ask)
+            yield ask
+
+    monkeypatch.setattr(process, "started", started)
+    for given, processes in ((None, 1), ("search", 2), ("none", 2), ("center", 2)):
+        with pytest.raises(FileNotFoundError, match=r"no\.mha"):
+            impact_plugin.register_images("no.mha", "no.mha", initial_transform=given)
+        assert len(asked) == processes
+    for ask in asked:
+        with pytest.raises(ValueError, match="closed file"):  # and the process was waited for
+            ask(b"", None)
 
 
 def test_the_default_is_the_default_by_name_too() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,10 @@ CALLER = "IMPACT_CALLER"
 """The environment variable by which a child knows the process that started it."""
 
 Program = Literal["elastix", "transformix"]
+
+Ask = Callable[[bytes, float | None], tuple[bytes, int]]
+"""Takes a request and how many seconds the answer may take (None: any; subprocess.TimeoutExpired);
+gives the answer, empty where there was none, and the exit code."""
 
 
 def run(
@@ -65,44 +70,42 @@ def run(
             raise
 
 
-def answered(
-    module: str,
-    request: Callable[[], bytes],
-    time_limit: float | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> tuple[bytes, int]:
-    """Ask a module of ours that runs in a process of its own.
+@contextlib.contextmanager
+def answering(module: str, environment: Mapping[str, str] | None = None) -> Iterator[Ask]:
+    """Run a module of ours in a process of its own, which is asked once.
 
-    The answer has a file of its own, since what runs there may print; that comes on standard error.
+    The process starts at once, so that it can import what it needs before it is asked, and is ended
+    with the context. The answer has a file of its own, since what runs there may print; that comes
+    on standard error.
 
     Args:
         module: It reads the request on standard input, and writes the answer to the descriptor
             whose number is its argument.
-        request: Gives the request, while the process starts.
-        time_limit: Seconds; None for no limit.
         environment: Variables in addition to this process's.
 
-    Returns:
-        The answer, empty where the process gave none, and its exit code.
-
     Raises:
-        subprocess.TimeoutExpired: It took longer, and was ended.
         RuntimeError: This Python does not know its own interpreter.
     """
-    with tempfile.TemporaryFile() as answers:
-        with subprocess.Popen(
+    with (
+        tempfile.TemporaryFile() as answers,
+        subprocess.Popen(
             [interpreter(), "-m", module, str(answers.fileno())],
             stdin=subprocess.PIPE,
             stdout=2,  # standard error, by its number: sys.stderr need not be a file
             pass_fds=[answers.fileno()],
             env=child_environment(environment),
-        ) as process:
-            try:
-                process.communicate(request(), timeout=time_limit)
-            finally:
-                process.kill()
-        answers.seek(0)
-        return answers.read(), process.returncode
+        ) as process,
+    ):
+
+        def ask(request: bytes, time_limit: float | None) -> tuple[bytes, int]:
+            process.communicate(request, timeout=time_limit)
+            answers.seek(0)
+            return answers.read(), process.returncode
+
+        try:
+            yield ask
+        finally:
+            process.kill()
 
 
 def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

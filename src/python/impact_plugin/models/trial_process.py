@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from impact_plugin.elastix.process import answered, describe_exit
+from impact_plugin.elastix.process import answering, describe_exit
 from impact_plugin.models.archive import ModelFileError
 from impact_plugin.models.report import ModelReport
 
@@ -60,9 +60,8 @@ def run(task: Task, said: ModelReport, time_limit: float | None) -> ModelReport:
     """
     request = json.dumps({"task": asdict(task), "said": said.to_dict()})
     try:
-        content, code = answered(
-            "impact_plugin.models.trial_child", lambda: request.encode(), time_limit
-        )
+        with answering("impact_plugin.models.trial_child") as ask:
+            content, code = ask(request.encode(), time_limit)
     except subprocess.TimeoutExpired:
         message = (
             f'Model file "{task.file}" was stopped: it was not done after {time_limit:g} s.'

@@ -187,18 +187,21 @@ def register_images(
         patterns = [*_kept.OF_RESULTS, *(["inputs/*.mha"] if record == "inputs" else [])]
         read = made_from.files_read(images, initial_transform, parameter_maps, models)
         _kept.check(_kept.matching(out, patterns), read)
-    as_grey = functools.partial(colour.to_grey, channel=channel)
-    inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
-    is_least = default_pixel_value is None and parameter_maps is None
-    if is_least:
-        default_pixel_value = least(inputs.moving)
-    changes = _changes(seed, default_pixel_value, callback)
-    fit = Fit.of(Geometry.of(inputs.fixed), Geometry.of(inputs.moving))
+    by_default = presets.are_default(preset, parameter_maps)
 
     with (
         signals.cleaned_up(),
         temporary_folder() as files,
+        initial.ahead(initial_transform, is_default=by_default) as ask,
     ):
+        as_grey = functools.partial(colour.to_grey, channel=channel)
+        inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
+        is_least = default_pixel_value is None and parameter_maps is None
+        if is_least:
+            default_pixel_value = least(inputs.moving)
+        changes = _changes(seed, default_pixel_value, callback)
+        fit = Fit.of(Geometry.of(inputs.fixed), Geometry.of(inputs.moving))
+
         made = stages.make_stages(
             preset, parameter_maps, models, inputs.fixed.GetDimension(), files, fit
         )
@@ -221,8 +224,9 @@ def register_images(
         if is_least:
             resampling = replace(resampling, outside=None)
         checked = time.perf_counter()
-        means = initial.Means((inputs.fixed_mask, inputs.moving_mask), device or "cpu", threads)
-        if initial_transform is None and presets.are_default(preset, parameter_maps):
+        both_masks = inputs.fixed_mask, inputs.moving_mask
+        means = initial.Means(both_masks, device or "cpu", threads, ask)
+        if initial_transform is None and by_default:
             initial_transform, before = initial.by_default(inputs.fixed, inputs.moving, means)
         else:
             before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving, means=means)

@@ -20,7 +20,7 @@ from impact_plugin.models.inspection import inspect
 from impact_plugin.parameters import map_files
 from impact_plugin.registration.inputs import Inputs
 from impact_plugin.search import SEARCH_KINDS, SearchKind, is_sure
-from impact_plugin.search.process import find
+from impact_plugin.search.process import find, started
 from impact_plugin.transforms import from_elastix, initial, itk_files
 from impact_plugin.transforms.chain import Chain
 
@@ -160,16 +160,18 @@ def find_start(
     if device is not None:
         _devices.check_available(device)
     as_grey = functools.partial(colour.to_grey, channel=channel)
-    inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
-    found = find(
-        (inputs.fixed, inputs.moving),
-        (inputs.fixed_mask, inputs.moving_mask),
-        kind=transform,
-        device=device or "cpu",
-        threads=threads,
-        model=network,
-        layer=layer,
-    )
+    with started() as ask:
+        inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
+        found = find(
+            (inputs.fixed, inputs.moving),
+            (inputs.fixed_mask, inputs.moving_mask),
+            kind=transform,
+            device=device or "cpu",
+            threads=threads,
+            model=network,
+            layer=layer,
+            ask=ask,
+        )
     return Start(initial.of_found(found, inputs.fixed), found.score, found.runner_up)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impact_plugin._errors import ImpactError, InputError
-from impact_plugin.elastix.process import answered, describe_exit
+from impact_plugin.elastix.process import Ask, answering, describe_exit
 from impact_plugin.search import SearchKind, is_sure
 from impact_plugin.search.bending import spline
 from impact_plugin.search.coarse import CoarseImage, levels_of
@@ -58,6 +59,13 @@ class Found:
         return is_sure(self.score, self.runner_up)
 
 
+def started() -> contextlib.AbstractContextManager[Ask]:
+    """Start the process of a search, which imports torch while images are read; see `find`."""
+    # Each worker has one thread of torch's, so that sums do not depend on their number.
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return answering("impact_plugin.search.child", one_thread)
+
+
 def find(
     images: tuple[sitk.Image, sitk.Image],
     masks: tuple[sitk.Image | None, sitk.Image | None],
@@ -67,6 +75,7 @@ def find(
     threads: int | None = None,
     model: Path | None = None,
     layer: int = 0,
+    ask: Ask | None = None,
 ) -> Found:
     """Find where the fixed image is in the moving one.
 
@@ -78,6 +87,7 @@ def find(
         threads: How many work; None: one for each processor. The result does not depend on it.
         model: TorchScript file of the network whose features are compared; None: MIND.
         layer: Which of its outputs, from 0.
+        ask: What `started` gave; by default another is started.
 
     Raises:
         ValueError: An image has no structure, or the network does not take it.
@@ -110,12 +120,8 @@ def find(
         np.savez(content, task=np.array(json.dumps(task)), **arrays)
         return content.getvalue()
 
-    # Each worker has one thread of torch's, so that sums do not depend on their number.
-    answer, code = answered(
-        "impact_plugin.search.child",
-        request,
-        environment={"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
+    with started() if ask is None else contextlib.nullcontext(ask) as ask_child:
+        answer, code = ask_child(request(), None)
     if not answer:
         message = (
             f"the process that searched for a start {describe_exit(code)}; what it said is on "

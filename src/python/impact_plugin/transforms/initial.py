@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from impact_plugin.transforms.chain import Chain
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from impact_plugin.elastix.process import Ask
     from impact_plugin.search.process import Found
 
 InitialTransform: TypeAlias = Any
@@ -49,11 +51,26 @@ class Means:
         masks: Of the fixed and of the moving image: where to look; None: everywhere.
         device: Where features are computed, as torch calls it.
         threads: How many work; None: one for each processor.
+        ask: What `ahead` gave.
     """
 
     masks: tuple[sitk.Image | None, sitk.Image | None] = (None, None)
     device: str = "cpu"
     threads: int | None = None
+    ask: Ask | None = None
+
+
+def ahead(
+    initial: InitialTransform, *, is_default: bool
+) -> contextlib.AbstractContextManager[Ask | None]:
+    """Start the process of a search, if there will be one, while the images are not yet read.
+
+    Args:
+        initial: As for :func:`make_chain`.
+        is_default: Whether None stands for a search, see :func:`by_default`.
+    """
+    searches = is_default if initial is None else isinstance(initial, str) and initial in _KINDS
+    return process.started() if searches else contextlib.nullcontext()
 
 
 def make_chain(
@@ -96,6 +113,7 @@ def make_chain(
             kind=_KINDS[initial],
             device=means.device,
             threads=means.threads,
+            ask=means.ask,
         )
         _say(found)
         return of_found(found, fixed)
