@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import bench_arithmetic, bench_cases, bench_report, bench_runs
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import bench_arithmetic, bench_cases, bench_report, bench_runs  # noqa: E402
 
 TABLE = """1:ItNr\t2:Metric\t3a:Time\t3b:StepSize\t4:||Gradient||\tTime[ms]
 0\t0.1\t0\t1\t0.1\t5600.0

@@ -11,11 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.evidence import (  # noqa: E402
+from benchmarks.evidence import (
     measures,
     methods,
     motions,
@@ -26,12 +22,14 @@ from benchmarks.evidence import (  # noqa: E402
     running,
     scenes,
 )
-from benchmarks.evidence.pairs import PAIRS, Pair  # noqa: E402
-from benchmarks.evidence.results import Results  # noqa: E402
-from benchmarks.evidence.rivals import Rival, RivalError  # noqa: E402
-from benchmarks.evidence.workers import registered  # noqa: E402
+from benchmarks.evidence.pairs import PAIRS, Pair
+from benchmarks.evidence.results import Results
+from benchmarks.evidence.rivals import Rival, RivalError
+from benchmarks.evidence.workers import registered
 
-from impact_plugin import preset_map  # noqa: E402
+from impact_plugin import preset_map
+
+ROOT = Path(__file__).resolve().parents[1]
 
 TURNED = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 
