@@ -6,6 +6,7 @@ with those of the CPU is in test_gpu.py, test_device_path.py and test_gradients.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import signal
@@ -31,6 +32,7 @@ from helpers.pretended import Counts, Device
 from impact_plugin import _devices
 from impact_plugin.cli import diagnosis
 from impact_plugin.cohort import shares
+from impact_plugin.elastix.process import Ask
 from impact_plugin.search import SearchKind, child, process, rotations
 
 pytestmark = pytest.mark.pretended
@@ -400,14 +402,17 @@ def test_doctor_and_cohorts_find_the_same_gpus(monkeypatch: pytest.MonkeyPatch) 
     assert report.facts["torch's GPUs"].startswith("pretended:0, pretended:1 (built for ")
 
 
-def searched_here(
-    _: str, request: Callable[[], bytes], environment: dict[str, str]
-) -> tuple[bytes, int]:
+@contextlib.contextmanager
+def searching_here(*_: object) -> Iterator[Ask]:
     """Search as impact_plugin.search.child does, in this process."""
-    said, field = child._answer(np.load(io.BytesIO(request()), allow_pickle=False))
-    content = io.BytesIO()
-    np.savez(content, said=np.array(json.dumps(said)), field=field)
-    return content.getvalue(), 0
+
+    def ask(request: bytes, _: float | None) -> tuple[bytes, int]:
+        said, field = child._answer(np.load(io.BytesIO(request), allow_pickle=False))
+        content = io.BytesIO()
+        np.savez(content, said=np.array(json.dumps(said)), field=field)
+        return content.getvalue(), 0
+
+    yield ask
 
 
 class Contrast(torch.nn.Module):
@@ -425,7 +430,7 @@ def test_a_search(
     device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, network: bool
 ) -> None:
     """It finds what the CPU finds; images go up once, what was found comes down."""
-    monkeypatch.setattr(process, "answered", searched_here)
+    monkeypatch.setattr(process, "answering", searching_here)
     angle = np.radians(120)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     body = Body(FLAT, FLAT_MOVING, 3, turn)
@@ -477,7 +482,7 @@ def test_a_registration_from_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_search_without_memory(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "answered", searched_here)
+    monkeypatch.setattr(process, "answering", searching_here)
     images = sitk_pair(2)
     for more in (1 << 12, 1 << 18):
         with (

@@ -17,7 +17,7 @@ from impact_plugin._errors import ImpactError, InputError
 from impact_plugin.elastix.process import Ask, answering, describe_exit
 from impact_plugin.search import SearchKind, is_sure
 from impact_plugin.search.bending import spline
-from impact_plugin.search.coarse import CoarseImage, levels_of
+from impact_plugin.search.coarse import levels_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -93,11 +93,8 @@ def find(
         ValueError: An image has no structure, or the network does not take it.
         SearchError: The process failed.
     """
-    levels: list[tuple[CoarseImage, CoarseImage]] = []
-
-    def request() -> bytes:
-        found, contents = levels_of(images, masks, 2 if kind == "rigid" else 3)
-        levels.extend(found)
+    with started() if ask is None else contextlib.nullcontext(ask) as ask_child:
+        levels, contents = levels_of(images, masks, 2 if kind == "rigid" else 3)
         arrays: dict[str, Any] = {
             "centres": np.stack([each.centre for each in contents]),
             "radii": np.array([each.radius for each in contents]),
@@ -118,10 +115,7 @@ def find(
         }
         content = io.BytesIO()
         np.savez(content, task=np.array(json.dumps(task)), **arrays)
-        return content.getvalue()
-
-    with started() if ask is None else contextlib.nullcontext(ask) as ask_child:
-        answer, code = ask_child(request(), None)
+        answer, code = ask_child(content.getvalue(), None)
     if not answer:
         message = (
             f"the process that searched for a start {describe_exit(code)}; what it said is on "
