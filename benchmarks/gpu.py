@@ -10,8 +10,8 @@ each in a process of its own. The figures go to the screen, into out/gpu/results
 page, into out/gpu/results.md. Where torch finds no GPU, the operations of one are checked on the
 CPU, and registrations run there.
 
-With --pretended the pretended device of the tests is in the GPU's place: it shows that all of this
-runs, and nothing of speed.
+With --pretended the pretended device of the tests is in the GPU's place, and there are only a few
+iterations of each: it shows that all of this runs, and nothing of speed.
 """
 
 from __future__ import annotations
@@ -204,10 +204,10 @@ def compare(data: datasets.LungPair, gpu: int) -> list[dict[str, Any]]:
     return found
 
 
-def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int, quick: bool) -> str:
+def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int, short: bool) -> str:
     """The parameter file that the goals are for: elastix's test map with 4 levels.
 
-    Quickly: the step size is estimated from fewer samples.
+    Short: the step size is estimated from fewer samples.
     """
     file = data.fixed.parent / f"parameters.3D.IMPACT.bspline.ASGD.{TEST_MAPS[mode]}.txt"
     text = file.read_text()
@@ -228,7 +228,7 @@ def lung_map(data: datasets.LungPair, mode: str, iterations: int, gpu: int, quic
         WriteResultImage='"true"',
         ResultImageFormat='"mha"',
         WriteTransformParametersEachResolution='"false"',
-        **({"NumberOfSamplesForExactGradient": "4000"} if quick else {}),
+        **({"NumberOfSamplesForExactGradient": "4000"} if short else {}),
     )
 
 
@@ -269,14 +269,14 @@ def landmark_error(data: datasets.LungPair, name: str) -> float:
 
 
 def registrations(
-    data: datasets.LungPair, iterations: int, gpu: int, threads: int, quick: bool, page: Page
+    data: datasets.LungPair, iterations: int, gpu: int, threads: int, short: bool, page: Page
 ) -> dict[str, Any]:
     """The whole registrations, as a table."""
     records: dict[str, Any] = {}
     rows = []
     for mode, goal in GOALS.items():
         name = f"lung-{mode.lower()}"
-        record = register(data, name, lung_map(data, mode, iterations, gpu, quick), threads)
+        record = register(data, name, lung_map(data, mode, iterations, gpu, short), threads)
         records[name] = record
         if "failed" in record:
             rows.append([mode, record["failed"], *[""] * 7])
@@ -304,10 +304,10 @@ def registrations(
     return records
 
 
-def evidence(gpu: int, threads: int, quick: bool, page: Page) -> dict[str, Any]:
+def evidence(gpu: int, threads: int, quick: bool, short: bool, page: Page) -> dict[str, Any]:
     """Register pairs of docs/evidence.md by our default, on the CPU and on the GPU.
 
-    Quickly: one of them, four iterations of each level.
+    Quickly: one of them. Short: four iterations of each level.
     """
     from benchmarks.evidence import running, scenes
     from benchmarks.evidence.methods import DEFAULT
@@ -325,7 +325,7 @@ def evidence(gpu: int, threads: int, quick: bool, page: Page) -> dict[str, Any]:
         running.written(scene, images)
         row = [name, f"{running.before(scene)['mean']:.2f}"]
         for where in ("cpu", "cuda:0")[: 1 if gpu < 0 else 2]:
-            job = {**DEFAULT.job, "device": where, "iterations": 4 if quick else None}
+            job = {**DEFAULT.job, "device": where, "iterations": 4 if short else None}
             method = replace(DEFAULT, name=where.replace(":", ""), job=job)
             record = running.run(method, scene, images, Path(sys.executable), None, 1, threads)
             records[f"{name} {where}"] = record
@@ -337,13 +337,13 @@ def evidence(gpu: int, threads: int, quick: bool, page: Page) -> dict[str, Any]:
         rows.append(row)
     head = ["pair", "before (mm)", "CPU (mm)", "CPU (s)", "GPU (mm)", "GPU (s)"]
     title = "Pairs of docs/evidence.md, by our default"
-    title += ", four iterations of each level: mean error" if quick else ": mean error"
+    title += ", four iterations of each level: mean error" if short else ": mean error"
     page.table(title, head[: 4 if gpu < 0 else 6], rows)
     return records
 
 
 def timings(
-    data: datasets.LungPair, gpu: int, threads: int, quick: bool, page: Page
+    data: datasets.LungPair, gpu: int, threads: int, quick: bool, short: bool, page: Page
 ) -> dict[str, Any]:
     """Cases of `make bench`, as a table of absolute times."""
     command = [sys.executable, str(ROOT / "benchmarks/bench_torch.py"), str(OUT), str(threads)]
@@ -359,7 +359,7 @@ def timings(
             continue
         file = data.fixed.parent / f"parameters.3D.IMPACT.bspline.ASGD.{TEST_MAPS[case.mode]}.txt"
         text = parameter_map(case, "ours", file.read_text(), models)
-        iterations = {"MaximumNumberOfIterations": "4" if quick else "100"}
+        iterations = {"MaximumNumberOfIterations": "4" if short else "100"}
         text = with_values(text, ImpactGPU=str(gpu), **iterations)
         record = register(data, case.name, text, threads)
         records[case.name] = record
@@ -377,16 +377,19 @@ def main() -> int:
     """Check, measure, print the tables; 1 where a result differs or a run fails."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("data", type=Path, help="elastix's Testing folder")
-    parser.add_argument("--iterations", type=int, default=500, help="of each level (default 500)")
+    parser.add_argument(
+        "--iterations", type=int, help="of each level (default 500; --pretended: 2)"
+    )
     parser.add_argument("--threads", type=int, default=4, help="of elastix (default 4)")
     parser.add_argument("--quick", action="store_true", help="few cases, few iterations of each")
     parser.add_argument("--only-check", action="store_true", help="compare, and measure nothing")
     parser.add_argument(
         "--pretended",
         action="store_true",
-        help="on the pretended device of the tests, not on a GPU",
+        help="on the pretended device of the tests, not on a GPU; few iterations",
     )
     options = parser.parse_args()
+    short = options.quick or options.pretended
     OUT.mkdir(parents=True, exist_ok=True)
     data = datasets.lung_pair(options.data)
     if options.pretended:
@@ -416,10 +419,15 @@ def main() -> int:
     threads = options.threads
     if not options.only_check:
         results["registrations"] = registrations(
-            data, options.iterations, gpu, threads, options.quick, page
+            data,
+            options.iterations or (2 if options.pretended else 500),
+            gpu,
+            threads,
+            short,
+            page,
         )
-        results["evidence"] = evidence(gpu, threads, options.quick, page)
-        results["cases"] = timings(data, gpu, threads, options.quick, page)
+        results["evidence"] = evidence(gpu, threads, options.quick, short, page)
+        results["cases"] = timings(data, gpu, threads, options.quick, short, page)
     if gpu < 0:
         page.say("Left out, for want of a GPU: its own results, its memory, and all of its times.")
     if wrong:

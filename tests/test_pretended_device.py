@@ -311,9 +311,15 @@ def test_every_shortage_of_memory_is_one(
     assert 0 < results < len(limits)
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("mode", ["Static", "Jacobian"])
-def test_a_device_that_is_lost(device: Device, smooth_models: SmoothModels, mode: str) -> None:
-    """At whichever operator: an error that names the GPU. The process lives, as does the other."""
+def test_a_device_that_is_lost(
+    device: Device, smooth_models: SmoothModels, mode: str, late: bool
+) -> None:
+    """At whichever operator: an error that names the GPU. The process lives, as does the other.
+
+    Whether the device says so at once, or, as CUDA does, when the host next waits.
+    """
     path = smooth_models(3)
     device.count_from_zero()
     evaluator = metric(path, mode)
@@ -323,12 +329,12 @@ def test_a_device_that_is_lost(device: Device, smooth_models: SmoothModels, mode
     operators = device.counts().operators
     for after in sorted({0, 1, *range(2, operators, max(1, operators // 60)), operators - 1}):
         with (
-            device.lost(after),
+            device.lost(after, late),
             pytest.raises(Exception, match=r"GPU 0 \(parameter GPU\) failed in") as caught,
         ):
             metric(path, mode).value_and_derivative(place)
         assert "-1 for the CPU" in str(caught.value)
-    with device.lost(0):
+    with device.lost(0, late):
         for other in (-1, 1):
             value, gradient = metric(path, mode, gpu=other).value_and_derivative(place)
             assert value == pytest.approx(expected[0], rel=1e-4)

@@ -298,11 +298,12 @@ extern "C"
     pretended::numbered(device).setLimit(bytes);
   }
 
-  /** The device is lost after so many operators; never, and not lost any more, for a negative number. */
+  /** The device is lost after so many operators; never, and not lost any more, for a negative number. Late, unless 0: it is not
+   * known before the host waits. */
   PRETENDED_API void
-  pretended_lose_after(int device, std::int64_t operators)
+  pretended_lose_after(int device, std::int64_t operators, int late)
   {
-    pretended::numbered(device).loseAfter(operators);
+    pretended::numbered(device).loseAfter(operators, late != 0);
   }
 
   PRETENDED_API std::int64_t

@@ -12,7 +12,8 @@
  *   to wait, and where a number or the size of a result comes from it.
  * - What comes down without waiting arrives when the host next waits, not before. What goes up without waiting is read
  * at once, as CUDA does with memory that is not pinned.
- * - It can be lost: operators and copies then throw what torch throws for CUDA.
+ * - It can be lost: operators and copies then throw what torch throws for CUDA; at once, or, as CUDA does, from when the
+ *   host next waits.
  *
  * Operators run when they are called. Thread-safe, but for what is on its way down, which belongs to one thread. */
 
@@ -175,20 +176,26 @@ public:
     m_Limit = std::min(bytes, addresses);
   }
 
-  /** An operator that begins. \throws c10::AcceleratorError once the device is lost */
+  /** An operator that begins. \throws c10::AcceleratorError once it is known that the device is lost */
   void
   begin()
   {
-    throwIfLost();
+    throwIfKnownLost();
     const std::lock_guard<std::mutex> lock(m_Mutex);
     ++m_Counts.operators;
     --m_OperatorsLeft;
   }
 
-  void
-  throwIfLost() const
+  bool
+  isLost() const
   {
-    if (m_OperatorsLeft <= 0)
+    return m_OperatorsLeft <= 0;
+  }
+
+  void
+  throwIfKnownLost() const
+  {
+    if (isLost() && m_KnowsLoss)
     {
       throw c10::AcceleratorError(c10::SourceLocation{ "", "", 0 },
                                   719,
@@ -197,9 +204,11 @@ public:
     }
   }
 
+  /** Lost after so many operators, never for a negative number. `late`: it is not known before the host waits. */
   void
-  loseAfter(std::int64_t operators)
+  loseAfter(std::int64_t operators, bool late)
   {
+    m_KnowsLoss = !late;
     m_OperatorsLeft = operators < 0 ? std::numeric_limits<std::int64_t>::max() : operators;
   }
 
@@ -207,7 +216,11 @@ public:
   void
   wait()
   {
-    throwIfLost();
+    if (isLost())
+    {
+      m_KnowsLoss = true;
+    }
+    throwIfKnownLost();
     std::vector<Arrival> arrived;
     {
       const std::lock_guard<std::mutex> lock(m_Mutex);
@@ -269,6 +282,7 @@ private:
   std::atomic<std::size_t>           m_Limit{ std::size_t{ 4 } << 30 };
   std::vector<Arrival>               m_OnTheWay;
   std::atomic<std::int64_t>          m_OperatorsLeft{ std::numeric_limits<std::int64_t>::max() };
+  std::atomic<bool>                  m_KnowsLoss{ true };
   Counts                             m_Counts{};
 };
 

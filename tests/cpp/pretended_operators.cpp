@@ -85,7 +85,7 @@ copyFrom(const at::Tensor & source, const at::Tensor & target, bool withoutWaiti
     {
       device.wait();
     }
-    device.throwIfLost();
+    device.throwIfKnownLost();
     if (down && withoutWaiting)
     {
       device.arriveLater(target, opened(source).clone());

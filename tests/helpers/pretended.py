@@ -150,9 +150,12 @@ class Device:
             self._set_limit(4 << 30)
 
     @contextmanager
-    def lost(self, after: int) -> Iterator[None]:
-        """Lose the device after so many operators; it is back at the end."""
-        self._lose_after(after)
+    def lost(self, after: int, late: bool = False) -> Iterator[None]:
+        """Lose the device after so many operators; it is back at the end.
+
+        Late: it says so when the host next waits, and at every call from then on, as CUDA does.
+        """
+        self._lose_after(after, late)
         try:
             yield
         finally:
@@ -161,5 +164,5 @@ class Device:
     def _set_limit(self, size: int) -> None:
         self._library.pretended_set_limit(self.number, ctypes.c_size_t(size))
 
-    def _lose_after(self, operators: int) -> None:
-        self._library.pretended_lose_after(self.number, ctypes.c_int64(operators))
+    def _lose_after(self, operators: int, late: bool = False) -> None:
+        self._library.pretended_lose_after(self.number, ctypes.c_int64(operators), int(late))
