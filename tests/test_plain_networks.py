@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import impact_testing
 from helpers import field_networks, programs
 from impact_plugin import _core, _networks
+from impact_plugin.models import inspect
 
 FEW = (8, 12, 16, 16, 20, 20)  # channels of the encoder's six layers
 TURNS = {
@@ -253,6 +254,115 @@ for mask in {masks}:
     assert len(ours) == "".join(masks).count("1")
     for one, other in zip(ours, by_torch, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
+
+
+class Branches(nn.Module):
+    """Blocks of convolutions whose results, and what is within them, others look at, too.
+
+    In 2D with a stem as of photographs, which no kernels of ours are for.
+    """
+
+    def __init__(self, dimension: int, width: int = 16) -> None:
+        super().__init__()
+        of = {2: nn.Conv2d, 3: nn.Conv3d}[dimension]
+        norm = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dimension]
+        batch = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dimension]
+        channels = 3 if dimension == 2 else 1
+        self.stem = of(channels, width, 3, padding=1)
+        self.block = nn.Sequential(
+            of(width, width + 5, 3, padding=1), batch(width + 5), nn.ReLU(inplace=True),
+            of(width + 5, 2 * width, 3, 2, padding=1), norm(2 * width), nn.LeakyReLU(0.2),
+            of(2 * width, 2 * width, 3, padding=1), nn.ReLU(inplace=True),
+        )  # fmt: skip
+        self.inner = of(2 * width, 2 * width, 3, padding=1)
+        self.inner_norm = norm(2 * width, affine=True)
+        self.last = of(2 * width, 2 * width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.block(torch.sigmoid(self.stem(x)))
+        y = self.inner(x)
+        z = nn.functional.relu_(self.inner_norm(y))  # y is looked at below
+        return [x, self.last(z) + x * torch.tanh(y), self.last(x)]
+
+
+class OfSlices(nn.Module):
+    """Sees the slices of a 3D image as so many 2D ones, and grows them."""
+
+    def __init__(self, width: int = 20) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1), nn.InstanceNorm2d(width), nn.LeakyReLU(0.1),
+            nn.Conv2d(width, width, 3, 2, padding=1), nn.ReLU(),
+        )  # fmt: skip
+        self.up = nn.ConvTranspose2d(width, 18, (2, 3), (2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(self.block(x[0].transpose(0, 1)))
+        return x.transpose(0, 1).unsqueeze(0)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int]]:
+    """Networks of at least 16 channels, and their dimension."""
+    folder = tmp_path_factory.mktemp("wide")
+    widths = (16, 24, 32, 32, 40, 40)
+    return {
+        name: (field_network.save(network, folder / f"{name}.pt"), dimension)
+        for name, network, dimension in (
+            ("ct", field_network.Segmenter(widths), 3),
+            ("mr", field_network.Segmenter(widths, field_network.MR_STRIDES, True), 3),
+            ("branches 3D", Branches(3), 3),
+            ("branches 2D", Branches(2), 2),
+            ("narrow", Branches(3, 8), 3),
+            ("slices", OfSlices(), 3),
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "mask", "chains"),
+    [
+        ("ct", "0000001", 11),  # six blocks down, five up
+        ("mr", "0010001", 11),
+        ("branches 3D", "111", 5),  # the stem, the block, `inner`, `last` twice
+        ("branches 2D", "111", 4),
+        ("slices", "1", 1),
+        ("narrow", "111", 4),  # not the stem, and of the block the last convolution
+    ],
+)
+def test_chains_within_networks(
+    wide: dict[str, tuple[str, int]], both_ways: BothWays, kind: str, mask: str, chains: int
+) -> None:
+    """Run by our kernels in Static mode; layers are those of torch, of an image of many tiles."""
+    path, dimension = wide[kind]
+    channels = 3 if dimension == 2 else 1
+    selected = [c == "1" for c in mask]
+    network = _networks.Network(path)
+    assert not network.runs_as_chain(selected, dimension, channels)
+    assert network.chains_within(selected, dimension, channels) == chains
+    if kind == "branches 3D":
+        report = inspect(path)
+        assert [(layer.chain, layer.chains) for layer in report.layers] == [
+            (False, 2),
+            (False, 4),
+            (False, 2),  # `last` goes on from the block
+        ]
+        assert "4 parts" in str(report)
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_plain_networks import TURNS, _features
+from impact_plugin import _core, _networks
+shape = {(1, 75, 61) if dimension == 2 else (38, 49, 43)}
+voxels = np.random.default_rng(6).normal(40.0, 300.0, shape).astype(np.float32)
+image = _core.Image(voxels, [1.1] * 3, [0.0] * 3, TURNS["sagittal" if {dimension} == 3 else "LPS"])
+arrays += [rows for rows, _ in _features({path!r}, {mask!r}, image, {dimension}, {channels})]
+"""
+    ours, by_torch = both_ways(code)
+    assert len(ours) == mask.count("1")
+    for one, other in zip(ours, by_torch, strict=True):
+        assert not np.array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
 
 
 class Early(nn.Module):

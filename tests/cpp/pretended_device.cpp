@@ -298,8 +298,8 @@ extern "C"
     pretended::numbered(device).setLimit(bytes);
   }
 
-  /** The device is lost after so many operators; never, and not lost any more, for a negative number. Late, unless 0: it is not
-   * known before the host waits. */
+  /** The device is lost after so many operators; never, and not lost any more, for a negative number. Late, unless 0:
+   * it is not known before the host waits. */
   PRETENDED_API void
   pretended_lose_after(int device, std::int64_t operators, int late)
   {

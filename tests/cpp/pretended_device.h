@@ -12,8 +12,8 @@
  *   to wait, and where a number or the size of a result comes from it.
  * - What comes down without waiting arrives when the host next waits, not before. What goes up without waiting is read
  * at once, as CUDA does with memory that is not pinned.
- * - It can be lost: operators and copies then throw what torch throws for CUDA; at once, or, as CUDA does, from when the
- *   host next waits.
+ * - It can be lost: operators and copies then throw what torch throws for CUDA; at once, or, as CUDA does, from when
+ * the host next waits.
  *
  * Operators run when they are called. Thread-safe, but for what is on its way down, which belongs to one thread. */
 

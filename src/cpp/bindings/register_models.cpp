@@ -113,7 +113,14 @@ register_models(py::module_ & module)
          py::arg("number_of_channels") = 1,
          py::call_guard<py::gil_scoped_release>(),
          "Whether the layers that the mask selects are made by our own kernels on the CPU: convolutions, instance or "
-         "batch normalisation and rectifiers, one after the other.");
+         "batch normalisation and rectifiers, one after the other.")
+    .def("chains_within",
+         &Network::chainsWithin,
+         py::arg("layers_mask"),
+         py::arg("dimension"),
+         py::arg("number_of_channels") = 1,
+         py::call_guard<py::gil_scoped_release>(),
+         "How many such chains within a network that is more are run by them on whole images, as in Static mode.");
 }
 
 } // namespace impact::bindings

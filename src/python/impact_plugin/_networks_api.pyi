@@ -58,6 +58,9 @@ class Network:
     def runs_as_chain(
         self, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
     ) -> bool: ...
+    def chains_within(
+        self, layers_mask: Sequence[bool], dimension: int, number_of_channels: int = 1
+    ) -> int: ...
 
 class ModelRepository:
     def __init__(self) -> None: ...

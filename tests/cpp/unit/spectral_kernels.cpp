@@ -106,9 +106,9 @@ TEST_CASE("A transformed convolution is what it is by definition, for each lengt
       const std::array<std::int32_t, 3> size{ length - 1, 4, isFlat ? 1 : 5 };
       const Convolution                 convolution(size, isFlat);
       const SpectrumShape               shape = SpectrumShape::of({ length, 6, isFlat ? 1 : 6 });
-      const std::vector<float>          weights =
-        spectrumOf(shape, { convolution.weights.data(), convolution.kernel, convolution.padding(), in * out }, false);
-      SpectralPlan plan = shape.plan();
+      const SpectrumTaps taps{ convolution.weights.data(), convolution.kernel, convolution.padding(), in * out };
+      std::vector<float> weights(numbersOfSpectrum(shape, taps));
+      SpectralPlan       plan = shape.plan();
       plan.channelsIn = in;
       plan.channelsOut = out;
       plan.weights = weights.data();
@@ -126,6 +126,7 @@ TEST_CASE("A transformed convolution is what it is by definition, for each lengt
         CAPTURE(name);
         CAPTURE(length);
         CAPTURE(isFlat);
+        spectrumOf(shape, taps, false, kernels, weights.data());
         std::vector<float> found(expected.size());
         const SpectralTile tile{
           convolution.input.data(),     found.data(), firstSlice, { 0, 0, 0 }, { 0, 0, firstSlice },

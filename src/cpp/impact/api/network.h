@@ -58,6 +58,9 @@ public:
   /** Whether the layers that the mask selects are made by our own kernels on the CPU. */
   bool runsAsChain(const std::vector<bool> & layersMask, int dimension, int numberOfChannels) const;
 
+  /** How many chains within the network, besides, are run by them in Static mode. */
+  std::size_t chainsWithin(const std::vector<bool> & layersMask, int dimension, int numberOfChannels) const;
+
 private:
   class Implementation;
   std::unique_ptr<Implementation> m_Implementation;

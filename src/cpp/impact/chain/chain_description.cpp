@@ -1,6 +1,7 @@
 #include "impact/chain/chain_description.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 namespace impact
@@ -10,6 +11,7 @@ namespace
 
 using torch::jit::Node;
 using torch::jit::Value;
+using Size = std::array<std::int64_t, 3>;
 
 std::string
 kindOf(const Node & node)
@@ -45,11 +47,12 @@ changesThings(const torch::jit::Block & block, bool inner)
   return false;
 }
 
-/** A unit and the tensor that it ends with. */
+/** A unit, the tensor that it ends with, and what it is made from. */
 struct ReadUnit
 {
   ChainUnit     unit;
   const Value * end;
+  const Value * begin;
 };
 
 class Reader
@@ -68,15 +71,42 @@ public:
     std::vector<ReadUnit> reversed;
     for (skipIdentities(value);; skipIdentities(value))
     {
-      ReadUnit            unit{ {}, value };
-      const Value * const before = readUnit(value, unit.unit);
-      if (!before)
+      ReadUnit unit{ {}, value, nullptr };
+      unit.begin = readUnit(value, unit.unit);
+      if (!unit.begin)
       {
         return { std::vector<ReadUnit>(reversed.rbegin(), reversed.rend()), value };
       }
-      value = before;
+      value = unit.begin;
       reversed.push_back(std::move(unit));
     }
+  }
+
+  /** Whether a node may be the last of a unit. */
+  static bool
+  endsUnits(const Node & node)
+  {
+    const std::string kind = kindOf(node);
+    return node.outputs().size() == 1 && (rectifiers.count(kind) > 0 || convolutions.count(kind) > 0 ||
+                                          kind == "aten::instance_norm" || kind == "aten::batch_norm");
+  }
+
+  /** Reads a transposed convolution in steps as long as its kernel: (input, weight, bias, stride, padding, output
+   * padding, groups, dilation), or as others have it. */
+  static bool
+  readUpConvolution(const Node & node, ChainUnit & unit)
+  {
+    const std::string kind = kindOf(node);
+    const bool        general = kind == "aten::convolution" || kind == "aten::_convolution";
+    const bool        isTransposed = general ? constant(node, 6) == c10::IValue(true)
+                                             : kind == "aten::conv_transpose2d" || kind == "aten::conv_transpose3d";
+    Size              outputPadding{ 0, 0, 0 };
+    const Places      places = general ? Places{ 3, 4, 5, 8 } : Places{ 3, 4, 7, 6 };
+    const Size        none{ 0, 0, 0 };
+    return isTransposed && readConvolution(node, places, unit) && unit.kernel == unit.stride && unit.padding == none &&
+           unit.dilation == Size{ 1, 1, 1 } &&
+           readNumbers(node, general ? 7 : 5, static_cast<std::size_t>(unit.weight.dim() - 2), outputPadding) &&
+           outputPadding == none;
   }
 
   /** Goes back to what axes were turned of. \return whether any were */
@@ -217,39 +247,55 @@ private:
   readConvolution(const Node & node, ChainUnit & unit)
   {
     const bool general = kindOf(node).find("convolution") != std::string::npos;
-    const auto groups = constant(node, general ? 8 : 6);
+    return (!general || constant(node, 6) == c10::IValue(false)) &&
+           readConvolution(node, { 3, 4, 5, general ? 8U : 6U }, unit);
+  }
+
+  /** Where a kind of convolution has its arguments. */
+  struct Places
+  {
+    std::size_t stride, padding, dilation, groups;
+  };
+
+  static bool
+  readConvolution(const Node & node, const Places & places, ChainUnit & unit)
+  {
     if (!readTensor(node, 1, at::kFloat, unit.weight) || !unit.weight.defined() ||
-        !readTensor(node, 2, at::kFloat, unit.bias) || groups != c10::IValue(1) ||
-        (general && constant(node, 6) != c10::IValue(false)))
+        !readTensor(node, 2, at::kFloat, unit.bias) || constant(node, places.groups) != c10::IValue(1))
     {
       return false;
     }
     const auto axes = static_cast<std::size_t>(unit.weight.dim() - 2);
-    if (axes != 2 && axes != 3)
+    if ((axes != 2 && axes != 3) || !readNumbers(node, places.stride, axes, unit.stride) ||
+        !readNumbers(node, places.padding, axes, unit.padding) ||
+        !readNumbers(node, places.dilation, axes, unit.dilation))
     {
       return false;
-    }
-    std::size_t input = 3;
-    for (auto * const numbers : { &unit.stride, &unit.padding, &unit.dilation })
-    {
-      const auto value = constant(node, input++);
-      if (!value || !value->isIntList())
-      {
-        return false;
-      }
-      const auto list = value->toIntVector();
-      if (list.size() != axes && list.size() != 1)
-      {
-        return false;
-      }
-      for (std::size_t axis = 0; axis < axes; ++axis)
-      {
-        (*numbers)[axis] = list.size() == 1 ? list[0] : list[axes - 1 - axis];
-      }
     }
     for (std::size_t axis = 0; axis < axes; ++axis)
     {
       unit.kernel[axis] = unit.weight.size(static_cast<std::int64_t>(1 + axes - axis));
+    }
+    return true;
+  }
+
+  /** One number for each axis of space, or for all. */
+  static bool
+  readNumbers(const Node & node, std::size_t input, std::size_t axes, Size & numbers)
+  {
+    const auto value = constant(node, input);
+    if (!value || !value->isIntList())
+    {
+      return false;
+    }
+    const auto list = value->toIntVector();
+    if (list.size() != axes && list.size() != 1)
+    {
+      return false;
+    }
+    for (std::size_t axis = 0; axis < axes; ++axis)
+    {
+      numbers[axis] = list.size() == 1 ? list[0] : list[axes - 1 - axis];
     }
     return true;
   }
@@ -298,6 +344,93 @@ find(const torch::jit::Graph & graph)
   return found;
 }
 
+/** Whether the numbers of a value, and of those that it is made of, as far as an earlier one, are looked at once each;
+ * sizes may be looked at, too, as checks do. */
+bool
+areLookedAtOnce(const Value * value, const Value * earlier)
+{
+  for (; value != earlier; value = value->node()->inputs()[0])
+  {
+    const auto & uses = value->uses();
+    const auto   looksAtNumbers = [](const torch::jit::Use & use) {
+      return use.user->kind() != c10::aten::size && use.user->kind() != c10::aten::dim;
+    };
+    if (std::count_if(uses.begin(), uses.end(), looksAtNumbers) != 1)
+    {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Whether our kernels are worth it: all channels count, which are padded to many, and are not so many that
+ * transforming their weights takes more time and memory than such layers, which are small, take in torch. */
+bool
+hasGoodChannels(const ChainUnit & unit)
+{
+  constexpr std::int64_t few = 16;
+  constexpr std::int64_t manyPairs = 128 * 256;
+  const std::int64_t     out = unit.weight.size(0);
+  const std::int64_t     in = unit.weight.size(1);
+  return out >= few && (in == 1 || in >= few) && in * out <= manyPairs;
+}
+
+/** Whether a convolution goes through the Fourier transform, which is what makes a chain quick. */
+bool
+isOfThrees(const ChainUnit & unit)
+{
+  const Size one{ 1, 1, 1 };
+  const bool is2D = unit.weight.dim() == 4;
+  return unit.stride == one && unit.dilation == one && unit.kernel == Size{ 3, 3, is2D ? 1 : 3 } &&
+         unit.padding == Size{ 1, 1, is2D ? 0 : 1 };
+}
+
+std::vector<ChainSegment>
+segmentsOf(torch::jit::Graph & graph)
+{
+  std::vector<ChainSegment> found;
+  std::set<const Value *>   inside;
+  if (changesThings(*graph.block(), false))
+  {
+    return found;
+  }
+  for (Node * const node : graph.nodes().reverse())
+  {
+    if (!Reader::endsUnits(*node) || inside.count(node->output()) > 0)
+    {
+      continue;
+    }
+    std::vector<ReadUnit> units = Reader::unitsOf(node->output()).units;
+    ChainSegment          segment{ {}, node->output(), node->output() };
+    auto                  first = units.end();
+    while (first != units.begin())
+    {
+      const ReadUnit &    unit = *std::prev(first);
+      const Value * const from = first == units.end() ? node->inputs()[0] : segment.begin;
+      if (!hasGoodChannels(unit.unit) || !areLookedAtOnce(from, unit.begin))
+      {
+        break;
+      }
+      segment.begin = unit.begin;
+      --first;
+    }
+    if (std::none_of(first, units.end(), [](const ReadUnit & unit) { return isOfThrees(unit.unit); }))
+    {
+      continue;
+    }
+    for (const Value * value = segment.end; value != segment.begin; value = value->node()->inputs()[0])
+    {
+      inside.insert(value);
+    }
+    std::transform(first, units.end(), std::back_inserter(segment.description.units), [](ReadUnit & unit) {
+      return std::move(unit.unit);
+    });
+    segment.description.outputs = { segment.description.units.size() - 1 };
+    found.push_back(std::move(segment));
+  }
+  return found;
+}
+
 } // namespace
 
 std::optional<FoundChain>
@@ -311,6 +444,41 @@ findChain(const torch::jit::Graph & graph)
   {
     return std::nullopt; // arguments of another kind than torch's operators have: the network runs as it is
   }
+}
+
+std::vector<ChainSegment>
+findSegments(torch::jit::Graph & graph)
+{
+  try
+  {
+    return segmentsOf(graph);
+  }
+  catch (const std::exception &)
+  {
+    return {}; // as above
+  }
+}
+
+std::vector<FoundUpConvolution>
+findUpConvolutions(torch::jit::Graph & graph)
+{
+  std::vector<FoundUpConvolution> found;
+  try
+  {
+    for (Node * const node : graph.nodes())
+    {
+      FoundUpConvolution each{ {}, node->outputs().size() == 1 ? node->output() : nullptr };
+      if (each.end && Reader::readUpConvolution(*node, each.unit) && hasGoodChannels(each.unit))
+      {
+        found.push_back(std::move(each));
+      }
+    }
+  }
+  catch (const std::exception &)
+  {
+    found.clear(); // as above
+  }
+  return found;
 }
 
 } // namespace impact

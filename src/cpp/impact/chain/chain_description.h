@@ -55,4 +55,26 @@ struct FoundChain
  * batch normalisation and rectifiers, and by turning axes; nothing is thrown */
 std::optional<FoundChain> findChain(const torch::jit::Graph & graph);
 
+/** A chain between two values of a graph: all that is between is looked at by nobody else. */
+struct ChainSegment
+{
+  ChainDescription          description; // one layer, its last unit's
+  const torch::jit::Value * begin;
+  torch::jit::Value *       end;
+};
+
+/** The chains within a graph that our kernels are worth: with convolutions of 3 voxels in steps of one, and of one
+ * channel or many. Nothing is thrown. */
+std::vector<ChainSegment> findSegments(torch::jit::Graph & graph);
+
+/** A transposed convolution that makes of each voxel a block of its own: its steps are as long as its kernel. */
+struct FoundUpConvolution
+{
+  ChainUnit           unit; // weights in x out x (z) x y x x
+  torch::jit::Value * end;
+};
+
+/** Those of many channels in a graph. Nothing is thrown. */
+std::vector<FoundUpConvolution> findUpConvolutions(torch::jit::Graph & graph);
+
 } // namespace impact

@@ -1,6 +1,8 @@
+#include "impact/chain/channels_last.h"
 #include "impact/chain/convolution_chain.h"
 
 #include <algorithm>
+#include <iterator>
 
 // The layers of whole images.
 
@@ -8,17 +10,6 @@ namespace impact
 {
 namespace
 {
-
-ConvolutionChain::Size
-sizeOf(const at::Tensor & image)
-{
-  ConvolutionChain::Size size{ 1, 1, 1 };
-  for (std::int64_t axis = 0; axis < image.dim(); ++axis)
-  {
-    size[static_cast<std::size_t>(axis)] = image.size(image.dim() - 1 - axis);
-  }
-  return size;
-}
 
 /** What the next unit, or the user of the layer, sees of raw outputs. */
 void
@@ -47,15 +38,75 @@ applyTo(at::Tensor & layer, const ChannelMap & map, std::int64_t padded)
 
 } // namespace
 
-std::vector<at::Tensor>
-ConvolutionChain::layers(const at::Tensor & image) const
+/** What a chain is given: a grey image, or the channels of one, side by side or not yet. */
+struct ConvolutionChain::Given
 {
-  std::vector<Part> parts;
-  for (const Size & size : layerSizes(sizeOf(image)))
+  std::vector<at::Tensor> images;   // 1 x C x (z) x y x x, of one size
+  std::int64_t            channels; // that the first unit wants: of one the image is grey, and contiguous
+  at::Tensor              gathered; // some slices
+
+  Size
+  size() const
   {
-    parts.push_back({ {}, size });
+    Size             size{ 1, 1, 1 };
+    const at::Tensor first = images.front();
+    for (std::int64_t axis = 0; axis < first.dim() - 2; ++axis)
+    {
+      size[static_cast<std::size_t>(axis)] = first.size(first.dim() - 1 - axis);
+    }
+    return size;
   }
-  return layers(image, parts);
+
+  const float *
+  slices(const ConvolutionUnit::Slices & wanted)
+  {
+    std::vector<at::Tensor> some;
+    for (const at::Tensor & image : images)
+    {
+      some.push_back(image.dim() > 4 ? image.narrow(2, wanted.begin, wanted.end - wanted.begin) : image);
+    }
+    gathered = channels == 1 ? some.front() : channelsLast(some, channels);
+    return gathered.const_data_ptr<float>();
+  }
+};
+
+at::Tensor
+ConvolutionChain::last(std::vector<at::Tensor> parts) const
+{
+  if (const std::int64_t count = parts.front().size(0); count != 1)
+  {
+    std::vector<at::Tensor> results;
+    for (std::int64_t n = 0; n < count; ++n)
+    {
+      std::vector<at::Tensor> ofOne;
+      std::transform(parts.begin(), parts.end(), std::back_inserter(ofOne), [n](const at::Tensor & part) {
+        return part.narrow(0, n, 1);
+      });
+      results.push_back(last(std::move(ofOne)));
+    }
+    return at::cat(results);
+  }
+  const std::int64_t channels = m_Units.front()->inputChannels();
+  if (channels == 1)
+  {
+    parts.front() = parts.front().contiguous();
+  }
+  Given      given{ std::move(parts), channels, {} };
+  const auto all = sizes(given.size());
+  for (std::size_t u = 0; u < m_Units.size(); ++u)
+  {
+    const auto [x, y, z] = all[u + 1];
+    TORCH_CHECK(x > 0 && y > 0 && z > 0, "images are smaller than the kernels of convolutions");
+    TORCH_CHECK(x * y * z > 1 || !m_Units[u]->isNormalizedByInstance(), "an image of one voxel has no deviation");
+  }
+  const Size size = all[m_Outputs.back() + 1];
+  return layers(std::move(given), { Part{ {}, size } }).back();
+}
+
+std::vector<at::Tensor>
+ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & parts) const
+{
+  return layers(Given{ { image.contiguous().unsqueeze(0).unsqueeze(0) }, 1, {} }, parts);
 }
 
 void
@@ -88,17 +139,16 @@ ConvolutionChain::copyPart(const float * slices,
 }
 
 std::vector<at::Tensor>
-ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & parts) const
+ConvolutionChain::layers(Given given, const std::vector<Part> & parts) const
 {
   constexpr std::int64_t slicesAtOnce = 12; // two tiles of convolveSpectrally
 
-  const at::Tensor        grey = image.contiguous();
-  const auto              all = sizes(sizeOf(grey));
+  const auto              all = sizes(given.size());
   std::vector<at::Tensor> results(m_Outputs.size());
 
   // What is known of the unit before the present one: its output, whole or to be made again, and what becomes of it.
-  const float *      whole = grey.const_data_ptr<float>();
-  at::Tensor         kept = grey;
+  const float *      whole = nullptr;
+  at::Tensor         kept;
   ChannelMap         map{};
   std::vector<float> mapStorage;
   FloatBuffer        inputSlices;
@@ -143,16 +193,14 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
       {
         const ConvolutionUnit & before = *m_Units[u - 1];
         const std::int64_t      perInputSlice = all[u][0] * all[u][1] * before.paddedChannels();
-        float * const       made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
-        const auto          itsInput = before.inputSlices(all[u - 1], from);
-        const float * const itsSlices = grey.const_data_ptr<float>() + itsInput.begin * all[0][0] * all[0][1];
-        before.forwardSlices({ itsSlices, nullptr, 1, all[u - 1], made }, from, loop);
+        float * const made = inputSlices.get(static_cast<std::size_t>((from.end - from.begin) * perInputSlice));
+        const auto    itsInput = before.inputSlices(all[u - 1], from);
+        before.forwardSlices({ given.slices(itsInput), nullptr, 1, all[u - 1], made }, from, loop);
         input = made;
       }
       else
       {
-        const std::int64_t inputChannels = u > 0 ? m_Units[u - 1]->paddedChannels() : 1;
-        input = whole + from.begin * all[u][0] * all[u][1] * inputChannels;
+        input = u > 0 ? whole + from.begin * all[u][0] * all[u][1] * unit.inputChannels() : given.slices(from);
       }
       const auto    count = static_cast<std::size_t>((slices.end - slices.begin) * perSlice);
       float * const to = keep ? output.data_ptr<float>() + first * perSlice : outputSlices.get(count);
@@ -176,6 +224,11 @@ ConvolutionChain::layers(const at::Tensor & image, const std::vector<Part> & par
     }
     whole = keep ? output.const_data_ptr<float>() : nullptr;
     kept = output;
+    if (whole)
+    {
+      given.images.clear();
+      given.gathered.reset();
+    }
   }
   return results;
 }

@@ -180,6 +180,7 @@ ConvolutionChain::pullBackToIntensities(const at::Tensor &              patches,
                                         Tape &                          tape,
                                         const std::vector<at::Tensor> & featureGradients) const
 {
+  std::for_each(m_Units.begin(), m_Units.end(), [](const auto & unit) { unit->prepareBackward(); });
   const auto                 all = sizes(size);
   const std::int64_t         number = patches.size(0);
   const std::int64_t         perBlock = patchesPerBlock(size);

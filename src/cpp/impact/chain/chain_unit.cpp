@@ -17,6 +17,33 @@ roundUp(std::int64_t number, std::int64_t step)
   return (number + step - 1) / step * step;
 }
 
+/** Weights out x in x ... as taps x in x out, the channels padded. */
+at::Tensor
+weightsByTap(const at::Tensor & weight, std::int64_t in, std::int64_t out)
+{
+  const at::Tensor    given = weight.flatten(2).contiguous();
+  const std::int64_t  ins = given.size(1);
+  const std::int64_t  taps = given.size(2);
+  const at::Tensor    result = at::zeros({ taps, in, out }, at::kFloat);
+  const float * const from = given.const_data_ptr<float>();
+  float * const       to = result.data_ptr<float>();
+  constexpr auto      atOnce = std::int64_t{ 32 };
+  inParallel((given.size(0) + atOnce - 1) / atOnce, [&](std::int64_t block) {
+    const std::int64_t end = std::min(given.size(0), (block + 1) * atOnce);
+    for (std::int64_t i = 0; i < ins; ++i)
+    {
+      for (std::int64_t tap = 0; tap < taps; ++tap)
+      {
+        for (std::int64_t o = block * atOnce; o < end; ++o)
+        {
+          to[(tap * in + i) * out + o] = from[(o * ins + i) * taps + tap];
+        }
+      }
+    }
+  });
+  return result;
+}
+
 at::Tensor
 padLast(const at::Tensor & tensor, std::int64_t to)
 {
@@ -34,10 +61,7 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
   , m_Kind(Kind::General)
 {
   // The grey image is repeated in all channels: their weights add up.
-  at::Tensor weight = unit.weight.flatten(2); // out x in x taps
-  weight = isFirst ? weight.sum(1, /*keepdim=*/true) : weight;
-  const at::Tensor byTap = weight.permute({ 2, 1, 0 }); // taps x in x out
-  m_Weights = at::constant_pad_nd(byTap, { 0, m_Out - m_Channels, 0, m_In - byTap.size(1) }).contiguous();
+  m_Weights = weightsByTap(isFirst ? unit.weight.sum(1, /*keepdim=*/true) : unit.weight, m_In, m_Out);
   m_Bias = unit.bias.defined() ? padLast(unit.bias, m_Out) : at::Tensor();
 
   for (std::int64_t tap = 0; tap < m_Taps; ++tap)
@@ -64,7 +88,6 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
       threes = threes && (three || one);
     }
     m_Kind = threes && !isFirst && bytesOfSpectrum(tileLength) <= mostBytes ? Kind::Spectral : Kind::General;
-    makePhases();
   }
 
   const auto vector = [this](const at::Tensor & given, double otherwise) {
@@ -76,7 +99,16 @@ ConvolutionUnit::ConvolutionUnit(const ChainUnit & unit, bool isFirst)
 }
 
 void
-ConvolutionUnit::makePhases()
+ConvolutionUnit::prepareBackward() const
+{
+  if (m_Kind == Kind::General)
+  {
+    std::call_once(m_PhasesMade, [this] { makePhases(); });
+  }
+}
+
+void
+ConvolutionUnit::makePhases() const
 {
   const Size &              stride = m_Unit.stride;
   std::vector<std::int64_t> order;
@@ -160,7 +192,12 @@ ConvolutionUnit::inputSlices(const Size & size, const Slices & output) const
 void
 ConvolutionUnit::forwardSlices(const Volumes & volumes, const Slices & slices, const TaskLoop & loop) const
 {
-  convolve({ volumes, inputSlices(volumes.size, slices), slices }, loop);
+  const Work work{ volumes, inputSlices(volumes.size, slices), slices };
+  if (m_Kind == Kind::Spectral && voxelsOf(volumes.size) <= fewVoxels)
+  {
+    return forwardGenerally(work, loop);
+  }
+  convolve(work, loop);
 }
 
 void

@@ -14,7 +14,7 @@ namespace impact
 {
 
 /** One unit of a chain, ready to run. Channels are padded with empty ones to a multiple of 32; the first unit of a
- * chain sees one channel. Thread-safe. */
+ * chain may see one channel. Thread-safe. */
 class ConvolutionUnit
 {
 public:
@@ -33,6 +33,13 @@ public:
   channels() const
   {
     return m_Channels;
+  }
+
+  /** Of the input, as it is to be padded. */
+  std::int64_t
+  inputChannels() const
+  {
+    return m_In;
   }
 
   std::int64_t
@@ -89,7 +96,10 @@ public:
    * \param volumes one; input points to the first of inputSlices(), output to the first of those slices */
   void forwardSlices(const Volumes & volumes, const Slices & slices, const TaskLoop & loop) const;
 
-  /** The gradient with respect to the input as the convolution saw it, maps applied.
+  /** Makes what backward() needs, where that is not there yet: not to be called from within a task. */
+  void prepareBackward() const;
+
+  /** The gradient with respect to the input as the convolution saw it, maps applied; after prepareBackward().
    *
    * \param size of the input
    * \param gradient with respect to the output; overwritten nowhere */
@@ -112,6 +122,7 @@ public:
 private:
   static constexpr std::int64_t channelBlock = 32;
   static constexpr std::int32_t tileLength = 8;
+  static constexpr std::int64_t fewVoxels = 4000; // for which transforming the weights takes longer than the products
   static constexpr std::int64_t mostBytes = std::int64_t{ 1 } << 28; // of the weights of a transformed convolution
 
   /** What the weights of transforms of a length take, about. */
@@ -130,8 +141,9 @@ private:
 
   struct Spectrum
   {
-    SpectrumShape      shape;
-    std::vector<float> weights; // empty: not yet made
+    SpectrumShape shape;
+    FloatBuffer   numbers;
+    const float * weights{ nullptr }; // null: not yet made
   };
 
   const Spectrum & spectrum(const Size & size, bool backward) const;
@@ -166,7 +178,7 @@ private:
   };
 
   /** Finds the phases, and lays the weights of each side by side. */
-  void makePhases();
+  void makePhases() const;
 
   Size                        paddedSize(const Size & size) const;
   std::vector<std::ptrdiff_t> tapOffsets(const Size & padded) const;
@@ -177,14 +189,17 @@ private:
   std::int64_t m_Out; // padded
   std::int64_t m_Taps;
   Kind         m_Kind;
-  at::Tensor   m_Weights;           // taps x in x out
-  at::Tensor   m_TransposedWeights; // taps, phase by phase, x out x in padded; Single: out x taps padded
-  at::Tensor   m_Bias;              // out; undefined: none
-  at::Tensor   m_Scale;             // out, of the normalisation
+  at::Tensor   m_Weights; // taps x in x out
+  at::Tensor   m_Bias;    // out; undefined: none
+  at::Tensor   m_Scale;   // out, of the normalisation
   at::Tensor   m_Shift;
 
-  std::vector<Size>  m_TapPlaces; // where each tap is, from the first, in voxels of input
-  std::vector<Phase> m_Phases;    // of a General one
+  std::vector<Size> m_TapPlaces; // where each tap is, from the first, in voxels of input
+
+  // Of the way back; a General one's are made when they are first wanted.
+  mutable std::once_flag     m_PhasesMade;
+  mutable std::vector<Phase> m_Phases;
+  mutable at::Tensor         m_TransposedWeights; // taps, phase by phase, x out x in padded; Single: out x taps padded
 
   mutable std::mutex                                                       m_Mutex;
   mutable std::map<std::pair<std::array<std::int32_t, 3>, bool>, Spectrum> m_Spectra;

@@ -19,16 +19,18 @@ ConvolutionUnit::spectrum(const Size & size, bool backward) const
   }
   const std::lock_guard<std::mutex> lock(m_Mutex);
   Spectrum &                        result = m_Spectra[{ length, backward }];
-  if (!result.weights.empty())
+  if (result.weights)
   {
     return result;
   }
   result.shape = SpectrumShape::of(length);
-  const at::Tensor ordered = backward ? m_Weights.transpose(1, 2).contiguous() : m_Weights;
-  result.weights = spectrumOf(
-    result.shape,
-    { ordered.const_data_ptr<float>(), m_Unit.kernel, m_Unit.padding, m_Weights.size(1) * m_Weights.size(2) },
-    backward);
+  const at::Tensor   ordered = backward ? m_Weights.transpose(1, 2).contiguous() : m_Weights;
+  const SpectrumTaps taps{
+    ordered.const_data_ptr<float>(), m_Unit.kernel, m_Unit.padding, m_Weights.size(1) * m_Weights.size(2)
+  };
+  float * const to = result.numbers.get(numbersOfSpectrum(result.shape, taps));
+  spectrumOf(result.shape, taps, backward, spectralKernels(), to);
+  result.weights = to;
   return result;
 }
 
@@ -45,7 +47,7 @@ ConvolutionUnit::convolveSpectrally(const Work & work, bool backward, const Task
   SpectralPlan          plan = shape.plan();
   plan.channelsIn = in;
   plan.channelsOut = out;
-  plan.weights = spectrum.weights.data();
+  plan.weights = spectrum.weights;
   plan.bias = m_Bias.defined() && !backward ? m_Bias.const_data_ptr<float>() : nullptr;
 
   Size                        numberOfTiles{};

@@ -37,7 +37,7 @@ chainsAreWanted()
 ConvolutionChain::Tape::Tape() = default;
 ConvolutionChain::Tape::~Tape() = default;
 
-ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension)
+ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension, bool ofGrey)
   : m_Dimension(dimension)
   , m_Outputs(description.outputs)
   , m_OfTasks(std::make_unique<Pool<ChainWorkspace>>())
@@ -45,7 +45,7 @@ ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dim
 {
   for (const ChainUnit & unit : description.units)
   {
-    m_Units.push_back(std::make_unique<ConvolutionUnit>(unit, m_Units.empty()));
+    m_Units.push_back(std::make_unique<ConvolutionUnit>(unit, m_Units.empty() && ofGrey));
   }
 }
 
@@ -60,7 +60,19 @@ ConvolutionChain::make(const ChainDescription & description, int dimension, int 
   {
     return nullptr;
   }
-  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension));
+  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension, true));
+}
+
+std::shared_ptr<const ConvolutionChain>
+ConvolutionChain::ofChannels(const ChainDescription & description)
+{
+  const at::Tensor & first = description.units.front().weight;
+  if (!chainsAreWanted())
+  {
+    return nullptr;
+  }
+  return std::shared_ptr<const ConvolutionChain>(
+    new ConvolutionChain(description, static_cast<int>(first.dim()) - 2, first.size(1) == 1));
 }
 
 std::vector<ConvolutionChain::Size>

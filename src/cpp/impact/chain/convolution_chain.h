@@ -19,6 +19,9 @@ public:
   /** \return null where the description does not begin with a grey image, repeated in the number of channels */
   static std::shared_ptr<const ConvolutionChain>
   make(const ChainDescription & description, int dimension, int numberOfChannels);
+
+  /** A chain of images with all the channels that the description speaks of: for last(). */
+  static std::shared_ptr<const ConvolutionChain> ofChannels(const ChainDescription & description);
   ~ConvolutionChain();
 
   /** The sizes of the selected layers. */
@@ -47,8 +50,10 @@ public:
    * \return for each selected layer 1 x C x (z) x y x x, the channels of a voxel side by side in memory */
   std::vector<at::Tensor> layers(const at::Tensor & image, const std::vector<Part> & parts) const;
 
-  /** The same, whole. */
-  std::vector<at::Tensor> layers(const at::Tensor & image) const;
+  /** The last layer of images N x C x (z) x y x x, as torch's operators would give it.
+   *
+   * \param parts images whose channels lie one after the other; let go of as soon as may be */
+  at::Tensor last(std::vector<at::Tensor> parts) const;
 
   /** Bytes that layers() holds at its peak for an image of that size, its result included. */
   std::int64_t bytesOfImage(const Size & size) const;
@@ -95,10 +100,13 @@ private:
   struct AtUnit;
   struct Block;
   struct Workspace;
+  struct Given;
 
-  ConvolutionChain(const ChainDescription & description, int dimension);
+  ConvolutionChain(const ChainDescription & description, int dimension, bool ofGrey);
 
   std::vector<Size> sizes(const Size & input) const;
+
+  std::vector<at::Tensor> layers(Given given, const std::vector<Part> & parts) const;
 
   void pullBackLast(const AtUnit &                     at,
                     std::int64_t                       first,

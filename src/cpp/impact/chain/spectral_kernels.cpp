@@ -370,8 +370,53 @@ convolve(const SpectralPlan &  plan,
   }
 }
 
+using Doubles = double __attribute__((vector_size(64)));
+using Rounded = float __attribute__((vector_size(32)));
+constexpr int numbersOfDoubles = 8;
+constexpr int vectorsAtOnce = weightsAtOnce / numbersOfDoubles;
+
+void
+transformTaps(const SpectralTaps & taps, std::ptrdiff_t first)
+{
+  const std::ptrdiff_t left = taps.perTap - first;
+  const std::ptrdiff_t count = left < weightsAtOnce ? left : weightsAtOnce;
+  Doubles              x[27][vectorsAtOnce];
+  for (int t = 0; t < taps.taps; ++t)
+  {
+    const float * const from = taps.weights + t * taps.perTap + first;
+    for (int i = 0; i < weightsAtOnce; ++i)
+    {
+      x[t][i / numbersOfDoubles][i % numbersOfDoubles] = i < count ? static_cast<double>(from[i]) : 0.0;
+    }
+  }
+  const double * wave = taps.waves;
+  for (std::int32_t f = 0; f < taps.frequencies; ++f)
+  {
+    Doubles parts[2][vectorsAtOnce]{};
+    for (int t = 0; t < taps.taps; ++t, wave += 2)
+    {
+#pragma GCC unroll 4
+      for (int i = 0; i < vectorsAtOnce; ++i)
+      {
+        parts[0][i] += wave[0] * x[t][i];
+        parts[1][i] += wave[1] * x[t][i];
+      }
+    }
+    for (int part = 0; part < 2; ++part)
+    {
+      Rounded rounded[vectorsAtOnce];
+      for (int i = 0; i < vectorsAtOnce; ++i)
+      {
+        rounded[i] = __builtin_convertvector(parts[part][i], Rounded);
+      }
+      __builtin_memcpy(
+        taps.to + (2 * f + part) * taps.perTap + first, rounded, static_cast<std::size_t>(count) * sizeof(float));
+    }
+  }
+}
+
 } // namespace
 
-const SpectralKernels IMPACT_SPECTRAL_KERNELS{ convolve };
+const SpectralKernels IMPACT_SPECTRAL_KERNELS{ convolve, transformTaps };
 
 } // namespace impact

@@ -56,6 +56,19 @@ struct SpectralEntry
   float         slope; // of the negative side; 1: none
 };
 
+/** The taps of convolutions, to be transformed for all frequencies of a tile. */
+struct SpectralTaps
+{
+  const float *  weights; // taps x perTap
+  std::ptrdiff_t perTap;
+  std::int32_t   taps; // up to 27
+  std::int32_t   frequencies;
+  const double * waves; // for each frequency and tap what its weight is multiplied by: real, imaginary
+  float *        to;    // for each frequency perTap real parts, then as many imaginary ones
+};
+
+constexpr std::ptrdiff_t weightsAtOnce = 32; // of transformTaps
+
 struct SpectralKernels
 {
   /** Convolves tiles of volumes of size[0] x size[1] x size[2]; what a tile reads beyond its volume is zero.
@@ -68,6 +81,9 @@ struct SpectralKernels
                    const SpectralEntry * entries,
                    std::int32_t          count,
                    float *               workspace);
+
+  /** Transforms some weights of each tap: those from the first on, weightsAtOnce or as many as there are. */
+  void (*transformTaps)(const SpectralTaps & taps, std::ptrdiff_t first);
 };
 
 /** For processors with AVX-512, with AVX2, and for all. */

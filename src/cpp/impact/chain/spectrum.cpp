@@ -1,5 +1,7 @@
 #include "impact/chain/spectrum.h"
 
+#include "impact/base/workers.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -65,23 +67,20 @@ SpectrumShape::plan() const
   return plan;
 }
 
-std::vector<float>
-spectrumOf(const SpectrumShape & shape, const SpectrumTaps & taps, bool conjugate)
+void
+spectrumOf(const SpectrumShape &   shape,
+           const SpectrumTaps &    taps,
+           bool                    conjugate,
+           const SpectralKernels & kernels,
+           float *                 to)
 {
-  // sum over the taps t of weight(t) exp(2 pi i k (t - 1) / n), over the number of voxels. Added up here, in order:
-  // torch's products of matrices may round otherwise with another number of threads.
+  // sum over the taps t of weight(t) exp(2 pi i k (t - 1) / n), over the number of voxels.
   const auto &        length = shape.length;
-  const auto          perTap = static_cast<std::size_t>(taps.perTap);
   const std::int64_t  count = taps.kernel[0] * taps.kernel[1] * taps.kernel[2];
   const double        scale = 1.0 / (static_cast<double>(length[0]) * length[1] * length[2]);
-  std::vector<double> re(perTap);
-  std::vector<double> im(perTap);
-  std::vector<float>  all(shape.frequencies.size() * 2 * perTap);
-  auto                to = all.begin();
+  std::vector<double> waves;
   for (const auto & frequency : shape.frequencies)
   {
-    std::fill(re.begin(), re.end(), 0.0);
-    std::fill(im.begin(), im.end(), 0.0);
     for (std::int64_t tap = 0; tap < count; ++tap)
     {
       const std::array<std::int64_t, 3> t{ tap % taps.kernel[0],
@@ -93,19 +92,22 @@ spectrumOf(const SpectrumShape & shape, const SpectrumTaps & taps, bool conjugat
         const auto fromCentre = static_cast<double>(t[axis] - taps.padding[axis]);
         turns += fromCentre * frequency[axis] / length[axis];
       }
-      const double        cosine = scale * std::cos(2.0 * M_PI * turns);
-      const double        sine = (conjugate ? -scale : scale) * std::sin(2.0 * M_PI * turns);
-      const float * const ofTap = taps.weights + tap * taps.perTap;
-      for (std::size_t i = 0; i < perTap; ++i)
-      {
-        re[i] += cosine * ofTap[i];
-        im[i] += sine * ofTap[i];
-      }
+      waves.push_back(scale * std::cos(2.0 * M_PI * turns));
+      waves.push_back((conjugate ? -scale : scale) * std::sin(2.0 * M_PI * turns));
     }
-    to = std::copy(re.begin(), re.end(), to);
-    to = std::copy(im.begin(), im.end(), to);
   }
-  return all;
+  const SpectralTaps plan{
+    taps.weights, taps.perTap, static_cast<std::int32_t>(count), static_cast<std::int32_t>(shape.frequencies.size()),
+    waves.data(), to
+  };
+  constexpr std::int64_t perTask = 8 * weightsAtOnce;
+  inParallel((taps.perTap + perTask - 1) / perTask, [&](std::int64_t task) {
+    const std::int64_t end = std::min(taps.perTap, (task + 1) * perTask);
+    for (std::int64_t first = task * perTask; first < end; first += weightsAtOnce)
+    {
+      kernels.transformTaps(plan, first);
+    }
+  });
 }
 
 } // namespace impact

@@ -33,9 +33,21 @@ struct SpectrumTaps
   std::int64_t                perTap;
 };
 
+/** How many numbers their transform is. */
+inline std::size_t
+numbersOfSpectrum(const SpectrumShape & shape, const SpectrumTaps & taps)
+{
+  return shape.frequencies.size() * 2 * static_cast<std::size_t>(taps.perTap);
+}
+
 /** Their transform, over the number of voxels of a tile: for each frequency the real parts and then the imaginary ones.
  *
- * \param conjugate for the way back */
-std::vector<float> spectrumOf(const SpectrumShape & shape, const SpectrumTaps & taps, bool conjugate);
+ * \param conjugate for the way back
+ * \param to room for numbersOfSpectrum() */
+void spectrumOf(const SpectrumShape &   shape,
+                const SpectrumTaps &    taps,
+                bool                    conjugate,
+                const SpectralKernels & kernels,
+                float *                 to);
 
 } // namespace impact

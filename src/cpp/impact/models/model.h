@@ -118,6 +118,17 @@ public:
     return nullptr;
   }
 
+  /** How many chains within the network our own kernels run on whole images on the CPU, where they do not run it all.
+   */
+  virtual std::size_t
+  chainsWithin(const std::vector<bool> & /*mask*/,
+               int /*dimension*/,
+               int /*numberOfChannels*/,
+               const at::Tensor & /*direction*/) const
+  {
+    return 0;
+  }
+
   /** Whether it is known, without calling it, to give the same layers for the same input each time. */
   virtual bool
   isKnownToRepeat(const std::vector<bool> & /*mask*/,

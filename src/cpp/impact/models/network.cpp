@@ -150,4 +150,12 @@ Network::runsAsChain(const std::vector<bool> & layersMask, int dimension, int nu
            layersMask, dimension, numberOfChannels, at::eye(dimension, at::kFloat), ChainUse::Patches) != nullptr;
 }
 
+std::size_t
+Network::chainsWithin(const std::vector<bool> & layersMask, int dimension, int numberOfChannels) const
+{
+  const TorchScope scope(nullptr);
+  return m_Implementation->model().chainsWithin(
+    layersMask, dimension, numberOfChannels, at::eye(dimension, at::kFloat));
+}
+
 } // namespace impact

@@ -73,7 +73,7 @@ NetworkChain::make(const torch::jit::Graph & plain, int dimension, int numberOfC
   }
   if (!isAll)
   {
-    made->m_Before = std::make_shared<PlainNetwork>(partUpTo(plain, found->begin));
+    made->m_Before = std::make_shared<PlainNetwork>(partUpTo(plain, found->begin), false);
     try
     {
       if (!made->findTurn())

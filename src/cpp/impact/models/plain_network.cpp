@@ -21,22 +21,27 @@ repeatsItself(const torch::jit::Block & block)
   });
 }
 
+/** \param byKernels null, or receives what our own kernels run */
 torch::jit::Code
-codeInPieces(const std::shared_ptr<torch::jit::Graph> & graph)
+codeInPieces(const torch::jit::Graph & graph, ChainsInGraph * byKernels)
 {
-  const auto copy = graph->copy();
+  const auto copy = const_cast<torch::jit::Graph &>(graph).copy(); // which is not const in torch's interface
+  if (byKernels)
+  {
+    *byKernels = runChainsByKernels(copy);
+  }
   runOperatorsInPieces(*copy);
   return torch::jit::Code(copy, "plain");
 }
 
 } // namespace
 
-PlainNetwork::PlainNetwork(const std::shared_ptr<torch::jit::Graph> & graph)
+PlainNetwork::PlainNetwork(const std::shared_ptr<const torch::jit::Graph> & graph, bool byKernels)
   : m_Graph(graph)
   , m_Repeats(repeatsItself(*graph->block()))
   , m_TakesStatistics(graph->inputs().size() > 1)
-  , m_AsItIs(graph, "plain")
-  , m_InPieces(codeInPieces(graph))
+  , m_AsItIs(std::const_pointer_cast<torch::jit::Graph>(graph), "plain")
+  , m_InPieces(codeInPieces(*graph, byKernels ? &m_ByKernels : nullptr))
 {}
 
 std::vector<at::Tensor>
@@ -47,7 +52,8 @@ PlainNetwork::run(const at::Tensor & image, const ImageContext & context) const
   {
     stack.emplace_back(context.statistics);
   }
-  torch::jit::InterpreterState(OperatorsInPieces::areWanted() ? m_InPieces : m_AsItIs).run(stack);
+  const bool inPieces = OperatorsInPieces::areWanted() && !at::GradMode::is_enabled();
+  torch::jit::InterpreterState(inPieces ? m_InPieces : m_AsItIs).run(stack);
   std::vector<at::Tensor> layers;
   for (const c10::IValue & layer : stack.back().toTupleRef().elements())
   {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "impact/models/chains_in_graph.h"
 #include "impact/models/model.h"
 
 #include <torch/csrc/jit/runtime/interpreter.h>
@@ -10,12 +11,14 @@
 namespace impact
 {
 
-/** A plain graph (plain_graph.h), ready to run: as it is, or in pieces (operators_in_pieces.h). Thread-safe. */
+/** A plain graph (plain_graph.h), ready to run: as it is; or, where no gradients are wanted, in pieces
+ * (operators_in_pieces.h), and its chains of convolutions by our own kernels. Thread-safe. */
 class PlainNetwork
 {
 public:
-  /** \param graph its inputs are the image and, if there are more, the image's statistics */
-  explicit PlainNetwork(const std::shared_ptr<torch::jit::Graph> & graph);
+  /** \param graph its inputs are the image and, if there are more, the image's statistics
+   * \param byKernels runs chains within it by our own kernels: on the CPU, in single precision */
+  PlainNetwork(const std::shared_ptr<const torch::jit::Graph> & graph, bool byKernels);
 
   std::vector<at::Tensor> run(const at::Tensor & image, const ImageContext & context) const;
 
@@ -26,14 +29,22 @@ public:
     return m_Repeats;
   }
 
-  const torch::jit::Graph &
+  /** How many chains within it are run by our own kernels. */
+  std::size_t
+  numberOfChains() const
+  {
+    return m_ByKernels.chains.size();
+  }
+
+  const std::shared_ptr<const torch::jit::Graph> &
   graph() const
   {
-    return *m_Graph;
+    return m_Graph;
   }
 
 private:
   std::shared_ptr<const torch::jit::Graph> m_Graph;
+  ChainsInGraph                            m_ByKernels; // of m_InPieces
 
   bool             m_Repeats;
   bool             m_TakesStatistics;

@@ -20,9 +20,17 @@ struct ProofInput
   at::Tensor direction; // as ImageContext has it
 };
 
-/** Whether another way through a network gives its layers, and their derivative with respect to the image where
- * `derivative`. They are taken to differ where the network refuses images of all sizes that are tried. */
-bool isTheSame(const LayersOf & network, const LayersOf & other, const ProofInput & input, bool derivative);
+/** What of the network another way is compared with. */
+enum class ProofOf
+{
+  Layers,
+  Derivative,   // and the layers
+  LayersNearly, // which our own kernels give
+};
+
+/** Whether another way through a network gives its layers, and their derivative with respect to the image. They are
+ * taken to differ where the network refuses images of all sizes that are tried. */
+bool isTheSame(const LayersOf & network, const LayersOf & other, const ProofInput & input, ProofOf what);
 
 /** Whether a chain gives the selected layers that the network itself gives: of an image of a single tile, and of one of
  * several. */

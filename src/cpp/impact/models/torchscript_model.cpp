@@ -160,7 +160,7 @@ public:
                         static_cast<int>(input.dim() - 2),
                         input.dim() > 1 ? static_cast<int>(input.size(1)) : 0,
                         numbersOf(context.direction) };
-    const auto     plain = plainOf(key, input.requires_grad() && at::GradMode::is_enabled());
+    const auto     plain = plainOf(key, plainUseFor(input));
     if (!plain)
     {
       return Model::selected(input, mask, context);
@@ -175,8 +175,18 @@ public:
                   int                       numberOfChannels,
                   const at::Tensor &        direction) const override
   {
-    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, false);
+    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, PlainUse::InPieces);
     return plain && plain->repeats();
+  }
+
+  std::size_t
+  chainsWithin(const std::vector<bool> & mask,
+               int                       dimension,
+               int                       numberOfChannels,
+               const at::Tensor &        direction) const override
+  {
+    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, PlainUse::InPieces);
+    return plain ? plain->numberOfChains() : 0;
   }
 
   std::optional<NetworkOutline>
@@ -186,8 +196,8 @@ public:
           const at::Tensor &                  direction,
           const std::array<std::int64_t, 3> & size) const override
   {
-    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, false);
-    return plain ? outlineOf(plain->graph(), inputShape(1, numberOfChannels, dimension, size)) : std::nullopt;
+    const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, PlainUse::InPieces);
+    return plain ? outlineOf(*plain->graph(), inputShape(1, numberOfChannels, dimension, size)) : std::nullopt;
   }
 
   const std::string &
@@ -347,34 +357,74 @@ private:
     return plainGraph(m_Module, request);
   }
 
+  /** How the plain graph is run: each way is compared with the file for itself, when it is first wanted. */
+  enum class PlainUse
+  {
+    AsItIs,
+    WithDerivative,
+    InPieces // and chains within it by our own kernels, where these give the same
+  };
+
+  static PlainUse
+  plainUseFor(const at::Tensor & input)
+  {
+    if (at::GradMode::is_enabled())
+    {
+      return input.requires_grad() ? PlainUse::WithDerivative : PlainUse::AsItIs;
+    }
+    return OperatorsInPieces::areWanted() ? PlainUse::InPieces : PlainUse::AsItIs;
+  }
+
   /** The network as a plain graph, where it was seen to give what the file gives; null where it was not. */
   PlainPointer
-  plainOf(const PlainKey & key, bool withDerivative) const
+  plainOf(const PlainKey & key, PlainUse use) const
   {
     if (!m_Device.is_cpu())
     {
       return nullptr;
     }
+    const PlainPointer & plain = m_Plains->of(key, [&]() -> PlainPointer {
+      const auto graph = plainGraphOf(key);
+      return graph ? std::make_shared<const PlainNetwork>(graph, false) : nullptr;
+    });
+    if (!plain)
+    {
+      return nullptr;
+    }
+    if (use == PlainUse::InPieces && m_ScalarType == at::kFloat)
+    {
+      const PlainPointer & byKernels = m_PlainsByKernels->of(key, [&]() -> PlainPointer {
+        auto                    made = std::make_shared<const PlainNetwork>(plain->graph(), true);
+        const OperatorsInPieces inPieces;
+        return made->numberOfChains() > 0 && isSame(key, *made, ProofOf::LayersNearly) ? made : nullptr;
+      });
+      if (byKernels)
+      {
+        return byKernels;
+      }
+    }
+    const bool withDerivative = use == PlainUse::WithDerivative;
+    const bool same = m_PlainsAreSame->of({ key, withDerivative }, [&] {
+      return isSame(key, *plain, withDerivative ? ProofOf::Derivative : ProofOf::Layers);
+    });
+    return same ? plain : nullptr;
+  }
+
+  bool
+  isSame(const PlainKey & key, const PlainNetwork & plain, ProofOf what) const
+  {
     const auto & [mask, dimension, numberOfChannels, direction] = key;
     const auto       length = std::llround(std::sqrt(static_cast<double>(direction.size())));
     const ProofInput input{ dimension, numberOfChannels, at::tensor(direction).view({ length, length }) };
-    const auto       isSame = [&](const PlainNetwork & plain, bool derivative) {
-      return isTheSame(
-        [&](const at::Tensor & image, const ImageContext & context) { return Model::selected(image, mask, context); },
-        [&](const at::Tensor & image, const ImageContext & context) {
-          return called(image, [&](const at::Tensor & copy) { return toTensors(plain.run(copy, context)); });
-        },
-        input,
-        derivative);
-    };
-    const PlainPointer found = m_Plains->of(key, [&]() -> PlainPointer {
-      const auto graph = plainGraphOf(key);
-      auto       plain = graph ? std::make_shared<const PlainNetwork>(graph) : nullptr;
-      return plain && isSame(*plain, false) ? plain : nullptr;
-    });
-    return found && (!withDerivative || m_PlainsWithDerivative->of(key, [&] { return isSame(*found, true); }))
-             ? found
-             : nullptr;
+    return isTheSame(
+      [&, &selected = mask](const at::Tensor & image, const ImageContext & context) {
+        return Model::selected(image, selected, context);
+      },
+      [&](const at::Tensor & image, const ImageContext & context) {
+        return called(image, [&](const at::Tensor & copy) { return toTensors(plain.run(copy, context)); });
+      },
+      input,
+      what);
   }
 
   /** The layers as they are made where there is no chain. */
@@ -461,7 +511,10 @@ private:
 
   /** What was found out about it: null where there is none, and whether one does for what is more. */
   std::unique_ptr<Memo<PlainKey, PlainPointer>> m_Plains{ std::make_unique<Memo<PlainKey, PlainPointer>>() };
-  std::unique_ptr<Memo<PlainKey, bool>>         m_PlainsWithDerivative{ std::make_unique<Memo<PlainKey, bool>>() };
+  std::unique_ptr<Memo<PlainKey, PlainPointer>> m_PlainsByKernels{ std::make_unique<Memo<PlainKey, PlainPointer>>() };
+  std::unique_ptr<Memo<std::pair<PlainKey, bool>, bool>> m_PlainsAreSame{
+    std::make_unique<Memo<std::pair<PlainKey, bool>, bool>>()
+  };
   std::unique_ptr<Memo<PlainKey, std::shared_ptr<const NetworkChain>>> m_Chains{
     std::make_unique<Memo<PlainKey, std::shared_ptr<const NetworkChain>>>()
   };

@@ -24,6 +24,7 @@ class LayerReport:
         memory: Bytes of its features for each voxel of the input.
         chain: Whether the metric computes it by its own kernels on the CPU: see
             ``docs/performance.md``.
+        chains: How many parts of it are so computed in Static mode where the whole is not.
     """
 
     channels: int
@@ -32,6 +33,7 @@ class LayerReport:
     differentiable: bool
     memory: float
     chain: bool
+    chains: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class ModelReport:
                 " x ".join(f"{stride:g}" for stride in layer.stride),
                 self._field_of_view(layer),
                 "yes" if layer.differentiable else "no",
-                "yes" if layer.chain else "no",
+                "yes" if layer.chain else f"{layer.chains} parts" if layer.chains else "no",
             )
             for number, layer in enumerate(self.layers)
         ]

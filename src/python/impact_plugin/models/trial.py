@@ -244,6 +244,8 @@ class Trial:
             ]
             sizes = [m.size[:dimension] for m in found]
         mask = "nb_layers" in self.model.arguments
+        masks = [[n == i for n in range(i + 1 if mask else count)] for i in range(len(measured))]
+        whole = [self.model.runs_as_chain(each, dimension, channels) for each in masks]
         return tuple(
             LayerReport(
                 channels=layer.channels,
@@ -258,11 +260,8 @@ class Trial:
                 ),
                 differentiable=layer.differentiable,
                 memory=4.0 * layer.channels * math.prod(n / used for n in sizes[i]),
-                chain=self.model.runs_as_chain(
-                    [n == i for n in range(i + 1 if mask else count)],
-                    dimension,
-                    channels,
-                ),
+                chain=whole[i],
+                chains=0 if whole[i] else self.model.chains_within(masks[i], dimension, channels),
             )
             for i, layer in enumerate(measured)
         ), used
