@@ -37,10 +37,13 @@ chainsAreWanted()
 ConvolutionChain::Tape::Tape() = default;
 ConvolutionChain::Tape::~Tape() = default;
 
-ConvolutionChain::ConvolutionChain(const ChainDescription & description, int dimension, bool ofGrey)
+ConvolutionChain::ConvolutionChain(const ChainDescription &              description,
+                                   int                                   dimension,
+                                   bool                                  ofGrey,
+                                   std::shared_ptr<Pool<ChainWorkspace>> memory)
   : m_Dimension(dimension)
   , m_Outputs(description.outputs)
-  , m_OfTasks(std::make_unique<Pool<ChainWorkspace>>())
+  , m_OfTasks(std::move(memory))
   , m_OfBlocks(std::make_unique<Pool<Workspace>>())
 {
   for (const ChainUnit & unit : description.units)
@@ -60,11 +63,12 @@ ConvolutionChain::make(const ChainDescription & description, int dimension, int 
   {
     return nullptr;
   }
-  return std::shared_ptr<const ConvolutionChain>(new ConvolutionChain(description, dimension, true));
+  return std::shared_ptr<const ConvolutionChain>(
+    new ConvolutionChain(description, dimension, true, std::make_shared<Pool<ChainWorkspace>>()));
 }
 
 std::shared_ptr<const ConvolutionChain>
-ConvolutionChain::ofChannels(const ChainDescription & description)
+ConvolutionChain::ofChannels(const ChainDescription & description, const std::shared_ptr<Pool<ChainWorkspace>> & memory)
 {
   const at::Tensor & first = description.units.front().weight;
   if (!chainsAreWanted())
@@ -72,7 +76,7 @@ ConvolutionChain::ofChannels(const ChainDescription & description)
     return nullptr;
   }
   return std::shared_ptr<const ConvolutionChain>(
-    new ConvolutionChain(description, static_cast<int>(first.dim()) - 2, first.size(1) == 1));
+    new ConvolutionChain(description, static_cast<int>(first.dim()) - 2, first.size(1) == 1, memory));
 }
 
 std::vector<ConvolutionChain::Size>

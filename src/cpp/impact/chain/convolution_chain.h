@@ -20,8 +20,11 @@ public:
   static std::shared_ptr<const ConvolutionChain>
   make(const ChainDescription & description, int dimension, int numberOfChannels);
 
-  /** A chain of images with all the channels that the description speaks of: for last(). */
-  static std::shared_ptr<const ConvolutionChain> ofChannels(const ChainDescription & description);
+  /** A chain of images with all the channels that the description speaks of: for last().
+   *
+   * \param memory of those at work: of several chains, of which one runs at a time */
+  static std::shared_ptr<const ConvolutionChain> ofChannels(const ChainDescription &                      description,
+                                                            const std::shared_ptr<Pool<ChainWorkspace>> & memory);
   ~ConvolutionChain();
 
   /** The sizes of the selected layers. */
@@ -102,7 +105,10 @@ private:
   struct Workspace;
   struct Given;
 
-  ConvolutionChain(const ChainDescription & description, int dimension, bool ofGrey);
+  ConvolutionChain(const ChainDescription &              description,
+                   int                                   dimension,
+                   bool                                  ofGrey,
+                   std::shared_ptr<Pool<ChainWorkspace>> memory);
 
   std::vector<Size> sizes(const Size & input) const;
 
@@ -139,7 +145,7 @@ private:
   std::vector<std::unique_ptr<ConvolutionUnit>> m_Units;
 
   // Memory for who is at work, whichever image or patch it is.
-  std::unique_ptr<Pool<ChainWorkspace>> m_OfTasks;
+  std::shared_ptr<Pool<ChainWorkspace>> m_OfTasks;
   std::unique_ptr<Pool<Workspace>>      m_OfBlocks;
 };
 

@@ -79,9 +79,10 @@ ChainsInGraph
 runChainsByKernels(const std::shared_ptr<Graph> & graph)
 {
   ChainsInGraph found;
+  const auto    memory = std::make_shared<Pool<ChainWorkspace>>();
   for (const ChainSegment & segment : findSegments(*graph))
   {
-    if (auto chain = ConvolutionChain::ofChannels(segment.description))
+    if (auto chain = ConvolutionChain::ofChannels(segment.description, memory))
     {
       replace(*graph, segment.end, partsOf(const_cast<Value *>(segment.begin)), "convolution_chain", *chain);
       found.chains.push_back(std::move(chain));
