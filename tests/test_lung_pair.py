@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -62,14 +63,17 @@ def test_levels_after_an_initial_transform(
 ) -> None:
     """Four levels end as well as one: each starts where the last one ended, and not warped twice.
 
-    The affine transform before them moves the lung by 30 mm.
+    The affine transform before them moves the lung by 30 mm. One seed moves either by 0.05 mm, so
+    three are taken together.
     """
     whole = (MAPS / "mind.txt").read_text().replace("MIND_R1D2_3D.pt", mind[3])
     voxel_sizes = {1: ["1.5*1.5*1.5"], 4: ["4*4*4", "3*3*3", "2*2*2", "1.5*1.5*1.5"]}
-    means = {}
-    for levels, sizes in voxel_sizes.items():
+    data = datasets.lung_pair(elastix_testing)
+    means: dict[int, list[float]] = {levels: [] for levels in voxel_sizes}
+    for (levels, sizes), seed in itertools.product(voxel_sizes.items(), (7, 8, 42)):
         file = ElastixFile(whole)
         for name, values in {
+            "RandomSeed": [seed],
             "NumberOfResolutions": [levels],
             "ImagePyramidRescaleSchedule": [1] * 3 * levels,
             "ImagePyramidSmoothingSchedule": [1] * 3 * levels,
@@ -80,9 +84,9 @@ def test_levels_after_an_initial_transform(
         lines = [line for line in file.text.splitlines() if not line.startswith("(VoxelSize ")]
         lines.append("(NumberOfSamplesForExactGradient 10000)")
         lines.append("(VoxelSize " + " ".join(f'"{size}"' for size in sizes) + ")")
-        data = datasets.lung_pair(elastix_testing)
-        iterations, errors = register(data, "\n".join(lines) + "\n", tmp_path / str(levels))
+        folder = tmp_path / f"{levels}-{seed}"
+        iterations, errors = register(data, "\n".join(lines) + "\n", folder)
         assert iterations == [400 // levels] * levels
-        means[levels] = errors.mean
-    assert max(means.values()) <= 1.60, means
-    assert means[4] <= means[1] + 0.05, means
+        means[levels].append(errors.mean)
+    assert max(means[1] + means[4]) <= 1.60, means
+    assert sum(means[4]) / 3 <= sum(means[1]) / 3 + 0.03, means

@@ -207,8 +207,16 @@ def test_what_a_map_says_itself_stays() -> None:
     assert changed["ErodeFixedMask"] == ["false"]
     assert int(changed["NumberOfJacobianMeasurements"][0]) > 0
     own = {name: ["7"] for name in changed}
-    assert masks.changes(own, mask, None) == {}
+    assert masks.changes(own, mask, None, is_preset=False) == {}
     assert "ErodeFixedMask" not in masks.changes({"ErodeMask": ["true"]}, mask, None)
+
+
+def test_a_preset_meets_thin_masks_although_it_says_how_many_points() -> None:
+    mask = slab(sitk.Image([60, 50, 40], sitk.sitkUInt8), 0, 20, 1)
+    preset = impact_plugin.preset_map("mind")
+    assert preset["NumberOfJacobianMeasurements"] == ["5000"]
+    name = "NumberOfJacobianMeasurements"
+    assert masks.changes(preset, mask, None)[name] == masks.changes({}, mask, None)[name]
 
 
 def large_and_small() -> tuple[sitk.Image, sitk.Image]:

@@ -149,6 +149,7 @@ def recommended(
     if deformable:
         parameters |= {
             "BSplineInterpolationOrder": ["1"],
+            "NumberOfJacobianMeasurements": ["5000"],
             "FinalGridSpacingInPhysicalUnits": ["10"],
             "GridSpacingSchedule": grid_spacing_schedule(number_of_levels),
         }

@@ -52,7 +52,7 @@ def changes(
     """Give the parameters with which elastix finds the voxels of thin masks; empty for others.
 
     Args:
-        parameters: The map; what it says itself stays, but for the sampler of a preset.
+        parameters: The map; what it says itself stays, but for how a preset draws samples.
         fixed: The fixed mask.
         moving: The moving mask.
         is_preset: Whether the map is a preset's.
@@ -71,7 +71,10 @@ def changes(
         box = _in_bounding_box(fixed)
         wanted |= _sampler(parameters, float(np.count_nonzero(box) / box.size), is_preset)
         for name, number in _GRIDS.items():
-            if name not in parameters and (better := _number_of_points(box, number)):
+            if name in parameters and not is_preset:
+                continue
+            of_levels = map(int, parameters.get(name, [str(number)]))
+            if better := _number_of_points(box, min(of_levels)):
                 wanted[name] = [str(better)]
     return wanted
 
