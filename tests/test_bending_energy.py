@@ -22,7 +22,7 @@ from helpers.evaluators import (
     start,
 )
 from helpers.images import Grid, Image
-from helpers.itk_process import ItkError, ItkProcess
+from helpers.itk_process import ItkError, ItkProcess, Registration
 from helpers.parameter_maps import Value, parameter_map, to_map
 from helpers.registrations import MODES, impact, pair
 from impact_plugin import _core
@@ -292,6 +292,18 @@ def test_transforms_that_bend_otherwise_are_refused(
             itk_process.register(*pair(3), given | {"ImpactBendingEnergyWeight": ["3"]})
 
 
+def test_a_limit_without_a_weight_is_warned_of() -> None:
+    given = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"], "Transform": ["BSplineTransform"]}
+    given |= {"BendingEnergyWeight": ["0", "5"], "ImpactBendingEnergyLimit": ["0.002"]}
+    levels, findings = _core.parse_settings(given, 2, 3)
+    assert [level.bending_energy_limit for level in levels] == [0, 0.002]
+    assert [finding.message for finding in findings] == [
+        "ImpactBendingEnergyLimit (resolution level 0): it has no effect without "
+        "BendingEnergyWeight, which it bounds."
+    ]
+    assert not findings[0].is_error
+
+
 def test_linear_transforms_are_warned_of() -> None:
     given = {
         "ModelsPath": ["a.pt"],
@@ -391,6 +403,43 @@ def test_same_transform_for_every_number_of_threads(
     assert (runs[0].parameters == runs[1].parameters).all()
     assert runs[0].values == runs[1].values
     assert len(columns(runs[0].log, "2:Metric0-BendingEnergy")) == 10
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_limit_lowers_the_weight_to_what_the_start_may_cost(
+    itk_process: ItkProcess, layers: dict[int, str], dimension: int
+) -> None:
+    """The second level starts with what the first one found."""
+    changes: dict[str, Value] = {
+        "NumberOfResolutions": 2,
+        "GridSpacingSchedule": [2.0, 1.0],
+        "MaximumNumberOfIterations": 20,
+    }
+    given = spline_map(dimension, layers[dimension], **changes)
+    free = given | {"BendingEnergyWeight": ["10", "1000000"]}
+
+    def registered(limit: list[str]) -> Registration:
+        return itk_process.register(*pair(dimension), free | {"BendingEnergyLimit": limit})
+
+    limited = registered(["0.01"])
+    (said,) = re.findall(
+        r"bending energy's weight is (\S+): more would cost the start more than "
+        r"BendingEnergyLimit 0\.01",
+        limited.log,
+    )
+    assert "BendingEnergyWeight 1e+06, BendingEnergyLimit 0.01\n" in limited.log
+    parts = columns(limited.log, "2:Metric0-BendingEnergy")
+    assert parts[0] == 0  # the first level starts with nothing
+    assert parts[20] == pytest.approx(0.01, abs=1e-6)
+    # The same as that weight, which has six digits. A limit that is not reached is none.
+    same = free | {"BendingEnergyWeight": ["10", said]}
+    by_hand = itk_process.register(*pair(dimension), same)
+    assert np.abs(by_hand.parameters - limited.parameters).max() < 1e-4
+    unlimited = itk_process.register(*pair(dimension), free)
+    assert np.abs(unlimited.parameters - limited.parameters).max() > 1e-2
+    high = registered(["0", "1e9"])
+    assert (high.parameters == unlimited.parameters).all()
+    assert "more would cost" not in high.log
 
 
 def test_is_what_elastix_own_penalty_samples(

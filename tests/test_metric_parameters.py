@@ -139,6 +139,7 @@ def test_dialects_give_the_same_to_the_bit(
         "FeatureNormalization": ["l2", "none standardized"],
         "NormalizeLosses": ["false", "true"],
         "BendingEnergyWeight": ["0", "2.5"],
+        "BendingEnergyLimit": ["0", "0.002"],
         "LayersWeight": ["1", "1 2 0.5"],
         "SubsetFeatures": ["8", "3 2 12"],
         "PCA": ["0", "0 0 0"],

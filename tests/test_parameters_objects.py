@@ -150,6 +150,8 @@ def test_names_are_those_of_the_parser(parameter: str, kind: Any) -> None:  # no
         ({"feature_maps": " "}, "feature_maps is ' '"),
         ({"bending_energy_weight": -1}, "bending_energy_weight is -1. Allowed: a number from 0 up"),
         ({"bending_energy_weight": math.nan}, "bending_energy_weight is nan, expected a finite"),
+        ({"bending_energy_limit": -1}, "bending_energy_limit is -1. Allowed: a number from 0 up"),
+        ({"bending_energy_limit": 1}, "bending_energy_limit without bending_energy_weight"),
         ({"bending_energy_weight": None}, "bending_energy_weight is None. Allowed: a number"),
         ({"mode": "Jacobian", "models": model(patch_size=0)}, "possible in Static mode only"),
     ],

@@ -275,9 +275,7 @@ def test_thick_slices() -> None:
     assert np.linalg.norm(found - shift, axis=1).mean() < 0.5
 
 
-def test_the_default_holds_pictures_smoother_than_volumes() -> None:
+def test_the_default_weighs_mutual_information_more_in_pictures() -> None:
     weights = {dimension: impact_plugin.preset_map("mind_mi", dimension) for dimension in (2, 3)}
-    assert weights[3]["BendingEnergyWeight"] == ["15", "15"]
-    assert weights[3]["Metric1Weight"] == ["0.1"]
-    assert weights[2]["BendingEnergyWeight"] == ["225", "225"]
+    assert weights[3]["Metric1Weight"] == ["0.3"]
     assert weights[2]["Metric1Weight"] == ["0.5"]

@@ -44,13 +44,15 @@ def _level(draw: random.Random, image_dimension: int) -> Level:
     flat = draw.choice((2, image_dimension))
     models = [_model(draw, mode, image_dimension, flat) for _ in range(draw.randint(1, 3))]
     static = mode == "Static"
+    stiff = draw.choice((0, 0, 10, 0.25))
     return Level(
         models=models,
         mode=mode,
         device=device,
         mixed_precision=device != "cpu" and draw.random() < 0.5,
         normalize_losses=draw.random() < 0.5,
-        bending_energy_weight=draw.choice((0, 0, 10, 0.25)),
+        bending_energy_weight=stiff,
+        bending_energy_limit=draw.choice((0, 0.002)) if stiff else 0,
         update_interval=draw.choice((0, 1, 50)) if static else 0,
         feature_maps=draw.choice(("", "true", "some folder/maps", "maps")) if static else "",
     )

@@ -32,6 +32,7 @@ register_settings(py::module_ & module)
     .def_readonly("use_mixed_precision", &LevelSettings::useMixedPrecision)
     .def_readonly("normalize_losses", &LevelSettings::normalizeLosses)
     .def_readonly("bending_energy_weight", &LevelSettings::bendingEnergyWeight, "0: none.")
+    .def_readonly("bending_energy_limit", &LevelSettings::bendingEnergyLimit, "0: none.")
     .def_readonly("features_map_update_interval",
                   &LevelSettings::featuresMapUpdateInterval,
                   "Iterations after which the moving features are made anew; -1 or 0: never.")

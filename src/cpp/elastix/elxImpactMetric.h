@@ -70,6 +70,8 @@ namespace elastix
  * \parameter BendingEnergyWeight: times the mean over the grid of the squared second derivatives of the displacement,
  * added to the metric. For cubic B-splines; what is linear bends nothing.\n example: <tt>(BendingEnergyWeight 10
  * 1)</tt> \n The default is 0: none.
+ * \parameter BendingEnergyLimit: what BendingEnergyWeight times the bending energy may be where the level starts; the
+ * weight becomes less where it is more.\n example: <tt>(BendingEnergyLimit 0 0.004)</tt> \n The default is 0: none.
  * \parameter FeaturesMapUpdateInterval: Static mode: after so many iterations the moving image is warped by the
  * transform as it then is, and its features are made anew; -1: never.\n example: <tt>(FeaturesMapUpdateInterval 50
  * -1)</tt> \n The default is -1.

@@ -283,7 +283,7 @@ ImpactMetric<TElastix>::Initialize()
                                      : level.DescribeFeatures();
   log::info(std::ostringstream{} << "Metric \"Impact\", resolution level " << this->GetLevelSettings().level << ":\n"
                                  << impact::describe(this->GetLevelSettings()) << features << level.DescribeDevice()
-                                 << "Initialization of Impact metric took: "
+                                 << level.DescribeBendingEnergy() << "Initialization of Impact metric took: "
                                  << static_cast<std::int64_t>(timer.GetMean() * 1000) << " ms.");
 }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <limits>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -198,6 +199,15 @@ MetricLevel::MakeBendingEnergy()
   if (const std::optional<ControlPoints> points = m_Context.mapping->GetControlPoints())
   {
     m_BendingEnergy.emplace(*points);
+    m_BendingEnergyWeight = settings.bendingEnergyWeight;
+    if (settings.bendingEnergyLimit > 0.0)
+    {
+      const double energy = m_BendingEnergy->evaluate(m_Input.start.data(), 0.0, nullptr, *m_Context.workers);
+      if (m_BendingEnergyWeight * energy > settings.bendingEnergyLimit)
+      {
+        m_BendingEnergyWeight = settings.bendingEnergyLimit / energy;
+      }
+    }
   }
   else if (!m_Context.mapping->IsLinear())
   {
@@ -217,10 +227,26 @@ MetricLevel::AddBendingEnergy(const double * const parameters, const std::option
     return 0.0;
   }
   const StageTimer timer(&m_Context.times, Stage::BendingEnergy);
-  const double     weight = m_Input.similarity.settings.bendingEnergyWeight;
-  m_LastBendingEnergy = weight * m_BendingEnergy->evaluate(
-                                   parameters, weight, derivative ? derivative->values : nullptr, *m_Context.workers);
+  m_LastBendingEnergy = m_BendingEnergyWeight * m_BendingEnergy->evaluate(parameters,
+                                                                          m_BendingEnergyWeight,
+                                                                          derivative ? derivative->values : nullptr,
+                                                                          *m_Context.workers);
   return m_LastBendingEnergy;
+}
+
+
+std::string
+MetricLevel::DescribeBendingEnergy() const
+{
+  const LevelSettings & settings = m_Input.similarity.settings;
+  if (!m_BendingEnergy || m_BendingEnergyWeight == settings.bendingEnergyWeight)
+  {
+    return {};
+  }
+  std::ostringstream text;
+  text << "  The bending energy's weight is " << m_BendingEnergyWeight << ": more would cost the start more than "
+       << settings.nameOf("BendingEnergyLimit") << ' ' << settings.bendingEnergyLimit << '\n';
+  return text.str();
 }
 
 

@@ -34,6 +34,7 @@ struct MetricLevelInput
   std::unique_ptr<Intensity>    moving;
   std::unique_ptr<PointMapping> mapping;
   std::optional<Matrix>         gradientScale; // of gradients with respect to moving points
+  std::vector<double>           start;         // the transform's parameters at first; only for BendingEnergyLimit
 
   /** What keeps evaluations from staying on the device, where there is no DeviceGeometry; for the log. */
   std::string whyNotOnDevice;
@@ -129,6 +130,9 @@ public:
    * \param derivative what this has of it is added to what is there */
   double AddBendingEnergy(const double * parameters, const std::optional<DerivativeView> & derivative);
 
+  /** One line where BendingEnergyLimit has lowered the weight, for the log; else empty. */
+  std::string DescribeBendingEnergy() const;
+
   /** What that was last. */
   double
   GetBendingEnergy() const
@@ -179,6 +183,7 @@ private:
   std::string              m_Failure;
 
   std::optional<BendingEnergy> m_BendingEnergy;
+  double                       m_BendingEnergyWeight{ 0.0 };
   double                       m_LastBendingEnergy{ 0.0 }; // times its weight
 
   std::variant<std::monostate, Making, StaticEvaluation, PatchEvaluation> m_State; // the first: within the constructor

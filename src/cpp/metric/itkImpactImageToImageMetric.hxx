@@ -73,6 +73,11 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   this->MakeIntensities(input);
   input.mapping = std::make_unique<impact::PointMapper<FixedImageDimension>>(*(this->m_AdvancedTransform));
   input.gradientScale = this->GetGradientScale();
+  if (m_LevelSettings.bendingEnergyLimit > 0.0)
+  {
+    const auto & start = this->m_AdvancedTransform->GetParameters();
+    input.start.assign(start.begin(), start.end());
+  }
   if (similarity.engine == impact::Engine::Torch)
   {
     input.whyNotOnDevice = this->FindWhyNotOnDevice(*input.mapping);

@@ -26,6 +26,7 @@ parameterTable()
     { "UseMixedPrecision", Scope::Level, false, "boolean", "", "false", "\"true\", \"false\"" },
     { "NormalizeLosses", Scope::Level, false, "boolean", "", "false", "\"true\", \"false\"" },
     { "BendingEnergyWeight", Scope::Level, false, "number", "", "0", "from 0 up" },
+    { "BendingEnergyLimit", Scope::Level, false, "number", "", "0", "from 0 up" },
     { "FeaturesMapUpdateInterval", Scope::Level, false, "integer", "iterations", "-1", "-1 or 0: never; from 1 up" },
     { "WriteFeatureMaps", Scope::Level, false, "text", "", "false", "\"true\", \"false\", or a folder" },
     { "FeatureMapOutputDirectory", Scope::Level, false, "text", "", "false", "as WriteFeatureMaps" },

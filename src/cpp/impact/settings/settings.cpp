@@ -260,6 +260,10 @@ describe(const LevelSettings & settings)
   if (settings.bendingEnergyWeight > 0.0)
   {
     text += ", BendingEnergyWeight " + asText(settings.bendingEnergyWeight);
+    if (settings.bendingEnergyLimit > 0.0)
+    {
+      text += ", BendingEnergyLimit " + asText(settings.bendingEnergyLimit);
+    }
   }
   if (settings.featuresMapUpdateInterval > 0)
   {

@@ -78,6 +78,7 @@ struct LevelSettings
   bool        useMixedPrecision{ false };      // half precision for networks on a GPU, for Static maps anywhere
   bool        normalizeLosses{ false };        // each layer's distance divided by its own at the first evaluation
   double      bendingEnergyWeight{ 0.0 };      // of the transform's bending energy in the value; 0: none
+  double      bendingEnergyLimit{ 0.0 };       // of weight times energy where the level starts, by less weight; 0: none
   int         featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode
   std::string featureMapsFolder;               // where feature maps are written; empty: nowhere
   std::vector<ModelSettings> fixedModels;

@@ -39,6 +39,7 @@ public:
     settings.useMixedPrecision = readBoolean("UseMixedPrecision");
     settings.normalizeLosses = readBoolean("NormalizeLosses");
     settings.bendingEnergyWeight = readWeight("BendingEnergyWeight");
+    settings.bendingEnergyLimit = readWeight("BendingEnergyLimit");
     warnOfWhatDoesNotApply(settings);
     settings.fixedModels = parseModels(m_Context, "Fixed", settings.mode);
     settings.movingModels = parseModels(m_Context, "Moving", settings.mode);
@@ -209,6 +210,12 @@ private:
         settings.nameOf("UseMixedPrecision"),
         "\"true\" has no effect in Jacobian mode on the CPU, which computes in single precision");
       settings.useMixedPrecision = false;
+    }
+    if (settings.bendingEnergyLimit > 0.0 && settings.bendingEnergyWeight == 0.0)
+    {
+      m_Context.warnOfNoEffect(settings.nameOf("BendingEnergyLimit"),
+                               "it has no effect without BendingEnergyWeight, which it bounds");
+      settings.bendingEnergyLimit = 0.0;
     }
     if (settings.mode != Mode::Jacobian)
     {

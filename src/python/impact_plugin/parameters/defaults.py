@@ -149,10 +149,11 @@ def recommended(
     if deformable:
         parameters |= {
             "BSplineInterpolationOrder": ["1"],
-            "NumberOfJacobianMeasurements": ["5000"],
             "FinalGridSpacingInPhysicalUnits": ["10"],
             "GridSpacingSchedule": grid_spacing_schedule(number_of_levels),
         }
+        if image_dimension == 3:  # in 2D elastix itself takes no more
+            parameters["NumberOfJacobianMeasurements"] = ["5000"]
     else:
         parameters["AutomaticTransformInitialization"] = ["true"]
         parameters["AutomaticTransformInitializationMethod"] = ["GeometricalCenter"]

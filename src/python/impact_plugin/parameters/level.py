@@ -34,6 +34,9 @@ class Level:
             first evaluation, so that each starts at its weight.
         bending_energy_weight: Times the bending energy of the displacement, in the sum that is the
             metric; ``docs/parameters.md`` has the formula. From 0, none, up. For B-splines.
+        bending_energy_limit: What the bending of the transform with which the level starts may
+            cost: weight times energy. Where it is more, the weight becomes as much less. From 0, no
+            limit, up.
         update_interval: Iterations after which the moving features are made anew; 0: never. Static
             mode only.
         feature_maps: Where feature maps are written: a folder; "true" for ``FeatureMaps`` in the
@@ -41,7 +44,7 @@ class Level:
 
     Raises:
         ValueError: A value is not allowed, or has no effect in that mode or on that device.
-        TypeError: `normalize_losses` is no truth value, or `bending_energy_weight` no number.
+        TypeError: `normalize_losses` is no truth value, or a number no number.
     """
 
     models: Model | Sequence[Model]
@@ -50,6 +53,7 @@ class Level:
     mixed_precision: bool = False
     normalize_losses: bool = False
     bending_energy_weight: float = 0.0
+    bending_energy_limit: float = 0.0
     update_interval: int = 0
     feature_maps: str | os.PathLike[str] = ""
 
@@ -64,7 +68,8 @@ class Level:
             raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
         check_flag("normalize_losses", self.normalize_losses)
-        keep("bending_energy_weight", _weight(self.bending_energy_weight))
+        for name in ("bending_energy_weight", "bending_energy_limit"):
+            keep(name, _from_zero(name, getattr(self, name)))
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))
         keep("feature_maps", _folder(os.fspath(self.feature_maps)))
@@ -113,6 +118,8 @@ class Level:
             "mixed_precision in Jacobian mode on the CPU; give device": self.mixed_precision
             and self.device == "cpu"
             and self.mode == "Jacobian",
+            "bending_energy_limit without bending_energy_weight": self.bending_energy_limit > 0
+            and self.bending_energy_weight == 0,
             "update_interval in Jacobian mode": self.mode == "Jacobian"
             and self.update_interval > 0,
             "feature_maps in Jacobian mode": self.mode == "Jacobian" and bool(self.feature_maps),
@@ -126,13 +133,13 @@ class Level:
 Level.__init__ = renamed_arguments(gpu=("device", _devices.name_of))(Level.__init__)  # type: ignore[method-assign]
 
 
-def _weight(value: float | None) -> float:
-    check_number("bending_energy_weight", value)
-    weight = math.nan if value is None else float(value)
-    if not weight >= 0:
-        message = f"bending_energy_weight is {value!r}. Allowed: a number from 0 up; 0: none."
+def _from_zero(name: str, value: float | None) -> float:
+    check_number(name, value)
+    number = math.nan if value is None else float(value)
+    if not number >= 0:
+        message = f"{name} is {value!r}. Allowed: a number from 0 up; 0: none."
         raise InputError(message)
-    return weight
+    return number
 
 
 def _folder(text: str) -> str:

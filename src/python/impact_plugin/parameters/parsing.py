@@ -138,6 +138,7 @@ def _level(settings: _core.LevelSettings) -> Level:
         mixed_precision=settings.use_mixed_precision,
         normalize_losses=settings.normalize_losses,
         bending_energy_weight=settings.bending_energy_weight,
+        bending_energy_limit=settings.bending_energy_limit,
         update_interval=settings.features_map_update_interval,
         feature_maps=settings.feature_maps_folder,
     )

@@ -85,9 +85,11 @@ def write_levels(
         [_boolean(level.normalize_losses) for level in levels],
         None if several else "false",
     )
-    per_level(
-        "BendingEnergyWeight", [format_number(level.bending_energy_weight) for level in levels], "0"
-    )
+    for name, numbers in {
+        "BendingEnergyWeight": [level.bending_energy_weight for level in levels],
+        "BendingEnergyLimit": [level.bending_energy_limit for level in levels],
+    }.items():
+        per_level(name, [format_number(number) for number in numbers], "0")
     per_level(
         "FeaturesMapUpdateInterval", [str(level.update_interval or -1) for level in levels], "-1"
     )

@@ -57,7 +57,7 @@ PRESETS: dict[str, Preset] = {
     "mind_mi": Preset(
         "mind_mi.txt",
         "deformable, any pair: MIND beside mutual information, held smooth; no download",
-        flat={"BendingEnergyWeight": ["225", "225"], "Metric1Weight": ["0.5"]},
+        flat={"Metric1Weight": ["0.5"]},
     ),
     "ct_cbct": Preset(
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
@@ -137,6 +137,8 @@ def _in_two_dimensions(name: str, parameters: ParameterMap) -> ParameterMap:
         message = f"the preset {name!r} is for 3D images, and these are 2D. For 2D: {flat}"
         raise InputError(message)
     changed = dict(parameters)
+    # B-splines in 2D have fewer parameters, for which elastix takes fewer points itself.
+    changed.pop("NumberOfJacobianMeasurements", None)
     changed["FixedImageDimension"] = changed["MovingImageDimension"] = ["2"]
     if has_models:
         changed["Dimension"] = [value.replace("3", "2") for value in parameters["Dimension"]]
