@@ -16,6 +16,7 @@ from benchmarks.evidence import (
     methods,
     motions,
     pairs,
+    pictures,
     ratios,
     report,
     run,
@@ -536,6 +537,31 @@ def test_a_pair_is_seldom_the_best_rivals() -> None:
     given = report.ratios(records, asked, methods.DEFAULT, [one, other], 1)
     assert given == {asked[0].name: 0.5, asked[1].name: 2.0}
     assert str(report.mean_ratio(records, asked, methods.DEFAULT, [one, other], [1])) == "1.00"
+
+
+def test_the_best_the_median_and_the_worst_case_are_shown() -> None:
+    of_kind = [pair.name for pair in pairs.PAIRS if pair.kind == "lung"]
+    errors = dict(zip(of_kind, (5.0, 1.0, 3.0, 2.0, 4.0, 9.0), strict=True))
+    records: dict[tuple[str, str, int], running.Record] = {
+        (name, method, 2): {"mean": error}
+        for name in of_kind[:5]  # one pair was not run
+        for method, error in (("impact", errors[name]), ("mi-15", 2.0))
+    }
+    found = pictures.cases(records, "lung")
+    assert [(pair.name, seed, ratio) for pair, seed, ratio in found] == [
+        (of_kind[1], 2, 0.5),
+        (of_kind[2], 2, 1.5),
+        (of_kind[0], 2, 2.5),
+    ]
+    assert pictures.cases(records, "mr") == []
+
+
+def test_every_kind_has_its_paragraph_and_picture() -> None:
+    lines = report._kind_by_kind(pairs.KINDS)
+    for kind, what in pairs.KINDS.items():
+        place = lines.index(f"### `{kind}`: {what}")
+        assert len(lines[place + 2]) > 200
+        assert lines[place + 4] == (f"![{kind}: best, median, worst](images/evidence_{kind}.png)")
 
 
 def test_labels_count_by_what_they_lack() -> None:

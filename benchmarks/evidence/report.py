@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from benchmarks.evidence.methods import DEFAULT, Method
 from benchmarks.evidence.pairs import KINDS, Pair
@@ -24,6 +26,11 @@ RUN_IT = (
     "      --methods impact,mi-15 --fitted mine=affine_mind,my_map.txt --no-docs",
     "",
 )
+
+SAID = Path(__file__).with_name("kinds.md")
+"""What there is to say of each kind, under its name as a heading; written by hand."""
+
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 LEAST = 1e-3  # mm: an error below it counts as it, in ratios
 
@@ -115,6 +122,13 @@ def page(
         "",
         *_ratio_table(records, rows, ours, rivals, seeds),
         "",
+        "## Kind by kind",
+        "",
+        "The best, the median and the worst pair by that ratio, seed 1 "
+        "(`benchmarks/evidence/pictures.py`): chequers of fixed and moving image before and after, "
+        "and what is wrong with it.",
+        "",
+        *_kind_by_kind(dict.fromkeys(pair.kind for pair in rows)),
         "## Each method over our default",
         "",
         "Geometric mean of the error over that of `impact`, on the pairs that both have; "
@@ -162,6 +176,20 @@ def page(
         "",
     ]
     return "\n".join(lines)
+
+
+def _kind_by_kind(kinds: Iterable[str]) -> list[str]:
+    """Give a section per kind: what is said of it, and its picture, where there are such."""
+    said = dict(re.findall(r"^## (\w+)\n+(.*?)\n*(?=^## |\Z)", SAID.read_text(), re.M | re.S))
+    lines = []
+    for kind in kinds:
+        picture = PICTURES / f"evidence_{kind}.png"
+        text = [said[kind], ""] if kind in said else []
+        shown = [f"![{kind}: best, median, worst]({picture.parent.name}/{picture.name})", ""]
+        if text or picture.is_file():
+            lines += [f"### `{kind}`: {KINDS[kind]}", "", *text]
+            lines += shown if picture.is_file() else []
+    return lines
 
 
 def _score_of(records: Mapping[Run, Record], pair: Pair, method: Method, seed: int) -> float | None:
