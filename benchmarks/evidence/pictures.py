@@ -2,9 +2,9 @@
 
     python benchmarks/evidence/pictures.py [KIND ...]
 
-Cases are ordered by our error over the best rival's, of the first seed that is known
-(benchmarks/evidence/results.jsonl), and registered anew by the default. The pictures go to
-docs/images/evidence_KIND.png.
+Cases are those of the half `report`, ordered by our error over the best rival's, of the first seed
+that is known (benchmarks/evidence/results.jsonl), and registered anew by the default. The
+pictures go to docs/images/evidence_KIND.png.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ Array = NDArray[np.float64]
 
 
 def cases(records: Mapping[Run, Record], kind: str) -> list[tuple[Pair, int, float]]:
-    """Give the best, the median and the worst pair of a kind, with their seed and ratio."""
+    """Give the best, median and worst pair of a kind's half `report`, with seed and ratio."""
     rivals = [m for m in methods.METHODS.values() if not m.ours and not m.linear]
-    of_kind = [pair for pair in pairs.PAIRS if pair.kind == kind]
+    of_kind = [pair for pair in pairs.PAIRS if (pair.kind, pair.split) == (kind, "report")]
     for seed in sorted({run[2] for run in records}):
         found = report.ratios(records, of_kind, methods.DEFAULT, rivals, seed)
         ordered = sorted((pair for pair in of_kind if pair.name in found), key=_by(found))

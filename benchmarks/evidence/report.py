@@ -124,7 +124,7 @@ def page(
         "",
         "## Kind by kind",
         "",
-        "The best, the median and the worst pair by that ratio, seed 1 "
+        "The best, the median and the worst pair of `report` by that ratio, seed 1 "
         "(`benchmarks/evidence/pictures.py`): chequers of fixed and moving image before and after, "
         "and what is wrong with it.",
         "",
