@@ -275,7 +275,22 @@ def test_thick_slices() -> None:
     assert np.linalg.norm(found - shift, axis=1).mean() < 0.5
 
 
-def test_the_default_weighs_mutual_information_more_in_pictures() -> None:
+def test_what_the_default_has_of_its_own_in_pictures() -> None:
     weights = {dimension: impact_plugin.preset_map("mind_mi", dimension) for dimension in (2, 3)}
     assert weights[3]["Metric1Weight"] == ["0.3"]
     assert weights[2]["Metric1Weight"] == ["0.5"]
+    for preset in weights.values():
+        assert preset["BendingEnergyWeight"] == ["15", "100000"]
+        assert preset["BendingEnergyLimit"] == ["0", "0.002"]
+    # Of B-splines in 2D elastix itself takes fewer points.
+    assert weights[3]["NumberOfJacobianMeasurements"] == ["5000"]
+    assert "NumberOfJacobianMeasurements" not in weights[2]
+
+
+def test_a_limit_without_unit_stays_where_the_weight_is_fitted() -> None:
+    fixed, moving = (sitk.Image([50, 60, 55], sitk.sitkFloat32) for _ in range(2))
+    for image in (fixed, moving):
+        image.SetSpacing([2.0**-7] * 3)
+    fitted = impact_plugin.preset_map("mind_mi", fixed=fixed, moving=moving)
+    assert 0 < float(fitted["BendingEnergyWeight"][0]) < 0.01
+    assert fitted["BendingEnergyLimit"] == ["0", "0.002"]

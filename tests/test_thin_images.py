@@ -219,6 +219,8 @@ def test_a_preset_meets_thin_masks_although_it_says_how_many_points() -> None:
     assert preset[name] == ["5000"]
     (better,) = masks.changes(preset, mask, None)[name]
     assert int(better) != 5000
+    box = masks._in_bounding_box(mask)
+    assert masks._met(box, masks._spacing(box, int(better))) >= masks._ENOUGH
     assert name not in masks.changes(preset, mask, None, is_preset=False)
 
 
