@@ -17,8 +17,10 @@ from benchmarks.evidence.results import Record, Run
 RUN_IT = (
     "`make evidence` measures all, which takes hours, and `make evidence QUICK=1` half of the "
     "pairs with the cheapest rivals in some ten minutes; what is known is not measured again. Data "
-    "are looked for in `DATA=FOLDER`, else in `../shared/data` and the cache. Other programs are "
-    "installed into `out/evidence/env`. A parameter map of one's own beside the default, on some "
+    "are looked for in `DATA=FOLDER`, else in `../shared/data` and the cache, and fetched from the "
+    "public repositories that they come from, pinned by commit and compared by checksum "
+    "(`benchmarks/evidence/fetching.py`: all but the native images). Other programs are installed "
+    "into `out/evidence/env`. A parameter map of one's own beside the default, on some "
     "pairs (`--fitted` takes it as a preset, whose lengths are fitted to the images, `--map` as it "
     "stands):",
     "",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from benchmarks.evidence.fetching import FetchError, fetch
 from benchmarks.evidence.motions import Motion, Points, mapped, read_affine
 from benchmarks.evidence.pairs import Pair
 from numpy.random import Generator, default_rng
@@ -72,33 +73,40 @@ class Data:
 
     Args:
         places: Folders that are looked into, in order.
+        fetched: Where files that are in none of them are fetched to; None: they are not.
     """
 
     places: tuple[Path, ...]
+    fetched: Path | None = None
 
     @classmethod
     def of(cls, given: Path | None) -> Data:
-        """Look where the user says, and else in ../shared/data and in the cache."""
+        """Look where the user says; else in ../shared/data, the cache, and public repositories."""
         if given is not None:
             return cls((given,))
-        return cls((ROOT.parent / "shared" / "data", cache_folder() / "evidence"))
+        cache = cache_folder() / "evidence"
+        return cls((ROOT.parent / "shared" / "data", cache), cache)
 
     def paths(self, *names: str) -> list[Path]:
-        """Find files.
+        """Find files, or fetch them.
 
         Raises:
-            MissingDataError: Some are in none of the folders.
+            MissingDataError: Some are in none of the folders, and do not come.
         """
-        found = [
-            next((place / name for place in self.places if (place / name).is_file()), None)
-            for name in names
-        ]
-        missing = [name for name, path in zip(names, found, strict=True) if path is None]
-        if missing:
-            folders = ", ".join(map(str, self.places))
-            message = f"not in {folders}: {', '.join(missing)}"
+        return [self._path(name) for name in names]
+
+    def _path(self, name: str) -> Path:
+        for place in self.places:
+            if (place / name).is_file():
+                return place / name
+        message = f"not in {', '.join(map(str, self.places))}: {name}"
+        if self.fetched is None:
             raise MissingDataError(message)
-        return [path for path in found if path is not None]
+        try:
+            return fetch(name, self.fetched)
+        except FetchError as error:
+            message = f"{message}; nor to be fetched: {error}"
+            raise MissingDataError(message) from error
 
 
 def make(pair: Pair, seed: int, data: Data) -> Scene:
