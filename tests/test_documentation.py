@@ -28,6 +28,6 @@ def test_pictures_that_the_script_draws_are_shown() -> None:
         for page in pages
         for name in re.findall(r"images/(\w+)\.png", page.read_text(encoding="utf-8"))
     }
-    assert len(drawn) == 5
+    assert len(drawn) == 4
     assert drawn <= shown
     assert all((ROOT / f"docs/images/{name}.png").is_file() for name in drawn)

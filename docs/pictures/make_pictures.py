@@ -2,7 +2,7 @@
 
     python docs/pictures/make_pictures.py [NAME ...]
 
-Names: lung_pair, multimodal, features, modes, search; by default all. They go to docs/images. The
+Names: lung_pair, features, modes, search; by default all. They go to docs/images. The
 images are test data of elastix and of ITK, whose sources the build has in its cache.
 """
 
@@ -93,27 +93,6 @@ def lung_pair() -> None:
         axis.set(title=f"{title}\n51 landmarks: {step.landmarks.mean:.1f} mm", xticks=[], yticks=[])
     figure.suptitle(f"Inhale and exhale CT of one lung: {MAGENTA_GREEN}", fontsize=10)
     write(figure, "lung_pair")
-
-
-def multimodal() -> None:
-    """Show the two MR slices of the tutorial, side by side and as chequers, before and after."""
-    fixed = slice_of_head("BrainT1SliceBorder20.png")
-    moving = slice_of_head("BrainProtonDensitySliceR10X13Y17.png")
-    result = impact_plugin.register_images(fixed, moving, preset="rigid_mind")
-    t1, pd, registered = (array(image) for image in (fixed, moving, result.image))
-    rows, columns = np.indices(t1.shape) // 32
-    chequers = (rows + columns) % 2 == 0
-    panels = {
-        "T1 (fixed)": t1,
-        "proton density (moving)": pd,
-        "chequers, before": np.where(chequers, t1, pd),
-        "chequers, after": np.where(chequers, t1, registered),
-    }
-    figure, axes = plt.subplots(1, 4, figsize=(9.6, 3.1), layout="constrained")
-    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
-        axis.imshow(panel, cmap="gray", vmin=0, vmax=255)
-        axis.set(title=title, xticks=[], yticks=[])
-    write(figure, "multimodal")
 
 
 def features() -> None:
@@ -302,7 +281,7 @@ def read(channels: Array, points: Array) -> Array:
     return values
 
 
-PICTURES = {each.__name__: each for each in (lung_pair, multimodal, features, modes, search)}
+PICTURES = {each.__name__: each for each in (lung_pair, features, modes, search)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PICTURES:
