@@ -1,0 +1,97 @@
+"""The network that is trained: MIND, and convolutions on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from impact_plugin._mind import MindSSC
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network looks like.
+
+    Args:
+        dimension: 2 or 3.
+        channels: Of each convolution's output, the last being the features.
+        dilations: Of each convolution.
+        radius: MIND's.
+        dilation: MIND's.
+        box: Radius of the box whose mean and deviation the image is standardised by.
+    """
+
+    dimension: int = 3
+    channels: tuple[int, ...] = (16, 16, 16)
+    dilations: tuple[int, ...] = (1, 2, 2)
+    radius: int = 1
+    dilation: int = 2
+    box: int = 3
+
+    def to_dict(self) -> dict[str, object]:
+        """Give it for a record."""
+        return asdict(self)
+
+    @property
+    def field_of_view(self) -> int:
+        """Voxels along each axis that a voxel's features depend on."""
+        return 2 * (max(self.radius + self.dilation, 2 * self.box) + sum(self.dilations)) + 1
+
+
+class Learned(nn.Module):
+    """Features of a batch of grey images."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.mind = MindSSC(shape.radius, shape.dilation, shape.dimension)
+        self.standardized = Standardized(shape.box, shape.dimension)
+        before = 13 if shape.dimension == 3 else 5
+        convolution = nn.Conv3d if shape.dimension == 3 else nn.Conv2d
+        layers: list[nn.Module] = []
+        for channels, dilation in zip(shape.channels, shape.dilations, strict=True):
+            layers += [
+                convolution(before, channels, 3, padding=dilation, dilation=dilation),
+                nn.LeakyReLU(0.1),
+            ]
+            before = channels
+        self.convolutions = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Compute features (N, C, n...) of images (N, 1, n...)."""
+        return [self.convolutions(torch.cat([self.mind(x)[0], self.standardized(x)], 1))]
+
+
+class Standardized(nn.Module):
+    """An image less the mean of the box around each voxel, over the box's deviation."""
+
+    def __init__(self, radius: int, dimension: int) -> None:
+        super().__init__()
+        self.radius = radius
+        self.dimension = dimension
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise images (N, 1, n...)."""
+        image = nn.functional.pad(x, [2 * self.radius] * (2 * self.dimension), mode="replicate")
+        difference = self.inner(image) - self.mean(image)
+        variance = self.mean(difference * difference)
+        rounding = self.mean(self.inner(image * image)) * (32.0 / 2.0**23) ** 2
+        return self.inner(difference) / torch.sqrt(variance + rounding + 1e-18)
+
+    def inner(self, image: Tensor) -> Tensor:
+        """Crop by the radius all round."""
+        for a in range(self.dimension):
+            image = image.narrow(a + 2, self.radius, image.size(a + 2) - 2 * self.radius)
+        return image
+
+    def mean(self, image: Tensor) -> Tensor:
+        """Average over the box around each voxel, cropping by the radius all round."""
+        for a in range(self.dimension):
+            size = image.size(a + 2) - 2 * self.radius
+            total = image.narrow(a + 2, 0, size)
+            for start in range(1, 2 * self.radius + 1):
+                total = total + image.narrow(a + 2, start, size)
+            image = total / float(2 * self.radius + 1)
+        return image
