@@ -136,8 +136,9 @@ def test_pictures_and_landmarks_are_taken_as_they_are(
 def test_what_does_not_come_is_named(served: Path, tmp_path: Path) -> None:
     del served  # empty
     data = Data((tmp_path,), tmp_path)
-    with pytest.raises(MissingDataError, match=r"HE\.jpg; nor to be fetched: http.*404"):
-        data.paths("histology/HE.jpg")
+    found = r"HE\.jpg, histology/HE\.csv; nor to be fetched: http.*404.*DATA=FOLDER"
+    with pytest.raises(MissingDataError, match=found):
+        data.paths("histology/HE.jpg", "histology/HE.csv")
     with pytest.raises(MissingDataError, match="in no public repository that is known here"):
         data.paths("ms_native/p01_T1W.nii.gz")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -294,3 +294,14 @@ def test_a_limit_without_unit_stays_where_the_weight_is_fitted() -> None:
     fitted = impact_plugin.preset_map("mind_mi", fixed=fixed, moving=moving)
     assert 0 < float(fitted["BendingEnergyWeight"][0]) < 0.01
     assert fitted["BendingEnergyLimit"] == ["0", "0.002"]
+
+
+def test_mr_ct_is_held_as_the_default_is() -> None:
+    """Mutual information beside its networks, and the bending energy."""
+    default, mr_ct = (impact_plugin.preset_map(name) for name in ("mind_mi", "mr_ct"))
+    assert mr_ct["Metric"] == ["Impact", "AdvancedMattesMutualInformation"]
+    for name in (
+        *("Registration", "Metric0Weight", "Metric1Weight", "UseMultiThreadingForMetrics"),
+        *("BendingEnergyWeight", "BendingEnergyLimit"),
+    ):
+        assert mr_ct[name] == default[name], name

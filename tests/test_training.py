@@ -143,7 +143,9 @@ def test_a_run_learns_goes_on_where_it_was_left_and_is_the_same_again(
 def test_another_shape_in_a_folder_with_a_run_is_refused(tmp_path: Path) -> None:
     settings = run.Settings(steps=1, size=40)
     run.train(Shape(2), settings, tmp_path)
-    with pytest.raises(ValueError, match=r"record\.jsonl is of a run with other settings.*another"):
+    with pytest.raises(
+        ValueError, match=r"record\.jsonl is of a run with .*16.*, not with .*8.*: give another"
+    ):
         run.train(Shape(2, channels=(8, 8, 8)), settings, tmp_path)
 
 

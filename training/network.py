@@ -69,29 +69,14 @@ class Standardized(nn.Module):
 
     def __init__(self, radius: int, dimension: int) -> None:
         super().__init__()
-        self.radius = radius
-        self.dimension = dimension
+        self.margin = [2 * radius] * (2 * dimension)
+        self.box = MindSSC(radius, radius, dimension)  # for its means and crops
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise images (N, 1, n...)."""
-        image = nn.functional.pad(x, [2 * self.radius] * (2 * self.dimension), mode="replicate")
-        difference = self.inner(image) - self.mean(image)
-        variance = self.mean(difference * difference)
-        rounding = self.mean(self.inner(image * image)) * (32.0 / 2.0**23) ** 2
-        return self.inner(difference) / torch.sqrt(variance + rounding + 1e-18)
-
-    def inner(self, image: Tensor) -> Tensor:
-        """Crop by the radius all round."""
-        for a in range(self.dimension):
-            image = image.narrow(a + 2, self.radius, image.size(a + 2) - 2 * self.radius)
-        return image
-
-    def mean(self, image: Tensor) -> Tensor:
-        """Average over the box around each voxel, cropping by the radius all round."""
-        for a in range(self.dimension):
-            size = image.size(a + 2) - 2 * self.radius
-            total = image.narrow(a + 2, 0, size)
-            for start in range(1, 2 * self.radius + 1):
-                total = total + image.narrow(a + 2, start, size)
-            image = total / float(2 * self.radius + 1)
-        return image
+        image = nn.functional.pad(x, self.margin, mode="replicate")
+        inner = self.box.shifted(image, 0, 0)
+        difference = inner - self.box.patch_mean(image)
+        variance = self.box.patch_mean(difference * difference)
+        rounding = self.box.patch_mean(inner * inner) * (32.0 / 2.0**23) ** 2
+        return self.box.shifted(difference, 0, 0) / torch.sqrt(variance + rounding + 1e-18)

@@ -64,8 +64,8 @@ def train(shape: Shape, settings: Settings, folder: Path) -> Path:
     )
     state, record = folder / "state.pt", folder / "record.jsonl"
     head = json.dumps({"shape": shape.to_dict(), "settings": asdict(settings)})
-    if record.exists() and record.read_text().partition("\n")[0] != head:
-        message = f"{record} is of a run with other settings: give another folder"
+    if record.exists() and (was := record.read_text().partition("\n")[0]) != head:
+        message = f"{record} is of a run with {was}, not with {head}: give another folder"
         raise ValueError(message)
     done = 0
     if state.exists():

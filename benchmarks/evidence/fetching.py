@@ -8,6 +8,7 @@ is below. Other places serve the same paths where IMPACT_EVIDENCE_URL says so. T
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shutil
 import tempfile
@@ -185,7 +186,8 @@ def fetch(name: str, folder: Path) -> Path:
         if found != source.sha256:
             message = (
                 f"{name}, made of {', '.join(source.paths)}, has the checksum {found}, expected "
-                f"{source.sha256}: it is not what the tables were measured on"
+                f"{source.sha256}: it is not what the tables were measured on. Name a folder "
+                "with the right one with DATA=FOLDER"
             )
             raise FetchError(message)
         shutil.move(made, unfinished)
@@ -197,7 +199,7 @@ def _downloaded(path: str, target: Path) -> Path:
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer, target.open("wb") as file:
             shutil.copyfileobj(answer, file)
-    except OSError as error:
-        message = f"{url}: {error}"
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url}: {error}. Get the file, and name the data's folder with DATA=FOLDER"
         raise FetchError(message) from error
     return target

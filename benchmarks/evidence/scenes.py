@@ -93,20 +93,21 @@ class Data:
         Raises:
             MissingDataError: Some are in none of the folders, and do not come.
         """
-        return [self._path(name) for name in names]
-
-    def _path(self, name: str) -> Path:
-        for place in self.places:
-            if (place / name).is_file():
-                return place / name
-        message = f"not in {', '.join(map(str, self.places))}: {name}"
+        found = {name: self._found(name) for name in names}
+        missing = [name for name, path in found.items() if path is None]
+        if not missing:
+            return [path for path in found.values() if path is not None]
+        message = f"not in {', '.join(map(str, self.places))}: {', '.join(missing)}"
         if self.fetched is None:
             raise MissingDataError(message)
         try:
-            return fetch(name, self.fetched)
+            return [found[name] or fetch(name, self.fetched) for name in names]
         except FetchError as error:
             message = f"{message}; nor to be fetched: {error}"
             raise MissingDataError(message) from error
+
+    def _found(self, name: str) -> Path | None:
+        return next((place / name for place in self.places if (place / name).is_file()), None)
 
 
 def make(pair: Pair, seed: int, data: Data) -> Scene:

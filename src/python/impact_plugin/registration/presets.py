@@ -63,7 +63,9 @@ PRESETS: dict[str, Preset] = {
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
     ),
     "mr_ct": Preset(
-        "mr_ct.txt", "deformable, MR and CT of one patient: deep layer of M730, MIND", fits=False
+        "mr_ct.txt",
+        "deformable, MR and CT of one patient: deep layer of M730, MIND and MI",
+        fits=False,
     ),
     "foundation_2d": Preset(
         "foundation_2d.txt", "deformable, images no medical network has seen: SAM 2.1 in planes"
