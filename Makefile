@@ -117,7 +117,7 @@ FITTING = $(BIN)/python cmake/supported_versions.py
 OF_PYTHON = $$($(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 release-wheel: venv
 	mkdir -p dist/release && rm -f dist/release/*-$(OF_PYTHON)-*.whl
-	IMPACT_TORCH_SERIES="$$($(FITTING) torch)" IMPACT_HOSTS="$$($(FITTING) hosts)" \
+	IMPACT_TORCH_KEPT=1 IMPACT_TORCH_SERIES="$$($(FITTING) torch)" IMPACT_HOSTS="$$($(FITTING) hosts)" \
 	  $(BIN)/pip wheel --verbose --no-deps --no-build-isolation -C build-dir=build/release --wheel-dir dist/release .
 	$(BIN)/python cmake/check_wheel.py --tag --largest 12e6 dist/release/*-$(OF_PYTHON)-*.whl
 	$(BIN)/cmake --install build/release --component testing --prefix dist/testing > /dev/null

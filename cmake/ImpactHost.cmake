@@ -12,7 +12,8 @@ include_guard(GLOBAL)
 include(ImpactVersions)
 
 # The minor versions of torch to build for: IMPACT_TORCH_SERIES (CMake or environment variable, "2.8;2.13"), of which others
-# than the installed one are downloaded; without it the installed one.
+# than the installed one are downloaded; without it the installed one. With IMPACT_TORCH_KEPT=1 in the environment it is, too: in
+# one place for all Pythons, and what is of no Python is compiled once.
 function(_impact_choose_torches installed_version)
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" installed "${installed_version}")
   impact_wanted(wanted IMPACT_TORCH_SERIES)
@@ -63,7 +64,7 @@ cmake_language(EVAL CODE "${_impact_packages}")
 _impact_choose_torches("${_impact_torch_version}")
 foreach(_impact_series IN LISTS IMPACT_TORCH_SERIES)
   set(_impact_directory "${_impact_torch_dir}")
-  if(NOT _impact_series STREQUAL IMPACT_INSTALLED_TORCH)
+  if("$ENV{IMPACT_TORCH_KEPT}" OR NOT _impact_series STREQUAL IMPACT_INSTALLED_TORCH)
     execute_process(
       COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/obtain_torch.py" "${_impact_series}"
       OUTPUT_VARIABLE _impact_directory OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE _impact_result)
