@@ -1,5 +1,5 @@
 # From a fresh clone: `make demo`, `make test`. What is installed goes into .venv, what is built into build and dist.
-# Needs python3 (3.10 or newer) with its headers, a C++17 compiler and make; the rest comes from pip.
+# Needs python3 (3.11 or newer) with its headers, a C++17 compiler and make; the rest comes from pip.
 
 PYTHON ?= python3
 # CI sets `--build-constraint build-constraints.txt` instead: built as `pip install .` does, in an environment of its own,
@@ -122,7 +122,7 @@ release-wheel: venv
 	$(BIN)/python cmake/check_wheel.py --tag --largest 12e6 dist/release/*-$(OF_PYTHON)-*.whl
 	$(BIN)/cmake --install build/release --component testing --prefix dist/testing > /dev/null
 
-PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+PYTHONS ?= python3.11 python3.12 python3.13
 release-wheels:
 	@set -e; for python in $(PYTHONS); do \
 	  if version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then \
