@@ -86,6 +86,23 @@ def test_another_name_is_refused(name: str) -> None:
         Pair.named(name)
 
 
+@pytest.mark.parametrize("kind", sorted({pair.kind for pair in PAIRS}))
+def test_a_pair_of_every_kind_is_made(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the data at hand."""
+    monkeypatch.setattr(scenes, "fetch", lambda name, _: pytest.fail(f"{name} is fetched"))
+    data = scenes.Data.of(None)
+    if not data.places[0].is_dir():
+        pytest.skip("no ../shared/data: docs/evidence.md says how to get it")
+    scene = scenes.make(next(pair for pair in PAIRS if pair.kind == kind), 1, data)
+    dimension = scene.fixed.GetDimension()
+    assert scene.moving.GetDimension() == dimension
+    assert sitk.GetArrayViewFromImage(scene.mask).any()
+    if scene.labels is None:
+        assert scene.points.shape == scene.places.shape
+        assert len(scene.points) > 20
+        assert scene.points.shape[1] == dimension
+
+
 def test_a_part_of_the_pairs_is_chosen() -> None:
     assert pairs.chosen(PAIRS, r"lung/", None) == tuple(p for p in PAIRS if p.kind == "lung")
     halves = [pairs.chosen(PAIRS, None, split) for split in pairs.SPLITS]

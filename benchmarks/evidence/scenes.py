@@ -96,7 +96,7 @@ class Data:
         found = {name: self._found(name) for name in names}
         missing = [name for name, path in found.items() if path is None]
         if not missing:
-            return [path for path in found.values() if path is not None]
+            return [path for name in names if (path := found[name]) is not None]
         message = f"not in {', '.join(map(str, self.places))}: {', '.join(missing)}"
         if self.fetched is None:
             raise MissingDataError(message)
