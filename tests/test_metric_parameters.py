@@ -138,6 +138,7 @@ def test_dialects_give_the_same_to_the_bit(
         "LayersMask": ["1", "011 1"],
         "FeatureNormalization": ["l2", "none standardized"],
         "NormalizeLosses": ["false", "true"],
+        "MutualInformationWeight": ["0.3", "0.5"],
         "BendingEnergyWeight": ["0", "2.5"],
         "BendingEnergyLimit": ["0", "0.002"],
         "LayersWeight": ["1", "1 2 0.5"],

@@ -96,7 +96,8 @@ def test_all_options_has_all() -> None:
         *("Mode", "GPU", "FeaturesMapUpdateInterval", "WriteFeatureMaps", "UseMixedPrecision"),
         *("ModelsPath", "Dimension", "NumberOfChannels", "VoxelSize", "PatchSize", "LayersMask"),
         *("LayersWeight", "Distance", "SubsetFeatures", "PCA"),
-        *("FeatureNormalization", "NormalizeLosses", "BendingEnergyWeight", "BendingEnergyLimit"),
+        *("FeatureNormalization", "NormalizeLosses", "MutualInformationWeight"),
+        *("BendingEnergyWeight", "BendingEnergyLimit"),
     }
     for name in names:
         comment = re.search(rf"((?://[^\n]*\n)+)\({name} ", text)

@@ -277,8 +277,8 @@ def test_thick_slices() -> None:
 
 def test_what_the_default_has_of_its_own_in_pictures() -> None:
     weights = {dimension: impact_plugin.preset_map("mind_mi", dimension) for dimension in (2, 3)}
-    assert weights[3]["Metric1Weight"] == ["0.3"]
-    assert weights[2]["Metric1Weight"] == ["0.5"]
+    assert weights[3]["MutualInformationWeight"] == ["0.3", "0.3"]
+    assert weights[2]["MutualInformationWeight"] == ["0.5", "0.5"]
     for preset in weights.values():
         assert preset["BendingEnergyWeight"] == ["15", "100000"]
         assert preset["BendingEnergyLimit"] == ["0", "0.002"]
@@ -299,9 +299,5 @@ def test_a_limit_without_unit_stays_where_the_weight_is_fitted() -> None:
 def test_mr_ct_is_held_as_the_default_is() -> None:
     """Mutual information beside its networks, and the bending energy."""
     default, mr_ct = (impact_plugin.preset_map(name) for name in ("mind_mi", "mr_ct"))
-    assert mr_ct["Metric"] == ["Impact", "AdvancedMattesMutualInformation"]
-    for name in (
-        *("Registration", "Metric0Weight", "Metric1Weight", "UseMultiThreadingForMetrics"),
-        *("BendingEnergyWeight", "BendingEnergyLimit"),
-    ):
+    for name in ("MutualInformationWeight", "BendingEnergyWeight", "BendingEnergyLimit"):
         assert mr_ct[name] == default[name], name

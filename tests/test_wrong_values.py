@@ -116,6 +116,12 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("1", '"1" is not allowed'),
         ("", '"" is not allowed'),
     ],
+    "MutualInformationWeight": [
+        ("much", '"much" is not allowed. Allowed: a number from 0 up; 0: none'),
+        ("-0.3", '"-0.3" is not allowed'),
+        ("inf", '"inf" is not allowed'),
+        ("", '"" is not allowed'),
+    ],
     "BendingEnergyLimit": [
         ("stiff", '"stiff" is not allowed. Allowed: a number from 0 up; 0: none'),
         ("-1", '"-1" is not allowed'),

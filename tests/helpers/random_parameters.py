@@ -51,6 +51,7 @@ def _level(draw: random.Random, image_dimension: int) -> Level:
         device=device,
         mixed_precision=device != "cpu" and draw.random() < 0.5,
         normalize_losses=draw.random() < 0.5,
+        mutual_information_weight=draw.choice((0, 0, 0.3)),
         bending_energy_weight=stiff,
         bending_energy_limit=draw.choice((0, 0.002)) if stiff else 0,
         update_interval=draw.choice((0, 1, 50)) if static else 0,

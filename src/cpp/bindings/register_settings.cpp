@@ -31,6 +31,7 @@ register_settings(py::module_ & module)
     .def_readonly("gpu", &LevelSettings::gpu, "Index of the GPU, -1 for the CPU.")
     .def_readonly("use_mixed_precision", &LevelSettings::useMixedPrecision)
     .def_readonly("normalize_losses", &LevelSettings::normalizeLosses)
+    .def_readonly("mutual_information_weight", &LevelSettings::mutualInformationWeight, "0: none.")
     .def_readonly("bending_energy_weight", &LevelSettings::bendingEnergyWeight, "0: none.")
     .def_readonly("bending_energy_limit", &LevelSettings::bendingEnergyLimit, "0: none.")
     .def_readonly("features_map_update_interval",

@@ -67,6 +67,8 @@ namespace elastix
  * \parameter NormalizeLosses: each layer's distance is divided by its own value at the level's first evaluation.\n
  *    example: <tt>(NormalizeLosses "true" "false")</tt> \n
  *    The default is "false".
+ * \parameter MutualInformationWeight: times the mutual information of the intensities at the samples, in nats, which is
+ * taken from the metric.\n example: <tt>(MutualInformationWeight 0.3 0.3)</tt> \n The default is 0: none.
  * \parameter BendingEnergyWeight: times the mean over the grid of the squared second derivatives of the displacement,
  * added to the metric. For cubic B-splines; what is linear bends nothing.\n example: <tt>(BendingEnergyWeight 10
  * 1)</tt> \n The default is 0: none.
@@ -160,12 +162,15 @@ private:
    * and no other such metric would make features meanwhile. */
   bool GetOptimizerEstimatesFirst(unsigned int level) const;
 
-  /** The column of the iterations' table with the part of the metric that the bending energy makes. */
+  /** A column of the iterations' table. \param part what of the metric it has */
   std::string
-  GetBendingEnergyColumn() const
+  GetColumn(const std::string & part) const
   {
-    return std::string("2:") + this->GetComponentLabel() + "-BendingEnergy";
+    return std::string("2:") + this->GetComponentLabel() + '-' + part;
   }
+
+  /** Has the iterations' table begin or go on with a column, or be without it. */
+  void UseColumn(const std::string & part, bool isUsed);
 
   /** Which of the metrics of the map this is, from 0. */
   unsigned int GetMetricNumber() const;

@@ -195,15 +195,24 @@ ImpactMetric<TElastix>::BeforeEachResolution()
       "Metric \"Impact\": with (ASGDParameterEstimationMethod \"DisplacementDistribution\") elastix adds up its step "
       "size over its threads: the same result to the bit needs the same -threads. \"Original\" does not.");
   }
-  const std::string column = this->GetBendingEnergyColumn();
+  this->UseColumn("MutualInformation", settings.mutualInformationWeight > 0.0);
+  this->UseColumn("BendingEnergy", settings.bendingEnergyWeight > 0.0);
+  m_IterationsSinceUpdate = 0;
+  m_IterationsOfLevel = 0;
+}
+
+
+template <typename TElastix>
+void
+ImpactMetric<TElastix>::UseColumn(const std::string & part, const bool isUsed)
+{
+  const std::string column = this->GetColumn(part);
   this->RemoveTargetCellFromIterationInfo(column.c_str());
-  if (settings.bendingEnergyWeight > 0.0)
+  if (isUsed)
   {
     this->AddTargetCellToIterationInfo(column.c_str());
     this->GetIterationInfoAt(column.c_str()) << std::showpoint << std::fixed;
   }
-  m_IterationsSinceUpdate = 0;
-  m_IterationsOfLevel = 0;
 }
 
 
@@ -302,9 +311,13 @@ template <typename TElastix>
 void
 ImpactMetric<TElastix>::AfterEachIteration()
 {
+  if (this->GetLevelSettings().mutualInformationWeight > 0.0)
+  {
+    this->GetIterationInfoAt(this->GetColumn("MutualInformation").c_str()) << this->GetLevel()->GetMutualInformation();
+  }
   if (this->GetLevelSettings().bendingEnergyWeight > 0.0)
   {
-    this->GetIterationInfoAt(this->GetBendingEnergyColumn().c_str()) << this->GetLevel()->GetBendingEnergy();
+    this->GetIterationInfoAt(this->GetColumn("BendingEnergy").c_str()) << this->GetLevel()->GetBendingEnergy();
   }
   ++m_IterationsOfLevel;
   if (++m_IterationsSinceUpdate == this->GetLevelSettings().featuresMapUpdateInterval)

@@ -5,6 +5,25 @@
 namespace impact
 {
 
+PointGradients
+pointGradientsOf(const std::vector<double> & fixedPoints, const std::vector<double> & gradients)
+{
+  PointGradients    points;
+  const std::size_t count = fixedPoints.size() / 3;
+  points.perBatch = 64;
+  points.numberOfBatches = (count + points.perBatch - 1) / points.perBatch;
+  points.fill = [&fixedPoints, &gradients, count, perBatch = points.perBatch](
+                  std::size_t batch, double * pointsOfBatch, double * gradientsOfBatch) {
+    const std::size_t begin = batch * perBatch;
+    const std::size_t size = std::min(perBatch, count - begin);
+    std::copy_n(fixedPoints.data() + 3 * begin, 3 * size, pointsOfBatch);
+    std::copy_n(gradients.data() + 3 * begin, 3 * size, gradientsOfBatch);
+    return size;
+  };
+  return points;
+}
+
+
 void
 ChainRule::Apply(const PointGradients & points,
                  const PointMapping &   mapping,

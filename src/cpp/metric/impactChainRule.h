@@ -21,6 +21,9 @@ struct PointGradients
   std::function<std::size_t(std::size_t batch, double * points, double * gradients)> fill;
 };
 
+/** \param fixedPoints three numbers a point, as the gradients; both must outlive the result */
+PointGradients pointGradientsOf(const std::vector<double> & fixedPoints, const std::vector<double> & gradients);
+
 /** From gradients at points to the derivative with respect to the transform's parameters. Keeps its memory for the next
  * time. */
 class ChainRule

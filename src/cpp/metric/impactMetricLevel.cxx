@@ -4,7 +4,9 @@
 #include "impact/base/python_gil.h"
 #include "impact/settings/unfit_components.h"
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <sstream>
 #include <system_error>
@@ -27,6 +29,10 @@ MetricLevel::MetricLevel(MetricLevelInput && input)
   m_Input.similarity.log = [this](const std::string & message) { this->Tell(message); };
 
   this->MakeBendingEnergy();
+  if (const double weight = m_Input.similarity.settings.mutualInformationWeight; weight > 0.0)
+  {
+    m_IntensityComparison.emplace(weight, m_Input.fixedRange, m_Input.movingRange);
+  }
   const PythonGilRelease gilRelease;
   const StageTimer       timer(&m_Context.times, Stage::Features);
   if (m_Input.similarity.settings.mode == Mode::Static)
@@ -146,9 +152,17 @@ MetricLevel::Evaluate(const Samples &                       samples,
 {
   if (auto * const evaluation = std::get_if<PatchEvaluation>(&m_State))
   {
-    return evaluation->Evaluate(m_Context, samples, derivative);
+    const double ofFeatures = evaluation->Evaluate(m_Context, samples, derivative);
+    return ofFeatures + this->AddMutualInformation(samples, derivative);
   }
-  return std::get<StaticEvaluation>(m_State).Evaluate(m_Context, samples, warped, derivative);
+  m_LastMutualInformation =
+    m_IntensityComparison ? m_IntensityComparison->Evaluate(m_Context, samples, derivative.has_value()) : 0.0;
+  return m_LastMutualInformation + std::get<StaticEvaluation>(m_State).Evaluate(
+                                     m_Context,
+                                     samples,
+                                     m_IntensityComparison ? &m_IntensityComparison->GetGradient() : nullptr,
+                                     warped,
+                                     derivative);
 }
 
 
@@ -185,6 +199,25 @@ MetricLevel::EvaluateOnDevice(std::vector<double> && points, const std::optional
     m_Context.mapping->FromSums(result.sums.data(), derivative->values, derivative->size);
   }
   return result;
+}
+
+
+double
+MetricLevel::AddMutualInformation(const Samples & samples, const std::optional<DerivativeView> & derivative)
+{
+  if (!m_IntensityComparison)
+  {
+    return 0.0;
+  }
+  m_LastMutualInformation = m_IntensityComparison->Evaluate(m_Context, samples, derivative.has_value());
+  if (derivative)
+  {
+    std::vector<double> more(derivative->size);
+    m_Context.ApplyChainRule(pointGradientsOf(samples.fixedPoints, m_IntensityComparison->GetGradient()),
+                             { more.data(), more.size() });
+    std::transform(more.begin(), more.end(), derivative->values, derivative->values, std::plus<double>());
+  }
+  return m_LastMutualInformation;
 }
 
 

@@ -4,6 +4,7 @@
 #include "impact/api/engine.h"
 #include "impact/api/similarity.h"
 #include "impactEvaluationContext.h"
+#include "impactIntensityComparison.h"
 #include "impactPatchEvaluation.h"
 #include "impactSamples.h"
 #include "impactStaticEvaluation.h"
@@ -34,7 +35,9 @@ struct MetricLevelInput
   std::unique_ptr<Intensity>    moving;
   std::unique_ptr<PointMapping> mapping;
   std::optional<Matrix>         gradientScale; // of gradients with respect to moving points
-  std::vector<double>           start;         // the transform's parameters at first; only for BendingEnergyLimit
+  IntensityRange                fixedRange{};  // of the intensities, within the masks; only for MutualInformationWeight
+  IntensityRange                movingRange{};
+  std::vector<double>           start; // the transform's parameters at first; only for BendingEnergyLimit
 
   /** What keeps evaluations from staying on the device, where there is no DeviceGeometry; for the log. */
   std::string whyNotOnDevice;
@@ -124,6 +127,26 @@ public:
    * \param derivative none: the value alone */
   DeviceResult EvaluateOnDevice(std::vector<double> && points, const std::optional<DerivativeView> & derivative);
 
+  /** Whether AddMutualInformation() wants the samples. */
+  bool
+  GetComparesIntensities() const
+  {
+    return m_IntensityComparison.has_value();
+  }
+
+  /** What EvaluateOnDevice() leaves out: minus the mutual information of the samples' intensities, times the level's
+   * weight for it; 0 where there is none.
+   *
+   * \param derivative what this has of it is added to what is there */
+  double AddMutualInformation(const Samples & samples, const std::optional<DerivativeView> & derivative);
+
+  /** What that was at the last evaluation. */
+  double
+  GetMutualInformation() const
+  {
+    return m_LastMutualInformation;
+  }
+
   /** The transform's bending energy times the level's weight for it; 0 where there is none.
    *
    * \param parameters those of the transform
@@ -181,6 +204,9 @@ private:
   std::vector<std::string> m_Untold;         // of what is made aside
   std::vector<double>      m_PointsOnDevice; // the sampler's, as they last went up
   std::string              m_Failure;
+
+  std::optional<IntensityComparison> m_IntensityComparison;
+  double                             m_LastMutualInformation{ 0.0 }; // times minus its weight
 
   std::optional<BendingEnergy> m_BendingEnergy;
   double                       m_BendingEnergyWeight{ 0.0 };

@@ -43,6 +43,7 @@ StaticEvaluation::WarpWhereDue(EvaluationContext & context, const std::vector<do
 double
 StaticEvaluation::Evaluate(EvaluationContext &                   context,
                            const Samples &                       samples,
+                           const std::vector<double> * const     ofPoints,
                            const WarpedSamples * const           warped,
                            const std::optional<DerivativeView> & derivative)
 {
@@ -66,18 +67,12 @@ StaticEvaluation::Evaluate(EvaluationContext &                   context,
       }
     }
     context.ScaleGradient(g);
+    for (std::size_t i = 0; ofPoints && i < 3; ++i)
+    {
+      g[i] += (*ofPoints)[3 * s + i];
+    }
   }
-  PointGradients points;
-  points.perBatch = 64;
-  points.numberOfBatches = (samples.size() + points.perBatch - 1) / points.perBatch;
-  points.fill = [&](std::size_t batch, double * fixedPoints, double * gradients) {
-    const std::size_t begin = batch * points.perBatch;
-    const std::size_t count = std::min(points.perBatch, samples.size() - begin);
-    std::copy_n(samples.fixedPoints.data() + 3 * begin, 3 * count, fixedPoints);
-    std::copy_n(gradient.data() + 3 * begin, 3 * count, gradients);
-    return count;
-  };
-  context.ApplyChainRule(points, *derivative);
+  context.ApplyChainRule(pointGradientsOf(samples.fixedPoints, gradient), *derivative);
   return value;
 }
 

@@ -42,10 +42,13 @@ public:
    * \return those of the last time */
   const std::vector<double> & WarpWhereDue(EvaluationContext & context, const std::vector<double> & parameters);
 
-  /** \param warped where the moving features are those of a warped image: its points take the place of the moving ones
+  /** \param ofPoints   null, or what the derivative has beside: a gradient for each moving point
+   * \param warped     where the moving features are those of a warped image: its points take the place of the moving
+   * ones
    * \param derivative none: the value alone */
   double Evaluate(EvaluationContext &                   context,
                   const Samples &                       samples,
+                  const std::vector<double> *           ofPoints,
                   const WarpedSamples *                 warped,
                   const std::optional<DerivativeView> & derivative);
 

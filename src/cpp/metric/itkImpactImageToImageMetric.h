@@ -153,6 +153,10 @@ protected:
   static impact::ImageView ViewOf(const TImage & image, std::vector<float> & buffer);
 
 private:
+  /** Within the mask, where there is one. */
+  template <typename TImage, typename TMask>
+  static impact::IntensityRange RangeOf(const TImage & image, const TMask * mask);
+
   using FixedPointType = typename Superclass::FixedImagePointType;
   using MovingPointType = typename Superclass::MovingImagePointType;
 

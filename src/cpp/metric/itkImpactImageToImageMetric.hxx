@@ -8,6 +8,7 @@
 #include "impactGridOf.h"
 #include "impactPointMapper.h"
 #include "impactSplineIntensity.h"
+#include "itkComputeImageExtremaFilter.h"
 
 #include <algorithm>
 #include <cmath>
@@ -47,6 +48,19 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::ViewOf(const TImage & image
 
 
 template <typename TFixedImage, typename TMovingImage>
+template <typename TImage, typename TMask>
+impact::IntensityRange
+ImpactImageToImageMetric<TFixedImage, TMovingImage>::RangeOf(const TImage & image, const TMask * const mask)
+{
+  const auto extrema = ComputeImageExtremaFilter<TImage>::New();
+  extrema->SetInput(&image);
+  extrema->SetImageSpatialMask(mask);
+  extrema->Update();
+  return { static_cast<double>(extrema->GetMinimum()), static_cast<double>(extrema->GetMaximum()) };
+}
+
+
+template <typename TFixedImage, typename TMovingImage>
 void
 ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
 {
@@ -73,6 +87,11 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::Initialize()
   this->MakeIntensities(input);
   input.mapping = std::make_unique<impact::PointMapper<FixedImageDimension>>(*(this->m_AdvancedTransform));
   input.gradientScale = this->GetGradientScale();
+  if (m_LevelSettings.mutualInformationWeight > 0.0)
+  {
+    input.fixedRange = RangeOf(*this->GetFixedImage(), this->GetFixedImageMask());
+    input.movingRange = RangeOf(*this->GetMovingImage(), this->GetMovingImageMask());
+  }
   if (m_LevelSettings.bendingEnergyLimit > 0.0)
   {
     const auto & start = this->m_AdvancedTransform->GetParameters();
@@ -320,7 +339,8 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSimilarity(
     const impact::DeviceResult result = level.EvaluateOnDevice(this->GetSamplePoints(), view);
     this->m_NumberOfPixelsCounted = static_cast<SizeValueType>(result.numberOfSamples);
     this->CheckNumberOfSamples();
-    return result.value;
+    return result.value +
+           (level.GetComparesIntensities() ? level.AddMutualInformation(this->MapSamples(level), view) : 0.0);
   }
   const impact::Samples samples = this->MapSamples(level);
   mapping.stop();
@@ -330,13 +350,13 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSimilarity(
   {
     return 0.0;
   }
-  if (!level.GetWarpsMovingImage())
+  std::optional<impact::WarpedSamples> warped;
+  if (level.GetWarpsMovingImage())
   {
-    return level.Evaluate(samples, nullptr, view);
+    const std::vector<double> & ofWarp = level.UpdateMovingFeatures({ parameters.begin(), parameters.end() });
+    warped = this->WarpSamples(level, samples, ofWarp, parameters);
   }
-  const std::vector<double> & ofWarp = level.UpdateMovingFeatures({ parameters.begin(), parameters.end() });
-  const impact::WarpedSamples warped = this->WarpSamples(level, samples, ofWarp, parameters);
-  return level.Evaluate(samples, &warped, view);
+  return level.Evaluate(samples, warped ? &*warped : nullptr, view);
 }
 
 

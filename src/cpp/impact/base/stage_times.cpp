@@ -12,8 +12,10 @@ namespace impact
 std::string
 StageTimes::describe() const
 {
-  constexpr std::array<const char *, numberOfStages> names{ "features", "mapping points", "sampling",      "network",
-                                                            "distance", "chain rule",     "bending energy" };
+  constexpr std::array<const char *, numberOfStages> names{ "features",           "mapping points",
+                                                            "sampling",           "network",
+                                                            "distance",           "chain rule",
+                                                            "mutual information", "bending energy" };
   std::ostringstream                                 text;
   text << std::fixed << "features " << std::setprecision(3) << seconds.front() << " s";
   if (secondsAside > 0.0)
@@ -23,7 +25,7 @@ StageTimes::describe() const
   text << "; " << evaluations << " evaluations, each";
   for (std::size_t i = 1; i < numberOfStages; ++i)
   {
-    if (i == static_cast<std::size_t>(Stage::BendingEnergy) && seconds[i] == 0.0)
+    if (i >= static_cast<std::size_t>(Stage::MutualInformation) && seconds[i] == 0.0)
     {
       continue; // where there is none
     }

@@ -16,13 +16,14 @@ enum class Stage
   Network,   // forward and back
   Distance,  // with its gradient
   ChainRule, // from points to the transform's parameters
+  MutualInformation,
   BendingEnergy
 };
 
 /** Where the time of a level goes. */
 struct StageTimes
 {
-  static constexpr std::size_t numberOfStages = 7;
+  static constexpr std::size_t numberOfStages = 8;
 
   std::array<double, numberOfStages> seconds{};
   std::int64_t                       evaluations{ 0 };

@@ -25,6 +25,7 @@ parameterTable()
     { "GPU", Scope::Level, false, "integer", "", "-1", "-1, or the index of a GPU" },
     { "UseMixedPrecision", Scope::Level, false, "boolean", "", "false", "\"true\", \"false\"" },
     { "NormalizeLosses", Scope::Level, false, "boolean", "", "false", "\"true\", \"false\"" },
+    { "MutualInformationWeight", Scope::Level, false, "number", "", "0", "from 0 up" },
     { "BendingEnergyWeight", Scope::Level, false, "number", "", "0", "from 0 up" },
     { "BendingEnergyLimit", Scope::Level, false, "number", "", "0", "from 0 up" },
     { "FeaturesMapUpdateInterval", Scope::Level, false, "integer", "iterations", "-1", "-1 or 0: never; from 1 up" },

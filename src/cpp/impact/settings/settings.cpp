@@ -257,6 +257,10 @@ describe(const LevelSettings & settings)
                      (settings.gpu < 0 ? std::string("on the CPU") : "GPU " + std::to_string(settings.gpu)) +
                      (settings.useMixedPrecision ? ", UseMixedPrecision true" : "") +
                      (settings.normalizeLosses ? ", NormalizeLosses true" : "");
+  if (settings.mutualInformationWeight > 0.0)
+  {
+    text += ", MutualInformationWeight " + asText(settings.mutualInformationWeight);
+  }
   if (settings.bendingEnergyWeight > 0.0)
   {
     text += ", BendingEnergyWeight " + asText(settings.bendingEnergyWeight);

@@ -77,6 +77,7 @@ struct LevelSettings
   int         gpu{ -1 };                       // index of the GPU, or -1 for the CPU
   bool        useMixedPrecision{ false };      // half precision for networks on a GPU, for Static maps anywhere
   bool        normalizeLosses{ false };        // each layer's distance divided by its own at the first evaluation
+  double      mutualInformationWeight{ 0.0 };  // of that of the intensities, which is taken from the value; 0: none
   double      bendingEnergyWeight{ 0.0 };      // of the transform's bending energy in the value; 0: none
   double      bendingEnergyLimit{ 0.0 };       // of weight times energy where the level starts, by less weight; 0: none
   int         featuresMapUpdateInterval{ -1 }; // iterations; -1: never. Static mode

@@ -38,6 +38,7 @@ public:
     settings.featureMapsFolder = readFolder();
     settings.useMixedPrecision = readBoolean("UseMixedPrecision");
     settings.normalizeLosses = readBoolean("NormalizeLosses");
+    settings.mutualInformationWeight = readWeight("MutualInformationWeight");
     settings.bendingEnergyWeight = readWeight("BendingEnergyWeight");
     settings.bendingEnergyLimit = readWeight("BendingEnergyLimit");
     warnOfWhatDoesNotApply(settings);

@@ -32,6 +32,8 @@ class Level:
             feature maps in Static mode, which then take half the memory.
         normalize_losses: Whether each layer's distance is divided by its own value at the level's
             first evaluation, so that each starts at its weight.
+        mutual_information_weight: Times the mutual information of the intensities at the samples,
+            nats, which is taken from the sum that is the metric. From 0, none, up.
         bending_energy_weight: Times the bending energy of the displacement, in the sum that is the
             metric; ``docs/parameters.md`` has the formula. From 0, none, up. For B-splines.
         bending_energy_limit: What the bending of the transform with which the level starts may
@@ -52,6 +54,7 @@ class Level:
     device: str = "cpu"
     mixed_precision: bool = False
     normalize_losses: bool = False
+    mutual_information_weight: float = 0.0
     bending_energy_weight: float = 0.0
     bending_energy_limit: float = 0.0
     update_interval: int = 0
@@ -68,7 +71,11 @@ class Level:
             raise InputError(message)
         check_choice("mode", self.mode, get_args(Mode))
         check_flag("normalize_losses", self.normalize_losses)
-        for name in ("bending_energy_weight", "bending_energy_limit"):
+        for name in (
+            "mutual_information_weight",
+            "bending_energy_weight",
+            "bending_energy_limit",
+        ):
             keep(name, _from_zero(name, getattr(self, name)))
         keep("device", _devices.from_argument(self.device))
         keep("update_interval", max(0, integer("update_interval", self.update_interval, -1)))

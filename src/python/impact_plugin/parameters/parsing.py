@@ -137,6 +137,7 @@ def _level(settings: _core.LevelSettings) -> Level:
         device=_devices.name_of(settings.gpu),
         mixed_precision=settings.use_mixed_precision,
         normalize_losses=settings.normalize_losses,
+        mutual_information_weight=settings.mutual_information_weight,
         bending_energy_weight=settings.bending_energy_weight,
         bending_energy_limit=settings.bending_energy_limit,
         update_interval=settings.features_map_update_interval,

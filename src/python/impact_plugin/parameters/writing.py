@@ -86,6 +86,7 @@ def write_levels(
         None if several else "false",
     )
     for name, numbers in {
+        "MutualInformationWeight": [level.mutual_information_weight for level in levels],
         "BendingEnergyWeight": [level.bending_energy_weight for level in levels],
         "BendingEnergyLimit": [level.bending_energy_limit for level in levels],
     }.items():

@@ -35,6 +35,8 @@ gradients (per mm, so the less the larger the image) below 1e-14 for nothing."""
 
 _SMOOTHING = "ImagePyramidSmoothingSchedule"
 _METRIC_WEIGHT = re.compile(r"Metric\d+Weight")
+_PARTS = ("LayersWeight", "MutualInformationWeight", "BendingEnergyWeight", "BendingEnergyLimit")
+"""What the metric is multiplied by where it is the only one."""
 _NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
@@ -61,16 +63,18 @@ class Fit:
     def applied(self, parameters: ParameterMap) -> ParameterMap:
         """Give a preset's map with the lengths of these images."""
         fitted = dict(parameters)
-        weights = [name for name in parameters if _METRIC_WEIGHT.fullmatch(name)]
-        weights = weights or [name for name in parameters if is_named(name, "LayersWeight")]
+        power = math.ldexp(1.0, math.frexp(self.factor)[1]) if self.factor > _LARGE else 1.0
+        parts = [name for name in parameters if _METRIC_WEIGHT.fullmatch(name)]
+        parts = parts or [name for name in parameters if is_named(name, *_PARTS)]
         for name, values in parameters.items():
             if _is_length(name):
                 fitted[name] = [self._fitted(name, value) for value in values]
-            elif is_named(name, "BendingEnergyWeight"):  # of mm^-2
-                fitted[name] = [_times(value, self.factor**2) for value in values]
-            elif name in weights and self.factor > _LARGE:
-                power = math.ldexp(1.0, math.frexp(self.factor)[1])
-                fitted[name] = [_times(value, power) for value in values]
+                continue
+            factor = power if name in parts else 1.0
+            if is_named(name, "BendingEnergyWeight"):  # of mm^-2
+                factor *= self.factor**2
+            if factor != 1.0:
+                fitted[name] = [_times(value, factor) for value in values]
         return fitted
 
     def described(self, maps: Mapping[str, ParameterMap]) -> str:

@@ -57,7 +57,7 @@ PRESETS: dict[str, Preset] = {
     "mind_mi": Preset(
         "mind_mi.txt",
         "deformable, any pair: MIND beside mutual information, held smooth; no download",
-        flat={"Metric1Weight": ["0.5"]},
+        flat={"MutualInformationWeight": ["0.5", "0.5"]},
     ),
     "ct_cbct": Preset(
         "ct_cbct.txt", "deformable, CT and CT or CBCT of one patient: first layer of M730"
