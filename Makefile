@@ -204,7 +204,7 @@ bench: install
 
 # What needs a clean installation or takes long without saying more is left out.
 SANITIZE_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,core chains settings gradients gradients_models \
-  static_and_patches wrong_values bad_input sizes doubtful_parameters patch_field geometry metric_parameters feature_cache \
+  static_and_patches wrong_values bad_input sizes doubtful_parameters patch_field geometry metric_parameters feature_cache mutual_information \
   feature_map_files feature_updates features_aside half_precision_maps check registration out_of_memory hostile_images \
   hostile_models leaks))
 sanitize: install
