@@ -179,6 +179,32 @@ def test_finds_a_translation(itk_process: ItkProcess, layers: dict[int, str], mo
     assert len(re.findall(r"mutual information \S+ ms", result.log)) == 1
 
 
+def test_the_column_is_of_the_iteration_s_samples(
+    itk_process: ItkProcess, layers: dict[int, str]
+) -> None:
+    """Not of those that elastix asks the exact value of afterwards."""
+    given = parameter_map(
+        3,
+        **impact(3, "Static", layers[3], LayersMask="010", LayersWeight="0"),
+        MutualInformationWeight="1",
+        MaximumNumberOfIterations=4,
+        ShowExactMetricValue="true",
+        ExactMetricSampleGridSpacing=3,
+    )
+    result = itk_process.register(*pair(3), given)
+    header = re.search(r"(?m)^1:ItNr.*$", result.log)
+    assert header is not None
+    names = header.group().split("\t")
+    rows = [row.split("\t") for row in re.findall(r"(?m)^\d+\t-?\d.*$", result.log)]
+    assert len(rows) == 4
+    for row in rows:
+        values = {name: float(text) for name, text in zip(names, row, strict=True)}
+        part = values["2:Metric0-MutualInformation"]
+        assert part == pytest.approx(values["2:Metric"], abs=2 * PRINTED_PRECISION)
+        (exact,) = (value for name, value in values.items() if "Exact" in name)
+        assert abs(exact - part) > 100 * PRINTED_PRECISION
+
+
 @pytest.mark.parametrize("label", ["", "Metric0"])
 def test_every_dialect(label: str) -> None:
     common = {"ModelsPath": ["a.pt"], "VoxelSize": ["2*2*2"]}

@@ -155,14 +155,13 @@ MetricLevel::Evaluate(const Samples &                       samples,
     const double ofFeatures = evaluation->Evaluate(m_Context, samples, derivative);
     return ofFeatures + this->AddMutualInformation(samples, derivative);
   }
-  m_LastMutualInformation =
-    m_IntensityComparison ? m_IntensityComparison->Evaluate(m_Context, samples, derivative.has_value()) : 0.0;
-  return m_LastMutualInformation + std::get<StaticEvaluation>(m_State).Evaluate(
-                                     m_Context,
-                                     samples,
-                                     m_IntensityComparison ? &m_IntensityComparison->GetGradient() : nullptr,
-                                     warped,
-                                     derivative);
+  const double ofIntensities = this->CompareIntensities(samples, derivative.has_value());
+  return ofIntensities + std::get<StaticEvaluation>(m_State).Evaluate(
+                           m_Context,
+                           samples,
+                           m_IntensityComparison ? &m_IntensityComparison->GetGradient() : nullptr,
+                           warped,
+                           derivative);
 }
 
 
@@ -203,21 +202,35 @@ MetricLevel::EvaluateOnDevice(std::vector<double> && points, const std::optional
 
 
 double
-MetricLevel::AddMutualInformation(const Samples & samples, const std::optional<DerivativeView> & derivative)
+MetricLevel::CompareIntensities(const Samples & samples, const bool withGradient)
 {
-  if (!m_IntensityComparison)
+  if (!m_IntensityComparison || samples.size() == 0)
   {
     return 0.0;
   }
-  m_LastMutualInformation = m_IntensityComparison->Evaluate(m_Context, samples, derivative.has_value());
-  if (derivative)
+  const double value = m_IntensityComparison->Evaluate(m_Context, samples, withGradient);
+  // Some hosts ask for the value of other samples beside: elastix with ShowExactMetricValue.
+  if (withGradient || !m_LastHadGradient)
+  {
+    m_LastMutualInformation = value;
+    m_LastHadGradient = withGradient;
+  }
+  return value;
+}
+
+
+double
+MetricLevel::AddMutualInformation(const Samples & samples, const std::optional<DerivativeView> & derivative)
+{
+  const double value = this->CompareIntensities(samples, derivative.has_value());
+  if (m_IntensityComparison && derivative && samples.size() > 0)
   {
     std::vector<double> more(derivative->size);
     m_Context.ApplyChainRule(pointGradientsOf(samples.fixedPoints, m_IntensityComparison->GetGradient()),
                              { more.data(), more.size() });
     std::transform(more.begin(), more.end(), derivative->values, derivative->values, std::plus<double>());
   }
-  return m_LastMutualInformation;
+  return value;
 }
 
 
@@ -305,7 +318,8 @@ MetricLevel::DescribeDevice() const
   }
   const std::string gpu = "  On GPU " + std::to_string(number);
   return this->GetEvaluatesOnDevice()
-           ? gpu + ": features, distances, mapping of points and chain rule\n"
+           ? gpu + ": features, distances, mapping of points and chain rule" +
+               (m_IntensityComparison ? "; on the CPU: mutual information\n" : "\n")
            : gpu + ": features and distances. On the CPU: mapping of points and chain rule, because " +
                m_Input.whyNotOnDevice + "\n";
 }

@@ -140,7 +140,7 @@ public:
    * \param derivative what this has of it is added to what is there */
   double AddMutualInformation(const Samples & samples, const std::optional<DerivativeView> & derivative);
 
-  /** What that was at the last evaluation. */
+  /** What that was at the last evaluation with a derivative, or at the last one where none had any. */
   double
   GetMutualInformation() const
   {
@@ -192,6 +192,9 @@ private:
 
   void BecomeStatic(std::unique_ptr<StaticSimilarity> similarity);
 
+  /** Compares the intensities, where the level does; what it is is kept. */
+  double CompareIntensities(const Samples & samples, bool withGradient);
+
   /** \throws Error where the transform may bend in a way that is not known. */
   void MakeBendingEnergy();
 
@@ -207,6 +210,7 @@ private:
 
   std::optional<IntensityComparison> m_IntensityComparison;
   double                             m_LastMutualInformation{ 0.0 }; // times minus its weight
+  bool                               m_LastHadGradient{ false };
 
   std::optional<BendingEnergy> m_BendingEnergy;
   double                       m_BendingEnergyWeight{ 0.0 };

@@ -339,8 +339,14 @@ ImpactImageToImageMetric<TFixedImage, TMovingImage>::EvaluateSimilarity(
     const impact::DeviceResult result = level.EvaluateOnDevice(this->GetSamplePoints(), view);
     this->m_NumberOfPixelsCounted = static_cast<SizeValueType>(result.numberOfSamples);
     this->CheckNumberOfSamples();
-    return result.value +
-           (level.GetComparesIntensities() ? level.AddMutualInformation(this->MapSamples(level), view) : 0.0);
+    if (!level.GetComparesIntensities())
+    {
+      return result.value;
+    }
+    impact::StageTimer    again(&level.GetTimes(), impact::Stage::Mapping);
+    const impact::Samples samples = this->MapSamples(level);
+    again.stop();
+    return result.value + level.AddMutualInformation(samples, view);
   }
   const impact::Samples samples = this->MapSamples(level);
   mapping.stop();
