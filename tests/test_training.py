@@ -82,6 +82,35 @@ def test_the_loss_is_small_for_features_that_know_their_place_and_large_for_othe
     assert float(large) > 1.0
 
 
+def test_placing_is_exact_for_features_that_know_their_place() -> None:
+    """Squares of small steps have a parabola; an L1 distance of places has its kink there."""
+    random = default_rng(3)
+    pair = anatomy.pictures(32, 3, random)
+    there = pair.places.movedim(-1, 0)
+    grid = torch.stack(torch.meshgrid(*[torch.arange(32.0)] * 3, indexing="ij"))
+    known = float(contrast.placed(grid, there, pair, 6, default_rng(4)))
+    noise = [torch.randn(c.shape, generator=torch.Generator().manual_seed(5)) for c in (grid, grid)]
+    unknown = float(contrast.placed(noise[0], noise[1].flip(1), pair, 6, default_rng(4)))
+    assert known < 0.35 < 0.45 < unknown
+
+
+def test_a_run_begins_with_another_s_weights_and_keeps_mind_beside(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    main(["--dimension", "2", "--steps", "1", "--size", "40", "--out", str(first)])
+    given = ["--dimension", "2", "--steps", "2", "--size", "40", "--rate", "0", "--beside"]
+    main([*given, "--place", "4", "--begin", str(first), "--out", str(second)])
+    networks = [export.load(folder) for folder in (first, second)]
+    image = torch.rand(1, 1, 40, 40)
+    one, both = (network(image)[0] for network in networks)
+    mind = MindSSC(1, 2, 2)(image)[0]
+    torch.testing.assert_close(both[:, : mind.shape[1]], mind)
+    weight = networks[1].weight.exp()
+    torch.testing.assert_close(both[:, mind.shape[1] :], one * weight, rtol=1e-4, atol=1e-5)
+    export.main([str(second), str(tmp_path / "model.pt")])
+    (layer,) = models.inspect(tmp_path / "model.pt").layers
+    assert layer.channels == 20
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_features_see_no_more_than_their_field_of_view(dimension: int) -> None:
     torch.manual_seed(1)
@@ -134,7 +163,10 @@ def test_a_run_learns_goes_on_where_it_was_left_and_is_the_same_again(
 
     lines = (tmp_path / "whole" / "record.jsonl").read_text().splitlines()
     head, *steps = map(json.loads, lines)
-    assert head["settings"] == {"seed": 1, "steps": 60, "size": 40, "rate": 0.002}
+    assert head["settings"] == {
+        **{"seed": 1, "steps": 60, "size": 40, "rate": 0.002},
+        **{"place": 0.0, "begin": ""},
+    }
     assert head["shape"]["dimension"] == 2
     assert [line["step"] for line in steps] == [20, 40, 60]
     assert steps[-1]["loss"] < steps[0]["loss"]

@@ -23,10 +23,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--steps", type=int, default=Settings.steps, help="pairs of pictures")
     parser.add_argument("--size", type=int, default=Settings.size, help="voxels of a picture")
+    parser.add_argument("--rate", type=float, default=Settings.rate, help="of learning, at most")
+    parser.add_argument("--beside", action="store_true", help="keep MIND's channels, too")
+    parser.add_argument(
+        "--place", type=float, default=Settings.place, help="weight of the error of placement"
+    )
+    parser.add_argument("--begin", default="", metavar="RUN", help="folder of a run to begin with")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    settings = Settings(given.seed, given.steps, given.size)
-    print(train(Shape(given.dimension), settings, given.out))
+    settings = Settings(given.seed, given.steps, given.size, given.rate, given.place, given.begin)
+    print(train(Shape(given.dimension, beside=given.beside), settings, given.out))
 
 
 if __name__ == "__main__":

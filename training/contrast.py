@@ -20,6 +20,12 @@ REACH = 8.0
 STEP = 2.0
 """Voxels between the points of a window: 3 along each axis."""
 
+BLOCKS = 64
+"""Of which placed() asks where they belong."""
+POINTS = 64
+WIDE = 5.0
+"""Voxels: within which the points of a block lie."""
+
 
 def loss(
     fixed: Tensor, moving: Tensor, pair: Pictures, margin: int, random: Generator
@@ -66,6 +72,43 @@ def loss(
     hits = (together.argmin(1) == 0).float().mean()
     asked = functional.cross_entropy(-alone, first) + functional.cross_entropy(-together, first)
     return asked / 2, float(hits)
+
+
+def placed(fixed: Tensor, moving: Tensor, pair: Pictures, margin: int, random: Generator) -> Tensor:
+    """Compute how far from the truth blocks would be put, over the step that they are looked at by.
+
+    A registration ends within a voxel: there, the distance of each block is taken where a drawn
+    error of at most a step puts it, and a step beside along each axis. The least of the parabola
+    through the three is where it would go.
+
+    Args:
+        fixed: Features (c, n...).
+        moving: Features (c, n...).
+        pair: What they are of.
+        margin: Voxels at the edges that have no anchors.
+        random: Where blocks, errors and the step, half a voxel to two, are drawn from.
+
+    Returns:
+        The mean error that is left. What the drawn error leaves as it is is half a step.
+    """
+    anchors = _anchors(pair, margin, random)
+    anchors = anchors[torch.from_numpy(random.permutation(len(anchors))[:BLOCKS])]
+    count, dimension = anchors.shape
+    window = torch.from_numpy(random.uniform(-WIDE, WIDE, (count, POINTS, dimension))).float()
+    at = (anchors.float()[:, None] + window).reshape(-1, dimension)
+    ours = sampled(moving, at).reshape(count, POINTS, -1)
+    there = sampled(pair.places.movedim(-1, 0), at).reshape(count, 1, POINTS, dimension)
+    step = float(random.choice([0.5, 1.0, 2.0]))
+    off = torch.from_numpy(random.uniform(-step, step, (count, 1, 1, dimension))).float()
+    axes = torch.cat([torch.zeros(1, dimension), torch.eye(dimension), -torch.eye(dimension)])
+    beside = there + off + step * axes[None, :, None]
+    near = sampled(fixed, beside.reshape(-1, dimension)).reshape(count, len(axes), POINTS, -1)
+    costs = (ours[:, None] - near).abs().sum(-1).mean(-1)  # (m, 1 + 2 d)
+    middle, after, before = costs[:, :1], costs[:, 1 : dimension + 1], costs[:, dimension + 1 :]
+    bend = before + after - 2 * middle
+    flattest = 0.02 * costs.mean(1, keepdim=True)
+    moved = (before - after) / 2 / torch.maximum(bend, flattest)
+    return (off[:, 0, 0] / step + moved.clamp(-2.0, 2.0)).abs().mean()
 
 
 def _anchors(pair: Pictures, margin: int, random: Generator) -> Tensor:

@@ -1,7 +1,8 @@
 """Writes a trained network as a model file: `python -m training.export FOLDER OUT.pt`.
 
 Its features are scaled so that unrelated voxels of made-up pictures are as far apart as MIND's
-are, and a parameter map's weights mean the same.
+are, and a parameter map's weights mean the same. Where MIND's own channels are among
+them, those are what the others were weighed against, and all stay as they are.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ def distance(network: nn.Module, dimension: int) -> float:
 
 def write(network: Learned, shape: Shape, path: Path) -> None:
     """Write the model file, scaled."""
-    mind = MindSSC(shape.radius, shape.dilation, shape.dimension)
-    factor = distance(mind, shape.dimension) / distance(network, shape.dimension)
-    last = network.convolutions[-1]
-    with torch.no_grad():
-        for numbers in last.parameters():
-            numbers.mul_(factor)
+    if not shape.beside:
+        mind = MindSSC(shape.radius, shape.dilation, shape.dimension)
+        factor = distance(mind, shape.dimension) / distance(network, shape.dimension)
+        with torch.no_grad():
+            for numbers in network.convolutions[-1].parameters():
+                numbers.mul_(factor)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*")
         torch.jit.save(torch.jit.script(network), str(path))

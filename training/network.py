@@ -21,6 +21,7 @@ class Shape:
         radius: MIND's.
         dilation: MIND's.
         box: Radius of the box whose mean and deviation the image is standardised by.
+        beside: Whether MIND's own channels come first among the features.
     """
 
     dimension: int = 3
@@ -29,6 +30,7 @@ class Shape:
     radius: int = 1
     dilation: int = 2
     box: int = 3
+    beside: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Give it for a record."""
@@ -46,6 +48,7 @@ class Learned(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.beside = shape.beside
         self.mind = MindSSC(shape.radius, shape.dilation, shape.dimension)
         self.standardized = Standardized(shape.box, shape.dimension)
         before = 13 if shape.dimension == 3 else 5
@@ -58,10 +61,16 @@ class Learned(nn.Module):
             ]
             before = channels
         self.convolutions = nn.Sequential(*layers[:-1])
+        # Of the convolutions' features beside MIND's, and of all of them in the loss that has
+        # probabilities: logarithms.
+        self.weight = nn.Parameter(torch.tensor(-2.0 if shape.beside else 0.0), shape.beside)
+        self.temperature = nn.Parameter(torch.tensor(1.5 if shape.beside else 0.0), shape.beside)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Compute features (N, C, n...) of images (N, 1, n...)."""
-        return [self.convolutions(torch.cat([self.mind(x)[0], self.standardized(x)], 1))]
+        mind = self.mind(x)[0]
+        found = self.convolutions(torch.cat([mind, self.standardized(x)], 1))
+        return [torch.cat([mind, found * self.weight.exp()], 1) if self.beside else found]
 
 
 class Standardized(nn.Module):

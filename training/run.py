@@ -11,7 +11,7 @@ import torch
 from numpy.random import default_rng
 
 from training.anatomy import pictures
-from training.contrast import loss
+from training.contrast import loss, placed
 from training.network import Learned, Shape
 
 EVERY = 100
@@ -27,12 +27,17 @@ class Settings:
         steps: How many pairs of pictures it sees.
         size: Voxels along each axis of a picture.
         rate: Largest learning rate; it warms up, and falls to nothing by a cosine.
+        place: Weight of the error at which blocks would be put (contrast.placed); 0: not asked.
+        begin: Folder of a finished run whose weights it begins with, as far as they fit; empty:
+            weights that are drawn.
     """
 
     seed: int = 1
     steps: int = 4000
     size: int = 44
     rate: float = 2e-3
+    place: float = 0.0
+    begin: str = ""
 
 
 def train(shape: Shape, settings: Settings, folder: Path) -> Path:
@@ -52,6 +57,10 @@ def train(shape: Shape, settings: Settings, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = Learned(shape)
+    if settings.begin:
+        saved = torch.load(Path(settings.begin) / "weights.pt", weights_only=True)["weights"]
+        mine = network.state_dict()
+        network.load_state_dict(mine | {name: saved[name] for name in saved if name in mine})
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
     warm = 100
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -77,12 +86,16 @@ def train(shape: Shape, settings: Settings, folder: Path) -> Path:
     else:
         record.write_text(head + "\n")
     margin = 4
-    begun, total, hits = time.monotonic(), 0.0, 0.0
+    begun, total, hits, left = time.monotonic(), 0.0, 0.0, 0.0
     for step in range(done, settings.steps):
         random = default_rng([settings.seed, step])  # the same whether resumed or not
         pair = pictures(settings.size, shape.dimension, random)
         fixed, moving = network(pair.fixed)[0][0], network(pair.moving)[0][0]
-        found, hit = loss(fixed, moving, pair, margin, random)
+        sharp = network.temperature.exp()
+        found, hit = loss(fixed * sharp, moving * sharp, pair, margin, random)
+        if settings.place > 0:
+            error = placed(fixed, moving, pair, margin, random)
+            found, left = found + settings.place * error, left + error.item()
         optimizer.zero_grad()
         torch.autograd.backward(found)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -94,11 +107,12 @@ def train(shape: Shape, settings: Settings, folder: Path) -> Path:
                 "step": step + 1,
                 "loss": round(total / EVERY, 4),
                 "hits": round(hits / EVERY, 4),
+                **({"left": round(left / EVERY, 4)} if settings.place > 0 else {}),
                 "seconds": round(time.monotonic() - begun, 1),
             }
             with record.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            total, hits, begun = 0.0, 0.0, time.monotonic()
+            total, hits, left, begun = 0.0, 0.0, 0.0, time.monotonic()
             unfinished = state.with_suffix(".part")
             torch.save(
                 {
