@@ -104,11 +104,19 @@ def test_a_run_begins_with_another_s_weights_and_keeps_mind_beside(tmp_path: Pat
     one, both = (network(image)[0] for network in networks)
     mind = MindSSC(1, 2, 2)(image)[0]
     torch.testing.assert_close(both[:, : mind.shape[1]], mind)
+    assert [networks[1].weight.item(), networks[1].temperature.item()] == [-2.0, 1.5]
     weight = networks[1].weight.exp()
     torch.testing.assert_close(both[:, mind.shape[1] :], one * weight, rtol=1e-4, atol=1e-5)
     export.main([str(second), str(tmp_path / "model.pt")])
     (layer,) = models.inspect(tmp_path / "model.pt").layers
     assert layer.channels == 20
+
+    begun = run.Settings(steps=1, size=40, begin=str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=r"no .*none/weights\.pt: give the folder of a finished"):
+        run.train(Shape(2), begun, tmp_path / "third")
+    begun = run.Settings(steps=1, size=40, begin=str(first))
+    with pytest.raises(ValueError, match=r"first/weights\.pt has the shape .*, this run .*\(8, "):
+        run.train(Shape(2, channels=(8, 8, 8)), begun, tmp_path / "third")
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

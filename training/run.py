@@ -28,8 +28,7 @@ class Settings:
         size: Voxels along each axis of a picture.
         rate: Largest learning rate; it warms up, and falls to nothing by a cosine.
         place: Weight of the error at which blocks would be put (contrast.placed); 0: not asked.
-        begin: Folder of a finished run whose weights it begins with, as far as they fit; empty:
-            weights that are drawn.
+        begin: Folder of a finished run whose convolutions it begins with; empty: they are drawn.
     """
 
     seed: int = 1
@@ -52,15 +51,14 @@ def train(shape: Shape, settings: Settings, folder: Path) -> Path:
         The file of the weights.
 
     Raises:
-        ValueError: The folder has a run with other settings.
+        ValueError: The folder has a run with other settings; or the run to begin with is not
+            finished, or its convolutions are others.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = Learned(shape)
     if settings.begin:
-        saved = torch.load(Path(settings.begin) / "weights.pt", weights_only=True)["weights"]
-        mine = network.state_dict()
-        network.load_state_dict(mine | {name: saved[name] for name in saved if name in mine})
+        _begin(network, Path(settings.begin))
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
     warm = 100
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -127,3 +125,23 @@ def train(shape: Shape, settings: Settings, folder: Path) -> Path:
     weights = folder / "weights.pt"
     torch.save({"shape": shape.to_dict(), "weights": network.state_dict()}, weights)
     return weights
+
+
+def _begin(network: Learned, folder: Path) -> None:
+    """Take over the convolutions of a finished run."""
+    file = folder / "weights.pt"
+    if not file.is_file():
+        message = f"begin: there is no {file}: give the folder of a finished run"
+        raise ValueError(message)
+    saved = torch.load(file, weights_only=True)
+    names = [name for name in network.state_dict() if name.startswith("convolutions.")]
+    theirs = {name: saved["weights"].get(name) for name in names}
+    if any(
+        one is None or one.shape != network.state_dict()[name].shape for name, one in theirs.items()
+    ):
+        message = (
+            f"begin: {file} has the shape {saved['shape']}, this run {network.shape.to_dict()}: "
+            "give a run with the same dimension and convolutions"
+        )
+        raise ValueError(message)
+    network.load_state_dict(network.state_dict() | theirs)
