@@ -178,9 +178,8 @@ def measurements(log: str, levels: list[list[float]], seconds: float) -> Record:
 
     Returns:
         `iteration_ms`, the median of the last level without its first iteration; and in seconds
-        `start` (models and features: elastix's initialization before the registration, where ours
-        reads and tries the models, and before each level, and what a first iteration takes beyond a
-        median one),
+        `start` (models and features: elastix's initialization before the registration and before
+        each level, and what a first iteration takes beyond a median one),
         `estimation` of the step size, `iterations`, `resampling` with writing, and `total`.
     """
     reader = ElastixLog()
@@ -191,11 +190,9 @@ def measurements(log: str, levels: list[list[float]], seconds: float) -> Record:
     # elastix counts into the first iteration what its level prepares; the reader takes off what the
     # log names, and the rest is a preparation, too.
     unnamed = sum(level.seconds for level in reader.levels) - iterations * 1e-3
-    before = re.search(r"\(before registration\) took: (\d+) ms", log)
-    start = reader.stages["models and features"] + unnamed
     return {
         "iteration_ms": medians[-1],
-        "start": start + (int(before[1]) * 1e-3 if before else 0),
+        "start": reader.stages["trying the models"] + reader.stages["features"] + unnamed,
         "estimation": reader.stages["step size estimation"],
         "iterations": iterations * 1e-3,
         "resampling": reader.stages["resampling and writing"],

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,31 @@ def test_register(files: Path) -> None:
     assert (out / "elastix.log").is_file()
     for name in ("organs.1_warped.mha", "organs.2_warped.mha"):
         assert set(voxels(sitk.ReadImage(str(out / name))).ravel()) == {0, 3}
+
+
+def test_verbose_says_where_the_time_went(files: Path) -> None:
+    """All of the process: from its start, with elastix's log before, to its end."""
+    begun = time.monotonic()
+    run = programs.captured(
+        *(programs.program_path("plugin"), "register", files / "fixed.nii.gz"),
+        *(files / "moving.mha", "-o", files / "out", "-v", "--preset", "mind"),
+        *("--iterations", "5"),
+    )
+    took = time.monotonic() - begun
+    assert run.returncode == 0, run.stderr
+    log, _, table = run.stderr.partition("Total time elapsed")
+    assert 'Metric "Impact", resolution level 1 took' in log
+    rows = re.findall(r"^ +(\d+\.\d\d) s  (.+)$", table, re.MULTILINE)
+    timings = impact_plugin.RegistrationResult.load(files / "out").timings
+    assert [name for _, name in rows] == [
+        "start of the program",
+        *timings,
+        "labels and the rest",
+        "all",
+    ]
+    *parts, whole = (float(seconds) for seconds, _ in rows)
+    assert sum(parts) == pytest.approx(whole, abs=0.1)
+    assert 0.8 * took < whole < took + 0.1
 
 
 def test_register_with_a_preset(files: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,34 @@ def test_timings_add_up(result: Result) -> None:
     iterations = sum(s for name, s in result.timings.items() if name.startswith("iterations, "))
     assert 0 < iterations < sum(result.timings.values())
     assert "300 iterations, metric 0.0" in repr(result)
+
+
+def test_timings_are_of_all_the_time_and_are_kept(tmp_path: Path) -> None:
+    """Each phase is there, the sum is what a clock beside says, and files have the same."""
+    fixed, moving = sitk_pair()
+    begun = time.perf_counter()
+    result = impact_plugin.register_images(
+        fixed,
+        moving,
+        preset="mind",
+        iterations=20,
+        output_directory=tmp_path,
+        initial_transform="center",
+    )
+    took = time.perf_counter() - begun
+    assert list(result.timings) == [
+        *("checks", "reading the images", "initial transform", "record", "start of elastix"),
+        *("image pyramids", "trying the models", "features", "step size estimation"),
+        *("iterations, level 1 (20)", "iterations, level 2 (20)", "resampling and writing"),
+        *("the rest of elastix", "warped image", "writing the results"),
+    ]
+    assert 0.9 * took < sum(result.timings.values()) <= took
+    for name in ("start of elastix", "trying the models", "features", "writing the results"):
+        assert result.timings[name] > 0.001, name
+    assert impact_plugin.RegistrationResult.load(tmp_path).timings == result.timings
+    assert impact_plugin.records.read(tmp_path).timings == result.timings
+    again = result.save(tmp_path / "again")
+    assert impact_plugin.RegistrationResult.load(again).timings == result.timings
 
 
 def test_points_field_and_inverse_agree(result: Result) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +114,12 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 )
 @click.option("--record/--no-record", default=True, help="Whether to write `record.json`.")
 @click.option("-q", "--quiet", is_flag=True, help="No bars and no summary.")
-@click.option("-v", "--verbose", is_flag=True, help="elastix's log on standard error.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="elastix's log on standard error, and where the time went.",
+)
 @click.option(
     "--list-presets",
     is_flag=True,
@@ -160,6 +167,7 @@ def register(
           -t affine.tfm --model M730_1_Layers.pt=models/M730_1_Layers.pt --device cuda:0
       impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
     """  # noqa: D301  (\b keeps click from joining lines)
+    started = time.monotonic()
     _show_log(verbose)
     if not quiet:
         LOGGER.setLevel(logging.INFO)
@@ -200,8 +208,31 @@ def register(
     except MissingModelError as error:
         message = error.text(f"--model {error.model}=PATH")
         raise click.ClickException(message) from error
+    if verbose:
+        click.echo(_times(result.timings, started), err=True)
     if not quiet:
         click.echo(f"{result!r}\nResults: {out}")
+
+
+def _times(timings: dict[str, float], started: float) -> str:
+    """Give where the time went, from the start of the process to now.
+
+    Args:
+        timings: Of the registration.
+        started: When it was begun, by ``time.monotonic``.
+    """
+    start = _age() - (time.monotonic() - started)
+    all_told = {"start of the program": start, **timings}
+    all_told["labels and the rest"] = max(0.0, _age() - sum(all_told.values()))
+    all_told["all"] = _age()
+    return "\n".join(f"{seconds:8.2f} s  {phase}" for phase, seconds in all_told.items())
+
+
+def _age() -> float:
+    """Give the seconds since this process was started: proc(5), 22nd field of `stat`."""
+    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def _show_log(verbose: bool) -> None:

@@ -13,7 +13,8 @@ _METRIC = r"Initialization of \w+ metric took"
 _STAGES = {
     "reading the images": (r"Reading images took",),
     "image pyramids": (r"Preparation of the image pyramids took",),
-    "models and features": (
+    "trying the models": (r"Initialization of all components \(before registration\) took",),
+    "features": (
         r"Elastix initialization of all components \(for this resolution\) took",
         _METRIC,
     ),
@@ -159,15 +160,11 @@ class ElastixLog:
                     if beginning in _WITHIN_FIRST_ITERATION and self.levels:
                         self.levels[-1].preparations += seconds
 
-    def times(self, total: float) -> dict[str, float]:
-        """Split the time of the whole run.
+    def phases(self) -> dict[str, float]:
+        """Give the seconds that elastix accounts for, by what they were spent on, in order.
 
-        Args:
-            total: Seconds that the process ran.
-
-        Returns:
-            Seconds by what they were spent on, in order; the last entry is the time that elastix
-            does not account for.
+        ``features``: all that a level prepares but the step size; without our metric the
+        preparations of others. ``trying the models``: of all components, before the first level.
         """
         stages = dict(self.stages)
         last = {"resampling and writing": stages.pop("resampling and writing")}
@@ -175,7 +172,18 @@ class ElastixLog:
             f"iterations, level {number} ({len(level.values)})": level.seconds
             for number, level in enumerate(self.levels, start=1)
         }
-        known = stages | iterations | last
+        return stages | iterations | last
+
+    def times(self, total: float) -> dict[str, float]:
+        """Split the time of the whole run.
+
+        Args:
+            total: Seconds that the process ran.
+
+        Returns:
+            :meth:`phases`; the last entry is the time that elastix does not account for.
+        """
+        known = self.phases()
         return known | {"start and the rest": max(0.0, total - sum(known.values()))}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +26,7 @@ from impact_plugin.images.colour import Channel
 from impact_plugin.images.conversion import ImageLike
 from impact_plugin.images.grid import Geometry
 from impact_plugin.parameters.values import ParameterMap
-from impact_plugin.registration import fitting, made_from, masks, overlap, presets, stages
-from impact_plugin.registration import storage as results
+from impact_plugin.registration import fitting, made_from, masks, overlap, presets, stages, storage
 from impact_plugin.registration.fitting import Fit
 from impact_plugin.registration.follower import LOGGER, Callback, Follower
 from impact_plugin.registration.inputs import Inputs
@@ -37,6 +35,7 @@ from impact_plugin.registration.records import making
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.registration.run import Run
 from impact_plugin.registration.stages import Models, ParameterMaps, Stage
+from impact_plugin.registration.stopwatch import Stopwatch
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.directions import Ignored
@@ -158,7 +157,7 @@ def register_images(
         ... )  # doctest: +SKIP
         >>> result.map_points([[10.0, -20.0, 35.0]])  # doctest: +SKIP
     """
-    start = time.perf_counter()
+    watch = Stopwatch()
     _versions.check()
     _arguments.check_preset(preset)
     iterations = _arguments.checked_iterations(iterations)
@@ -195,7 +194,9 @@ def register_images(
         initial.ahead(initial_transform, is_default=by_default) as ask,
     ):
         as_grey = functools.partial(colour.to_grey, channel=channel)
+        watch.ended("checks")
         inputs = Inputs.of(fixed, moving, fixed_mask, moving_mask, as_grey)
+        watch.ended("reading the images")
         is_least = default_pixel_value is None and parameter_maps is None
         if is_least:
             default_pixel_value = least(inputs.moving)
@@ -223,14 +224,14 @@ def register_images(
         resampling = resampling_of(chosen, inputs.moving, default_pixel_value)
         if is_least:
             resampling = replace(resampling, outside=None)
-        checked = time.perf_counter()
+        watch.ended("checks")
         both_masks = inputs.fixed_mask, inputs.moving_mask
         means = initial.Means(both_masks, device or "cpu", threads, ask)
         if initial_transform is None and by_default:
             initial_transform, before = initial.by_default(inputs.fixed, inputs.moving, means)
         else:
             before = initial.make_chain(initial_transform, inputs.fixed, inputs.moving, means=means)
-        placing = time.perf_counter() - checked
+        watch.ended("initial transform")
         grids = Geometry.of(inputs.fixed), Geometry.of(inputs.moving)
         ignored = Ignored.of([stage.parameters for stage in chosen], *grids)
         given = before if ignored is None else ignored.for_elastix(before)
@@ -247,12 +248,13 @@ def register_images(
             if inputs.coloured:
                 said["channel"] = "luminance" if channel is None else channel
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
+            watch.ended("record")
             if callable(record):
                 record(begun)
         overlap.check(inputs, before, placed, chosen[0])
         if out is not None:
             _arguments.make_folder("output_directory", out)
-            results.clear(out)  # of an earlier registration
+            storage.clear(out)  # of an earlier registration
             if begun is not None and record == "inputs":
                 begun = structs.replace(begun, images=inputs.keep(out, begun.images))
         command = [*inputs.arguments(files), *_threads(threads)]
@@ -267,7 +269,7 @@ def register_images(
             [s.has_impact for s in chosen],
             [s.schedules for s in chosen],
         )
-        prepared = time.perf_counter()
+        watch.ended("checks")
         try:
             chain = run.execute(command, follower)
         finally:
@@ -275,7 +277,7 @@ def register_images(
         if ignored is not None:
             chain = ignored.in_world(Chain(chain.maps[len(given.maps) :]), placed)
         log = run.log(follower)
-        ended = time.perf_counter()
+        watch.split(follower.times(), "the rest of elastix")
 
     result = RegistrationResult(
         image=inputs.moving,
@@ -291,19 +293,15 @@ def register_images(
         initial=len(placed.maps),
     )
     image = result.warp(inputs.moving, threads=threads)
-    timings = {
-        "reading and checking the images": prepared - start - placing,
-        "initial transform": placing,
-        **follower.log.times(ended - prepared),
-        "warped image": time.perf_counter() - ended,
-    }
+    timings = watch.ended("warped image")
     result = replace(result, image=image, timings=timings, log=log)
     if begun is not None:
         finished = making.finish(begun, result, placed, follower.log.levels, log)
-        result = replace(result, record=finished)
+        result = storage.timed(replace(result, record=finished), watch.ended("record"))
     if out is not None:
-        result.save(out)
+        storage.save(result, out, watch)
         run.write_outputs(result.fixed.dimension)
+        result = storage.timed(result, watch.seconds)
         if begun is not None:
             result = replace(result, record=record_file.read(out))  # with the names of the files
     return result

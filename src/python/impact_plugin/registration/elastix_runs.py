@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from impact_plugin.registration.inputs import Inputs
 from impact_plugin.registration.records import making
 from impact_plugin.registration.result import RegistrationResult
 from impact_plugin.registration.stages import Stage
+from impact_plugin.registration.stopwatch import Stopwatch
 from impact_plugin.transforms import directions, initial
 from impact_plugin.transforms.chain import Chain
 from impact_plugin.transforms.directions import Ignored
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str], file: Path) -> int:
 
 
 def _run(arguments: Sequence[str], file: Path) -> int:
-    start = time.perf_counter()
+    watch = Stopwatch()
     _versions.check()
     given, maps, rest = _parsed(arguments)
     out = Path(utf8_name(Path(rest["-out"]).absolute()))
@@ -102,10 +102,10 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         lines.append(line)
         log.feed(line)
 
-    prepared = time.perf_counter()
+    watch.ended("reading, checks and record")
     with temporary_folder() as own:
         code = process.run("elastix", _told(arguments, chosen, own), listen)
-    ended = time.perf_counter()
+    watch.split(log.phases(), "start and the rest")
     if code != 0:
         return code if code > 0 else 128 - code  # as a shell has it
 
@@ -129,11 +129,7 @@ def _run(arguments: Sequence[str], file: Path) -> int:
         initial=len(placed.maps),
     )
     image = result.warp(inputs.moving, threads=threads)
-    timings = {
-        "reading and checking the images": prepared - start,
-        **log.times(ended - prepared),
-        "warped image": time.perf_counter() - ended,
-    }
+    timings = watch.ended("warped image")
     result = replace(result, image=image, timings=timings)
     there = log_file.is_file()
     record = structs.replace(

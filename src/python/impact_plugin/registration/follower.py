@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,6 +76,8 @@ class Follower:
         self._can_stop = can_stop
         self._schedules = schedules
         self._level = logging.INFO  # of the line before
+        self._since = time.perf_counter()
+        self._start = 0.0
 
     def __call__(self, line: str) -> None:
         """Take one line.
@@ -83,6 +86,8 @@ class Follower:
             EndNow: The registration was stopped, and has written all that is to be had.
             Exception: What the callback raised.
         """
+        if not self.lines:
+            self._start = time.perf_counter() - self._since
         self.lines.append(line)
         level = self._levels.of(line)
         if not _CONTINUED.match(line):
@@ -101,6 +106,13 @@ class Follower:
                 if not self._can_stop[iteration.stage]:
                     raise EndNow
                 self._stop_file.touch()
+
+    def times(self) -> dict[str, float]:
+        """Give the seconds that are known, by what they were spent on, in order.
+
+        ``start of elastix``: from the making of this follower to elastix's first line.
+        """
+        return {"start of elastix": self._start, **self.log.phases()}
 
     def _is_default(self, line: str) -> bool:
         """Tell whether a line is of a schedule that the map does not have at all."""

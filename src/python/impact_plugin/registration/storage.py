@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,21 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from impact_plugin.registration.result import RegistrationResult
+    from impact_plugin.registration.stopwatch import Stopwatch
 
 _TRANSFORM = "transform.h5"
 _OF_STAGES = re.compile(r"(?:TransformParameters|InitialTransform)\.\d+\.txt|field\d+\.mha")
 
 
-def save(result: RegistrationResult, folder: Path) -> Path:
-    """Write a result; see :meth:`RegistrationResult.save`."""
+def save(result: RegistrationResult, folder: Path, watch: Stopwatch | None = None) -> Path:
+    """Write a result; see :meth:`RegistrationResult.save`.
+
+    Args:
+        result: The result.
+        folder: Where.
+        watch: Of a registration that is just ending: what is written last, the timings, has the
+            time that the rest took to write.
+    """
     paths = _paths(result)
     read = (("fixed", paths.fixed), ("moving", paths.moving)) if paths else ()
     _kept.check(_kept.matching(folder, _kept.OF_RESULTS), read)
@@ -45,7 +54,7 @@ def save(result: RegistrationResult, folder: Path) -> Path:
         naming(folder),
         tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as unfinished,
     ):
-        write_files(result, Path(unfinished), folder)
+        write_files(result, Path(unfinished), folder, watch)
         # What load() asks for first is taken away first and comes last: no half result is taken for
         # one, nor the parts of two.
         _discard(folder, {path.name for path in Path(unfinished).iterdir()})
@@ -73,13 +82,16 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
+def write_files(
+    result: RegistrationResult, folder: Path, final: Path, watch: Stopwatch | None = None
+) -> None:
     """Write the files of a result.
 
     Args:
         result: The result.
         folder: Where.
         final: Where they will be moved to.
+        watch: As for :func:`save`.
 
     Raises:
         OSError: A file cannot be written.
@@ -89,6 +101,10 @@ def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
     with contextlib.suppress(UnsupportedTransformError):
         itk_files.write(result.transform, folder / _TRANSFORM)
     result.history.write(folder / "history.csv")
+    if result.log and result.output_directory != final:
+        (folder / LOG).write_text(result.log, encoding="utf-8")
+    if watch is not None:
+        result = timed(result, watch.ended("writing the results"))
     Summary(
         transform=last.name if last else None,
         fixed=result.fixed,
@@ -100,10 +116,14 @@ def write_files(result: RegistrationResult, folder: Path, final: Path) -> None:
         timings=result.timings,
         versions=_versions.describe(),
     ).write(folder)
-    if result.log and result.output_directory != final:
-        (folder / LOG).write_text(result.log, encoding="utf-8")
     if result.record is not None:
         _save_record(result, result.record, folder, final, last)
+
+
+def timed(result: RegistrationResult, timings: dict[str, float]) -> RegistrationResult:
+    """Give a result, and its record, other timings."""
+    record = result.record and structs.replace(result.record, timings=timings)
+    return replace(result, timings=timings, record=record)
 
 
 def _save_record(
