@@ -13,8 +13,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from impact_plugin import models
+from helpers import programs
+from impact_plugin import _mind, _networks, models
+from impact_plugin.models import resolve
+from impact_plugin.models.mind import is_of_this_version
 
+ROOT = Path(__file__).resolve().parent.parent
 # TorchScript works on, though torch says at each load that its successor is torch.export.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning"
@@ -198,6 +202,71 @@ def test_gpu_agrees_with_cpu(tmp_path: Path) -> None:
     on_gpu = load_file(path, "cuda")(image.cuda())[0]
     on_cpu = load_file(path)(image)[0]
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("processor", ["x86-64", "x86-64-v3", "x86-64-v4"])
+def test_own_kernels_give_the_bits_of_the_file(tmp_path: Path, processor: str) -> None:
+    """On each kind of processor: images of one slice, constant parts, 2D models slice by slice."""
+    for dimension in (2, 3):
+        for radius, dilation in ((1, 2), (2, 1), (3, 4)):
+            models.mind(radius, dilation, dimension, path=tmp_path)
+
+    def run(environment: dict[str, str]) -> list[str]:
+        done = programs.python(
+            ROOT / "tests" / "programs" / "mind_features.py", tmp_path, environment=environment
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    by_torch = run({"IMPACT_CHAINS": "off"})
+    by_kernels = run({"IMPACT_PROCESSOR": processor})
+    assert [line.split()[-1] for line in by_torch] == ["0"] * 30
+    assert [line.split()[-1] for line in by_kernels] == ["1"] * 30
+    assert [line.split()[:-1] for line in by_kernels] == [line.split()[:-1] for line in by_torch]
+    assert len({line.split()[-2] for line in by_torch}) >= 25  # checksums; of one voxel all are 1
+
+
+def test_other_files_of_that_name_are_run_as_they_are(tmp_path: Path) -> None:
+    """What calls itself MindSSC, and was written by an earlier version, has its own bits."""
+
+    class MindSSC(_mind.MindSSC):
+        def channel_mean(self, distance: torch.Tensor) -> torch.Tensor:
+            return distance.mean(1, keepdim=True) * 1.000001
+
+    path = tmp_path / "MIND_R1D2_3D.pt"
+    torch.jit.save(torch.jit.script(MindSSC(1, 2, 3).eval()), str(path))
+    assert _networks.Network(str(path)).chains_within([True], 3) == 0
+    own = models.mind(path=tmp_path / "own.pt")
+    assert _networks.Network(str(own)).chains_within([True], 3) == 1
+
+
+def test_an_earlier_version_in_the_cache_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what the caller has, or has another name, stays as it is."""
+    monkeypatch.setenv("IMPACT_CACHE_DIR", str(tmp_path / "cache"))
+    names = ("MIND_R1D2_3D.pt", "mine.pt")
+    old = torch.jit.script(_mind.MindSSC(1, 2, 3).eval())
+    for folder in (tmp_path / "cache" / "models", tmp_path / "own"):
+        folder.mkdir(parents=True)
+        for name in names:
+            torch.jit.save(old, str(folder / name))
+
+    def found(models_given: Path | None, name: str) -> Path:
+        (value,) = resolve.resolve({"ModelsPath": [name]}, models_given, "map", tmp_path)[
+            "ModelsPath"
+        ]
+        return Path(value)
+
+    for name in names:
+        own = found(tmp_path / "own", name)
+        assert own == tmp_path / "own" / name
+        assert not is_of_this_version(own)
+        cached = found(None, name)
+        assert cached == tmp_path / "cache" / "models" / name
+        assert is_of_this_version(cached) == (name != "mine.pt")
+    before = found(None, names[0]).stat().st_mtime_ns
+    assert found(None, names[0]).stat().st_mtime_ns == before
 
 
 def test_default_path_is_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

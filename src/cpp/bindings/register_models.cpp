@@ -120,7 +120,8 @@ register_models(py::module_ & module)
          py::arg("dimension"),
          py::arg("number_of_channels") = 1,
          py::call_guard<py::gil_scoped_release>(),
-         "How many such chains within a network that is more are run by them on whole images, as in Static mode.");
+         "How many such chains within a network that is more are run by them on whole images, as in Static mode; 1 for "
+         "MIND.");
 }
 
 } // namespace impact::bindings

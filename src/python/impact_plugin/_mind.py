@@ -45,7 +45,8 @@ class MindSSC(nn.Module):
     Channels follow the pairs of axes (z, y), (z, x), (y, x), in 2D (y, x) alone, and for each pair
     the signs --, -+, +-, ++: the first channel compares the neighbour at -z with that at -y.
 
-    Sums run in a fixed order, so that a result is the same to the bit for any number of threads.
+    Sums run in a fixed order, so that a result is the same to the bit for any number of threads,
+    and as our own kernels give it (src/cpp/impact/models/mind.h), which whole images go through.
 
     Args:
         radius: Patch radius in voxels.
@@ -94,13 +95,13 @@ class MindSSC(nn.Module):
             )
             distances.append(self.patch_mean(difference * difference))
         distance = torch.cat(distances, 1)
-        level = distance.mean(1, keepdim=True) * 1e-3
+        level = self.channel_mean(distance) * 1e-3
         distance = distance - distance.amin(1, keepdim=True)
 
         centre = self.shifted(image, 0, 0)
         rounding = self.patch_mean(centre * centre) * (32.0 / 2.0**23) ** 2
         # The square of the smallest variance must still be a number: the derivative divides by it.
-        variance = torch.maximum(distance.mean(1, keepdim=True), rounding + level + 1e-18)
+        variance = torch.maximum(self.channel_mean(distance), rounding + level + 1e-18)
         features = torch.exp(-distance / variance)
         return [features.to(x.dtype) if x.is_floating_point() else features]
 
@@ -110,6 +111,13 @@ class MindSSC(nn.Module):
             start = self.dilation * (1 + sign) if a == axis else self.dilation
             image = image.narrow(a + 2, start, image.size(a + 2) - 2 * self.dilation)
         return image
+
+    def channel_mean(self, distance: Tensor) -> Tensor:
+        """Average over the channels, one after the other: torch's own sums have no one order."""
+        total = distance.narrow(1, 0, 1)
+        for channel in range(1, distance.size(1)):
+            total = total + distance.narrow(1, channel, 1)
+        return total / float(distance.size(1))
 
     def patch_mean(self, image: Tensor) -> Tensor:
         """Average over the patch around each voxel, cropping the image by ``radius`` all round."""

@@ -14,7 +14,8 @@ namespace
 // What a patch may take on its way through the chain; larger ones go through torch, one at a time.
 constexpr std::int64_t bytesPerPatch = std::int64_t{ 1 } << 28;
 
-/** Whoever doubts a result, or measures, may have torch run all networks. */
+} // namespace
+
 bool
 chainsAreWanted()
 {
@@ -31,8 +32,6 @@ chainsAreWanted()
   }();
   return wanted;
 }
-
-} // namespace
 
 ConvolutionChain::Tape::Tape() = default;
 ConvolutionChain::Tape::~Tape() = default;

@@ -6,6 +6,10 @@
 namespace impact
 {
 
+/** Whether networks are run by our own kernels where they can be: whoever doubts a result, or measures, may have torch
+ * run them all. \throws Error for a value of IMPACT_CHAINS that is unknown */
+bool chainsAreWanted();
+
 /** Runs a chain of convolutions on the CPU, many times faster than layer by layer.
  *
  * Convolutions with kernels of 3 voxels go through the Fourier transform in small tiles (kernels/spectral_kernels.h),

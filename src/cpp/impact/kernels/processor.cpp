@@ -61,6 +61,12 @@ samplingKernels()
   return chosen(IMPACT_OF_EACH_KIND(samplingKernels));
 }
 
+const MindKernels &
+mindKernels()
+{
+  return chosen(IMPACT_OF_EACH_KIND(mindKernels));
+}
+
 const GeometryKernels &
 geometryKernels()
 {

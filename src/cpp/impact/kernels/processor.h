@@ -2,6 +2,7 @@
 
 #include "impact/kernels/bending_kernels.h"
 #include "impact/kernels/geometry_kernels.h"
+#include "impact/kernels/mind_kernels.h"
 #include "impact/kernels/sampling_kernels.h"
 
 #include <cstddef>
@@ -42,6 +43,7 @@ chosen(const Kernels & v1, const Others &... others)
 
 const BendingKernels &  bendingKernels();
 const GeometryKernels & geometryKernels();
+const MindKernels &     mindKernels();
 const SamplingKernels & samplingKernels();
 
 } // namespace impact

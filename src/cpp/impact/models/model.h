@@ -118,8 +118,8 @@ public:
     return nullptr;
   }
 
-  /** How many chains within the network our own kernels run on whole images on the CPU, where they do not run it all.
-   */
+  /** How many chains within the network our own kernels run on whole images on the CPU, where they do not run it all on
+   * patches, too; 1 for MIND. */
   virtual std::size_t
   chainsWithin(const std::vector<bool> & /*mask*/,
                int /*dimension*/,

@@ -58,7 +58,7 @@ isTheSame(const LayersOf & network, const LayersOf & other, const ProofInput & i
                                    { 64, 64, 96 } })
   {
     size[2] = input.dimension == 2 ? 1 : size[2];
-    if (what == ProofOf::LayersNearly && voxelsOf(size) <= enoughVoxels)
+    if ((what == ProofOf::LayersNearly || what == ProofOf::Bits) && voxelsOf(size) <= enoughVoxels)
     {
       continue;
     }
@@ -79,7 +79,8 @@ isTheSame(const LayersOf & network, const LayersOf & other, const ProofInput & i
     {
       const auto found = other(image, context);
       const auto same = [what](const at::Tensor & a, const at::Tensor & b) {
-        return what == ProofOf::LayersNearly
+        return what == ProofOf::Bits ? at::equal(a, b)
+               : what == ProofOf::LayersNearly
                  ? alike(a, b, ofKernels)
                  : a.sizes() == b.sizes() && at::allclose(a, b, 1e-5, 1e-6, /*equal_nan=*/true);
       };

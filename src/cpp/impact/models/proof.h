@@ -26,6 +26,7 @@ enum class ProofOf
   Layers,
   Derivative,   // and the layers
   LayersNearly, // which our own kernels give
+  Bits          // of the layers
 };
 
 /** Whether another way through a network gives its layers, and their derivative with respect to the image. They are

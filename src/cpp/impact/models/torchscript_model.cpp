@@ -3,6 +3,7 @@
 #include "impact/base/error.h"
 #include "impact/models/admission.h"
 #include "impact/models/layer_layout.h"
+#include "impact/models/mind.h"
 #include "impact/models/network_chain.h"
 #include "impact/models/network_outline.h"
 #include "impact/models/operators_in_pieces.h"
@@ -119,6 +120,7 @@ public:
     , m_Device(device)
     , m_MixedPrecision(mixedPrecision)
     , m_Extra(extraArguments(m_Module.get_method("forward").function().getSchema(), m_Path))
+    , m_Mind(Mind::of(m_Module))
   {
     for (const at::Tensor & parameter : m_Module.parameters())
     {
@@ -156,11 +158,16 @@ public:
   std::vector<at::Tensor>
   selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const override
   {
-    const PlainKey key{ mask,
-                        static_cast<int>(input.dim() - 2),
-                        input.dim() > 1 ? static_cast<int>(input.size(1)) : 0,
-                        numbersOf(context.direction) };
-    const auto     plain = plainOf(key, plainUseFor(input));
+    const std::int64_t numberOfChannels = input.dim() > 1 ? input.size(1) : 0;
+    if (plainUseFor(input) == PlainUse::InPieces && isMind(input.dim() - 2, numberOfChannels))
+    {
+      const auto call = [this](const at::Tensor & image) { return std::vector{ (*m_Mind)(image) }; };
+      return checked(called(input, call), mask, input);
+    }
+    const PlainKey key{
+      mask, static_cast<int>(input.dim() - 2), static_cast<int>(numberOfChannels), numbersOf(context.direction)
+    };
+    const auto plain = plainOf(key, plainUseFor(input));
     if (!plain)
     {
       return Model::selected(input, mask, context);
@@ -185,6 +192,10 @@ public:
                int                       numberOfChannels,
                const at::Tensor &        direction) const override
   {
+    if (isMind(dimension, numberOfChannels))
+    {
+      return 1;
+    }
     const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, PlainUse::InPieces);
     return plain ? plain->numberOfChains() : 0;
   }
@@ -197,7 +208,12 @@ public:
           const std::array<std::int64_t, 3> & size) const override
   {
     const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, PlainUse::InPieces);
-    return plain ? outlineOf(*plain->graph(), inputShape(1, numberOfChannels, dimension, size)) : std::nullopt;
+    auto found = plain ? outlineOf(*plain->graph(), inputShape(1, numberOfChannels, dimension, size)) : std::nullopt;
+    if (found && isMind(dimension, numberOfChannels))
+    {
+      found->bytes = m_Mind->bytesOf(size);
+    }
+    return found;
   }
 
   const std::string &
@@ -427,6 +443,26 @@ private:
       what);
   }
 
+  /** Whether it is MIND, and was seen to give the bits of our own. */
+  bool
+  isMind(std::int64_t dimension, std::int64_t numberOfChannels) const
+  {
+    if (!m_Mind || !m_Device.is_cpu() || m_ScalarType != at::kFloat || dimension != m_Mind->dimension() ||
+        numberOfChannels != 1)
+    {
+      return false;
+    }
+    std::call_once(m_MindOnce, [this] {
+      const OperatorsInPieces inPieces;
+      m_IsMind =
+        isTheSame([this](const at::Tensor & image, const ImageContext & context) { return layers(image, 1, context); },
+                  [this](const at::Tensor & image, const ImageContext &) { return std::vector{ (*m_Mind)(image) }; },
+                  { m_Mind->dimension(), 1, at::eye(m_Mind->dimension(), at::kFloat) },
+                  ProofOf::Bits);
+    });
+    return m_IsMind;
+  }
+
   /** The layers as they are made where there is no chain. */
   LayersOf
   selectedBy(const std::vector<bool> & mask) const
@@ -505,6 +541,10 @@ private:
 
   mutable std::once_flag     m_InPiecesOnce;
   mutable torch::jit::Module m_InPieces;
+
+  std::optional<Mind>    m_Mind;
+  mutable std::once_flag m_MindOnce;
+  mutable bool           m_IsMind{ false };
 
   at::ScalarType            m_ScalarType{ at::kFloat };
   mutable std::atomic<bool> m_WasStopped{ false };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from pathlib import Path
 
 from impact_plugin._arguments import check_choice, integer
@@ -13,6 +14,9 @@ from impact_plugin.models.files import target_path
 
 FILE_NAME = re.compile(r"MIND_R([1-9]\d*)D([1-9]\d*)_([23])D\.pt")
 """Names of its files: radius, dilation and dimension."""
+VERSION = "2"
+"""Of what they compute: 1 had sums over channels whose last bits depended on the image's size."""
+_EXTRA = "mind_version"
 
 
 def file_name(radius: object, dilation: object, dimension: object) -> str:
@@ -68,5 +72,15 @@ def mind(
             warnings.filterwarnings("ignore", message=".*torch.jit.*", category=category)
         script = torch.jit.script(MindSSC(radius, dilation, dimension).eval())
         with unfinished.open("wb") as file:  # torch itself ends the process where a disk is full
-            torch.jit.save(script, file)
+            torch.jit.save(script, file, _extra_files={_EXTRA: VERSION})
     return target
+
+
+def is_of_this_version(path: Path) -> bool:
+    """Tell whether a file is what :func:`mind` writes now, and not what it once wrote."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [name for name in archive.namelist() if name.endswith(f"/extra/{_EXTRA}")]
+            return [archive.read(name) for name in inside] == [VERSION.encode()]
+    except (OSError, zipfile.BadZipFile):
+        return False

@@ -24,7 +24,8 @@ class LayerReport:
         memory: Bytes of its features for each voxel of the input.
         chain: Whether the metric computes it by its own kernels on the CPU: see
             ``docs/performance.md``.
-        chains: How many parts of it are so computed in Static mode where the whole is not.
+        chains: How many parts of it are so computed in Static mode where the whole is not in both
+            modes; 1 for MIND, which is whole.
     """
 
     channels: int
@@ -161,7 +162,7 @@ class ModelReport:
                 " x ".join(f"{stride:g}" for stride in layer.stride),
                 self._field_of_view(layer),
                 "yes" if layer.differentiable else "no",
-                "yes" if layer.chain else f"{layer.chains} parts" if layer.chains else "no",
+                "yes" if layer.chain else _parts(layer.chains) if layer.chains else "no",
             )
             for number, layer in enumerate(self.layers)
         ]
@@ -177,6 +178,10 @@ class ModelReport:
         if not layer.differentiable:
             return "-"
         return f"not within {self.measuring_size}"
+
+
+def _parts(number: int) -> str:
+    return "1 part" if number == 1 else f"{number} parts"
 
 
 def _bytes(number: float | None) -> str:

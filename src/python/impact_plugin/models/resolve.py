@@ -12,7 +12,7 @@ from impact_plugin.models.catalogue import UnknownModelError, find
 from impact_plugin.models.downloading import download
 from impact_plugin.models.files import cache_folder
 from impact_plugin.models.mind import FILE_NAME as MIND
-from impact_plugin.models.mind import mind
+from impact_plugin.models.mind import is_of_this_version, mind
 from impact_plugin.parameters.names import is_named, level_of
 from impact_plugin.parameters.values import ParameterMap
 
@@ -179,18 +179,23 @@ def _find(
             candidates.insert(0, expanded(models[name]))
     elif models is not None:
         candidates = [models / name, models / Path(name).name, *candidates]
-    candidates += [cache_folder() / name]
-    for path in candidates:
-        if path.is_file():
+    cached = cache_folder() / name
+    for path in (*candidates, cached):
+        if path.is_file() and not (path is cached and _is_outdated(cached)):
             return path.absolute()
     if made := made_anew(Path(name).name):
         return made
     if downloaded := _downloaded(name):
         return downloaded
-    looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys(candidates))
+    looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys((*candidates, cached)))
     raise MissingModelError(
         f"{where} names the model {name!r}, which is in none of these places:\n{looked}", name
     )
+
+
+def _is_outdated(cached: Path) -> bool:
+    """Tell whether a file in the cache is MIND as an earlier version wrote it."""
+    return MIND.fullmatch(cached.name) is not None and not is_of_this_version(cached)
 
 
 def made_anew(name: str) -> Path | None:
