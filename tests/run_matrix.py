@@ -34,7 +34,11 @@ TESTS = (
 # For CI, which has minutes: all but the derivatives.
 QUICK = TESTS[1:]
 # What the tests import beside the wheel and what it asks for.
-TOOLS = ("pytest>=9", "scipy", "nibabel", "playwright")
+TOOLS = ("pytest>=9", "pytest-xdist>=3.6", "scipy", "nibabel", "playwright")
+
+
+NEEDED = 12e9
+"""Bytes of disk that a pair takes: the environment, and what pip unpacks it from."""
 
 
 @dataclass
@@ -103,7 +107,9 @@ def try_pair(
                 shutil.copy(module, site.strip())
             run(python.with_name("impact-plugin"), "doctor", quiet=False)
             tested = run(
-                python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, quiet=False
+                *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+                *("-n", "2", "--dist", "loadfile", *tests),
+                quiet=False,
             )
         except subprocess.CalledProcessError as error:
             last = (error.stdout or "").strip().splitlines()[-1:] or [""]
@@ -127,6 +133,12 @@ def faults(testing: Path, pairs: Sequence[str]) -> Iterator[str]:
         testing: As for :func:`try_pair`.
         pairs: As the command line has them.
     """
+    place = tempfile.gettempdir()
+    if (free := shutil.disk_usage(place).free) < NEEDED:
+        yield (
+            f"{place} has {free / 1e9:.1f} GB left, and a pair takes up to {NEEDED / 1e9:.0f} GB "
+            "for as long as it is tried: make room, or set TMPDIR to another disk's folder"
+        )
     known = [version for host in hosts() for version in host.itk_elastix]
     for pair in pairs:
         torch, _, itk_elastix = pair.partition(",")

@@ -88,11 +88,21 @@ def test_the_workflow_runs_what_there_is() -> None:
         ("x,0.25.4", "is no pair of versions"),
     ],
 )
-def test_pairs_that_cannot_be_tried(tmp_path: Path, pair: str, expected: str) -> None:
+def test_pairs_that_cannot_be_tried(
+    tmp_path: Path, pair: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are refused before anything is downloaded."""
+    monkeypatch.setattr(run_matrix, "NEEDED", 1)
     part = tmp_path / "impact_testing-parts/torch-2.15/elastix-0.25.4"
     part.mkdir(parents=True)
     (part / "impact_testing.cpython-311-x86_64-linux-gnu.so").touch()
     found = list(run_matrix.faults(tmp_path, [pair]))
     assert len(found) == bool(expected)
     assert expected in "".join(found)
+
+
+def test_no_pair_is_tried_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it takes and what to do is said before gigabytes are downloaded."""
+    monkeypatch.setattr(run_matrix, "NEEDED", 1e18)
+    (fault,) = run_matrix.faults(tmp_path, [])
+    assert re.search(r" has \d+\.\d GB left, and a pair takes up to \d+ GB .* set TMPDIR", fault)
