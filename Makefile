@@ -195,16 +195,20 @@ evidence: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && IMPACT_ELASTIX_SOURCE_DIR="$${data%/Testing}" \
 	  $(BIN)/python benchmarks/evidence/run.py $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick) $(EVIDENCE_FLAGS)
 
-# An hour of registrations, and up to 17 GB of memory; what was done before is not done again. Options:
-# BENCH_FLAGS="--quick", --only REGEX, --again, --threads N, --repeats N.
+# The metric: an hour of registrations, and up to 17 GB of memory; what was done before is not done again. Options:
+# BENCH_FLAGS="--quick", --only REGEX, --again, --threads N, --repeats N. Then whole registrations beside other programs, two
+# hours: WHOLE_FLAGS="--only REGEX", --methods A,B, --repeats N, --write-docs.
 BENCH_FLAGS ?= --write-docs
+WHOLE_FLAGS ?= --write-docs
 bench: install
 	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && \
 	  $(BIN)/python benchmarks/bench.py "$$data" $(BENCH_FLAGS)
+	data="$$($(BIN)/python cmake/obtain_sources.py --print-data)" && IMPACT_ELASTIX_SOURCE_DIR="$${data%/Testing}" \
+	  $(BIN)/python benchmarks/whole_runs.py $(WHOLE_FLAGS)
 
 # What needs a clean installation or takes long without saying more is left out.
 SANITIZE_TESTS ?= $(addprefix tests/test_,$(addsuffix .py,core chains settings gradients gradients_models \
-  static_and_patches wrong_values bad_input sizes doubtful_parameters patch_field geometry metric_parameters feature_cache mutual_information \
+  static_and_patches wrong_values bad_input sizes doubtful_parameters patch_field geometry metric_parameters feature_cache mutual_information mind \
   feature_map_files feature_updates features_aside half_precision_maps check registration out_of_memory hostile_images \
   hostile_models leaks))
 sanitize: install

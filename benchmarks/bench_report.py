@@ -294,15 +294,15 @@ def draw_growth(report: Report, path: Path) -> None:
     plt.close(figure)
 
 
-def write_page(text: str, page: Path = PAGE) -> None:
-    """Put the tables between the markers of the page.
+def write_page(text: str, page: Path = PAGE, markers: tuple[str, str] = MARKERS) -> None:
+    """Put tables between two markers of the page.
 
     Raises:
         ValueError: The page lacks a marker.
     """
-    before, begin, rest = page.read_text().partition(MARKERS[0])
-    _, end, after = rest.partition(MARKERS[1])
+    before, begin, rest = page.read_text().partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not begin or not end:
-        message = f"{page} should hold the lines {MARKERS[0]} and {MARKERS[1]}"
+        message = f"{page} should hold the lines {markers[0]} and {markers[1]}"
         raise ValueError(message)
     page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from benchmarks import bench_arithmetic, bench_cases, bench_report, bench_runs
+import SimpleITK as sitk
+from benchmarks import bench_arithmetic, bench_cases, bench_report, bench_runs, whole_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -149,3 +152,61 @@ def test_tables_go_between_the_markers(tmp_path: Path) -> None:
     page.write_text("no markers")
     with pytest.raises(ValueError, match="should hold the lines"):
         bench_report.write_page("new", page)
+
+
+def test_phases_of_a_whole_run() -> None:
+    """By what tables show; all the time is somewhere, and what is unknown is not passed over."""
+    said = "   0.21 s  start of the program\n   1.50 s  iterations, level 1 (500)\n"
+    said += "   0.50 s  iterations, level 2 (500)\n   0.30 s  start of elastix\n   2.51 s  all\n"
+    found = whole_runs.phases(f"elastix's log\n{said}<RegistrationResult of mind>")
+    assert found == dict.fromkeys(whole_runs.PHASES, 0.0) | {"start": 0.51, "iterations": 2.0}
+    with pytest.raises(ValueError, match="no phases in 'Killed'"):
+        whole_runs.phases("Killed")
+    with pytest.raises(ValueError, match="'magic' is none of the phases that are known"):
+        whole_runs.phases(said.replace("start of elastix", "magic"))
+
+
+def test_images_of_whole_runs_lie_where_they_lay() -> None:
+    """Finer voxels over the same region, along oblique axes, values as between the old voxels."""
+    image = sitk.Image((5, 7, 4), sitk.sitkFloat32)
+    image.SetSpacing((1.5, 1.0, 3.0))
+    image.SetOrigin((-4.0, 9.0, 2.5))
+    image.SetDirection((0.0, -1.0, 0.0, 0.6, 0.0, -0.8, 0.8, 0.0, 0.6))
+    ramp = [2.0, -1.0, 0.5]
+    for index in np.ndindex(image.GetSize()):
+        place = image.TransformIndexToPhysicalPoint(index)
+        image[index] = float(np.dot(ramp, place))
+    finer = whole_runs.resampled(image, (20, 21, 8))
+    assert finer.GetSize() == (20, 21, 8)
+    for corner in ((-0.5, -0.5, -0.5), (4.5, 6.5, 3.5)):
+        place = image.TransformContinuousIndexToPhysicalPoint(corner)
+        ends = [(c + 0.5) / n for c, n in zip(corner, image.GetSize(), strict=True)]
+        index = [end * n - 0.5 for end, n in zip(ends, finer.GetSize(), strict=True)]
+        assert finer.TransformContinuousIndexToPhysicalPoint(index) == pytest.approx(place)
+    inside = (9, 10, 4)
+    expected = np.dot(ramp, finer.TransformIndexToPhysicalPoint(inside))
+    assert finer[inside] == pytest.approx(expected, abs=1e-4)
+
+
+def test_tables_of_whole_runs() -> None:
+    """Medians, ratios to the default, and what failed, by name."""
+    run: dict[str, Any] = {"wall": 10.0, "peak": 2.0**30, "mean": 1.25}
+    phases = dict.fromkeys(whole_runs.PHASES, 0.5)
+    results = {
+        "lung": {
+            "impact": [run | {"phases": phases}, run | {"wall": 12.0, "phases": phases}] * 2,
+            "greedy-ncc": [run | {"wall": 24.0}],
+            "ants-syn": [run | {"failed": "stopped after 900 s"}],
+        }
+    }
+    text = "\n".join(whole_runs.pages(results, "some machine"))
+    assert "| lung | greedy-ncc | 1 | 24 | 0.46 | 1.00 | 1.25 |" in text
+    assert "| lung | ants-syn |  | stopped after 900 s |" in text
+    assert re.search(r"\| lung \| impact \| 0\.50 \| 0\.50 \|", text)
+
+
+def test_bench_of_no_method() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "whole_runs.py"), "--methods", "magic"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no method 'magic': one of impact, impact-cold, impact-warm, greedy-ncc" in done.stderr

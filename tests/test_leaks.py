@@ -72,7 +72,7 @@ def leaks_of(folder: Path, *arguments: str | Path) -> tuple[list[Leak], str]:
 def test_a_leak_is_seen(tmp_path: Path) -> None:
     """An array that we have made, and that is never let go."""
     program = (
-        "import ctypes, numpy\nfrom impact_plugin import _core\n"
+        "import ctypes, numpy\nfrom impact_plugin import _networks\n"
         "features = numpy.ones((81, 9), 'f4')\n"
         "_, gradient = _networks.distance('L2', features, 2 * features)\n"
         "assert gradient.nbytes == 8 * 9**3\n"

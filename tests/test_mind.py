@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from helpers import programs
-from impact_plugin import _mind, _networks, models
+from impact_plugin import _core, _mind, _networks, models
 from impact_plugin.models import resolve
 from impact_plugin.models.mind import is_of_this_version
 
@@ -226,18 +227,42 @@ def test_own_kernels_give_the_bits_of_the_file(tmp_path: Path, processor: str) -
     assert len({line.split()[-2] for line in by_torch}) >= 25  # checksums; of one voxel all are 1
 
 
-def test_other_files_of_that_name_are_run_as_they_are(tmp_path: Path) -> None:
-    """What calls itself MindSSC, and was written by an earlier version, has its own bits."""
-
-    class MindSSC(_mind.MindSSC):
-        def channel_mean(self, distance: torch.Tensor) -> torch.Tensor:
-            return distance.mean(1, keepdim=True) * 1.000001
-
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("* 1e-3", "* 1.0"),
+        ("pad(image, margin", "pad(image.clamp(-1000.0, 1000.0), margin"),
+        ("rounding + level + 1e-18", "rounding + level + 100.0"),
+        ("x: Tensor) -> list[Tensor]:", "x: Tensor, nb_layers: Tensor) -> list[Tensor]:"),
+        ("", ""),
+    ],
+)
+def test_files_that_say_they_are_mind(tmp_path: Path, old: str, new: str) -> None:
+    """They are run as they are, unless they give the bits of ours, whatever the intensities."""
+    code = tmp_path / "changed.py"
+    source = Path(str(_mind.__file__)).read_text()
+    assert not old or source.count(old) == 1
+    code.write_text(source.replace(old, new) if old else source)
+    spec = importlib.util.spec_from_file_location("changed", code)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     path = tmp_path / "MIND_R1D2_3D.pt"
-    torch.jit.save(torch.jit.script(MindSSC(1, 2, 3).eval()), str(path))
-    assert _networks.Network(str(path)).chains_within([True], 3) == 0
-    own = models.mind(path=tmp_path / "own.pt")
-    assert _networks.Network(str(own)).chains_within([True], 3) == 1
+    torch.jit.save(torch.jit.script(module.MindSSC(1, 2, 3).eval()), str(path))
+    network = _networks.Network(str(path))
+    assert network.chains_within([True], 3, 1) == (not old)
+    assert network.chains_within([True, True], 3, 1) == 0
+
+
+def test_a_mask_of_more_layers_than_one_is_refused(tmp_path: Path) -> None:
+    image = _core.Image(np.ones((9, 10, 11), np.float32), [1.0] * 3, [0.0] * 3, np.eye(3))
+    values = {"ModelsPath": [str(models.mind(path=tmp_path))], "LayersMask": ["11"]}
+    values |= {"VoxelSize": ["1*1*1"], "Mode": ["Static"]}
+    levels, findings = _core.parse_settings(values, 1, 3)
+    assert not findings
+    with pytest.raises(_core.Error, match="LayersMask: it has 2 entries, but model file"):
+        _networks.feature_maps(image, levels[0].fixed_models[0])
 
 
 def test_an_earlier_version_in_the_cache_is_made_anew(

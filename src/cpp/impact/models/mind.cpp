@@ -1,6 +1,5 @@
 #include "impact/models/mind.h"
 
-#include "impact/chain/convolution_chain.h"
 #include "impact/kernels/processor.h"
 #include "impact/runtime/torch_tasks.h"
 
@@ -13,7 +12,7 @@ namespace impact
 namespace
 {
 
-constexpr std::int64_t most = 64; // voxels of radius and dilation together: more is no neighbourhood
+constexpr std::int64_t most = 16; // voxels of radius or dilation: beyond, blocks leave the cache
 
 // A block's squares stay in the cache; of fewer lines or slices, too many would be of its border alone.
 constexpr std::int64_t linesAtOnce = 8;
@@ -33,9 +32,8 @@ Mind::of(const torch::jit::Module & module)
   const auto radius = integerOf(module, "radius");
   const auto dilation = integerOf(module, "dilation");
   const auto dimension = integerOf(module, "dimension");
-  if (!chainsAreWanted() || !module.type()->name() || module.type()->name()->name() != "MindSSC" || !radius ||
-      !dilation || !dimension || *radius < 0 || *dilation < 1 || *radius + *dilation > most ||
-      (*dimension != 2 && *dimension != 3))
+  if (!module.type()->name() || module.type()->name()->name() != "MindSSC" || !radius || !dilation || !dimension ||
+      *radius < 0 || *radius > most || *dilation < 1 || *dilation > most || (*dimension != 2 && *dimension != 3))
   {
     return std::nullopt;
   }

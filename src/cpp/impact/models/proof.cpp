@@ -23,6 +23,19 @@ irregular(std::int64_t number, int dimension, const NetworkChain::Size & size)
   return (at::arange(count, at::dtype(at::kDouble)) * 12.9898).sin().mul(437.5).to(at::kFloat).view(shape);
 }
 
+/** An image in four parts along its first axis: irregular; constant; beyond what any scanner gives; and with noise that
+ * is hardly more than rounding. Bounds that a network has show somewhere. */
+at::Tensor
+ofAllKinds(int dimension, const NetworkChain::Size & size)
+{
+  at::Tensor         image = irregular(1, dimension, size);
+  const std::int64_t quarter = image.size(2) / 4;
+  image.narrow(2, quarter, quarter).fill_(1000.3);
+  image.narrow(2, 2 * quarter, quarter).mul_(3e4);
+  image.narrow(2, 3 * quarter, image.size(2) - 3 * quarter).mul_(1e-6).add_(-10.0);
+  return image;
+}
+
 at::Tensor
 repeated(const at::Tensor & grey, int numberOfChannels)
 {
@@ -58,12 +71,14 @@ isTheSame(const LayersOf & network, const LayersOf & other, const ProofInput & i
                                    { 64, 64, 96 } })
   {
     size[2] = input.dimension == 2 ? 1 : size[2];
-    if ((what == ProofOf::LayersNearly || what == ProofOf::Bits) && voxelsOf(size) <= enoughVoxels)
+    if ((what == ProofOf::LayersNearly && voxelsOf(size) <= enoughVoxels) || (what == ProofOf::Bits && size[1] < 30))
     {
       continue;
     }
-    const at::AutoGradMode  gradients(derivative);
-    const at::Tensor        image = repeated(irregular(1, input.dimension, size), input.numberOfChannels);
+    const at::AutoGradMode gradients(derivative);
+    const at::Tensor       image =
+      repeated(what == ProofOf::Bits ? ofAllKinds(input.dimension, size) : irregular(1, input.dimension, size),
+               input.numberOfChannels);
     const ImageContext      context = unlikelyContext(input.direction);
     std::vector<at::Tensor> expected;
     image.requires_grad_(derivative);

@@ -1,6 +1,7 @@
 #include "impact/models/model.h"
 
 #include "impact/base/error.h"
+#include "impact/chain/convolution_chain.h"
 #include "impact/models/admission.h"
 #include "impact/models/layer_layout.h"
 #include "impact/models/mind.h"
@@ -159,7 +160,7 @@ public:
   selected(const at::Tensor & input, const std::vector<bool> & mask, const ImageContext & context) const override
   {
     const std::int64_t numberOfChannels = input.dim() > 1 ? input.size(1) : 0;
-    if (plainUseFor(input) == PlainUse::InPieces && isMind(input.dim() - 2, numberOfChannels))
+    if (plainUseFor(input) == PlainUse::InPieces && isMind(mask, input.dim() - 2, numberOfChannels))
     {
       const auto call = [this](const at::Tensor & image) { return std::vector{ (*m_Mind)(image) }; };
       return checked(called(input, call), mask, input);
@@ -192,7 +193,7 @@ public:
                int                       numberOfChannels,
                const at::Tensor &        direction) const override
   {
-    if (isMind(dimension, numberOfChannels))
+    if (isMind(mask, dimension, numberOfChannels))
     {
       return 1;
     }
@@ -209,7 +210,7 @@ public:
   {
     const auto plain = plainOf({ mask, dimension, numberOfChannels, numbersOf(direction) }, PlainUse::InPieces);
     auto found = plain ? outlineOf(*plain->graph(), inputShape(1, numberOfChannels, dimension, size)) : std::nullopt;
-    if (found && isMind(dimension, numberOfChannels))
+    if (found && isMind(mask, dimension, numberOfChannels))
     {
       found->bytes = m_Mind->bytesOf(size);
     }
@@ -445,10 +446,10 @@ private:
 
   /** Whether it is MIND, and was seen to give the bits of our own. */
   bool
-  isMind(std::int64_t dimension, std::int64_t numberOfChannels) const
+  isMind(const std::vector<bool> & mask, std::int64_t dimension, std::int64_t numberOfChannels) const
   {
     if (!m_Mind || !m_Device.is_cpu() || m_ScalarType != at::kFloat || dimension != m_Mind->dimension() ||
-        numberOfChannels != 1)
+        numberOfChannels != 1 || mask != std::vector<bool>{ true } || !m_Extra.empty() || !chainsAreWanted())
     {
       return false;
     }

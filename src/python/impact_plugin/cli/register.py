@@ -167,7 +167,7 @@ def register(
           -t affine.tfm --model M730_1_Layers.pt=models/M730_1_Layers.pt --device cuda:0
       impact-plugin register a.nii b.nii -o result -p my.txt --labels b_organs.nii
     """  # noqa: D301  (\b keeps click from joining lines)
-    started = time.monotonic()
+    age, begun = _age(), time.monotonic()
     _show_log(verbose)
     if not quiet:
         LOGGER.setLevel(logging.INFO)
@@ -209,29 +209,33 @@ def register(
         message = error.text(f"--model {error.model}=PATH")
         raise click.ClickException(message) from error
     if verbose:
-        click.echo(_times(result.timings, started), err=True)
+        since = time.monotonic() - begun
+        click.echo(_times(result.timings, age, age + since), err=True)
     if not quiet:
         click.echo(f"{result!r}\nResults: {out}")
 
 
-def _times(timings: dict[str, float], started: float) -> str:
-    """Give where the time went, from the start of the process to now.
+def _times(timings: dict[str, float], start: float, all_of_it: float) -> str:
+    """Give where the time went.
 
     Args:
         timings: Of the registration.
-        started: When it was begun, by ``time.monotonic``.
+        start: Seconds from the start of the process to its beginning.
+        all_of_it: Seconds from the start of the process to now.
     """
-    start = _age() - (time.monotonic() - started)
-    all_told = {"start of the program": start, **timings}
-    all_told["labels and the rest"] = max(0.0, _age() - sum(all_told.values()))
-    all_told["all"] = _age()
-    return "\n".join(f"{seconds:8.2f} s  {phase}" for phase, seconds in all_told.items())
+    shown = {"start of the program": start, **timings}
+    shown["labels and the rest"] = max(0.0, all_of_it - sum(shown.values()))
+    shown["all"] = all_of_it
+    return "\n".join(f"{seconds:8.2f} s  {phase}" for phase, seconds in shown.items())
 
 
 def _age() -> float:
-    """Give the seconds since this process was started: proc(5), 22nd field of `stat`."""
-    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    begun = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    """Give the seconds since this process was started: proc(5), 22nd field of `stat`; 0 without."""
+    try:
+        text = Path("/proc/self/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    begun = int(text.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 

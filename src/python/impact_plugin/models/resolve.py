@@ -183,8 +183,13 @@ def _find(
     for path in (*candidates, cached):
         if path.is_file() and not (path is cached and _is_outdated(cached)):
             return path.absolute()
-    if made := made_anew(Path(name).name):
-        return made
+    try:
+        if made := made_anew(Path(name).name):
+            return made
+    except OSError:
+        if cached.is_file():  # of an earlier version, in a cache that is not ours to write to
+            return cached.absolute()
+        raise
     if downloaded := _downloaded(name):
         return downloaded
     looked = "\n".join(f"  {path.absolute()}" for path in dict.fromkeys((*candidates, cached)))

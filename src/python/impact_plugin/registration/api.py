@@ -248,16 +248,20 @@ def register_images(
             if inputs.coloured:
                 said["channel"] = "luminance" if channel is None else channel
             begun = making.begin(inputs, images, initial_transform, before, chosen, said)
-            watch.ended("record")
             if callable(record):
                 record(begun)
+            watch.ended("record")
         overlap.check(inputs, before, placed, chosen[0])
         if out is not None:
             _arguments.make_folder("output_directory", out)
             storage.clear(out)  # of an earlier registration
             if begun is not None and record == "inputs":
+                watch.ended("checks")
                 begun = structs.replace(begun, images=inputs.keep(out, begun.images))
+                watch.ended("record")
+        watch.ended("checks")
         command = [*inputs.arguments(files), *_threads(threads)]
+        watch.ended("images for elastix")
         bars = Bars([s.name for s in chosen], [s.parameters for s in chosen], progress)
         if ignored is not None and not ignored.is_trivial:
             LOGGER.warning("%s. The result is in world coordinates all the same.", directions.WHAT)
