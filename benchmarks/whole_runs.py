@@ -89,7 +89,7 @@ CASES = (
 PHASES = {
     "start": ("start of the program", "start of elastix"),
     "checks, record": ("checks", "record"),
-    "reading": ("reading the images",),
+    "reading": ("reading the images", "images for elastix"),
     "first transform": ("initial transform",),
     "pyramids": ("image pyramids",),
     "models, features": ("trying the models", "features"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+from benchmarks import whole_runs
 
 import impact_plugin
 from helpers import programs
@@ -155,6 +156,8 @@ def test_verbose_says_where_the_time_went(files: Path) -> None:
         "all",
     ]
     *parts, whole = (float(seconds) for seconds, _ in rows)
+    shown = whole_runs.phases(run.stderr)  # which knows them all
+    assert sum(shown.values()) == pytest.approx(sum(parts))
     assert sum(parts) == pytest.approx(whole, abs=0.1)
     assert 0.8 * took < whole < took + 0.1
 

@@ -293,6 +293,18 @@ def test_an_earlier_version_in_the_cache_is_made_anew(
     before = found(None, names[0]).stat().st_mtime_ns
     assert found(None, names[0]).stat().st_mtime_ns == before
 
+    def cannot_write(*_: int) -> Path:
+        raise PermissionError
+
+    # In a cache that others share and only read, the earlier version is as good as it was.
+    monkeypatch.setattr(resolve, "mind", cannot_write)
+    cached = found(None, names[0])
+    torch.jit.save(old, str(cached))
+    assert found(None, names[0]) == cached
+    cached.unlink()
+    with pytest.raises(PermissionError):
+        found(None, names[0])
+
 
 def test_default_path_is_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

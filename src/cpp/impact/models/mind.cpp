@@ -4,7 +4,6 @@
 #include "impact/runtime/torch_tasks.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 namespace impact
